@@ -1,0 +1,64 @@
+use crate::class::Class;
+use sqlx::PgConnection;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What a worker says of itself, every few seconds.
+#[derive(Debug, Clone)]
+pub struct Beat<'a> {
+    /// The worker.
+    pub worker: Uuid,
+    /// Its projection.
+    pub projection: &'a str,
+    /// Its partition.
+    pub class: Class,
+    /// Where it runs: host name and process id.
+    pub process: &'a str,
+    /// What it is doing, in a few words.
+    pub state: String,
+    /// Events applied since it started.
+    pub applied: u64,
+    /// Time spent on fences, checkpoints, commits and waiting for the database.
+    pub coordination: Duration,
+    /// Time spent on decoding and folding.
+    pub compute: Duration,
+}
+
+/// Writes a worker's heartbeat, and removes those that are more than a day old.
+///
+/// # Cancel safety
+///
+/// One statement.
+pub async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    sqlx::query(
+        "WITH gone AS (DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day' AND worker <> $1)
+         INSERT INTO heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,
+             coordination_ms, compute_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (worker) DO UPDATE SET state = excluded.state, applied = excluded.applied,
+             coordination_ms = excluded.coordination_ms, compute_ms = excluded.compute_ms, beat_at = now()",
+    )
+    .bind(beat.worker)
+    .bind(beat.projection)
+    .bind(i64::from(beat.class.residue()))
+    .bind(i64::from(beat.class.modulus()))
+    .bind(beat.process)
+    .bind(&beat.state)
+    .bind(i64::try_from(beat.applied).unwrap_or(i64::MAX))
+    .bind(millis(beat.coordination))
+    .bind(millis(beat.compute))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes the heartbeat of a worker that stops.
+///
+/// # Cancel safety
+///
+/// One statement.
+pub async fn forget_beat(conn: &mut PgConnection, worker: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM heartbeats WHERE worker = $1").bind(worker).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Checkpoints: what has been applied, per class of a projection; what could not be; and who is at work.
+
+mod heartbeat;
+mod lag;
+mod parked;
+mod store;
+
+pub use heartbeat::{Beat, beat, forget_beat};
+pub(crate) use lag::first_incomplete;
+pub use lag::{Lag, lag};
+pub use parked::{
+    ParkedAggregate, ParkedEvent, drop_parked, has_parked, list_parked, park, parked_among, parked_of, unpark,
+};
+pub(crate) use store::complete_all;
+pub use store::{Held, RegisterError, commit, load, lock_and_bump, register, start_over};
+
+use crate::log::{Fence, Window};
+
+/// How far a class of a projection has come.
+///
+/// An event is applied if it is visible in `seen`, or if a window is open and it is visible in the window's `upto` at a
+/// position up to the cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    seen: Fence,
+    window: Option<OpenWindow>,
+}
+
+/// A window of which some events have been applied, and not yet all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OpenWindow {
+    upto: Fence,
+    cursor: i64,
+}
+
+impl Checkpoint {
+    /// Nothing has been applied.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { seen: Fence::before_all(), window: None }
+    }
+
+    /// Whether the event at this position, written by this transaction, has been applied.
+    #[must_use]
+    pub fn applied(&self, xid: u64, position: i64) -> bool {
+        self.seen.snapshot.sees(xid)
+            || self.window.as_ref().is_some_and(|open| open.upto.snapshot.sees(xid) && position <= open.cursor)
+    }
+
+    /// Whether a window is open. It is finished before a fence is taken for the next one.
+    #[must_use]
+    pub fn has_open_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// Whether the fence can't have brought an event: no position was handed out since, and no transaction that was in
+    /// progress then can have committed one.
+    #[must_use]
+    pub fn is_unchanged_at(&self, fence: &Fence) -> bool {
+        self.window.is_none() && self.seen.floor == fence.floor && self.seen.is_final()
+    }
+
+    /// Opens the window from `seen` to the fence. Does nothing while one is open.
+    ///
+    /// The fence must have been taken after this checkpoint was read or written, never before: another worker may have
+    /// moved it past the fence in between.
+    pub fn open(&mut self, fence: Fence) {
+        self.window.get_or_insert(OpenWindow { upto: fence, cursor: 0 });
+    }
+
+    /// The rest of the open window.
+    #[must_use]
+    pub fn window(&self) -> Option<Window<'_>> {
+        let open = self.window.as_ref()?;
+        Some(Window { seen: &self.seen, upto: &open.upto.snapshot, after: open.cursor })
+    }
+
+    /// Counts the open window's events up to this position as applied.
+    pub fn advance_to(&mut self, position: i64) {
+        if let Some(open) = &mut self.window {
+            open.cursor = position;
+        }
+    }
+
+    /// Counts all of the open window's events as applied.
+    pub fn close(&mut self) {
+        if let Some(open) = self.window.take() {
+            self.seen = open.upto;
+        }
+    }
+
+    /// The log's last position when the last window was opened.
+    #[must_use]
+    pub fn floor(&self) -> i64 {
+        self.seen.floor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Snapshot;
+
+    fn fence(floor: i64, snapshot: &str) -> Fence {
+        let snapshot: Snapshot = snapshot.parse().unwrap_or_else(|_| Snapshot::before_all());
+        Fence { floor, next_xid: snapshot.xmax(), snapshot }
+    }
+
+    #[test]
+    fn an_event_is_applied_by_a_closed_window_or_up_to_the_cursor_of_an_open_one() {
+        let mut checkpoint = Checkpoint::start();
+        assert!(!checkpoint.applied(5, 1));
+        checkpoint.open(fence(3, "5:8:5"));
+        checkpoint.advance_to(2);
+        assert!(checkpoint.applied(6, 2), "visible, at the cursor");
+        assert!(!checkpoint.applied(6, 3), "visible, after the cursor");
+        assert!(!checkpoint.applied(5, 1), "in progress when the window ended");
+        checkpoint.close();
+        assert!(checkpoint.applied(6, 3), "the window is closed");
+        assert!(!checkpoint.applied(5, 1), "a late event is of the next window");
+        assert_eq!(checkpoint.floor(), 3);
+    }
+
+    #[test]
+    fn an_open_window_keeps_its_end() {
+        let mut checkpoint = Checkpoint::start();
+        checkpoint.open(fence(3, "8:8:"));
+        checkpoint.advance_to(1);
+        checkpoint.open(fence(9, "20:20:"));
+        checkpoint.close();
+        assert!(!checkpoint.applied(10, 4));
+        assert_eq!(checkpoint.floor(), 3);
+    }
+
+    #[test]
+    fn nothing_is_new_only_when_no_position_was_taken_and_nobody_was_in_progress() {
+        let mut checkpoint = Checkpoint::start();
+        checkpoint.open(fence(3, "8:8:"));
+        assert!(!checkpoint.is_unchanged_at(&fence(0, "8:8:")), "a window is open");
+        checkpoint.close();
+        assert!(checkpoint.is_unchanged_at(&fence(3, "9:9:")));
+        assert!(!checkpoint.is_unchanged_at(&fence(4, "9:9:")));
+        checkpoint.open(fence(3, "8:9:8"));
+        checkpoint.close();
+        assert!(!checkpoint.is_unchanged_at(&fence(3, "9:9:")), "the transaction 8 may have committed a late event");
+        checkpoint.open(Fence { next_xid: 10, ..fence(3, "9:9:") });
+        checkpoint.close();
+        assert!(!checkpoint.is_unchanged_at(&fence(3, "10:10:")), "9 had begun, though no list has it");
+    }
+}

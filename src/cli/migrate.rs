@@ -1,0 +1,11 @@
+use super::Global;
+use super::session::Session;
+use evenfold::schema;
+
+pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
+    let session = Session::open(global).await?;
+    let mut conn = session.database.connect().await?;
+    schema::migrate(&mut conn).await?;
+    tracing::info!("the tables are up to date");
+    session.close().await
+}

@@ -1,0 +1,130 @@
+//! The command line: one file per subcommand.
+
+mod append;
+mod counters;
+mod db;
+mod demo;
+mod generate;
+mod migrate;
+mod output;
+mod parked;
+mod repair;
+mod session;
+mod signals;
+mod worker;
+
+use clap::{Args, Parser, Subcommand};
+use evenfold::config::{self, Parsed, UsageError};
+use evenfold::telemetry;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Folds an event log kept in PostgreSQL into read models, exactly once.
+///
+/// Without a command, `evenfold` is `evenfold worker`. Without a database URL it runs its own PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "evenfold", version, subcommand_required = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Global {
+    /// The database, as postgres://user:password@host:5432/database; without it, evenfold runs its own
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Where evenfold's own PostgreSQL keeps its data
+    #[arg(long, global = true, env = "EVENFOLD_DATA_DIR", default_value = ".evenfold/pg", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Where PostgreSQL's programs are (initdb, pg_ctl, postgres); looked for in the usual places otherwise
+    #[arg(long, global = true, env = "EVENFOLD_PG_BIN", value_name = "DIR")]
+    pg_bin: Option<PathBuf>,
+    /// A file with settings: the flags' names with underscores [default: evenfold.toml, if it is there]
+    #[arg(long, global = true, env = "EVENFOLD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log: error, warn, info, debug or trace, also by module, as in evenfold=debug,warn
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Apply the events of one partition to the counters (the default)
+    Worker(worker::WorkerArgs),
+    /// Append events from standard input, one JSON object per line
+    Append(append::AppendArgs),
+    /// Write sample events
+    Generate(generate::GenerateArgs),
+    /// Print the read model
+    Counters(counters::CountersArgs),
+    /// Show all of it at work: writers, workers, and the proof that nothing was lost
+    Demo(demo::DemoArgs),
+    /// Look after events that could not be applied
+    Parked(parked::ParkedArgs),
+    /// Create evenfold's tables, or bring them up to date
+    Migrate,
+    /// Make a log usable that was restored from another PostgreSQL cluster
+    Repair(repair::RepairArgs),
+    /// Start, stop or find evenfold's own PostgreSQL
+    Db(db::DbArgs),
+}
+
+/// Parses, runs, and says what went wrong: code 2 for what was asked, 1 for what happened.
+pub(super) fn main() -> ExitCode {
+    // Variables that are set already stay as they are.
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        return failed(&UsageError(format!("the file .env: {error}")).into());
+    }
+    let cli: Cli = match config::parse(std::env::args_os(), "worker") {
+        Ok(Parsed::Run(cli)) => cli,
+        Ok(Parsed::Show(text)) => return exit(output::print(&text)),
+        Err(error) => return failed(&error.into()),
+    };
+    if let Err(error) = telemetry::start(&cli.global.log) {
+        return failed(&error.into());
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    exit(runtime.block_on(run(cli)))
+}
+
+async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
+    match command {
+        Command::Worker(args) => worker::run(&global, args).await,
+        Command::Append(args) => append::run(&global, &args).await,
+        Command::Generate(args) => generate::run(&global, args).await,
+        Command::Counters(args) => counters::run(&global, args).await,
+        Command::Demo(args) => demo::run(&global, args).await,
+        Command::Parked(args) => parked::run(&global, args).await,
+        Command::Migrate => migrate::run(&global).await,
+        Command::Repair(args) => repair::run(&global, args).await,
+        Command::Db(args) => db::run(&global, &args).await,
+    }
+}
+
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Many messages have their cause in the middle of the sentence; the rest of the chain is told after it.
+    let mut sentence = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    output::complain(&sentence);
+    ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+}

@@ -1,0 +1,234 @@
+//! The one place where settings come together: flags beat the environment (and `.env`), which beats `evenfold.toml`,
+//! which beats the defaults.
+//!
+//! Each setting is declared once, as a flag. The file has the same names with underscores; what it says becomes the
+//! flag's default, so that it goes through the same checks.
+
+use clap::{Command, CommandFactory, FromArgMatches};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// The file that is read if it is there and no other is named.
+pub const DEFAULT_FILE: &str = "evenfold.toml";
+
+/// A command line, an environment or a file that can't be followed: one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// What to do with the arguments.
+pub enum Parsed<T> {
+    /// Run.
+    Run(T),
+    /// Show a text, which was asked for.
+    Show(String),
+}
+
+/// Parses the arguments of the process, with the environment and the file behind them. Without a subcommand, `default`
+/// is meant.
+///
+/// # Errors
+///
+/// [`UsageError`], in one sentence.
+pub fn parse<T: CommandFactory + FromArgMatches>(
+    arguments: impl IntoIterator<Item = OsString>,
+    default: &str,
+) -> Result<Parsed<T>, UsageError> {
+    let arguments = with_subcommand(arguments.into_iter().collect(), &T::command(), default);
+    let file = settings_file(&arguments)?;
+    let command = with_file(T::command(), &file)?;
+    let outcome = command.try_get_matches_from(&arguments).and_then(|matches| T::from_arg_matches(&matches));
+    match outcome {
+        Ok(parsed) => Ok(Parsed::Run(parsed)),
+        Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
+        Err(error) => Err(UsageError(sentence(&error))),
+    }
+}
+
+/// Puts the default subcommand in, where the arguments name none.
+fn with_subcommand(mut arguments: Vec<OsString>, command: &Command, default: &str) -> Vec<OsString> {
+    let takes_value = |flag: &str| {
+        command.get_arguments().any(|arg| arg.get_long() == flag.strip_prefix("--") && arg.get_action().takes_values())
+    };
+    let mut rest = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
+    while let Some(argument) = rest.next() {
+        match &*argument {
+            "-h" | "--help" | "-V" | "--version" => return arguments,
+            flag if flag.starts_with('-') => {
+                // A value that stands by itself, as in `--database-url URL counters`, is not a subcommand.
+                if takes_value(flag) {
+                    rest.next();
+                } else if !command
+                    .get_arguments()
+                    .any(|arg| flag.strip_prefix("--").is_some_and(|flag| flag.split('=').next() == arg.get_long()))
+                {
+                    break;
+                }
+            }
+            _ => return arguments,
+        }
+    }
+    arguments.insert(1.min(arguments.len()), default.into());
+    arguments
+}
+
+/// What the file says, as text by the names of the settings.
+fn settings_file(arguments: &[OsString]) -> Result<BTreeMap<String, String>, UsageError> {
+    let named = arguments
+        .iter()
+        .position(|argument| argument == "--config")
+        .and_then(|at| arguments.get(at + 1).cloned())
+        .or_else(|| arguments.iter().find_map(|a| a.to_str()?.strip_prefix("--config=").map(Into::into)))
+        .or_else(|| std::env::var_os("EVENFOLD_CONFIG"));
+    let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let path = Path::new(&path);
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(UsageError(format!("can't read the settings file {}: {error}", path.display()))),
+    };
+    parse_file(&text).map_err(|problem| UsageError(format!("the settings file {}: {problem}", path.display())))
+}
+
+fn parse_file(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
+        format!("line {line}: {}", error.message())
+    })?;
+    let scalar = |(key, value): (String, toml::Value)| match value {
+        toml::Value::String(text) => Ok((key, text)),
+        toml::Value::Integer(number) => Ok((key, number.to_string())),
+        toml::Value::Boolean(flag) => Ok((key, flag.to_string())),
+        _ => Err(format!("{key} must be a text, a whole number, true or false")),
+    };
+    table.into_iter().map(scalar).collect()
+}
+
+/// Makes the file's values the defaults of the flags of the same name.
+fn with_file(command: Command, file: &BTreeMap<String, String>) -> Result<Command, UsageError> {
+    let known: BTreeSet<String> = names(&command);
+    if let Some(unknown) = file.keys().find(|key| !known.contains(*key)) {
+        let known: Vec<_> = known.into_iter().collect();
+        return Err(UsageError(format!(
+            "the settings file has the key {unknown}, which is not a setting; these are: {}",
+            known.join(", ")
+        )));
+    }
+    let set = |arg: clap::Arg| {
+        let value = arg.get_long().and_then(|long| file.get(&long.replace('-', "_")));
+        value.map_or(arg.clone(), |value| arg.default_value(value.clone()))
+    };
+    Ok(command.mut_args(set).mut_subcommands(|subcommand| subcommand.mut_args(set)))
+}
+
+/// The names that a settings file may have.
+fn names(command: &Command) -> BTreeSet<String> {
+    std::iter::once(command)
+        .chain(command.get_subcommands())
+        .flat_map(Command::get_arguments)
+        .filter_map(clap::Arg::get_long)
+        .filter(|long| *long != "config")
+        .map(|long| long.replace('-', "_"))
+        .collect()
+}
+
+/// clap explains over several lines, and adds the usage; one sentence is enough to know what to do.
+fn sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let joined = lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+    format!("{} (see evenfold --help)", joined.trim_start_matches("error: "))
+}
+
+/// A whole number within limits, for `value_parser`.
+///
+/// # Errors
+///
+/// A text that says which numbers are right.
+pub fn number<T>(text: &str, range: &RangeInclusive<T>) -> Result<T, String>
+where
+    T: std::str::FromStr + PartialOrd + Display,
+{
+    let wanted = || format!("it must be a whole number from {} to {}", range.start(), range.end());
+    text.trim().parse().ok().filter(|number| range.contains(number)).ok_or_else(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args, Parser, Subcommand};
+
+    #[derive(Debug, Parser)]
+    #[command(name = "test")]
+    struct Cli {
+        #[arg(long, global = true, default_value = "a")]
+        place: String,
+        #[command(subcommand)]
+        command: Sub,
+    }
+
+    #[derive(Debug, Subcommand)]
+    enum Sub {
+        Work(Work),
+        Rest,
+    }
+
+    #[derive(Debug, Args)]
+    struct Work {
+        #[arg(long, default_value = "1", allow_negative_numbers = true, value_parser = |t: &str| number::<u32>(t, &(1..=9)))]
+        batch_size: u32,
+    }
+
+    fn parsed(arguments: &[&str], file: &str) -> Result<String, String> {
+        let arguments = std::iter::once("test").chain(arguments.iter().copied()).map(OsString::from).collect();
+        let arguments = with_subcommand(arguments, &Cli::command(), "work");
+        let command = with_file(Cli::command(), &parse_file(file)?).map_err(|e| e.to_string())?;
+        let matches = command.try_get_matches_from(arguments).map_err(|e| sentence(&e))?;
+        let Cli { place, command } = Cli::from_arg_matches(&matches).map_err(|e| sentence(&e))?;
+        Ok(match command {
+            Sub::Work(Work { batch_size }) => format!("{place} work {batch_size}"),
+            Sub::Rest => format!("{place} rest"),
+        })
+    }
+
+    #[test]
+    fn flags_beat_the_file_which_beats_the_defaults() {
+        assert_eq!(parsed(&[], ""), Ok("a work 1".into()));
+        assert_eq!(parsed(&[], "batch_size = 3\nplace = 'b'"), Ok("b work 3".into()));
+        assert_eq!(parsed(&["--batch-size=4"], "batch_size = 3"), Ok("a work 4".into()));
+    }
+
+    #[test]
+    fn without_a_subcommand_the_default_is_meant() {
+        assert_eq!(parsed(&["--place", "rest"], ""), Ok("rest work 1".into()));
+        assert_eq!(parsed(&["--place=x", "rest"], ""), Ok("x rest".into()));
+        assert_eq!(parsed(&["--place", "x", "rest"], ""), Ok("x rest".into()));
+        assert_eq!(parsed(&["rest"], ""), Ok("a rest".into()));
+        assert_eq!(parsed(&["--batch-size", "4", "--place=x"], ""), Ok("x work 4".into()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_sentence() {
+        let cases: [(&[&str], &str, &str); 7] = [
+            (&["--batch-size=0"], "", "it must be a whole number from 1 to 9"),
+            (&["--batch-size", "-1"], "", "it must be a whole number from 1 to 9"),
+            (&[], "batch_size = 10", "it must be a whole number from 1 to 9"),
+            (&[], "bath_size = 1", "the key bath_size, which is not a setting; these are: batch_size, place"),
+            (&[], "a = 1\nb =", "line 2"),
+            (&[], "place = [1]", "place must be a text"),
+            (&["--batch-sice=3"], "", "unexpected argument '--batch-sice' found"),
+        ];
+        for (arguments, file, expected) in cases {
+            let error = parsed(arguments, file).map_or_else(|error| error, |fine| format!("accepted: {fine}"));
+            assert!(error.contains(expected), "{arguments:?} {file:?}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+}

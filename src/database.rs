@@ -1,0 +1,138 @@
+//! Connections to PostgreSQL, and what is wrong where there is none, in a sentence.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+use std::time::Duration;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A worker that was stopped in the middle of a transaction (a debugger, a frozen container) holds its row's lock no
+/// longer than this; then PostgreSQL ends the transaction, and another worker can go on.
+const IDLE_IN_TRANSACTION: &str = "30s";
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub struct Database {
+    options: PgConnectOptions,
+}
+
+/// Why there is no connection. Each message says what to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL is not one.
+    #[error("the database URL is not of the form postgres://user:password@host:5432/database: {0}")]
+    Url(#[source] sqlx::Error),
+    /// Nobody answers.
+    #[error("no PostgreSQL answers at {place}: {source}; check that it runs there and that the URL is right")]
+    Unreachable {
+        /// Host and port, or the socket.
+        place: String,
+        /// What the system said.
+        source: sqlx::Error,
+    },
+    /// Nobody answers in time.
+    #[error("PostgreSQL at {place} did not answer within {} seconds; check the network and the server's load", CONNECT_TIMEOUT.as_secs())]
+    Slow {
+        /// Host and port, or the socket.
+        place: String,
+    },
+    /// The server refuses the user or the password.
+    #[error(
+        "PostgreSQL at {place} does not let the user {user} in: {message}; check the user and the password in the URL"
+    )]
+    Login {
+        /// Host and port, or the socket.
+        place: String,
+        /// The user.
+        user: String,
+        /// What the server said.
+        message: String,
+    },
+    /// The database does not exist.
+    #[error("{message} at {place}; create it (`createdb`), or correct the URL")]
+    NoDatabase {
+        /// Host and port, or the socket.
+        place: String,
+        /// What the server said.
+        message: String,
+    },
+    /// Something else.
+    #[error("PostgreSQL at {place} refused the connection: {source}")]
+    Refused {
+        /// Host and port, or the socket.
+        place: String,
+        /// What the server said.
+        source: sqlx::Error,
+    },
+}
+
+impl Database {
+    /// The database at a URL such as `postgres://user:password@host:5432/database`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Url`].
+    pub fn at(url: &str) -> Result<Self, ConnectError> {
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            let problem = "it starts with neither postgres:// nor postgresql://";
+            return Err(ConnectError::Url(sqlx::Error::Configuration(problem.into())));
+        }
+        let options: PgConnectOptions = url.parse().map_err(ConnectError::Url)?;
+        let options = options
+            .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+            .application_name("evenfold")
+            .disable_statement_logging();
+        Ok(Self { options })
+    }
+
+    /// The same database, with connections that say in `pg_stat_activity` what they are for.
+    #[must_use]
+    pub fn named(&self, application_name: &str) -> Self {
+        Self { options: self.options.clone().application_name(application_name) }
+    }
+
+    /// Makes a connection.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped attempt leaves nothing behind.
+    pub async fn connect(&self) -> Result<PgConnection, ConnectError> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.options.connect()).await {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(error)) => Err(self.explain(error)),
+            Err(_) => Err(ConnectError::Slow { place: self.place() }),
+        }
+    }
+
+    fn place(&self) -> String {
+        match self.options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", self.options.get_host(), self.options.get_port()),
+        }
+    }
+
+    fn explain(&self, source: sqlx::Error) -> ConnectError {
+        let place = self.place();
+        if let sqlx::Error::Io(_) = source {
+            return ConnectError::Unreachable { place, source };
+        }
+        let Some(said) = source.as_database_error() else {
+            return ConnectError::Refused { place, source };
+        };
+        let message = said.message().to_owned();
+        match said.code().as_deref() {
+            // invalid_password, invalid_authorization_specification
+            Some("28P01" | "28000") => {
+                ConnectError::Login { place, user: self.options.get_username().to_owned(), message }
+            }
+            // invalid_catalog_name
+            Some("3D000") => ConnectError::NoDatabase { place, message },
+            _ => ConnectError::Refused { place, source },
+        }
+    }
+}

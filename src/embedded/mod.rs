@@ -1,0 +1,232 @@
+//! A PostgreSQL server of our own, for whoever names no other.
+//!
+//! Its database is in a directory of the checkout, it listens on a Unix socket alone, and all evenfold
+//! processes of the checkout share it: the first one starts it, the last one out stops it. Who uses it is
+//! told by file locks, which the kernel releases however a process ends; whatever was left behind by
+//! `kill -9`, server or directory, is used or cleaned up by the next run.
+//!
+//! Everything here blocks, for seconds on a first start: async callers go through `spawn_blocking`.
+
+mod binaries;
+mod cluster;
+#[cfg(feature = "download")]
+mod download;
+mod error;
+mod identity;
+mod locks;
+mod place;
+mod postmaster;
+mod settings;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use error::EmbeddedError;
+use locks::Held;
+use place::Place;
+
+/// How often a condition of another process is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Which server is meant, and how it is to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The directory of the database, by convention `.evenfold/pg`; made where it does not exist.
+    pub data_dir: PathBuf,
+    /// Whether commits survive a crash of the server or the machine; true unless said otherwise. A server that runs
+    /// without is switched over by the first who asks for it, and not back while it runs.
+    pub durable: bool,
+    /// The directory of `initdb`, `pg_ctl` and `postgres` (`EVENFOLD_PG_BIN`). By default the first of
+    /// `PATH` and the usual places whose version is 13 or newer and fits an existing database.
+    pub bin_dir: Option<PathBuf>,
+}
+
+impl Options {
+    /// A durable server with its database in `data_dir`, run by the binaries that are found.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), durable: true, bin_dir: None }
+    }
+}
+
+/// What became of a server that a user left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It was the last user, so the server was stopped.
+    Stopped,
+    /// Others use it still.
+    StillUsed,
+    /// It was the last user, but the server is to be kept running (see [`keep`]).
+    Kept,
+}
+
+/// What [`shut_down`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShutDown {
+    /// A server was running, and was stopped.
+    Stopped,
+    /// No server was running.
+    NotRunning,
+}
+
+/// How things stand with a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its URL, also while it does not run.
+    pub url: String,
+    /// Whether it answers.
+    pub running: bool,
+    /// Whether it stays when its last user leaves.
+    pub kept: bool,
+    /// The directory in use.
+    pub data_dir: PathBuf,
+    /// Whether that is another one than was asked for (see [`Server::relocated`]).
+    pub relocated: bool,
+}
+
+/// A running server, used by this value. Dropping it leaves the server as [`Server::stop`] does, and logs
+/// what goes wrong.
+#[derive(Debug)]
+pub struct Server {
+    place: Place,
+    socket_dir: PathBuf,
+    users: Option<Held>,
+}
+
+/// Joins the server of `options.data_dir`, and starts it, and makes its database, where need be.
+///
+/// # Errors
+/// No binaries, a directory that can't be used, a server that does not start within 60 s: see [`EmbeddedError`].
+pub fn start(options: &Options) -> Result<Server, EmbeddedError> {
+    let place = Place::resolve(&options.data_dir)?;
+    place.create()?;
+    let decision = locks::decide(&place)?;
+    let socket_dir = cluster::ensure_running(&place, options)?;
+    let users = locks::join(&place)?;
+    drop(decision);
+    Ok(Server { place, socket_dir, users: Some(users) })
+}
+
+/// Starts the server where need be, and has it run on after this process and the last user, until [`shut_down`].
+///
+/// # Errors
+/// As [`start`].
+pub fn keep(options: &Options) -> Result<Status, EmbeddedError> {
+    let server = start(options)?;
+    server.place.write(&server.place.keep(), b"")?;
+    server.stop()?;
+    status(options)
+}
+
+/// Stops a server that nobody uses, kept or left behind.
+///
+/// # Errors
+/// Other processes use it (nothing changes then), or it does not end within 60 s.
+pub fn shut_down(options: &Options) -> Result<ShutDown, EmbeddedError> {
+    let place = Place::resolve(&options.data_dir)?;
+    if !place.has_database() {
+        return Ok(ShutDown::NotRunning);
+    }
+    let _decision = locks::decide(&place)?;
+    let Some(_alone) = locks::alone(&place)? else {
+        return Err(EmbeddedError::InUse { dir: place.dir().to_owned() });
+    };
+    match fs::remove_file(place.keep()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(EmbeddedError::io("remove", &place.keep())(error));
+        }
+        _ => {}
+    }
+    Ok(if postmaster::stop(&place)? { ShutDown::Stopped } else { ShutDown::NotRunning })
+}
+
+/// Tells how things stand, and changes nothing: nothing is started, made or waited for.
+///
+/// # Errors
+/// The directory can't be looked at.
+pub fn status(options: &Options) -> Result<Status, EmbeddedError> {
+    let place = Place::resolve(&options.data_dir)?;
+    let ready = postmaster::ready(&place)?;
+    let running = ready.is_some();
+    let socket_dir = ready.unwrap_or_else(|| place.socket_dir());
+    Ok(Status {
+        url: cluster::url(&socket_dir),
+        running,
+        kept: place.keep().exists(),
+        data_dir: place.dir().to_owned(),
+        relocated: place.relocated(),
+    })
+}
+
+impl Server {
+    /// The URL of the database `postgres`, as user `evenfold`, through the Unix socket.
+    #[must_use]
+    pub fn url(&self) -> String {
+        cluster::url(&self.socket_dir)
+    }
+
+    /// The directory in use, without symbolic links.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.place.dir()
+    }
+
+    /// Whether [`Server::data_dir`] is another directory than was asked for, because the user whom root
+    /// runs the server as can't reach that one: tell the user which one it is.
+    #[must_use]
+    pub fn relocated(&self) -> bool {
+        self.place.relocated()
+    }
+
+    /// Leaves the server, and stops it if this was its last user and it is not to be kept.
+    ///
+    /// # Errors
+    /// It does not end within 60 s, or can't be signalled.
+    pub fn stop(mut self) -> Result<Left, EmbeddedError> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Result<Left, EmbeddedError> {
+        let Some(users) = self.users.take() else {
+            return Ok(Left::StillUsed);
+        };
+        let _decision = locks::decide(&self.place)?;
+        // Let go of before asking: the kernel would let go of it anyway to make it exclusive.
+        drop(users);
+        let Some(_alone) = locks::alone(&self.place)? else {
+            return Ok(Left::StillUsed);
+        };
+        if self.place.keep().exists() {
+            return Ok(Left::Kept);
+        }
+        postmaster::stop(&self.place)?;
+        Ok(Left::Stopped)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.leave() {
+            tracing::warn!(%error, "left the PostgreSQL server as it is");
+        }
+    }
+}
+
+/// Asks until there is an answer or the time is up; an answer that takes long is not interrupted.
+fn poll<T>(
+    limit: Duration,
+    mut ask: impl FnMut() -> Result<Option<T>, EmbeddedError>,
+) -> Result<Option<T>, EmbeddedError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(Some(answer));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}

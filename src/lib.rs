@@ -1,0 +1,21 @@
+//! evenfold folds an event log kept in PostgreSQL into read models, exactly once and in order, by N identical workers
+//! that never talk to each other: all they share is the database.
+//!
+//! Events are [appended](log::append) to the [log], in the caller's own transaction. A [`Worker`](projection::Worker)
+//! reads those of its partition by [windows](log::Window), which can't miss an event whatever the order in which
+//! transactions commit, and applies them to a [`Projection`](projection::Projection) in the transaction that also
+//! moves its [checkpoint].
+
+pub mod actor;
+pub mod checkpoint;
+pub mod class;
+pub mod config;
+pub mod counter;
+pub mod database;
+pub mod embedded;
+pub mod event;
+pub mod hash;
+pub mod log;
+pub mod projection;
+pub mod schema;
+pub mod telemetry;

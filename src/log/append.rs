@@ -1,0 +1,190 @@
+use crate::event::{Aggregate, NewEvent};
+use crate::hash::IdHash;
+use serde_json::value::RawValue;
+use sqlx::{Connection, PgConnection, Row};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// The most events of one call of [`append`].
+pub const MAX_APPEND_EVENTS: usize = 10_000;
+
+/// How often an append is tried again after another writer was first. Each time, that writer has committed.
+const MAX_ATTEMPTS: u32 = 32;
+
+/// Where an event went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its place in the log.
+    pub position: i64,
+    /// Its place in its aggregate.
+    pub version: i64,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The aggregate does not have the expected version. Read it again and decide again.
+    #[error("{aggregate} was expected to have version {expected} and has {actual}")]
+    Conflict {
+        /// Which aggregate.
+        aggregate: Aggregate,
+        /// The version that the caller expected before its event.
+        expected: i64,
+        /// The version that it would have had.
+        actual: i64,
+        /// Which of the events, from 0.
+        index: usize,
+    },
+    /// All of the events are in the log already, under these event ids: an earlier attempt got through.
+    #[error("the events are in the log already: event id {first} has position {}", .appended[0].position)]
+    AlreadyAppended {
+        /// The id of the first of them.
+        first: Uuid,
+        /// Where they are, in the order of the events. Never empty.
+        appended: Vec<Appended>,
+    },
+    /// Some of the event ids are taken, by other events.
+    #[error("event id {event_id} is taken{}", .position.map_or(" twice in this call".to_owned(), |p| format!(" by the event at position {p}")))]
+    DuplicateEventId {
+        /// The id.
+        event_id: Uuid,
+        /// The event that has it; none when two events of this call have it.
+        position: Option<i64>,
+        /// Which of the events, from 0.
+        index: usize,
+    },
+    /// Other writers were first, again and again.
+    #[error(
+        "other writers appended to the same aggregates {MAX_ATTEMPTS} times in a row: append fewer aggregates at once"
+    )]
+    Contended,
+    /// More than [`MAX_APPEND_EVENTS`].
+    #[error("{0} events at once are too many: append at most {MAX_APPEND_EVENTS}")]
+    TooMany(usize),
+    /// The database's.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Appends all of the events or none, and says which versions and positions they got.
+///
+/// Inside the caller's transaction it is part of that transaction (READ COMMITTED; at a higher level other writers'
+/// events can't be seen, and the append ends in [`AppendError::Contended`]). Without one it is a transaction of its
+/// own. An expected version is that of the aggregate just before the event: earlier events of the same call count.
+/// Writers of the same aggregate wait for each other's transactions to end.
+///
+/// # Errors
+///
+/// See [`AppendError`]. The caller's transaction is as it was before, and can go on, except after
+/// [`AppendError::Database`].
+///
+/// # Cancel safety
+///
+/// If the future is dropped, roll the transaction back; without a transaction of the caller's, all of the events are
+/// in the log or none, and appending them again tells which ([`AppendError::AlreadyAppended`]).
+pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    if events.len() > MAX_APPEND_EVENTS {
+        return Err(AppendError::TooMany(events.len()));
+    }
+    let mut ids = HashSet::with_capacity(events.len());
+    if let Some(index) = events.iter().position(|event| !ids.insert(event.event_id)) {
+        return Err(AppendError::DuplicateEventId { event_id: events[index].event_id, position: None, index });
+    }
+    for _ in 0..MAX_ATTEMPTS {
+        // A savepoint inside the caller's transaction: a lost race must not abort it.
+        let mut attempt = conn.begin().await?;
+        match insert(&mut attempt, events).await {
+            Ok(Outcome::Written(appended)) => {
+                attempt.commit().await?;
+                return Ok(appended);
+            }
+            Ok(Outcome::Conflict(conflict)) => {
+                attempt.rollback().await?;
+                return Err(find_taken(conn, events).await?.unwrap_or(conflict));
+            }
+            Err(error) => {
+                attempt.rollback().await?;
+                match violated(&error) {
+                    Some("events_version_key") => {}
+                    Some("events_event_id_key") => {
+                        return Err(find_taken(conn, events).await?.unwrap_or(AppendError::Database(error)));
+                    }
+                    _ => return Err(AppendError::Database(error)),
+                }
+            }
+        }
+    }
+    Err(AppendError::Contended)
+}
+
+enum Outcome {
+    Written(Vec<Appended>),
+    Conflict(AppendError),
+}
+
+async fn insert(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
+    let column = |part: fn(&NewEvent) -> &str| events.iter().map(part).collect::<Vec<_>>();
+    let rows = sqlx::query(include_str!("append.sql"))
+        .bind(column(|event| &event.aggregate.aggregate_type))
+        .bind(column(|event| &event.aggregate.aggregate_id))
+        .bind(events.iter().map(|event| IdHash::of(&event.aggregate.aggregate_id).to_sql()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.event_id).collect::<Vec<_>>())
+        .bind(column(|event| &event.event_type))
+        .bind(column(|event| event.payload.get()))
+        .bind(events.iter().map(|event| event.metadata.as_deref().map(RawValue::get)).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.expected.as_number()).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?;
+    let mut appended = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        let version: i64 = row.try_get(0)?;
+        if row.try_get(1)? {
+            return Ok(Outcome::Conflict(AppendError::Conflict {
+                aggregate: events[index].aggregate.clone(),
+                expected: events[index].expected.as_number().unwrap_or_default(),
+                actual: version - 1,
+                index,
+            }));
+        }
+        if let Some(position) = row.try_get(2)? {
+            appended.push(Appended { position, version });
+        }
+    }
+    // Rows without a position come with a conflict in a later one, which the loop has returned.
+    Ok(Outcome::Written(appended))
+}
+
+/// Whether the event ids are in the log: all of them, for the same aggregates (a retry), or some (a mistake).
+async fn find_taken(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Option<AppendError>, sqlx::Error> {
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+    let rows = sqlx::query(
+        "SELECT i.ord, e.position, e.version, e.aggregate_type, e.aggregate_id
+         FROM unnest($1::uuid[]) WITH ORDINALITY AS i (event_id, ord) JOIN events e USING (event_id) ORDER BY i.ord",
+    )
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
+    let mut appended = Vec::with_capacity(rows.len());
+    let mut same = rows.len() == events.len();
+    for row in &rows {
+        let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or_default();
+        let aggregate = Aggregate { aggregate_type: row.try_get(3)?, aggregate_id: row.try_get(4)? };
+        same &= aggregate == events[index].aggregate;
+        appended.push((index, Appended { position: row.try_get(1)?, version: row.try_get(2)? }));
+    }
+    Ok(appended.first().map(|&(index, first)| {
+        let event_id = events[index].event_id;
+        if same {
+            AppendError::AlreadyAppended { first: event_id, appended: appended.iter().map(|(_, a)| *a).collect() }
+        } else {
+            AppendError::DuplicateEventId { event_id, position: Some(first.position), index }
+        }
+    }))
+}
+
+fn violated(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error().filter(|e| e.is_unique_violation())?.constraint()
+}

@@ -1,0 +1,103 @@
+use crate::event::{Envelope, Event};
+use crate::hash::IdHash;
+use uuid::Uuid;
+
+/// The texts of one batch may have this many bytes together; a batch ends early where they would be more.
+const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Events that were read, in one allocation that is used again for the next batch.
+///
+/// Holds at most one event more than fit into 16 MiB, and as many as it was asked to.
+#[derive(Debug, Default)]
+pub struct EventBuffer {
+    text: String,
+    records: Vec<Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    position: i64,
+    version: i64,
+    hash: IdHash,
+    start: usize,
+    /// Where the aggregate type, the aggregate id, the event type and the payload end.
+    ends: [usize; 4],
+    envelope: Option<EnvelopeRecord>,
+}
+
+#[derive(Debug)]
+struct EnvelopeRecord {
+    event_id: Uuid,
+    recorded_at_micros: i64,
+    metadata_end: Option<usize>,
+}
+
+impl EventBuffer {
+    /// How many events it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The events, in the order of their positions.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
+        (0..self.records.len()).map(|index| self.event(index))
+    }
+
+    /// The event at this index, which must be below [`len`](Self::len).
+    pub(crate) fn event(&self, index: usize) -> Event<'_> {
+        let record = &self.records[index];
+        let [type_end, id_end, event_type_end, payload_end] = record.ends;
+        Event {
+            position: record.position,
+            version: record.version,
+            hash: record.hash,
+            aggregate_type: &self.text[record.start..type_end],
+            aggregate_id: &self.text[type_end..id_end],
+            event_type: &self.text[id_end..event_type_end],
+            payload: &self.text[event_type_end..payload_end],
+            envelope: record.envelope.as_ref().map(|envelope| Envelope {
+                event_id: envelope.event_id,
+                recorded_at_micros: envelope.recorded_at_micros,
+                metadata: envelope.metadata_end.map(|end| &self.text[payload_end..end]),
+            }),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.records.clear();
+    }
+
+    pub(crate) fn push(&mut self, event: &Event<'_>) {
+        let start = self.text.len();
+        let ends = [event.aggregate_type, event.aggregate_id, event.event_type, event.payload].map(|part| {
+            self.text.push_str(part);
+            self.text.len()
+        });
+        let envelope = event.envelope.map(|envelope| EnvelopeRecord {
+            event_id: envelope.event_id,
+            recorded_at_micros: envelope.recorded_at_micros,
+            metadata_end: envelope.metadata.map(|metadata| {
+                self.text.push_str(metadata);
+                self.text.len()
+            }),
+        });
+        let Event { position, version, hash, .. } = *event;
+        self.records.push(Record { position, version, hash, start, ends, envelope });
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.text.len() >= MAX_TEXT_BYTES
+    }
+
+    pub(crate) fn last_position(&self) -> Option<i64> {
+        self.records.last().map(|record| record.position)
+    }
+}

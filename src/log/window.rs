@@ -1,0 +1,144 @@
+use super::{EventBuffer, Fence, Interest, Snapshot};
+use crate::class::Class;
+use crate::event::{Envelope, Event};
+use crate::hash::IdHash;
+use futures_util::TryStreamExt;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use std::time::{Duration, Instant};
+
+const RANGE: &str = include_str!("range.sql");
+const LATE: &str = include_str!("late.sql");
+
+/// The events that are visible in `upto` and not in `seen`, from some position on.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'a> {
+    /// Where the window begins: what is visible in it has been read before.
+    pub seen: &'a Fence,
+    /// Where the window ends.
+    pub upto: &'a Snapshot,
+    /// Only positions above this one.
+    pub after: i64,
+}
+
+/// How a read ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// Whether the window has no more events; otherwise the buffer is full, and there may be more.
+    pub complete: bool,
+    /// Time spent on decoding rows, as estimated from one row in 64.
+    pub decoding: Duration,
+}
+
+/// Reading the clock twice for every row would cost a noticeable part of decoding it.
+const TIMED_ROWS: u32 = 64;
+
+/// Fills the buffer with the next events of the window, in the order of their positions: at most `limit`, and not many
+/// more than 16 MiB.
+///
+/// # Errors
+///
+/// The database's. The buffer may then hold some of the events.
+///
+/// # Cancel safety
+///
+/// Reads only; a dropped read leaves the connection usable.
+pub async fn read(
+    conn: &mut PgConnection,
+    window: Window<'_>,
+    class: Class,
+    interest: &Interest,
+    limit: usize,
+    into: &mut EventBuffer,
+) -> Result<Read, sqlx::Error> {
+    into.clear();
+    let mut decoding = Duration::ZERO;
+    let Fence { floor, snapshot: seen, next_xid } = window.seen;
+    // Events at or below the floor that were not read before can only be those of transactions that were in progress
+    // when the window's start was taken. There are usually none, and they come before all others.
+    if !window.seen.is_final() && window.after < *floor {
+        let listed: Vec<String> = seen.in_progress().iter().map(u64::to_string).collect();
+        let query = bound(LATE, window, window.after, class, interest, limit)
+            .bind(floor)
+            .bind(listed)
+            .bind(seen.xmax().to_string())
+            .bind(next_xid.to_string());
+        let read = fill(query.fetch(&mut *conn), limit, into).await?;
+        if !read.complete {
+            return Ok(read);
+        }
+        decoding = read.decoding;
+    }
+    let after = window.after.max(*floor);
+    let query = bound(RANGE, window, after, class, interest, limit - into.len());
+    let read = fill(query.fetch(&mut *conn), limit, into).await?;
+    Ok(Read { decoding: decoding + read.decoding, ..read })
+}
+
+type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+fn bound<'q>(
+    sql: &'static str,
+    window: Window<'_>,
+    after: i64,
+    class: Class,
+    interest: &'q Interest,
+    limit: usize,
+) -> PgQuery<'q> {
+    sqlx::query(sql)
+        .bind(after)
+        .bind(i64::from(class.modulus()))
+        .bind(i64::from(class.residue()))
+        .bind(window.seen.snapshot.to_string())
+        .bind(window.upto.to_string())
+        .bind(interest.aggregate_types.as_deref())
+        .bind(interest.event_types.as_deref())
+        .bind(interest.envelope)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+async fn fill(
+    mut rows: impl futures_util::Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
+    limit: usize,
+    into: &mut EventBuffer,
+) -> Result<Read, sqlx::Error> {
+    let mut decoding = Duration::ZERO;
+    while let Some(row) = rows.try_next().await? {
+        if into.len().is_multiple_of(TIMED_ROWS as usize) {
+            let started = Instant::now();
+            into.push(&decode(&row)?);
+            decoding += started.elapsed() * TIMED_ROWS;
+        } else {
+            into.push(&decode(&row)?);
+        }
+        if into.len() == limit || into.is_full() {
+            return Ok(Read { complete: false, decoding });
+        }
+    }
+    Ok(Read { complete: true, decoding })
+}
+
+/// An event of a row with the columns of `range.sql`.
+pub(crate) fn decode(row: &PgRow) -> Result<Event<'_>, sqlx::Error> {
+    let hash: i64 = row.try_get(2)?;
+    let event_id: Option<uuid::Uuid> = row.try_get(7)?;
+    let envelope = match event_id {
+        Some(event_id) => Some(Envelope {
+            event_id,
+            recorded_at_micros: row.try_get(8)?,
+            // PostgreSQL sends the type json as the text that it is, which sqlx would only hand out parsed.
+            metadata: row.try_get_unchecked(9)?,
+        }),
+        None => None,
+    };
+    Ok(Event {
+        position: row.try_get(0)?,
+        version: row.try_get(1)?,
+        hash: IdHash::from_sql(hash),
+        aggregate_type: row.try_get(3)?,
+        aggregate_id: row.try_get(4)?,
+        event_type: row.try_get(5)?,
+        payload: row.try_get_unchecked(6)?,
+        envelope,
+    })
+}

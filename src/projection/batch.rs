@@ -1,0 +1,189 @@
+use crate::checkpoint::ParkedEvent;
+use crate::event::{Aggregate, Event};
+use crate::hash::IdHash;
+use crate::log::EventBuffer;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// Why an event waits that could be applied by itself.
+const BEHIND: &str = "another event of this aggregate is parked";
+
+/// The events that a projection is given to apply, less those of parked aggregates.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    events: &'a EventBuffer,
+    parked: Parked,
+    /// Events that the projection refused: index and reason. Earlier events of their aggregates have been applied.
+    refused: HashMap<usize, String>,
+    /// Events that a writer gave a wrong hash. No event of their aggregates is handed out.
+    misplaced: HashMap<usize, String>,
+    folding: Duration,
+}
+
+/// Aggregates, to be asked with borrowed names.
+#[derive(Debug, Default)]
+struct Parked(HashMap<String, HashSet<String>>);
+
+impl Parked {
+    fn contains(&self, event: &Event<'_>) -> bool {
+        !self.0.is_empty() && self.0.get(event.aggregate_id).is_some_and(|types| types.contains(event.aggregate_type))
+    }
+
+    fn insert(&mut self, aggregate_type: &str, aggregate_id: &str) {
+        self.0.entry(aggregate_id.to_owned()).or_default().insert(aggregate_type.to_owned());
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(events: &'a EventBuffer, parked: HashSet<Aggregate>) -> Self {
+        let mut batch = Self {
+            events,
+            parked: Parked::default(),
+            refused: HashMap::new(),
+            misplaced: HashMap::new(),
+            folding: Duration::ZERO,
+        };
+        for aggregate in parked {
+            batch.parked.insert(&aggregate.aggregate_type, &aggregate.aggregate_id);
+        }
+        // The column can be written by others. With a wrong hash, two workers would share an aggregate.
+        for (index, event) in events.events().enumerate() {
+            let right = IdHash::of(event.aggregate_id);
+            if event.hash != right {
+                batch.parked.insert(event.aggregate_type, event.aggregate_id);
+                let reason = format!("its hash is {} and that of its aggregate id is {right}", event.hash);
+                batch.misplaced.insert(index, reason);
+            }
+        }
+        batch
+    }
+
+    /// The events to apply, in order.
+    pub fn events(&self) -> impl Iterator<Item = Event<'a>> {
+        self.events.events().filter(|event| !self.parked.contains(event))
+    }
+
+    /// The most events that [`events`](Self::events) can give.
+    #[must_use]
+    pub fn max_len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Hands each event to `apply`, in order. Where it refuses one, because the event can never be applied, the event's
+    /// aggregate is parked with that reason: later events of it are not handed out any more.
+    pub fn fold<R: Display>(&mut self, mut apply: impl FnMut(&Event<'a>) -> Result<(), R>) {
+        let started = Instant::now();
+        for (index, event) in self.events.events().enumerate() {
+            if self.parked.contains(&event) {
+                continue;
+            }
+            if let Err(reason) = apply(&event) {
+                self.parked.insert(event.aggregate_type, event.aggregate_id);
+                self.refused.insert(index, reason.to_string());
+            }
+        }
+        self.folding += started.elapsed();
+    }
+
+    /// Time spent in [`fold`](Self::fold).
+    pub(crate) fn folding(&self) -> Duration {
+        self.folding
+    }
+
+    /// What is to be parked: the refused events, and all others of their aggregates that come after them.
+    pub(crate) fn to_park(&self) -> Vec<ParkedEvent<'_>> {
+        if self.parked.0.is_empty() {
+            return Vec::new();
+        }
+        // An aggregate that was parked within this batch had events before, and those were applied.
+        let mut open: HashSet<(&str, &str)> = self
+            .refused
+            .keys()
+            .map(|&index| self.events.event(index))
+            .map(|e| (e.aggregate_type, e.aggregate_id))
+            .collect();
+        let mut parked = Vec::new();
+        for (index, event) in self.events.events().enumerate() {
+            let key = (event.aggregate_type, event.aggregate_id);
+            if let Some(reason) = self.refused.get(&index) {
+                open.remove(&key);
+                parked.push(ParkedEvent { event, reason });
+            } else if self.parked.contains(&event) && !open.contains(&key) {
+                let reason = self.misplaced.get(&index).map_or(BEHIND, String::as_str);
+                parked.push(ParkedEvent { event, reason });
+            }
+        }
+        parked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(position: i64, aggregate_id: &str) -> Event<'_> {
+        Event {
+            position,
+            version: position,
+            aggregate_type: "t",
+            aggregate_id,
+            event_type: "e",
+            payload: "{}",
+            envelope: None,
+            hash: IdHash::of(aggregate_id),
+        }
+    }
+
+    fn buffer(ids: &[&str]) -> EventBuffer {
+        let mut buffer = EventBuffer::default();
+        (1..).zip(ids).for_each(|(position, id)| buffer.push(&event(position, id)));
+        buffer
+    }
+
+    fn parked<'a>(batch: &'a Batch<'_>) -> Vec<(i64, &'a str)> {
+        batch.to_park().iter().map(|p| (p.event.position, p.reason)).collect()
+    }
+
+    #[test]
+    fn a_refused_event_parks_the_later_ones_of_its_aggregate_and_no_others() {
+        let buffer = buffer(&["a", "b", "a", "b", "a", "c"]);
+        let mut batch = Batch::new(&buffer, HashSet::new());
+        let mut applied = Vec::new();
+        batch.fold(|event| {
+            if event.position == 3 {
+                return Err("no");
+            }
+            applied.push(event.position);
+            Ok(())
+        });
+        assert_eq!(applied, [1, 2, 4, 6]);
+        assert_eq!(parked(&batch), [(3, "no"), (5, BEHIND)]);
+    }
+
+    #[test]
+    fn an_event_with_a_wrong_hash_is_parked_with_every_event_of_its_aggregate() {
+        let mut buffer = buffer(&["a", "b"]);
+        buffer.push(&Event { hash: IdHash::of("else"), ..event(3, "a") });
+        let mut batch = Batch::new(&buffer, HashSet::new());
+        let mut applied = Vec::new();
+        batch.fold(|event| {
+            applied.push(event.position);
+            Ok::<(), &str>(())
+        });
+        assert_eq!(applied, [2]);
+        let parked = batch.to_park();
+        assert_eq!(parked.iter().map(|p| p.event.position).collect::<Vec<_>>(), [1, 3]);
+        assert!(parked[1].reason.contains("its hash is"), "{}", parked[1].reason);
+    }
+
+    #[test]
+    fn events_of_an_aggregate_that_was_parked_before_are_parked_and_not_handed_out() {
+        let buffer = buffer(&["a", "b", "a"]);
+        let before = HashSet::from([Aggregate { aggregate_type: "t".into(), aggregate_id: "a".into() }]);
+        let mut batch = Batch::new(&buffer, before);
+        assert_eq!(batch.events().map(|e| e.position).collect::<Vec<_>>(), [2]);
+        batch.fold(|_| Ok::<(), &str>(()));
+        assert_eq!(parked(&batch), [(1, BEHIND), (3, BEHIND)]);
+    }
+}

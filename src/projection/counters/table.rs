@@ -1,0 +1,188 @@
+//! The read model, in SQL.
+
+use crate::counter::{AmountPointer, Counter};
+use crate::event::Event;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+/// A row of the table `counters`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct CounterRow {
+    /// The kind of aggregate.
+    pub aggregate_type: String,
+    /// Which one.
+    pub aggregate_id: String,
+    /// How many events it had.
+    pub events: i64,
+    /// The sum of their amounts.
+    pub value: i64,
+    /// The version of the last one.
+    pub version: i64,
+    /// The position of the last one.
+    pub last_position: i64,
+}
+
+/// A counter that is not what the log says.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Mismatch {
+    /// The kind of aggregate.
+    pub aggregate_type: String,
+    /// Which one.
+    pub aggregate_id: String,
+    /// Events and value by the log; none if the log has no event of it.
+    pub log: Option<(i64, i64)>,
+    /// Events and value by the read model; none if it has no row.
+    pub read_model: Option<(i64, i64)>,
+}
+
+/// The counters of these events, by the index of the event. Those that have no row are left out.
+pub(super) async fn load(conn: &mut PgConnection, events: &[Event<'_>]) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT k.ord, c.events, c.value, c.version, c.last_position
+         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (aggregate_type, aggregate_id, ord)
+         JOIN counters c USING (aggregate_type, aggregate_id)",
+    )
+    .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
+            let counter = Counter {
+                events: row.try_get(1)?,
+                value: row.try_get(2)?,
+                version: row.try_get(3)?,
+                last_position: row.try_get(4)?,
+            };
+            Ok((index, counter))
+        })
+        .collect()
+}
+
+/// Writes counters, in one statement.
+pub(super) async fn write<'a>(
+    conn: &mut PgConnection,
+    counters: impl Iterator<Item = (&'a str, &'a str, Counter)>,
+) -> Result<(), sqlx::Error> {
+    let (mut types, mut ids) = (Vec::new(), Vec::new());
+    let mut numbers: [Vec<i64>; 4] = Default::default();
+    for (aggregate_type, aggregate_id, Counter { events, value, version, last_position }) in counters {
+        types.push(aggregate_type);
+        ids.push(aggregate_id);
+        for (column, number) in numbers.iter_mut().zip([events, value, version, last_position]) {
+            column.push(number);
+        }
+    }
+    if types.is_empty() {
+        return Ok(());
+    }
+    let [events, values, versions, positions] = numbers;
+    sqlx::query(
+        "INSERT INTO counters (aggregate_type, aggregate_id, events, value, version, last_position)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+         ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET events = excluded.events, value = excluded.value,
+             version = excluded.version, last_position = excluded.last_position",
+    )
+    .bind(types)
+    .bind(ids)
+    .bind(events)
+    .bind(values)
+    .bind(versions)
+    .bind(positions)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes all counters, in the caller's transaction.
+///
+/// # Cancel safety
+///
+/// Part of the caller's transaction.
+pub async fn empty(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("TRUNCATE counters").execute(tx).await?;
+    Ok(())
+}
+
+/// The counters with the largest values.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn top(conn: &mut PgConnection, limit: u32) -> Result<Vec<CounterRow>, sqlx::Error> {
+    sqlx::query("SELECT * FROM counters ORDER BY value DESC, aggregate_type, aggregate_id LIMIT $1")
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(decode)
+        .collect()
+}
+
+/// How many counters there are, and how many events they had together.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn totals(conn: &mut PgConnection) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as("SELECT count(*), coalesce(sum(events), 0)::bigint FROM counters").fetch_one(conn).await
+}
+
+/// The counters with this id: one for each aggregate type that has it.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn one(conn: &mut PgConnection, aggregate_id: &str) -> Result<Vec<CounterRow>, sqlx::Error> {
+    sqlx::query("SELECT * FROM counters WHERE aggregate_id = $1 ORDER BY aggregate_type")
+        .bind(aggregate_id)
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(decode)
+        .collect()
+}
+
+fn decode(row: &PgRow) -> Result<CounterRow, sqlx::Error> {
+    Ok(CounterRow {
+        aggregate_type: row.try_get("aggregate_type")?,
+        aggregate_id: row.try_get("aggregate_id")?,
+        events: row.try_get("events")?,
+        value: row.try_get("value")?,
+        version: row.try_get("version")?,
+        last_position: row.try_get("last_position")?,
+    })
+}
+
+/// Folds the whole log by one SQL query, and gives the counters that are not the same in the read model: at most
+/// `limit`. Right only once every event is applied. Parked events count on neither side.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn mismatches(
+    conn: &mut PgConnection,
+    pointer: &AmountPointer,
+    limit: u32,
+) -> Result<Vec<Mismatch>, sqlx::Error> {
+    let pair = |row: &PgRow, at: usize| -> Result<Option<(i64, i64)>, sqlx::Error> {
+        Ok(row.try_get::<Option<i64>, _>(at)?.zip(row.try_get(at + 1)?))
+    };
+    sqlx::query(include_str!("mismatches.sql"))
+        .bind(pointer.parts())
+        .bind(super::NAME)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(Mismatch {
+                aggregate_type: row.try_get(0)?,
+                aggregate_id: row.try_get(1)?,
+                log: pair(row, 2)?,
+                read_model: pair(row, 4)?,
+            })
+        })
+        .collect()
+}

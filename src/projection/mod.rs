@@ -1,0 +1,89 @@
+//! Projections: named folds of the log into read models, and the workers that run them.
+
+mod batch;
+pub mod counters;
+mod heart;
+pub mod parked;
+mod progress;
+mod run;
+mod worker;
+
+pub use batch::Batch;
+pub use progress::{Phase, Progress};
+pub use run::{Report, RunError, RunOptions, run};
+pub use worker::{Applied, Step, Worker, WorkerError, WorkerOptions};
+
+use crate::event::Event;
+use crate::log::Interest;
+use sqlx::PgConnection;
+use std::future::Future;
+
+/// Whatever a projection can fail with. The batch is rolled back and tried again.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A named fold of the log into a read model in the same database.
+///
+/// What a writer of one may rely on:
+///
+/// - Each event that it is [interested](Projection::interest) in is applied exactly once: what `apply` writes through
+///   `conn` and the note that the events are applied are one transaction. Do not end that transaction. What `apply`
+///   does elsewhere (a mail, another database) happens at least once.
+/// - Events of one aggregate come in the order of their versions, within a batch and across batches. Events of
+///   different aggregates come in no order that means anything.
+/// - Events of one aggregate always come to the same partition, and no two workers commit for one partition at a time.
+/// - `apply` is called again with the same events after a failure, and then possibly in other batches. State that it
+///   keeps in memory is a cache of what is in the database: [`forget`](Projection::forget) drops it.
+pub trait Projection: Send + 'static {
+    /// Its name, under which its checkpoints are kept.
+    fn name(&self) -> &str;
+
+    /// Which events it wants. It must not change between runs: workers that were told otherwise are refused.
+    fn interest(&self) -> Interest {
+        Interest::everything()
+    }
+
+    /// What else decides the read model, in a few words. It must not change between runs either.
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    /// Applies a batch to the read model, through a connection that is inside the worker's transaction.
+    ///
+    /// An event that can never be applied is [refused](Batch::fold), which parks its aggregate; everything else goes
+    /// on. An error is not the event's fault: the batch is rolled back and tried again, for ever. Between two
+    /// statements no more than 30 seconds may pass, or PostgreSQL ends the transaction.
+    ///
+    /// # Errors
+    ///
+    /// The database's, or its own.
+    fn apply(
+        &mut self,
+        conn: &mut PgConnection,
+        batch: &mut Batch<'_>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Moves on past an event that an operator has given up. Only a projection that looks at versions needs to do
+    /// anything.
+    ///
+    /// # Errors
+    ///
+    /// The database's, or its own.
+    fn skip(
+        &mut self,
+        _conn: &mut PgConnection,
+        _event: &Event<'_>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Drops whatever is kept in memory: a transaction was rolled back, or another worker has written.
+    fn forget(&mut self) {}
+}
+
+/// What must stay the same for all workers of a projection, in words.
+pub(crate) fn definition<P: Projection>(projection: &P) -> String {
+    match projection.settings() {
+        settings if settings.is_empty() => projection.interest().to_string(),
+        settings => format!("{}; {settings}", projection.interest()),
+    }
+}

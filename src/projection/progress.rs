@@ -1,0 +1,141 @@
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::checkpoint::Lag;
+
+/// What a worker is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading its checkpoint.
+    Starting,
+    /// Applying events.
+    Applying,
+    /// Everything that was committed is applied.
+    CaughtUp,
+    /// Another worker has this partition.
+    StandingBy,
+    /// Something failed, and is tried again: why.
+    Retrying(String),
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("starting"),
+            Self::Applying => f.write_str("applying"),
+            Self::CaughtUp => f.write_str("caught up"),
+            Self::StandingBy => f.write_str("standing by"),
+            Self::Retrying(why) => write!(f, "retrying: {why}"),
+        }
+    }
+}
+
+/// What a worker has done so far, to be looked at from outside while it runs.
+#[derive(Debug)]
+pub struct Progress {
+    applied: AtomicU64,
+    parked: AtomicU64,
+    batches: AtomicU64,
+    position: AtomicI64,
+    coordination_nanos: AtomicU64,
+    compute_nanos: AtomicU64,
+    behind: AtomicU64,
+    behind_age_millis: AtomicU64,
+    measured: AtomicBool,
+    phase: Mutex<Phase>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            applied: AtomicU64::new(0),
+            parked: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            position: AtomicI64::new(0),
+            coordination_nanos: AtomicU64::new(0),
+            compute_nanos: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
+            behind_age_millis: AtomicU64::new(0),
+            measured: AtomicBool::new(false),
+            phase: Mutex::new(Phase::Starting),
+        }
+    }
+}
+
+impl Progress {
+    /// Events applied and committed.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+
+    /// Events parked.
+    #[must_use]
+    pub fn parked(&self) -> u64 {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    /// Batches committed.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// The position of the last event that was applied.
+    #[must_use]
+    pub fn position(&self) -> i64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// Time spent on fences, checkpoints, commits and waiting for the database.
+    #[must_use]
+    pub fn coordination(&self) -> Duration {
+        Duration::from_nanos(self.coordination_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Time spent on decoding and folding.
+    #[must_use]
+    pub fn compute(&self) -> Duration {
+        Duration::from_nanos(self.compute_nanos.load(Ordering::Relaxed))
+    }
+
+    /// The lag when it was last counted in the database; none if it was not yet.
+    #[must_use]
+    pub fn lag(&self) -> Option<Lag> {
+        self.measured.load(Ordering::Acquire).then(|| Lag {
+            events: self.behind.load(Ordering::Relaxed),
+            age: Duration::from_millis(self.behind_age_millis.load(Ordering::Relaxed)),
+        })
+    }
+
+    /// What the worker is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    pub(crate) fn set_lag(&self, lag: Lag) {
+        self.behind.store(lag.events, Ordering::Relaxed);
+        self.behind_age_millis.store(u64::try_from(lag.age.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.measured.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn add_batch(&self, applied: u64, parked: u64, position: i64) {
+        self.applied.fetch_add(applied, Ordering::Relaxed);
+        self.parked.fetch_add(parked, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.position.store(position, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_time(&self, total: Duration, compute: Duration) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.coordination_nanos.fetch_add(nanos(total.saturating_sub(compute)), Ordering::Relaxed);
+        self.compute_nanos.fetch_add(nanos(compute), Ordering::Relaxed);
+    }
+}

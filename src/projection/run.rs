@@ -1,0 +1,235 @@
+//! A worker's life: connect, check, step until told to stop, survive the database.
+
+use super::heart::Heart;
+use super::{Applied, Phase, Progress, Projection, Step, Worker, WorkerError};
+use crate::checkpoint::RegisterError;
+use crate::database::{ConnectError, Database};
+use crate::schema::{self, SchemaError};
+use sqlx::{Connection, PgConnection};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
+/// random, so that workers that failed together do not come back together.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How a worker runs.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Whether to end when nothing is left to apply.
+    pub until_caught_up: bool,
+    /// The pause after finding nothing to apply.
+    pub poll_interval: Duration,
+    /// How long one step (reading, applying and committing one batch) may take before its connection is given up.
+    pub database_timeout: Duration,
+    /// The pause between two heartbeats.
+    pub heartbeat_interval: Duration,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            until_caught_up: false,
+            poll_interval: Duration::from_millis(50),
+            database_timeout: Duration::from_secs(60),
+            heartbeat_interval: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What a worker did.
+#[derive(Debug, Clone, Copy)]
+pub struct Report {
+    /// Events applied.
+    pub applied: u64,
+    /// Events parked.
+    pub parked: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// The position of the last event.
+    pub position: i64,
+    /// How long it ran.
+    pub elapsed: Duration,
+    /// Of that, the time spent on fences, checkpoints, commits and waiting for the database.
+    pub coordination: Duration,
+    /// Of that, the time spent on decoding and folding.
+    pub compute: Duration,
+}
+
+/// Why a worker did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The tables are not as they must be.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The projection was begun otherwise.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The partition is no more.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+}
+
+/// Runs a worker until `shutdown`, or until nothing is left if so told. Once it has started, a failing database only
+/// makes it wait: it tries again for ever, and says so in its log and its [`Progress`].
+///
+/// # Errors
+///
+/// See [`RunError`]: what is wrong at the start, and when the partition is no more.
+///
+/// # Cancel safety
+///
+/// A dropped run has committed its last batch or not, as a killed process would have. Cancel `shutdown` instead, to
+/// let it finish the batch.
+pub async fn run<P: Projection>(
+    database: &Database,
+    mut worker: Worker<P>,
+    options: &RunOptions,
+    shutdown: CancellationToken,
+) -> Result<Report, RunError> {
+    let started = Instant::now();
+    let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class()));
+    let mut conn = database.connect().await?;
+    schema::check(&mut conn).await?;
+    worker.register(&mut conn).await?;
+
+    let stop_heart = CancellationToken::new();
+    let heart = Heart {
+        database: database.clone(),
+        worker: worker.id(),
+        projection: worker.projection().name().to_owned(),
+        class: worker.class(),
+        interest: worker.projection().interest(),
+        interval: options.heartbeat_interval,
+        progress: worker.progress(),
+    };
+    let heart = tokio::spawn(heart.run(stop_heart.clone()));
+    let outcome = work(&database, conn, &mut worker, options, &shutdown).await;
+    stop_heart.cancel();
+    if let Err(panic) = heart.await {
+        tracing::error!(partition = %worker.class(), %panic, "the heartbeat panicked");
+    }
+    outcome?;
+    Ok(report(&worker.progress(), started))
+}
+
+fn report(progress: &Progress, started: Instant) -> Report {
+    Report {
+        applied: progress.applied(),
+        parked: progress.parked(),
+        batches: progress.batches(),
+        position: progress.position(),
+        elapsed: started.elapsed(),
+        coordination: progress.coordination(),
+        compute: progress.compute(),
+    }
+}
+
+async fn work<P: Projection>(
+    database: &Database,
+    conn: PgConnection,
+    worker: &mut Worker<P>,
+    options: &RunOptions,
+    shutdown: &CancellationToken,
+) -> Result<(), WorkerError> {
+    let progress = worker.progress();
+    let mut conn = Some(conn);
+    let mut failures = 0;
+    let mut caught_up = 0;
+    // Looked at between steps only: a step that has begun is finished, and its batch committed.
+    while !shutdown.is_cancelled() {
+        let outcome = match conn.take() {
+            Some(conn) => step(worker, conn, options).await,
+            None => match database.connect().await {
+                Ok(conn) => step(worker, conn, options).await,
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+        };
+        let pause = match outcome {
+            Outcome::Stepped(step, kept) => {
+                if failures > 0 {
+                    tracing::info!(partition = %worker.class(), "the database is back");
+                    failures = 0;
+                }
+                conn = Some(kept);
+                log_step(worker, step, &progress);
+                // Once more after catching up, for what was appended meanwhile; not for ever, under steady writing.
+                caught_up += u32::from(matches!(step, Step::Applied(Applied { caught_up: true, .. })));
+                if options.until_caught_up && (step == Step::CaughtUp || caught_up > 1) {
+                    break;
+                }
+                pause_after(step, options)
+            }
+            Outcome::Final(error) => return Err(error),
+            Outcome::Failed(why) => {
+                let pause = back_off(failures);
+                failures += 1;
+                tracing::warn!(partition = %worker.class(), failures, "{why}; trying again in {pause:.1?}");
+                progress.set_phase(Phase::Retrying(why));
+                pause
+            }
+        };
+        if !pause.is_zero() && shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            break;
+        }
+    }
+    if let Some(mut conn) = conn {
+        // Only saves the next worker a look: if it fails, nothing is lost.
+        let _ = tokio::time::timeout(options.database_timeout, worker.finish(&mut conn)).await;
+        let _ = tokio::time::timeout(options.database_timeout, conn.close()).await;
+    }
+    Ok(())
+}
+
+enum Outcome {
+    Stepped(Step, PgConnection),
+    /// To be tried again, on a new connection.
+    Failed(String),
+    Final(WorkerError),
+}
+
+/// One step, within its time. The connection is given back only if it is still good.
+async fn step<P: Projection>(worker: &mut Worker<P>, mut conn: PgConnection, options: &RunOptions) -> Outcome {
+    match tokio::time::timeout(options.database_timeout, worker.step(&mut conn)).await {
+        Ok(Ok(step)) => Outcome::Stepped(step, conn),
+        Ok(Err(error @ WorkerError::Superseded { .. })) => Outcome::Final(error),
+        Ok(Err(error)) => Outcome::Failed(error.to_string()),
+        // sqlx has no timeout of its own: on a connection that went silent, a step would wait for ever.
+        Err(_) => Outcome::Failed(format!(
+            "a batch took longer than {:?}: lower --batch-size or raise --database-timeout-ms if the database is just slow",
+            options.database_timeout
+        )),
+    }
+}
+
+fn pause_after(step: Step, options: &RunOptions) -> Duration {
+    match step {
+        Step::Applied(Applied { caught_up: false, .. }) | Step::Outrun => Duration::ZERO,
+        Step::Applied(_) | Step::CaughtUp | Step::StandingBy => options.poll_interval,
+    }
+}
+
+fn back_off(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
+    pause.mul_f64(1.0 - 0.5 * fastrand::f64())
+}
+
+fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) {
+    let partition = worker.class();
+    match step {
+        Step::Applied(Applied { events, parked, position, .. }) => match progress.lag() {
+            Some(lag) => tracing::info!(%partition, events, parked, position, behind = lag.events,
+                oldest = format_args!("{:.1?}", lag.age), "applied"),
+            None => tracing::info!(%partition, events, parked, position, "applied"),
+        },
+        Step::Outrun => {
+            tracing::warn!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept")
+        }
+        Step::StandingBy => tracing::debug!(%partition, "another worker has this partition"),
+        Step::CaughtUp => tracing::trace!(%partition, "caught up"),
+    }
+}
