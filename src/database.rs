@@ -92,6 +92,14 @@ impl Database {
         Self { options: self.options.clone().application_name(application_name) }
     }
 
+    /// The same database, with connections for statements that must go by an index whatever the statistics of the
+    /// moment say: a log that was imported in one transaction looks as if every event had the same transaction id, and
+    /// reading all of it for each batch would be the cheapest plan. What is compiled pays off for long queries only.
+    #[must_use]
+    pub fn by_index(&self) -> Self {
+        Self { options: self.options.clone().options([("enable_seqscan", "off"), ("jit", "off")]) }
+    }
+
     /// Makes a connection.
     ///
     /// # Errors

@@ -19,8 +19,9 @@ impl IdHash {
         // `write`, not `str::hash`, which would add a byte of its own.
         hasher.write(aggregate_id.as_bytes());
         let wide = hasher.finish();
-        let [a, b, c, d, e, f, g, h] = wide.to_be_bytes();
-        Self(u32::from_be_bytes([a, b, c, d]) ^ u32::from_be_bytes([e, f, g, h]))
+        let folded = (wide >> 32) ^ (wide & u64::from(u32::MAX));
+        #[expect(clippy::cast_possible_truncation, reason = "both halves have 32 bits")]
+        Self(folded as u32)
     }
 
     /// The hash as it is stored: a non-negative `bigint`.

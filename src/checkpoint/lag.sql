@@ -20,7 +20,7 @@ CROSS JOIN LATERAL (
            OR (xid >= pg_snapshot_xmax(c.seen) AND xid < c.next_xid)
            OR xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.upto)))
            OR (xid >= pg_snapshot_xmax(c.upto) AND xid < c.upto_next_xid))
-      AND position <= b.bound
+      AND position + 0 <= b.bound
       AND hash % c.modulus = c.residue
       AND NOT pg_visible_in_snapshot(xid, c.seen)
       AND (c.upto IS NULL OR NOT (position <= c.cursor AND pg_visible_in_snapshot(xid, c.upto)))

@@ -8,6 +8,7 @@ mod store;
 pub use heartbeat::{Beat, beat, forget_beat};
 pub(crate) use lag::first_incomplete;
 pub use lag::{Lag, lag};
+pub(crate) use parked::BEHIND;
 pub use parked::{
     ParkedAggregate, ParkedEvent, drop_parked, has_parked, list_parked, park, parked_among, parked_of, unpark,
 };

@@ -6,6 +6,9 @@ use crate::log::EventBuffer;
 use sqlx::{PgConnection, Row};
 use std::collections::HashSet;
 
+/// Why an event waits that could be applied by itself.
+pub(crate) const BEHIND: &str = "another event of this aggregate is parked";
+
 /// An aggregate that is parked: its first event that could not be applied, and how many wait.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct ParkedAggregate {
@@ -113,8 +116,9 @@ pub async fn list_parked(
     limit: i64,
 ) -> Result<Vec<ParkedAggregate>, sqlx::Error> {
     sqlx::query(
-        "SELECT aggregate_type, aggregate_id, count(*), min(version),
-                (array_agg(position ORDER BY version))[1], (array_agg(reason ORDER BY version))[1]
+        "SELECT aggregate_type, aggregate_id, count(*), (array_agg(version ORDER BY reason = $5, version))[1],
+                (array_agg(position ORDER BY reason = $5, version))[1],
+                (array_agg(reason ORDER BY reason = $5, version))[1]
          FROM parked_events
          WHERE projection = $1 AND dropped_at IS NULL
            AND ($2::text IS NULL OR (aggregate_type = $2 AND aggregate_id = $3))
@@ -124,6 +128,7 @@ pub async fn list_parked(
     .bind(aggregate.map(|a| a.aggregate_type.as_str()))
     .bind(aggregate.map(|a| a.aggregate_id.as_str()))
     .bind(limit)
+    .bind(BEHIND)
     .fetch_all(conn)
     .await?
     .iter()
@@ -141,7 +146,7 @@ pub async fn list_parked(
     .collect()
 }
 
-/// Reads the first parked events of an aggregate in the order of their versions, which need not be that of their
+/// Reads the first parked events of an aggregate, below a version, in the order of their versions, which need not be that of their
 /// positions: two events out of order are one reason for parking.
 ///
 /// # Cancel safety
@@ -151,6 +156,7 @@ pub async fn parked_of(
     tx: &mut PgConnection,
     projection: &str,
     aggregate: &Aggregate,
+    below_version: i64,
     limit: i64,
     into: &mut EventBuffer,
 ) -> Result<(), sqlx::Error> {
@@ -160,11 +166,13 @@ pub async fn parked_of(
                 e.event_id, (extract(epoch FROM e.recorded_at) * 1000000)::bigint, e.metadata
          FROM parked_events p JOIN events e USING (position)
          WHERE p.projection = $1 AND p.aggregate_type = $2 AND p.aggregate_id = $3 AND p.dropped_at IS NULL
-         ORDER BY p.version LIMIT $4",
+           AND p.version < $4
+         ORDER BY p.version LIMIT $5",
     )
     .bind(projection)
     .bind(&aggregate.aggregate_type)
     .bind(&aggregate.aggregate_id)
+    .bind(below_version)
     .bind(limit)
     .fetch_all(tx)
     .await?;
@@ -188,16 +196,30 @@ pub async fn unpark(tx: &mut PgConnection, projection: &str, positions: &[i64]) 
     Ok(())
 }
 
-/// Gives a parked event up: it stays on record as dropped.
+/// Gives a parked event up: it stays on record as dropped. Reads it as well.
 ///
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub async fn drop_parked(tx: &mut PgConnection, projection: &str, position: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE parked_events SET dropped_at = now() WHERE projection = $1 AND position = $2")
-        .bind(projection)
-        .bind(position)
-        .execute(tx)
-        .await?;
+pub async fn drop_parked(
+    tx: &mut PgConnection,
+    projection: &str,
+    position: i64,
+    into: &mut EventBuffer,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "UPDATE parked_events p SET dropped_at = now() FROM events e
+         WHERE p.projection = $1 AND p.position = $2 AND e.position = $2
+         RETURNING e.position, e.version, e.hash, e.aggregate_type, e.aggregate_id, e.event_type, e.payload,
+             e.event_id, (extract(epoch FROM e.recorded_at) * 1000000)::bigint, e.metadata",
+    )
+    .bind(projection)
+    .bind(position)
+    .fetch_all(tx)
+    .await?;
+    into.clear();
+    for row in &rows {
+        into.push(&crate::log::decode(row)?);
+    }
     Ok(())
 }

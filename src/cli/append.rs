@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn lines_are_counted_with_the_empty_ones() -> anyhow::Result<()> {
         let event = r#"{"aggregate_type":"t","aggregate_id":"a","event_type":"e","payload":{}}"#;
-        let mut input = lines(&format!("{event}\n\n  \n{event}\n{event}"));
+        let text = format!("{event}\n\n  \n{event}\n{event}");
+        let mut input = lines(&text);
         let numbers = |batch: Vec<(u64, NewEvent)>| batch.into_iter().map(|(n, _)| n).collect::<Vec<_>>();
         assert_eq!(numbers(input.batch(2)?), [1, 4]);
         assert_eq!(numbers(input.batch(2)?), [5]);

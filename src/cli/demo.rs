@@ -89,7 +89,9 @@ async fn demonstrate(
         reports.push(ended??);
     }
     reports.sort_by_key(|(class, _)| *class);
-    running.iter().for_each(|worker| worker.bar.finish_and_clear());
+    for worker in &running {
+        worker.bar.finish_and_clear();
+    }
     appended.finish_and_clear();
     if shutdown.is_cancelled() {
         bail!("interrupted: {} events were appended, and what was applied of them stays applied", thousands(written));

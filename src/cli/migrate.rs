@@ -1,4 +1,5 @@
 use super::Global;
+use super::output::print;
 use super::session::Session;
 use evenfold::schema;
 
@@ -6,6 +7,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
     let mut conn = session.database.connect().await?;
     schema::migrate(&mut conn).await?;
-    tracing::info!("the tables are up to date");
-    session.close().await
+    drop(conn);
+    session.close().await?;
+    print("the tables are up to date\n")
 }

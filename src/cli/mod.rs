@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand.
 
+#![expect(clippy::doc_markdown, reason = "clap shows the comments on arguments to people, as they are")]
+
 mod append;
 mod counters;
 mod db;
@@ -46,9 +48,10 @@ struct Global {
     /// A file with settings: the flags' names with underscores [default: evenfold.toml, if it is there]
     #[arg(long, global = true, env = "EVENFOLD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What to log: error, warn, info, debug or trace, also by module, as in evenfold=debug,warn
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    /// What to log: error, warn, info, debug or trace, also by module, as in evenfold=debug,warn [default: info for
+    /// the worker, warn for the rest]
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,7 +89,8 @@ pub(super) fn main() -> ExitCode {
         Ok(Parsed::Show(text)) => return exit(output::print(&text)),
         Err(error) => return failed(&error.into()),
     };
-    if let Err(error) = telemetry::start(&cli.global.log) {
+    let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn" };
+    if let Err(error) = telemetry::start(cli.global.log.as_deref().unwrap_or(usual)) {
         return failed(&error.into());
     }
     let runtime = match tokio::runtime::Runtime::new() {

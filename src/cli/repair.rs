@@ -1,4 +1,5 @@
 use super::Global;
+use super::output::{print, thousands};
 use super::session::Session;
 use clap::Args;
 use evenfold::projection::counters;
@@ -19,9 +20,9 @@ pub(super) async fn run(global: &Global, args: RepairArgs) -> anyhow::Result<()>
     let session = Session::open(global).await?;
     let mut conn = session.database.connect().await?;
     schema::migrate(&mut conn).await?;
-    if args.upgraded {
+    let done = if args.upgraded {
         schema::accept_upgraded_cluster(&mut conn).await?;
-        tracing::info!("this cluster's identifier is recorded");
+        "this cluster's identifier is recorded\n".to_owned()
     } else {
         let mut tx = conn.begin().await?;
         if let Some(projection) = &args.start_over {
@@ -30,12 +31,13 @@ pub(super) async fn run(global: &Global, args: RepairArgs) -> anyhow::Result<()>
         }
         let repaired = schema::repair(&mut tx).await?;
         tx.commit().await?;
-        tracing::info!(
-            events = repaired.events,
-            projections = repaired.projections,
-            "the log is this cluster's now; projections that were complete go on where they were"
-        );
-    }
+        format!(
+            "the log is this cluster's now: {} events renumbered, {} projections go on where they were\n",
+            thousands(repaired.events),
+            repaired.projections
+        )
+    };
     drop(conn);
-    session.close().await
+    session.close().await?;
+    print(&done)
 }

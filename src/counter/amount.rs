@@ -19,7 +19,7 @@ pub struct BadPointer(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAmount {
     /// Something else than an integer is at the pointer.
-    #[error("the amount is a {0}, not an integer")]
+    #[error("the amount is {0}, not an integer")]
     NotAnInteger(&'static str),
     /// The integer is outside the range of 64 bits with a sign.
     #[error("the amount does not fit into 64 bits")]
@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for At<'_> {
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Found, E> {
-        Ok(self.scalar(Found::Other("boolean")))
+        Ok(self.scalar(Found::Other("a boolean")))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Found, E> {
@@ -130,17 +130,17 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_f64<E: Error>(self, number: f64) -> Result<Found, E> {
         // serde_json also makes floats of integers above 64 bits; both are no amount.
         let whole = number.fract() == 0.0 && number.abs() >= 9.2e18;
-        Ok(self.scalar(if whole { Found::TooLarge } else { Found::Other("fraction") }))
+        Ok(self.scalar(if whole { Found::TooLarge } else { Found::Other("a fraction") }))
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<Found, E> {
-        Ok(self.scalar(Found::Other("string")))
+        Ok(self.scalar(Found::Other("a string")))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
         let Some((wanted, rest)) = self.0.split_first() else {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(Found::Other("object"));
+            return Ok(Found::Other("an object"));
         };
         let mut found = Found::Nothing;
         while let Some(is_wanted) = map.next_key_seed(KeyIs(wanted))? {
@@ -168,7 +168,7 @@ impl<'de> Visitor<'de> for At<'_> {
                 found = seq.next_element_seed(At(rest))?.unwrap_or(Found::Nothing);
             }
         } else {
-            found = Found::Other("array");
+            found = Found::Other("an array");
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(found)
@@ -227,11 +227,11 @@ mod tests {
             ("/amount", r#"{"amount": 9223372036854775807}"#, Ok(i64::MAX)),
             ("/amount", r#"{"amount": 9223372036854775808}"#, Err(BadAmount::TooLarge)),
             ("/amount", r#"{"amount": 100000000000000000000000}"#, Err(BadAmount::TooLarge)),
-            ("/amount", r#"{"amount": 1.5}"#, Err(BadAmount::NotAnInteger("fraction"))),
-            ("/amount", r#"{"amount": "5"}"#, Err(BadAmount::NotAnInteger("string"))),
-            ("/amount", r#"{"amount": true}"#, Err(BadAmount::NotAnInteger("boolean"))),
-            ("/amount", r#"{"amount": []}"#, Err(BadAmount::NotAnInteger("array"))),
-            ("/amount", r#"{"amount": {}}"#, Err(BadAmount::NotAnInteger("object"))),
+            ("/amount", r#"{"amount": 1.5}"#, Err(BadAmount::NotAnInteger("a fraction"))),
+            ("/amount", r#"{"amount": "5"}"#, Err(BadAmount::NotAnInteger("a string"))),
+            ("/amount", r#"{"amount": true}"#, Err(BadAmount::NotAnInteger("a boolean"))),
+            ("/amount", r#"{"amount": []}"#, Err(BadAmount::NotAnInteger("an array"))),
+            ("/amount", r#"{"amount": {}}"#, Err(BadAmount::NotAnInteger("an object"))),
         ];
         for (pointer, payload, expected) in cases {
             assert_eq!(amount(pointer, payload), expected, "{pointer} in {payload}");

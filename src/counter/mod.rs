@@ -76,7 +76,7 @@ mod tests {
         let full = Counter { value: i64::MAX, version: 1, ..start };
         assert_eq!(full.apply(2, 10, Ok(1)), Err(Refused::Overflow { value: i64::MAX, amount: 1 }));
         assert_eq!(full.apply(2, 10, Ok(-1)).map(|c| c.value), Ok(i64::MAX - 1));
-        let bad = BadAmount::NotAnInteger("text");
+        let bad = BadAmount::NotAnInteger("a string");
         assert_eq!(start.apply(1, 10, Err(bad.clone())), Err(Refused::Amount(bad)));
     }
 

@@ -234,4 +234,24 @@ mod tests {
             assert!(PidFile::parse(contents.as_bytes()).is_none(), "{contents}");
         }
     }
+
+    #[test]
+    fn an_incomplete_pid_file_is_left_alone_until_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(dir.path()).unwrap();
+        let data = place.data();
+        fs::create_dir_all(&data).unwrap();
+        let file = fs::File::create(pid_file(&place)).unwrap();
+        clear_remains(&place, &data).unwrap();
+        assert!(matches!(state(&place).unwrap(), State::Busy));
+        assert!(pid_file(&place).exists());
+
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert!(matches!(state(&place).unwrap(), State::Down));
+        clear_remains(&place, &data).unwrap();
+        assert!(!pid_file(&place).exists());
+        if place.relocated() {
+            fs::remove_dir_all(place.dir()).unwrap();
+        }
+    }
 }

@@ -46,6 +46,7 @@ impl EventBuffer {
     }
 
     /// The events, in the order of their positions.
+    #[must_use]
     pub fn events(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
         (0..self.records.len()).map(|index| self.event(index))
     }

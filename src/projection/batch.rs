@@ -1,13 +1,10 @@
-use crate::checkpoint::ParkedEvent;
+use crate::checkpoint::{BEHIND, ParkedEvent};
 use crate::event::{Aggregate, Event};
 use crate::hash::IdHash;
 use crate::log::EventBuffer;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::time::{Duration, Instant};
-
-/// Why an event waits that could be applied by itself.
-const BEHIND: &str = "another event of this aggregate is parked";
 
 /// The events that a projection is given to apply, less those of parked aggregates.
 #[derive(Debug)]

@@ -58,12 +58,18 @@ pub async fn retry<P: Projection>(
 ) -> Result<Retried, RetryError> {
     let mut tx = conn.begin().await?;
     checkpoint::lock_and_bump(&mut tx, projection.name(), aggregate).await?;
-    let retried = apply_parked(&mut tx, projection, aggregate).await?;
+    let parked = list_parked(&mut tx, projection.name(), Some(aggregate), 1).await?;
+    let retried = if parked.is_empty() {
+        Retried::NotParked
+    } else {
+        apply_parked(&mut tx, projection, aggregate, i64::MAX).await?
+    };
     tx.commit().await?;
     Ok(retried)
 }
 
-/// Gives up the first parked event of an aggregate, which stays on record as dropped, and applies those behind it.
+/// Gives up the event for which an aggregate was parked, which stays on record as dropped, and applies the others as
+/// far as they can be.
 ///
 /// # Errors
 ///
@@ -78,36 +84,55 @@ pub async fn drop_first<P: Projection>(
     aggregate: &Aggregate,
 ) -> Result<Retried, RetryError> {
     let mut tx = conn.begin().await?;
-    checkpoint::lock_and_bump(&mut tx, projection.name(), aggregate).await?;
-    projection.forget();
-    let mut events = EventBuffer::default();
-    checkpoint::parked_of(&mut tx, projection.name(), aggregate, 1, &mut events).await?;
-    let Some(event) = events.events().next() else {
+    let name = projection.name().to_owned();
+    checkpoint::lock_and_bump(&mut tx, &name, aggregate).await?;
+    let Some(cause) = list_parked(&mut tx, &name, Some(aggregate), 1).await?.pop() else {
         return Ok(Retried::NotParked);
     };
-    projection.skip(&mut tx, &event).await.map_err(RetryError::Projection)?;
-    checkpoint::drop_parked(&mut tx, projection.name(), event.position).await?;
-    let retried = match apply_parked(&mut tx, projection, aggregate).await? {
-        Retried::NotParked => Retried::Applied { events: 0 },
-        other => other,
+    // Dropped before anything is applied: the reason for parking may lie in its presence among the others.
+    let mut events = EventBuffer::default();
+    checkpoint::drop_parked(&mut tx, &name, cause.position, &mut events).await?;
+    let before = apply_parked(&mut tx, projection, aggregate, cause.version).await?;
+    let retried = match before {
+        Retried::Parked { .. } => before,
+        Retried::Applied { events: before } => {
+            if let Some(event) = events.events().next() {
+                projection.skip(&mut tx, &event).await.map_err(RetryError::Projection)?;
+            }
+            apply_parked(&mut tx, projection, aggregate, i64::MAX).await?.after(before)
+        }
+        Retried::NotParked => Retried::NotParked,
     };
     tx.commit().await?;
     Ok(retried)
 }
 
+impl Retried {
+    /// The same, after this many events had been applied before.
+    fn after(self, before: u64) -> Self {
+        match self {
+            Self::Applied { events } => Self::Applied { events: events + before },
+            Self::Parked { events, version, reason } => Self::Parked { events: events + before, version, reason },
+            Self::NotParked => Self::NotParked,
+        }
+    }
+}
+
+/// Applies parked events below a version, in batches, until one can't be.
 async fn apply_parked<P: Projection>(
     tx: &mut PgConnection,
     projection: &mut P,
     aggregate: &Aggregate,
+    below_version: i64,
 ) -> Result<Retried, RetryError> {
     let name = projection.name().to_owned();
     projection.forget();
     let mut events = EventBuffer::default();
     let mut applied = 0;
     loop {
-        checkpoint::parked_of(tx, &name, aggregate, BATCH, &mut events).await?;
+        checkpoint::parked_of(tx, &name, aggregate, below_version, BATCH, &mut events).await?;
         if events.is_empty() {
-            return Ok(if applied == 0 { Retried::NotParked } else { Retried::Applied { events: applied } });
+            return Ok(Retried::Applied { events: applied });
         }
         let mut batch = Batch::new(&events, HashSet::new());
         projection.apply(tx, &mut batch).await.map_err(RetryError::Projection)?;
@@ -118,9 +143,11 @@ async fn apply_parked<P: Projection>(
         checkpoint::park(tx, &name, &still).await?;
         applied += done.len() as u64;
         if !still.is_empty() {
-            let first = list_parked(tx, &name, Some(aggregate), 1).await?;
-            return Ok(first.into_iter().next().map_or(Retried::Applied { events: applied }, |first| {
-                Retried::Parked { events: applied, version: first.version, reason: first.reason }
+            let cause = list_parked(tx, &name, Some(aggregate), 1).await?.pop();
+            return Ok(cause.map_or(Retried::Applied { events: applied }, |cause| Retried::Parked {
+                events: applied,
+                version: cause.version,
+                reason: cause.reason,
             }));
         }
     }

@@ -32,7 +32,7 @@ impl Default for RunOptions {
         Self {
             until_caught_up: false,
             poll_interval: Duration::from_millis(50),
-            database_timeout: Duration::from_secs(60),
+            database_timeout: Duration::from_mins(1),
             heartbeat_interval: Duration::from_secs(2),
         }
     }
@@ -92,7 +92,7 @@ pub async fn run<P: Projection>(
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     let started = Instant::now();
-    let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class()));
+    let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
     let mut conn = database.connect().await?;
     schema::check(&mut conn).await?;
     worker.register(&mut conn).await?;
@@ -221,13 +221,15 @@ fn back_off(failures: u32) -> Duration {
 fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) {
     let partition = worker.class();
     match step {
-        Step::Applied(Applied { events, parked, position, .. }) => match progress.lag() {
-            Some(lag) => tracing::info!(%partition, events, parked, position, behind = lag.events,
-                oldest = format_args!("{:.1?}", lag.age), "applied"),
-            None => tracing::info!(%partition, events, parked, position, "applied"),
-        },
+        Step::Applied(Applied { events, parked, position, .. }) => {
+            // The lag is counted beside the work; before the first count there is none to tell.
+            let lag = progress.lag();
+            let behind = lag.map(|lag| lag.events);
+            let oldest = lag.map(|lag| tracing::field::display(format!("{:.1?}", lag.age)));
+            tracing::info!(%partition, events, parked, position, behind, oldest, "applied");
+        }
         Step::Outrun => {
-            tracing::warn!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept")
+            tracing::warn!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept");
         }
         Step::StandingBy => tracing::debug!(%partition, "another worker has this partition"),
         Step::CaughtUp => tracing::trace!(%partition, "caught up"),

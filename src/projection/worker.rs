@@ -316,16 +316,13 @@ impl<P: Projection> Worker<P> {
     async fn write(&mut self, conn: &mut PgConnection, holding: Holding) -> Result<Step, WorkerError> {
         let Holding { checkpoint, revision, .. } = &holding;
         let name = self.projection.name();
-        match checkpoint::commit(conn, name, self.class, checkpoint, *revision, self.id).await? {
-            Some(revision) => {
-                let (written, written_floor) = (Instant::now(), checkpoint.floor());
-                self.state = State::Holding(Holding { revision, written, written_floor, ..holding });
-                Ok(Step::CaughtUp)
-            }
-            None => {
-                self.outrun = true;
-                Ok(Step::Outrun)
-            }
+        if let Some(revision) = checkpoint::commit(conn, name, self.class, checkpoint, *revision, self.id).await? {
+            let (written, written_floor) = (Instant::now(), checkpoint.floor());
+            self.state = State::Holding(Holding { revision, written, written_floor, ..holding });
+            Ok(Step::CaughtUp)
+        } else {
+            self.outrun = true;
+            Ok(Step::Outrun)
         }
     }
 

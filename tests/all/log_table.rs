@@ -1,0 +1,139 @@
+//! What the database itself enforces and computes, also for writers that are not evenfold.
+
+use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
+use evenfold::class::Class;
+use evenfold::hash::IdHash;
+use evenfold::log::{self, EventBuffer, Fence, Interest, Window};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+async fn refused(conn: &mut PgConnection, sql: &str) -> String {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn).await.unwrap_err().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_append_only() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    append_one(&mut conn, "a", 1).await;
+    for sql in [
+        "UPDATE events SET payload = '{}'",
+        "UPDATE events SET payload = '{}' WHERE false",
+        "DELETE FROM events",
+        "TRUNCATE events CASCADE",
+    ] {
+        let said = refused(&mut conn, sql).await;
+        assert!(said.contains("the log is append-only"), "{sql}: {said}");
+    }
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events WHERE payload ->> 'amount' = '1'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_can_choose_neither_its_xid_nor_its_position() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let columns = "version, aggregate_type, aggregate_id, event_type, payload";
+    let values = "1, 't', 'a', 'e', '{}'";
+    let said = refused(&mut conn, &format!("INSERT INTO events (xid, {columns}) VALUES ('3', {values})")).await;
+    assert!(said.contains("leave it out"), "{said}");
+    let said = refused(&mut conn, &format!("INSERT INTO events (position, {columns}) VALUES (7, {values})")).await;
+    assert!(said.contains("position"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_a_foreign_writer_are_counted_like_any_others() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut worker = only_worker(&mut conn, 10).await;
+    sqlx::raw_sql(
+        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+         SELECT n, 't', 'naïve', 'e', '{\"amount\": 2}' FROM generate_series(1, 3) n",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    append_one(&mut conn, "naïve", 1).await;
+    drain(&mut worker, &mut conn).await;
+    assert_eq!(counter(&mut conn, "naïve").await, Some((7, 4)));
+    assert_counters_agree(&mut conn).await;
+}
+
+/// Ids of every kind: random text, with the empty one and some that only look alike.
+fn ids() -> Vec<String> {
+    let mut runner = TestRunner::deterministic();
+    let random = prop::collection::vec("\\PC{0,40}", 500).new_tree(&mut runner).unwrap().current();
+    let chosen = ["", " ", "a", "A", "ä", "a\u{308}", "日本語", "🦀", "agg-00070007", "\u{feff}", "\t\n"];
+    random.into_iter().chain(chosen.map(str::to_owned)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_and_rust_agree_on_the_hash_of_every_id() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let ids = ids();
+    let in_sql: Vec<(i64,)> =
+        sqlx::query_as("SELECT evenfold_hash(id) FROM unnest($1::text[]) WITH ORDINALITY AS i (id, ord) ORDER BY ord")
+            .bind(&ids)
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+    for (id, (hash,)) in ids.iter().zip(in_sql) {
+        assert_eq!(IdHash::of(id).to_sql(), hash, "{id:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_partition_is_sent_its_own_events_and_no_others() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let ids = ids();
+    sqlx::query(
+        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+         SELECT row_number() OVER (PARTITION BY id ORDER BY ord), 't', id, 'e', '{}'
+         FROM unnest($1::text[]) WITH ORDINALITY AS i (id, ord)",
+    )
+    .bind(&ids)
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let (start, fence) = (Fence::before_all(), Fence::take(&mut conn).await.unwrap());
+    let mut buffer = EventBuffer::default();
+    for total in [1, 2, 3, 4, 7, 10, 64, 65_536] {
+        let mut sent = 0;
+        for class in (0..total.min(64)).map(|key| Class::partition(key, total).unwrap()) {
+            let window = Window { seen: &start, upto: &fence.snapshot, after: 0 };
+            log::read(&mut conn, window, class, &Interest::everything(), 10_000, &mut buffer).await.unwrap();
+            sent += buffer.len();
+            assert!(buffer.events().all(|event| class.contains(IdHash::of(event.aggregate_id))), "{class}");
+            assert_eq!(buffer.len(), ids.iter().filter(|id| class.contains(IdHash::of(id))).count(), "{class}");
+        }
+        assert!(total > 64 || sent == ids.len(), "{total}: {sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interest_is_filtered_by_the_database_and_an_envelope_is_sent_only_where_asked_for() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    for (aggregate_type, event_type) in [("order", "placed"), ("order", "paid"), ("user", "placed")] {
+        let event = evenfold::event::NewEvent::new(aggregate_type, "x", event_type, &1).unwrap();
+        let event = event.with_metadata(&serde_json::json!({"by": event_type})).unwrap();
+        log::append(&mut conn, &[event]).await.unwrap();
+    }
+    let (start, fence) = (Fence::before_all(), Fence::take(&mut conn).await.unwrap());
+    let class = Class::partition(0, 1).unwrap();
+    let mut sent = async |interest: Interest| {
+        let mut buffer = EventBuffer::default();
+        let window = Window { seen: &start, upto: &fence.snapshot, after: 0 };
+        log::read(&mut conn, window, class, &interest, 10, &mut buffer).await.unwrap();
+        let metadata = buffer.events().find_map(|e| e.envelope?.metadata.map(str::to_owned));
+        (buffer.events().map(|event| event.position).collect::<Vec<_>>(), metadata)
+    };
+    assert_eq!(sent(Interest::everything()).await, (vec![1, 2, 3], None));
+    assert_eq!(sent(Interest::everything().in_aggregates(["order"])).await.0, [1, 2]);
+    assert_eq!(sent(Interest::everything().in_events(["placed"])).await.0, [1, 3]);
+    let both = Interest::everything().in_aggregates(["order", "x"]).in_events(["paid"]).with_envelope();
+    assert_eq!(sent(both).await, (vec![2], Some("{\"by\":\"paid\"}".to_owned())));
+}

@@ -1,0 +1,23 @@
+//! What evenfold promises, one module per promise, against a real PostgreSQL.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets an error has failed, and should say where"
+)]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
+mod support;
+
+mod append;
+mod crash;
+mod embedded;
+mod late_commit;
+mod log_table;
+mod open_transaction;
+mod order;
+mod parking;
+mod plans;
+mod same_key;
+mod schema;

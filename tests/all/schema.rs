@@ -1,0 +1,138 @@
+//! evenfold refuses to work where its guarantees would not hold, and says what to do.
+
+use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
+use evenfold::schema::{self, RepairError, SchemaError};
+use sqlx::PgConnection;
+
+async fn run(conn: &mut PgConnection, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(conn).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_tables_is_refused_until_it_is_migrated() {
+    let db = TestDb::empty().await;
+    let mut conn = db.connect().await;
+    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::NotMigrated)));
+    schema::migrate(&mut conn).await.unwrap();
+    schema::check(&mut conn).await.unwrap();
+    schema::migrate(&mut conn).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_and_a_newer_schema_are_told_apart() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    run(&mut conn, "INSERT INTO _sqlx_migrations SELECT 99990101000000, 'later', now(), true, '\\x00', 1").await;
+    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Newer)));
+    assert!(matches!(schema::migrate(&mut conn).await, Err(SchemaError::Newer)));
+    run(&mut conn, "DELETE FROM _sqlx_migrations WHERE description = 'later'").await;
+    run(&mut conn, "DELETE FROM _sqlx_migrations WHERE description = 'counters'; DROP TABLE counters").await;
+    let old = schema::check(&mut conn).await;
+    assert!(matches!(old, Err(SchemaError::Old { missing: 1 })), "{old:?}");
+    schema::migrate(&mut conn).await.unwrap();
+    schema::check(&mut conn).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_another_application_are_left_alone() {
+    for foreign in [
+        "CREATE TABLE events (id int)",
+        "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz,
+             success boolean, checksum bytea, execution_time bigint);
+         INSERT INTO _sqlx_migrations VALUES (1, 'theirs', now(), true, '\\x00', 1)",
+    ] {
+        let db = TestDb::empty().await;
+        let mut conn = db.connect().await;
+        run(&mut conn, foreign).await;
+        assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Foreign)), "{foreign}");
+        assert!(matches!(schema::migrate(&mut conn).await, Err(SchemaError::Foreign)), "{foreign}");
+    }
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    run(&mut conn, "UPDATE _sqlx_migrations SET checksum = '\\x00'").await;
+    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Foreign)), "changed migrations");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_caches_is_refused() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    run(&mut conn, "ALTER TABLE events ALTER COLUMN position SET CACHE 20").await;
+    let refused = schema::check(&mut conn).await;
+    assert!(matches!(refused, Err(SchemaError::SequenceCache(20))), "{refused:?}");
+    run(&mut conn, "ALTER TABLE events ALTER COLUMN position SET CACHE 1").await;
+    schema::check(&mut conn).await.unwrap();
+}
+
+/// As a dump and restore into a cluster with fewer transactions behind it leaves the tables.
+async fn as_if_restored(conn: &mut PgConnection) {
+    run(
+        conn,
+        "ALTER TABLE events DISABLE TRIGGER ALL;
+         UPDATE events SET xid = (xid::text::bigint + 1000000000)::text::xid8;
+         ALTER TABLE events ENABLE TRIGGER ALL;
+         UPDATE checkpoints SET seen = '2000000000:2000000000:', next_xid = '2000000000';
+         UPDATE log_origin SET system_identifier = 1",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_log_is_refused_and_goes_on_after_a_repair() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut worker = only_worker(&mut conn, 10).await;
+    append_one(&mut conn, "a", 1).await;
+    drain(&mut worker, &mut conn).await;
+    worker.finish(&mut conn).await.unwrap();
+    as_if_restored(&mut conn).await;
+
+    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Restored)));
+    let upgraded = schema::accept_upgraded_cluster(&mut conn).await;
+    assert!(matches!(upgraded, Err(RepairError::NotUpgraded)), "{upgraded:?}");
+    let repaired = schema::repair(&mut conn).await.unwrap();
+    assert_eq!((repaired.events, repaired.projections), (1, 1));
+    schema::check(&mut conn).await.unwrap();
+    append_one(&mut conn, "a", 1).await;
+    drain(&mut worker, &mut conn).await;
+    assert_eq!(counter(&mut conn, "a").await, Some((2, 2)));
+    assert_counters_agree(&mut conn).await;
+    let said = sqlx::query("DELETE FROM events").execute(&mut conn).await.unwrap_err().to_string();
+    assert!(said.contains("append-only"), "{said}");
+}
+
+/// New events would have xids that the restored checkpoint takes for applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_from_another_cluster_is_refused_even_where_no_event_shows_it() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let _worker = only_worker(&mut conn, 10).await;
+    for sql in [
+        "UPDATE checkpoints SET seen = '2000000000:2000000000:'",
+        "UPDATE checkpoints SET seen = '1:1:', upto = '9:2000000000:9', upto_floor = 0, upto_next_xid = '9', cursor = 0",
+    ] {
+        run(&mut conn, sql).await;
+        assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Restored)), "{sql}");
+    }
+    run(&mut conn, "UPDATE checkpoints SET upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL").await;
+    schema::check(&mut conn).await.unwrap();
+    run(&mut conn, "UPDATE log_origin SET system_identifier = 1").await;
+    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Restored)), "the identifier alone tells");
+    schema::accept_upgraded_cluster(&mut conn).await.unwrap();
+    schema::check(&mut conn).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_refuses_to_skip_what_a_projection_has_not_applied() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut worker = only_worker(&mut conn, 1).await;
+    append_one(&mut conn, "a", 1).await;
+    append_one(&mut conn, "a", 1).await;
+    worker.step(&mut conn).await.unwrap();
+    let refused = schema::repair(&mut conn).await;
+    assert!(matches!(refused, Err(RepairError::Incomplete { behind: 1, .. })), "{refused:?}");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events WHERE xid = '3'").await, 0, "nothing has changed");
+    drain(&mut worker, &mut conn).await;
+    assert_eq!(counter(&mut conn, "a").await, Some((2, 2)));
+}
