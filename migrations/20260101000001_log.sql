@@ -73,9 +73,10 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER events_own_xid BEFORE INSERT ON events
-    FOR EACH ROW WHEN (NEW.xid IS DISTINCT FROM pg_current_xact_id())
-    EXECUTE FUNCTION evenfold_refuse('the column "xid" is the writing transaction''s own: leave it out of the INSERT');
+-- An xid or a position of the writer's choice (GENERATED ALWAYS can be overridden) could lie where readers have been.
+CREATE TRIGGER events_own_numbers BEFORE INSERT ON events
+    FOR EACH ROW WHEN (NEW.xid IS DISTINCT FROM pg_current_xact_id() OR NEW.position <> currval('events_position_seq'))
+    EXECUTE FUNCTION evenfold_refuse('the columns xid and position are filled in by the database: leave them out');
 
 CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT

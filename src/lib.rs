@@ -19,3 +19,8 @@ pub mod log;
 pub mod projection;
 pub mod schema;
 pub mod telemetry;
+
+/// The README's Rust is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

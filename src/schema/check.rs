@@ -39,6 +39,12 @@ pub enum SchemaError {
          run `ALTER TABLE events ALTER COLUMN position SET CACHE 1`"
     )]
     SequenceCache(i64),
+    /// The sequence would hand out positions again.
+    #[error(
+        "the sequence of the column events.position is behind the log, so that new events would be missed: \
+         run `SELECT setval('events_position_seq', {0})`"
+    )]
+    SequenceBehind(i64),
     /// The transaction ids in the tables are another cluster's.
     #[error(
         "the log was restored from another PostgreSQL cluster, whose transaction ids mean nothing here: \
@@ -76,15 +82,24 @@ pub async fn check(conn: &mut PgConnection) -> Result<(), SchemaError> {
         return Err(SchemaError::Standby);
     }
     migrations(conn).await?;
-    let cache: i64 = sqlx::query_scalar(
-        "SELECT seqcache FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence('events', 'position')::regclass",
+    sequence(conn).await?;
+    if own_numbers(conn).await? { Ok(()) } else { Err(SchemaError::Restored) }
+}
+
+/// Whether positions are handed out one by one, and above all that were handed out before.
+async fn sequence(conn: &mut PgConnection) -> Result<(), SchemaError> {
+    let (cache, last, highest): (i64, i64, i64) = sqlx::query_as(
+        "SELECT seqcache, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position_seq),
+             greatest((SELECT max(position) FROM events), (SELECT max(floor) FROM checkpoints),
+                      (SELECT max(upto_floor) FROM checkpoints), 0)
+         FROM pg_sequence WHERE seqrelid = 'events_position_seq'::regclass",
     )
-    .fetch_one(&mut *conn)
+    .fetch_one(conn)
     .await?;
     if cache != 1 {
         return Err(SchemaError::SequenceCache(cache));
     }
-    if own_numbers(conn).await? { Ok(()) } else { Err(SchemaError::Restored) }
+    if last < highest { Err(SchemaError::SequenceBehind(highest)) } else { Ok(()) }
 }
 
 /// Whether the xids and snapshots in the tables are this cluster's. The identifier tells in every case of a dump and

@@ -37,9 +37,15 @@ async fn a_writer_can_choose_neither_its_xid_nor_its_position() {
     let columns = "version, aggregate_type, aggregate_id, event_type, payload";
     let values = "1, 't', 'a', 'e', '{}'";
     let said = refused(&mut conn, &format!("INSERT INTO events (xid, {columns}) VALUES ('3', {values})")).await;
-    assert!(said.contains("leave it out"), "{said}");
+    assert!(said.contains("leave them out"), "{said}");
     let said = refused(&mut conn, &format!("INSERT INTO events (position, {columns}) VALUES (7, {values})")).await;
     assert!(said.contains("position"), "{said}");
+    let overriding = format!("INSERT INTO events (position, {columns}) OVERRIDING SYSTEM VALUE VALUES (7, {values})");
+    refused(&mut conn, &overriding).await;
+    append_one(&mut conn, "b", 1).await;
+    let said = refused(&mut conn, &overriding).await;
+    assert!(said.contains("leave them out"), "{said}");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

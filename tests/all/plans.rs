@@ -16,10 +16,10 @@ async fn generic_plan(conn: &mut PgConnection, sql: &str, arguments: &str) -> St
 /// A log of 20,000 events in one transaction each, or all in one, as after an import.
 async fn with_events(conn: &mut PgConnection, transactions: &str) {
     let statement = format!(
-        "ALTER TABLE events DISABLE TRIGGER events_own_xid;
+        "ALTER TABLE events DISABLE TRIGGER events_own_numbers;
          INSERT INTO events (xid, version, hash, aggregate_type, aggregate_id, event_type, payload)
          SELECT {transactions}, n / 100 + 1, n % 100, 't', 'a' || n % 100, 'e', '{{}}' FROM generate_series(0, 19999) n;
-         ALTER TABLE events ENABLE TRIGGER events_own_xid;
+         ALTER TABLE events ENABLE TRIGGER events_own_numbers;
          ANALYZE"
     );
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await.unwrap();

@@ -71,6 +71,15 @@ async fn a_worker_that_was_outrun_in_the_middle_of_its_transaction_waits_for_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_stopped_inside_its_transaction_gives_its_row_up_within_half_a_minute() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let limit: String =
+        sqlx::query_scalar("SHOW idle_in_transaction_session_timeout").fetch_one(&mut conn).await.unwrap();
+    assert_eq!(limit, "30s", "PostgreSQL ends the transaction, however long the worker is stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_running_workers_with_one_key_apply_everything_once() {
     let db = TestDb::new().await;
     let stop = CancellationToken::new();

@@ -3,6 +3,8 @@
 use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
 use evenfold::schema::{self, RepairError, SchemaError};
 use sqlx::PgConnection;
+use sqlx::migrate::Migrator;
+use std::path::Path;
 
 async fn run(conn: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(conn).await.unwrap();
@@ -16,6 +18,19 @@ async fn a_database_without_tables_is_refused_until_it_is_migrated() {
     schema::migrate(&mut conn).await.unwrap();
     schema::check(&mut conn).await.unwrap();
     schema::migrate(&mut conn).await.unwrap();
+}
+
+/// As the sqlx tool does: `sqlx migrate run` reads the files of the directory `migrations`.
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_from_their_files_are_the_same_as_those_of_the_binary() {
+    let db = TestDb::empty().await;
+    let mut conn = db.connect().await;
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let migrator = Migrator::new(files).await.unwrap();
+    migrator.run(&mut conn).await.unwrap();
+    schema::check(&mut conn).await.unwrap();
+    schema::migrate(&mut conn).await.unwrap();
+    migrator.run(&mut conn).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +76,19 @@ async fn a_sequence_that_caches_is_refused() {
     let refused = schema::check(&mut conn).await;
     assert!(matches!(refused, Err(SchemaError::SequenceCache(20))), "{refused:?}");
     run(&mut conn, "ALTER TABLE events ALTER COLUMN position SET CACHE 1").await;
+    schema::check(&mut conn).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_would_hand_out_positions_again_is_refused() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    append_one(&mut conn, "a", 1).await;
+    append_one(&mut conn, "a", 1).await;
+    run(&mut conn, "SELECT setval('events_position_seq', 1)").await;
+    let refused = schema::check(&mut conn).await;
+    assert!(matches!(refused, Err(SchemaError::SequenceBehind(2))), "{refused:?}");
+    run(&mut conn, "SELECT setval('events_position_seq', 2)").await;
     schema::check(&mut conn).await.unwrap();
 }
 

@@ -1,5 +1,7 @@
 //! What the tests share: a database each, workers, and waiting.
 
+#[cfg(feature = "containers")]
+mod container;
 mod process;
 mod server;
 

@@ -117,7 +117,10 @@ fn own_server() -> String {
             url
         }
         #[cfg(feature = "containers")]
-        Err(embedded::EmbeddedError::NoBinaries) => super::container::url(),
+        Err(embedded::EmbeddedError::NoBinaries) => {
+            stop_at_exit();
+            super::container::url()
+        }
         Err(error) => panic!("the tests need a PostgreSQL: {error}; or set TEST_DATABASE_URL"),
     }
 }
@@ -126,6 +129,8 @@ fn own_server() -> String {
 fn stop_at_exit() {
     extern "C" fn stop() {
         drop(SERVER.lock().unwrap_or_else(PoisonError::into_inner).take());
+        #[cfg(feature = "containers")]
+        super::container::remove();
     }
     #[expect(unsafe_code, reason = "atexit has no safe form; the function it is given touches only a static")]
     // SAFETY: `stop` is a plain function that lives as long as the process and does not unwind.
