@@ -8,8 +8,10 @@ use uuid::Uuid;
 /// The most events of one call of [`append`].
 pub const MAX_APPEND_EVENTS: usize = 10_000;
 
-/// How often an append is tried again after another writer was first. Each time, that writer has committed.
-const MAX_ATTEMPTS: u32 = 32;
+/// How often an append is tried after another writer was first. Each time that writer has committed, so the log goes on,
+/// but of n writers who all want the same aggregate one wins at a time: 32 of them would need thirty tries on average,
+/// and this many are not enough once in 10^13.
+const MAX_ATTEMPTS: u32 = 1_000;
 
 /// Where an event went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
