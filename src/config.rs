@@ -1,8 +1,8 @@
 //! The one place where settings come together: flags beat the environment (and `.env`), which beats `evenfold.toml`,
 //! which beats the defaults.
 //!
-//! Each setting is declared once, as a flag. The file has the same names with underscores; what it says becomes the
-//! flag's default, so that it goes through the same checks.
+//! Each setting is declared once, as a flag with a variable. The file has the same names with underscores; what it
+//! says becomes the flag's default, so that it goes through the same checks.
 
 use clap::{Command, CommandFactory, FromArgMatches};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,13 +39,29 @@ pub fn parse<T: CommandFactory + FromArgMatches>(
 ) -> Result<Parsed<T>, UsageError> {
     let arguments = with_subcommand(arguments.into_iter().collect(), &T::command(), default);
     let file = settings_file(&arguments)?;
-    let command = with_file(T::command(), &file)?;
+    let command = plain_spoken(with_file(T::command(), &file)?);
     let outcome = command.try_get_matches_from(&arguments).and_then(|matches| T::from_arg_matches(&matches));
     match outcome {
         Ok(parsed) => Ok(Parsed::Run(parsed)),
         Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
         Err(error) => Err(UsageError(sentence(&error))),
     }
+}
+
+/// Has clap name what is wrong: a number that is not in the limits instead of an unknown flag `-1`, and a missing
+/// subcommand instead of the whole help. Descriptions go below the flags, whose names are long.
+fn plain_spoken(command: Command) -> Command {
+    let numbers = |arg: clap::Arg| {
+        let takes_values = arg.get_action().takes_values();
+        arg.allow_negative_numbers(takes_values)
+    };
+    command.mut_args(numbers).mut_subcommands(|subcommand| {
+        subcommand
+            .next_line_help(true)
+            .mut_args(numbers)
+            .arg_required_else_help(false)
+            .mut_subcommands(|leaf| leaf.mut_args(numbers))
+    })
 }
 
 /// Puts the default subcommand in, where the arguments name none.
@@ -88,7 +104,12 @@ fn settings_file(arguments: &[OsString]) -> Result<BTreeMap<String, String>, Usa
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(UsageError(format!("can't read the settings file {}: {error}", path.display()))),
+        Err(error) => {
+            let path = path.display();
+            return Err(UsageError(format!(
+                "can't read the settings file {path}: {error}; correct --config or EVENFOLD_CONFIG"
+            )));
+        }
     };
     parse_file(&text).map_err(|problem| UsageError(format!("the settings file {}: {problem}", path.display())))
 }
@@ -117,9 +138,9 @@ fn with_file(command: Command, file: &BTreeMap<String, String>) -> Result<Comman
             known.join(", ")
         )));
     }
-    let set = |arg: clap::Arg| {
-        let value = arg.get_long().and_then(|long| file.get(&long.replace('-', "_")));
-        value.map_or(arg.clone(), |value| arg.default_value(value.clone()))
+    let set = |arg: clap::Arg| match name(&arg).and_then(|name| file.get(&name)) {
+        Some(value) => arg.default_value(value.clone()),
+        None => arg,
     };
     Ok(command.mut_args(set).mut_subcommands(|subcommand| subcommand.mut_args(set)))
 }
@@ -129,10 +150,14 @@ fn names(command: &Command) -> BTreeSet<String> {
     std::iter::once(command)
         .chain(command.get_subcommands())
         .flat_map(Command::get_arguments)
-        .filter_map(clap::Arg::get_long)
-        .filter(|long| *long != "config")
-        .map(|long| long.replace('-', "_"))
+        .filter_map(name)
         .collect()
+}
+
+/// The name of a setting. A flag without an environment variable is none: it is about one run of one command.
+fn name(arg: &clap::Arg) -> Option<String> {
+    let long = arg.get_long().filter(|long| *long != "config" && arg.get_env().is_some())?;
+    Some(long.replace('-', "_"))
 }
 
 /// clap explains over several lines, and adds the usage; one sentence is enough to know what to do.
@@ -168,7 +193,7 @@ mod tests {
     #[derive(Debug, Parser)]
     #[command(name = "test")]
     struct Cli {
-        #[arg(long, global = true, default_value = "a")]
+        #[arg(long, global = true, env = "EVENFOLD_UNIT_TEST_PLACE", default_value = "a")]
         place: String,
         #[command(subcommand)]
         command: Sub,
@@ -182,18 +207,21 @@ mod tests {
 
     #[derive(Debug, Args)]
     struct Work {
-        #[arg(long, default_value = "1", allow_negative_numbers = true, value_parser = |t: &str| number::<u32>(t, &(1..=9)))]
+        #[arg(long, env = "EVENFOLD_UNIT_TEST_BATCH_SIZE", default_value = "1",
+            value_parser = |t: &str| number::<u32>(t, &(1..=9)))]
         batch_size: u32,
+        #[arg(long)]
+        once: bool,
     }
 
     fn parsed(arguments: &[&str], file: &str) -> Result<String, String> {
         let arguments = std::iter::once("test").chain(arguments.iter().copied()).map(OsString::from).collect();
         let arguments = with_subcommand(arguments, &Cli::command(), "work");
-        let command = with_file(Cli::command(), &parse_file(file)?).map_err(|e| e.to_string())?;
+        let command = plain_spoken(with_file(Cli::command(), &parse_file(file)?).map_err(|e| e.to_string())?);
         let matches = command.try_get_matches_from(arguments).map_err(|e| sentence(&e))?;
         let Cli { place, command } = Cli::from_arg_matches(&matches).map_err(|e| sentence(&e))?;
         Ok(match command {
-            Sub::Work(Work { batch_size }) => format!("{place} work {batch_size}"),
+            Sub::Work(Work { batch_size, .. }) => format!("{place} work {batch_size}"),
             Sub::Rest => format!("{place} rest"),
         })
     }
@@ -216,11 +244,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_one_sentence() {
-        let cases: [(&[&str], &str, &str); 7] = [
+        let cases: [(&[&str], &str, &str); 8] = [
             (&["--batch-size=0"], "", "it must be a whole number from 1 to 9"),
             (&["--batch-size", "-1"], "", "it must be a whole number from 1 to 9"),
             (&[], "batch_size = 10", "it must be a whole number from 1 to 9"),
             (&[], "bath_size = 1", "the key bath_size, which is not a setting; these are: batch_size, place"),
+            (&[], "once = true", "the key once, which is not a setting; these are: batch_size, place"),
             (&[], "a = 1\nb =", "line 2"),
             (&[], "place = [1]", "place must be a text"),
             (&["--batch-sice=3"], "", "unexpected argument '--batch-sice' found"),

@@ -22,14 +22,14 @@ pub struct Database {
 pub enum ConnectError {
     /// The URL is not one.
     #[error("the database URL is not of the form postgres://user:password@host:5432/database: {0}")]
-    Url(#[source] sqlx::Error),
+    Url(String),
     /// Nobody answers.
     #[error("no PostgreSQL answers at {place}: {source}; check that it runs there and that the URL is right")]
     Unreachable {
         /// Host and port, or the socket.
         place: String,
         /// What the system said.
-        source: sqlx::Error,
+        source: std::io::Error,
     },
     /// Nobody answers in time.
     #[error("PostgreSQL at {place} did not answer within {} seconds; check the network and the server's load", CONNECT_TIMEOUT.as_secs())]
@@ -58,12 +58,12 @@ pub enum ConnectError {
         message: String,
     },
     /// Something else.
-    #[error("PostgreSQL at {place} refused the connection: {source}")]
+    #[error("no connection to PostgreSQL at {place}: {message}; check the URL and the server's log")]
     Refused {
         /// Host and port, or the socket.
         place: String,
         /// What the server said.
-        source: sqlx::Error,
+        message: String,
     },
 }
 
@@ -75,10 +75,9 @@ impl Database {
     /// [`ConnectError::Url`].
     pub fn at(url: &str) -> Result<Self, ConnectError> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            let problem = "it starts with neither postgres:// nor postgresql://";
-            return Err(ConnectError::Url(sqlx::Error::Configuration(problem.into())));
+            return Err(ConnectError::Url("it starts with neither postgres:// nor postgresql://".to_owned()));
         }
-        let options: PgConnectOptions = url.parse().map_err(ConnectError::Url)?;
+        let options: PgConnectOptions = url.parse().map_err(|error| ConnectError::Url(said(&error)))?;
         let options = options
             .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
             .application_name("evenfold")
@@ -126,21 +125,28 @@ impl Database {
 
     fn explain(&self, source: sqlx::Error) -> ConnectError {
         let place = self.place();
-        if let sqlx::Error::Io(_) = source {
+        let message = said(&source);
+        if let sqlx::Error::Io(source) = source {
             return ConnectError::Unreachable { place, source };
         }
-        let Some(said) = source.as_database_error() else {
-            return ConnectError::Refused { place, source };
-        };
-        let message = said.message().to_owned();
-        match said.code().as_deref() {
+        match source.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
             // invalid_password, invalid_authorization_specification
             Some("28P01" | "28000") => {
                 ConnectError::Login { place, user: self.options.get_username().to_owned(), message }
             }
             // invalid_catalog_name
             Some("3D000") => ConnectError::NoDatabase { place, message },
-            _ => ConnectError::Refused { place, source },
+            _ => ConnectError::Refused { place, message },
         }
+    }
+}
+
+/// What is wrong, without what sqlx says before it.
+fn said(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Configuration(error) => error.downcast_ref().map_or_else(|| error.to_string(), said),
+        sqlx::Error::Tls(error) => error.to_string(),
+        other => other.to_string(),
     }
 }

@@ -1,10 +1,10 @@
 use super::Global;
 use super::output::print;
 use super::session::Session;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use evenfold::config::number;
-use evenfold::event::{MAX_JSON_BYTES, NewEvent};
+use evenfold::event::{InvalidEvent, MAX_JSON_BYTES, NewEvent};
 use evenfold::log::{self, AppendError, MAX_APPEND_EVENTS};
 use sqlx::PgConnection;
 use std::io::{BufRead, BufReader, Read};
@@ -35,29 +35,48 @@ async fn append_all<R: Read>(conn: &mut PgConnection, lines: &mut Lines<R>, batc
     let mut appended = 0;
     loop {
         let first = lines.number + 1;
-        let so_far = || format!("nothing from line {first} on was appended ({appended} events before it were)");
-        let batch = lines.batch(batch_size).with_context(so_far)?;
+        let stopped = |error: anyhow::Error| {
+            anyhow!("{error:#}; nothing from line {first} on was appended, and {appended} events before it were")
+        };
+        let batch = lines.batch(batch_size).map_err(stopped)?;
         if batch.is_empty() {
             return Ok(appended);
         }
         let (numbers, events): (Vec<u64>, Vec<NewEvent>) = batch.into_iter().unzip();
         match log::append(conn, &events).await {
             Ok(places) => appended += places.len() as u64,
-            Err(error) => return Err(located(error, &numbers)).with_context(so_far),
+            Err(error) => return Err(stopped(located(error, &numbers))),
         }
     }
 }
 
 /// Names the line that an error is about.
 fn located(error: AppendError, numbers: &[u64]) -> anyhow::Error {
-    let index = match &error {
-        AppendError::Conflict { index, .. } | AppendError::DuplicateEventId { index, .. } => Some(*index),
-        AppendError::AlreadyAppended { .. } => Some(0),
-        _ => None,
-    };
-    match index.and_then(|index| numbers.get(index)) {
-        Some(number) => anyhow::Error::new(error).context(format!("line {number}")),
-        None => error.into(),
+    match &error {
+        AppendError::Conflict { index, .. } | AppendError::DuplicateEventId { index, .. } => {
+            match numbers.get(*index) {
+                Some(number) => anyhow!("line {number}: {error}"),
+                None => error.into(),
+            }
+        }
+        AppendError::AlreadyAppended { .. } => match numbers {
+            [first, .., last] => anyhow!("lines {first} to {last}: {error}; leave them out"),
+            [only] => anyhow!("line {only}: {error}; leave it out"),
+            [] => error.into(),
+        },
+        _ => error.into(),
+    }
+}
+
+/// What is wrong with a line. The parser calls every line the first, and does not know that it is all an event.
+fn problem(error: &InvalidEvent) -> String {
+    match error {
+        InvalidEvent::Json(json) => {
+            let text = json.to_string();
+            let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
+            format!("not an event as JSON: {what} at column {}", json.column())
+        }
+        other => other.to_string(),
     }
 }
 
@@ -75,7 +94,8 @@ impl<R: Read> Lines<R> {
         {
             let line = String::from_utf8(line).with_context(|| format!("line {} is not UTF-8", self.number))?;
             if !line.trim().is_empty() {
-                let event = NewEvent::from_json(&line).with_context(|| format!("line {}", self.number))?;
+                let event =
+                    NewEvent::from_json(&line).map_err(|error| anyhow!("line {}: {}", self.number, problem(&error)))?;
                 batch.push((self.number, event));
             }
         }
@@ -85,7 +105,8 @@ impl<R: Read> Lines<R> {
     fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         // One more than allowed, to tell a line that is too long from one that just fits.
-        let read = (&mut self.input).take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line)?;
+        let read = (&mut self.input).take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
+        let read = read.context("can't read standard input")?;
         if read == 0 {
             return Ok(None);
         }

@@ -27,11 +27,9 @@ pub(super) async fn run(global: &Global, args: CountersArgs) -> anyhow::Result<(
     };
     drop(conn);
     session.close().await?;
-    if args.json {
-        return rows.iter().try_for_each(print_json);
-    }
     match (&args.id, rows.is_empty()) {
-        (Some(id), true) => anyhow::bail!("no counter has the id {id}"),
+        (Some(id), true) => anyhow::bail!("no counter has the id {id}; `evenfold counters` lists the largest ones"),
+        _ if args.json => rows.iter().try_for_each(print_json),
         (None, true) => print("no counters yet: append events, and run a worker for each partition\n"),
         _ => print(&render(&rows)),
     }

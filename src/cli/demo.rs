@@ -40,6 +40,7 @@ struct Running {
 }
 
 pub(super) async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<()> {
+    args.tuning.check()?;
     if global.database_url.is_some() {
         tracing::warn!("the demonstration leaves the database of the URL alone and uses evenfold's own");
     }
@@ -59,7 +60,7 @@ async fn demonstrate(
 ) -> anyhow::Result<()> {
     let total = args.tuning.total_partitions;
     print(&format!(
-        "8 writers append {} events while {total} workers, one per partition, fold them into counters.\n",
+        "8 writers append {} events while {total} workers, one per partition,\nfold them into counters.\n",
         thousands(args.events)
     ))?;
     let stop = CancellationToken::new();
@@ -115,7 +116,7 @@ fn start_workers(
     let mut running = Vec::new();
     for key in 0..total {
         let class = Class::partition(key, total)?;
-        let worker = args.tuning.worker(class)?;
+        let worker = args.tuning.worker(class);
         let bar = bars.add(bar("", args.events / u64::from(total)).with_prefix(format!("worker {class}")));
         running.push(Running { class, progress: worker.progress(), bar });
         let (database, options, stop) = (session.database.clone(), args.tuning.run_options(), stop.clone());
@@ -190,17 +191,24 @@ async fn verify(session: &Session, args: &DemoArgs, started: Instant) -> anyhow:
     if differ.is_empty() {
         let (counters, events) = totals(&mut conn).await?;
         return print(&format!(
-            "Recomputed by one SQL query over the whole log: all {} counters agree ({} events). {:.0?} in all.\n",
+            "Recomputed by one SQL query over the whole log: all {} counters agree\n({} events). {:.0?} in all.\n",
             thousands(counters),
             thousands(events),
             started.elapsed()
         ));
     }
     for m in &differ {
-        print(&format!(
-            "{}/{}: the log says {:?}, the counters {:?}\n",
-            m.aggregate_type, m.aggregate_id, m.log, m.read_model
-        ))?;
+        let (log, read_model) = (told(m.log), told(m.read_model));
+        print(&format!("{}/{}: the log says {log}, the read model {read_model}\n", m.aggregate_type, m.aggregate_id))?;
     }
-    bail!("the counters do not agree with the log")
+    bail!(
+        "the counters listed above do not agree with the log: `evenfold repair --start-over {NAME}` has them built anew"
+    )
+}
+
+fn told(counter: Option<(i64, i64)>) -> String {
+    counter.map_or_else(
+        || "nothing".to_owned(),
+        |(events, value)| format!("{} events with the value {}", thousands(events), thousands(value)),
+    )
 }

@@ -6,7 +6,7 @@ use evenfold::config::{UsageError, number};
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::log;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,10 +54,20 @@ pub(super) async fn run(global: &Global, args: GenerateArgs) -> anyhow::Result<(
 
 /// A progress bar that fits into 80 columns, and is not drawn where standard error is no terminal.
 pub(super) fn bar(what: &'static str, length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>12} [{bar:30}] {human_pos}/{human_len} {per_sec:>14}")
+    let style = ProgressStyle::with_template("{prefix:>12} [{bar:24}] {human_pos}/{human_len} {rate:>11}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // A formatter can only fail where it writes to.
+            let _ = out.write_str(&rate(state.per_sec()));
+        })
         .progress_chars("=> ");
     ProgressBar::new(length).with_style(style).with_prefix(what)
+}
+
+/// indicatif's own has a dozen decimals, with which a bar does not fit.
+#[expect(clippy::cast_possible_truncation, reason = "a rate to look at")]
+fn rate(per_second: f64) -> String {
+    format!("{}/s", thousands(per_second.round() as i64))
 }
 
 impl GenerateArgs {
@@ -146,5 +156,17 @@ impl Writer {
         let event_type = if amount < 0 { "decremented" } else { "incremented" };
         let sample = Sample { amount, source: "generate", note: format!("sample {number}") };
         NewEvent::new("counter", format!("counter-{aggregate:08}"), event_type, &sample)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_short() {
+        for (per_second, text) in [(0.0, "0/s"), (0.4, "0/s"), (27_518.895_622_570_594, "27,519/s")] {
+            assert_eq!(rate(per_second), text);
+        }
     }
 }

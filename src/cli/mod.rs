@@ -25,7 +25,7 @@ use std::process::ExitCode;
 ///
 /// Without a command, `evenfold` is `evenfold worker`. Without a database URL it runs its own PostgreSQL.
 #[derive(Debug, Parser)]
-#[command(name = "evenfold", version, subcommand_required = true, max_term_width = 100)]
+#[command(name = "evenfold", version, subcommand_required = true)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -35,6 +35,7 @@ struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The database, as postgres://user:password@host:5432/database; without it, evenfold runs its own
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
@@ -82,11 +83,11 @@ pub(super) fn main() -> ExitCode {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        return failed(&UsageError(format!("the file .env: {error}")).into());
+        return failed(&UsageError(format!("the file .env can't be used: {}", unread(&error))).into());
     }
     let cli: Cli = match config::parse(std::env::args_os(), "worker") {
         Ok(Parsed::Run(cli)) => cli,
-        Ok(Parsed::Show(text)) => return exit(output::print(&text)),
+        Ok(Parsed::Show(text)) => return exit(output::print(&output::help(&text))),
         Err(error) => return failed(&error.into()),
     };
     let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn" };
@@ -98,6 +99,16 @@ pub(super) fn main() -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     exit(runtime.block_on(run(cli)))
+}
+
+/// Why `.env` can't be read, without what is in it, which may be secret.
+fn unread(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(..) => {
+            "each line must be NAME=value, with quotes around a value that has spaces".into()
+        }
+        other => other.to_string(),
+    }
 }
 
 async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {

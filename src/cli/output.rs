@@ -1,25 +1,55 @@
 //! Results on standard output, complaints on standard error, tables for both.
 
+use anyhow::Context;
 use std::io::{ErrorKind, Write};
+
+/// How wide a help text may be.
+const HELP_COLUMNS: usize = 80;
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is not an error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("can't write to standard output"),
         _ => Ok(()),
     }
 }
 
 /// Writes one line to standard error.
 pub(super) fn complain(sentence: &str) {
+    // What others said, such as the database, may have lines.
+    let line = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     // Nothing is left to be told to if that fails.
-    let _ = writeln!(std::io::stderr().lock(), "evenfold: {sentence}");
+    let _ = writeln!(std::io::stderr().lock(), "evenfold: {line}");
 }
 
 /// One line of JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string(value)?))
+}
+
+/// A help text, broken to fit the narrowest usual terminal: what clap has for that is a crate more.
+pub(super) fn help(text: &str) -> String {
+    text.lines().map(folded).collect()
+}
+
+/// A line of a help text as lines of up to 80 columns; those after the first begin where its description does.
+fn folded(line: &str) -> String {
+    let words_at = line.len() - line.trim_start().len();
+    let rest = &line[words_at..];
+    let beside = rest.find("  ").map_or(0, |gap| line.len() - words_at - rest[gap..].trim_start().len());
+    let (mut out, mut column) = (String::new(), 0);
+    for word in line.trim_end().split(' ') {
+        let width = word.chars().count();
+        if column + width > HELP_COLUMNS {
+            out = format!("{}\n{}", out.trim_end(), " ".repeat(words_at + beside));
+            column = words_at + beside;
+        }
+        out.push_str(word);
+        out.push(' ');
+        column += width + 1;
+    }
+    format!("{}\n", out.trim_end())
 }
 
 /// Columns, the first ones to the left and the rest, from `numbers_from`, to the right.
@@ -66,6 +96,14 @@ mod tests {
         {
             assert_eq!(thousands(number), text);
         }
+    }
+
+    #[test]
+    fn long_lines_go_on_below_their_description() {
+        let text = format!("Short.\n\n  name  {}\n          {}end\n", "word ".repeat(16), "word ".repeat(14));
+        let name = format!("  name  {}\n        word word\n", ["word"; 14].join(" "));
+        let flag = format!("          {}\n          end\n", ["word"; 14].join(" "));
+        assert_eq!(help(&text), format!("Short.\n\n{name}{flag}"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Global;
 use anyhow::Context;
+use evenfold::config::UsageError;
 use evenfold::database::Database;
 use evenfold::{embedded, schema};
 use sqlx::PgConnection;
@@ -16,7 +17,10 @@ impl Session {
     /// The database of the URL, or our own, started and migrated if need be.
     pub(super) async fn open(global: &Global) -> anyhow::Result<Self> {
         match &global.database_url {
-            Some(url) => Ok(Self { database: Database::at(url)?, server: None }),
+            Some(url) => {
+                let database = Database::at(url).map_err(|error| UsageError(error.to_string()))?;
+                Ok(Self { database, server: None })
+            }
             None => Self::embedded(global).await,
         }
     }

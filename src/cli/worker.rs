@@ -14,7 +14,7 @@ const MAX_MS: u64 = 3_600_000;
 #[derive(Debug, Args)]
 pub(super) struct WorkerArgs {
     /// Which partition: 0, 1, … up to one less than the total
-    #[arg(long, env = "PARTITION_KEY", value_name = "KEY", allow_negative_numbers = true,
+    #[arg(long, env = "PARTITION_KEY", value_name = "KEY",
         value_parser = |t: &str| number::<u32>(t, &(0..=MAX_PARTITIONS - 1)))]
     partition_key: Option<u32>,
     /// Exit when nothing is left to apply
@@ -28,7 +28,7 @@ pub(super) struct WorkerArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Tuning {
     /// How many partitions there are: 1 to 65536
-    #[arg(long, env = "TOTAL_PARTITIONS", default_value = "4", value_name = "N", allow_negative_numbers = true,
+    #[arg(long, env = "TOTAL_PARTITIONS", default_value = "4", value_name = "N",
         value_parser = |t: &str| number::<u32>(t, &(1..=MAX_PARTITIONS)))]
     pub(super) total_partitions: u32,
     /// Where a payload has the integer that counts (RFC 6901); an event without one counts 1
@@ -61,19 +61,24 @@ pub(super) struct Tuning {
 }
 
 impl Tuning {
-    /// A worker for a partition, after the checks that concern more than one setting.
-    pub(super) fn worker(&self, class: Class) -> Result<Worker<Counters>, UsageError> {
+    /// The checks that concern more than one setting.
+    pub(super) fn check(&self) -> Result<(), UsageError> {
         if self.max_actors < 2 * self.batch_size {
             return Err(UsageError(format!(
                 "--max-actors must be at least twice --batch-size, and {} is less than twice {}",
                 self.max_actors, self.batch_size
             )));
         }
+        Ok(())
+    }
+
+    /// A worker for a partition.
+    pub(super) fn worker(&self, class: Class) -> Worker<Counters> {
         let options = WorkerOptions {
             batch_size: self.batch_size,
             takeover_after: Duration::from_millis(self.takeover_after_ms),
         };
-        Ok(Worker::new(class, Counters::new(self.amount_pointer.clone(), self.max_actors), options))
+        Worker::new(class, Counters::new(self.amount_pointer.clone(), self.max_actors), options)
     }
 
     pub(super) fn run_options(&self) -> RunOptions {
@@ -94,8 +99,10 @@ pub(super) async fn run(global: &Global, args: WorkerArgs) -> anyhow::Result<()>
             total - 1
         ))
     })?;
-    let class = Class::partition(key, total).map_err(|error| UsageError(error.to_string()))?;
-    let worker = args.tuning.worker(class)?;
+    let class = Class::partition(key, total)
+        .map_err(|error| UsageError(format!("{error}: correct --partition-key or --total-partitions")))?;
+    args.tuning.check()?;
+    let worker = args.tuning.worker(class);
     let options = RunOptions { until_caught_up: args.until_caught_up, ..args.tuning.run_options() };
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;

@@ -11,6 +11,19 @@
 mod support;
 
 mod append;
+mod architecture;
+mod cli;
+mod cli_append;
+mod cli_counters;
+mod cli_databases;
+mod cli_db;
+mod cli_demo;
+mod cli_generate;
+mod cli_mistakes;
+mod cli_settings;
+mod cli_tables;
+mod cli_worker;
+mod cli_worker_settings;
 mod crash;
 mod embedded;
 mod late_commit;
@@ -19,5 +32,6 @@ mod open_transaction;
 mod order;
 mod parking;
 mod plans;
+mod readme;
 mod same_key;
 mod schema;

@@ -1,57 +1,92 @@
 //! The binary as a real process, to be waited for, stopped and killed.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+/// How long a process that is waited for may run: many times what the slowest of them needs.
+const LONGEST_RUN: Duration = Duration::from_mins(3);
 
 /// A running `evenfold`, killed when dropped.
 pub struct Evenfold {
     child: Child,
     log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
-/// The binary, with nothing of this process's environment that would change what it does.
-pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evenfold"));
-    for variable in ["DATABASE_URL", "PARTITION_KEY", "TOTAL_PARTITIONS", "RUST_LOG", "EVENFOLD_CONFIG"] {
-        command.env_remove(variable);
-    }
-    // No `.env` and no settings file but the test's own.
-    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR")).env("NO_COLOR", "1");
-    command
+/// A directory without a settings file. An empty `.env` is there, or one in a directory above it would be found.
+fn quiet_directory() -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quiet");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join(".env"), "").unwrap();
+    directory
 }
 
 impl Evenfold {
-    /// Runs to the end.
-    pub fn run(args: &[&str], input: &str) -> Output {
-        Self::finish(command(args), input)
+    /// The binary, with nothing of this process's environment that would change what it does.
+    pub fn command(args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenfold"));
+        for variable in ["DATABASE_URL", "PARTITION_KEY", "TOTAL_PARTITIONS", "RUST_LOG"] {
+            command.env_remove(variable);
+        }
+        // All but where the binaries are.
+        let ours =
+            std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("EVENFOLD_"));
+        for variable in ours.filter(|name| name != "EVENFOLD_PG_BIN") {
+            command.env_remove(variable);
+        }
+        command.args(args).current_dir(quiet_directory()).env("NO_COLOR", "1");
+        command
     }
 
-    pub fn finish(mut command: Command, input: &str) -> Output {
+    /// Runs to the end.
+    pub fn run(args: &[&str], input: &str) -> Output {
+        Self::finish(Self::command(args), input.as_bytes())
+    }
+
+    /// Runs to the end, fed with this input.
+    pub fn finish(mut command: Command, input: &[u8]) -> Output {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (ended, watch) = channel::<()>();
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let watchdog = std::thread::spawn(move || {
+            if watch.recv_timeout(LONGEST_RUN) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill(id, Signal::SIGKILL);
+            }
+        });
         // It may end before it has read everything.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
+        let _ = child.stdin.take().unwrap().write_all(input);
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
+        watchdog.join().unwrap();
+        output
     }
 
     /// Starts, and collects what it logs.
     pub fn spawn(args: &[&str]) -> Self {
-        let mut child =
-            command(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start(Self::command(args))
+    }
+
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, collected) = (child.stderr.take().unwrap(), Arc::clone(&log));
         // Ends with the process that it reads from.
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut log = collected.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
             }
         });
-        Self { child, log }
+        Self { child, log, reader: Some(reader) }
     }
 
     pub fn log(&self) -> String {
@@ -67,9 +102,13 @@ impl Evenfold {
         self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
     }
 
-    /// Waits for its end, and gives the exit code.
+    /// Waits for its end, and gives the exit code. The log is complete then.
     pub fn wait(&mut self) -> i32 {
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status.code().unwrap_or(-1)
     }
 }
 

@@ -1,0 +1,79 @@
+//! `demo`: all of it at work, and the proof at the end, which fails when the read model is not what the log says.
+
+use crate::cli::{DataDir, Said, finish};
+use crate::support::Evenfold;
+use evenfold::database::Database;
+
+const DEMO: [&str; 2] = ["demo", "--events=4000"];
+
+/// Fails unless the demonstration went well; the sum of the partitions' events.
+fn proven(said: &Said) -> u64 {
+    let out = said.fine();
+    let wide: Vec<&str> = out.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+    assert!(out.contains("8 writers append 4,000 events while 4 workers"), "{out}");
+    assert!(out.contains("Recomputed by one SQL query over the whole log: all "), "{out}");
+    assert!(out.contains(" counters agree\n("), "{out}");
+    let mut applied = 0;
+    for key in 0..4 {
+        let row = out.lines().find(|line| line.starts_with(&format!("{key}/4 "))).expect("a row per partition");
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        let events: u64 = cells[1].replace(',', "").parse().unwrap();
+        assert!(events > 0, "{row}");
+        assert_eq!((cells[3], cells[5]), ("%", "0"), "a share, and nothing left: {row}");
+        applied += events;
+    }
+    assert!(out.contains("partition  events  ") && out.contains("  share  "), "{out}");
+    let top = out.lines().filter(|line| line.starts_with("counter  counter-")).count();
+    assert_eq!(top, 5, "the top counters: {out}");
+    applied
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demonstration_proves_that_every_counter_agrees_and_fails_if_one_does_not() {
+    let dir = DataDir::new();
+    let url = dir.run(&["db", "start"]).fine().trim_end().to_owned();
+    let first = dir.run(&DEMO);
+    assert_eq!(proven(&first), 4000);
+    assert!(first.out.contains("(4,000 events)"), "{}", first.out);
+    let second = dir.run(&DEMO);
+    assert_eq!(proven(&second), 4000, "of what was there before nothing is applied again");
+    assert!(second.out.contains("(8,000 events)"), "{}", second.out);
+
+    let mut conn = Database::at(&url).unwrap().connect().await.unwrap();
+    let tampered: String = sqlx::query_scalar(
+        "UPDATE counters SET value = value + 1000
+         WHERE aggregate_id = (SELECT aggregate_id FROM counters ORDER BY last_position DESC LIMIT 1)
+         RETURNING aggregate_id",
+    )
+    .fetch_one(&mut conn)
+    .await
+    .unwrap();
+    let failed = dir.run(&DEMO);
+    assert_eq!(failed.code, 1, "{failed:#?}");
+    let line = failed.out.lines().find(|line| line.contains("the log says")).unwrap();
+    assert!(line.starts_with(&format!("counter/{tampered}: the log says ")), "{line}");
+    assert!(line.contains(" events with the value ") && line.contains(", the read model "), "{line}");
+    assert!(!failed.out.contains("counters agree"), "{}", failed.out);
+    assert!(failed.err.starts_with("evenfold: the counters listed above do not agree with the log"), "{failed:?}");
+
+    // What the sentence advises.
+    assert!(failed.err.contains("`evenfold repair --start-over counters`"), "{failed:?}");
+    dir.run(&["repair", "--start-over", "counters"]).fine();
+    assert_eq!(proven(&dir.run(&DEMO)), 16_000, "built anew");
+    dir.run(&["db", "stop"]).fine();
+}
+
+#[test]
+fn a_demonstration_needs_no_database_and_leaves_that_of_the_url_alone() {
+    let dir = DataDir::new();
+    let mut command = Evenfold::command(&["demo", "--events=100", "--total-partitions=2"]);
+    command.env("DATABASE_URL", "postgres://user@127.0.0.1:1/x").env("EVENFOLD_DATA_DIR", dir.path());
+    let said = finish(command);
+    assert!(said.fine().contains("while 2 workers"), "{said:?}");
+    assert!(said.err.contains("leaves the database of the URL alone"), "{said:?}");
+    let other_total = dir.run(&["demo", "--events=100"]);
+    assert_eq!(other_total.code, 1);
+    assert!(other_total.err.contains("start it with --total-partitions=2"), "{other_total:?}");
+    assert_eq!(other_total.err.lines().count(), 1, "{other_total:?}");
+}
