@@ -92,11 +92,14 @@ impl Database {
     }
 
     /// The same database, with connections for statements that must go by an index whatever the statistics of the
-    /// moment say: a log that was imported in one transaction looks as if every event had the same transaction id, and
-    /// reading all of it for each batch would be the cheapest plan. What is compiled pays off for long queries only.
+    /// moment say. A log that was imported in one transaction looks as if every event had the same transaction id; one
+    /// that was not analyzed yet looks as if sorting all that is left were cheaper than walking the index for a batch.
+    /// Compiling plans pays off for long queries only.
     #[must_use]
     pub fn by_index(&self) -> Self {
-        Self { options: self.options.clone().options([("enable_seqscan", "off"), ("jit", "off")]) }
+        Self {
+            options: self.options.clone().options([("enable_seqscan", "off"), ("enable_sort", "off"), ("jit", "off")]),
+        }
     }
 
     /// Makes a connection.

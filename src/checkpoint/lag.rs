@@ -3,7 +3,7 @@ use crate::log::Interest;
 use sqlx::PgConnection;
 use std::time::Duration;
 
-/// How far a class is behind the log, counted in the database.
+/// How far a partition is behind the log, counted in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lag {
     /// Committed events that it wants and has not applied.
@@ -12,7 +12,7 @@ pub struct Lag {
     pub age: Duration,
 }
 
-/// Counts what a class has not applied. Costs one scan of the events that are not.
+/// Counts what a partition has not applied. Costs one scan of the events that are not.
 ///
 /// # Cancel safety
 ///
@@ -23,17 +23,17 @@ pub async fn lag(
     class: Class,
     interest: &Interest,
 ) -> Result<Lag, sqlx::Error> {
-    let row: Option<(String, i64, f64)> = sqlx::query_as(include_str!("lag.sql"))
+    let rows: Vec<(String, i64, f64)> = sqlx::query_as(include_str!("lag.sql"))
         .bind(projection)
         .bind(i64::from(class.modulus()))
         .bind(i64::from(class.residue()))
         .bind(interest.aggregate_types.as_deref())
         .bind(interest.event_types.as_deref())
-        .fetch_optional(conn)
+        .fetch_all(conn)
         .await?;
-    Ok(row.map_or(Lag::default(), |(_, events, age)| Lag {
-        events: events.unsigned_abs(),
-        age: Duration::try_from_secs_f64(age).unwrap_or_default(),
+    Ok(rows.into_iter().fold(Lag::default(), |lag, (_, events, age)| Lag {
+        events: lag.events + events.unsigned_abs(),
+        age: lag.age.max(Duration::try_from_secs_f64(age).unwrap_or_default()),
     }))
 }
 

@@ -1,10 +1,13 @@
 //! Checkpoints: what has been applied, per class of a projection; what could not be; and who is at work.
 
+mod converge;
 mod heartbeat;
 mod lag;
 mod parked;
 mod store;
+mod topology;
 
+pub use converge::{Next, next};
 pub use heartbeat::{Beat, beat, forget_beat};
 pub(crate) use lag::first_incomplete;
 pub use lag::{Lag, lag};
@@ -13,7 +16,8 @@ pub use parked::{
     ParkedAggregate, ParkedEvent, drop_parked, has_parked, list_parked, park, parked_among, parked_of, unpark,
 };
 pub(crate) use store::complete_all;
-pub use store::{Held, RegisterError, commit, load, lock_and_bump, register, start_over};
+pub use store::{Held, commit, load, lock_and_bump, merge, start_over};
+pub use topology::{RegisterError, Registered, Takeover, register};
 
 use crate::log::{Fence, Window};
 

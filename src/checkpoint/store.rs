@@ -4,13 +4,15 @@ use crate::event::Aggregate;
 use crate::hash::IdHash;
 use crate::log::Fence;
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 use std::str::FromStr;
 use uuid::Uuid;
 
 /// A checkpoint as it was read: it may be written as long as nobody else has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
+    /// Whose it is.
+    pub class: Class,
     /// How far the class has come.
     pub checkpoint: Checkpoint,
     /// Which state of the row this is. Every change gives it another one, never used before.
@@ -19,111 +21,25 @@ pub struct Held {
     pub owner: Option<Uuid>,
 }
 
-/// Why a worker can't work on a projection.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    /// The projection was begun with other settings.
-    #[error(
-        "the projection {projection} was begun with ({stored}) and this worker was given ({given}): \
-         give it the same settings"
-    )]
-    OtherDefinition {
-        /// Its name.
-        projection: String,
-        /// What it was begun with.
-        stored: String,
-        /// What this worker was given.
-        given: String,
-    },
-    /// The projection is kept in another number of partitions.
-    #[error(
-        "the projection {projection} is kept in {found} partitions, and this worker was told {given}: \
-         start it with --total-partitions={found}"
-    )]
-    OtherTotal {
-        /// Its name.
-        projection: String,
-        /// The number it is kept in.
-        found: i64,
-        /// The number this worker was told.
-        given: u32,
-    },
-    /// The database's.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
-
-/// Begins a projection with all partitions of the class's total, or checks that it was begun like this.
-///
-/// # Errors
-///
-/// See [`RegisterError`].
-///
-/// # Cancel safety
-///
-/// One transaction.
-pub async fn register(
-    conn: &mut PgConnection,
-    projection: &str,
-    definition: &str,
-    class: Class,
-) -> Result<(), RegisterError> {
-    let mut tx = conn.begin().await?;
-    sqlx::query("INSERT INTO projections (name, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(projection)
-        .bind(definition)
-        .execute(&mut *tx)
-        .await?;
-    // Locked: of two workers that begin with different totals, the second must see the rows of the first.
-    let stored: String = sqlx::query_scalar("SELECT definition FROM projections WHERE name = $1 FOR UPDATE")
-        .bind(projection)
-        .fetch_one(&mut *tx)
-        .await?;
-    if stored != definition {
-        let (projection, given) = (projection.to_owned(), definition.to_owned());
-        return Err(RegisterError::OtherDefinition { projection, stored, given });
-    }
-    let total = i64::from(class.modulus());
-    let found: Option<i64> = sqlx::query_scalar("SELECT max(modulus) FROM checkpoints WHERE projection = $1")
-        .bind(projection)
-        .fetch_one(&mut *tx)
-        .await?;
-    match found {
-        None => {
-            sqlx::query(
-                "INSERT INTO checkpoints (projection, modulus, residue) SELECT $1, $2, generate_series(0, $2 - 1)",
-            )
-            .bind(projection)
-            .bind(total)
-            .execute(&mut *tx)
-            .await?;
-        }
-        Some(found) if found != total => {
-            return Err(RegisterError::OtherTotal { projection: projection.to_owned(), found, given: class.modulus() });
-        }
-        Some(_) => {}
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Reads the checkpoint of a class; none if the projection's rows are of another modulus.
+/// Reads the checkpoints of the classes inside a partition, in the order of their keys.
 ///
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn load(conn: &mut PgConnection, projection: &str, class: Class) -> Result<Option<Held>, sqlx::Error> {
+pub async fn load(conn: &mut PgConnection, projection: &str, partition: Class) -> Result<Vec<Held>, sqlx::Error> {
     sqlx::query(
-        "SELECT seen::text, floor, next_xid::text, upto::text, upto_floor, upto_next_xid::text, cursor, revision, owner
-         FROM checkpoints WHERE projection = $1 AND modulus = $2 AND residue = $3",
+        "SELECT seen::text, floor, next_xid::text, upto::text, upto_floor, upto_next_xid::text, cursor, revision, owner,
+                modulus, residue
+         FROM checkpoints WHERE projection = $1 AND modulus % $2 = 0 AND residue % $2 = $3 ORDER BY modulus, residue",
     )
     .bind(projection)
-    .bind(i64::from(class.modulus()))
-    .bind(i64::from(class.residue()))
-    .fetch_optional(conn)
+    .bind(i64::from(partition.modulus()))
+    .bind(i64::from(partition.residue()))
+    .fetch_all(conn)
     .await?
-    .map(|row| decode(&row))
-    .transpose()
+    .iter()
+    .map(decode)
+    .collect()
 }
 
 fn decode(row: &PgRow) -> Result<Held, sqlx::Error> {
@@ -133,7 +49,14 @@ fn decode(row: &PgRow) -> Result<Held, sqlx::Error> {
     };
     // The first fence is NOT NULL.
     let seen = fence(row, 0)?.unwrap_or_else(Fence::before_all);
-    Ok(Held { checkpoint: Checkpoint { seen, window }, revision: row.try_get(7)?, owner: row.try_get(8)? })
+    let (class, checkpoint) = (class_of(row, 9)?, Checkpoint { seen, window });
+    Ok(Held { class, checkpoint, revision: row.try_get(7)?, owner: row.try_get(8)? })
+}
+
+/// The class in two columns, modulus and residue, from this one on.
+pub(super) fn class_of(row: &PgRow, at: usize) -> Result<Class, sqlx::Error> {
+    let number = |at: usize| Ok::<_, sqlx::Error>(u32::try_from(row.try_get::<i64, _>(at)?).unwrap_or_default());
+    Class::partition(number(at + 1)?, number(at)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 /// The fence in three columns, from this one on.
@@ -148,9 +71,9 @@ fn fence(row: &PgRow, at: usize) -> Result<Option<Fence>, sqlx::Error> {
     Ok(Some(Fence { floor, snapshot: parsed(snapshot)?, next_xid: parsed(next_xid)? }))
 }
 
-/// Writes a checkpoint if the row still has this revision, and gives its new revision; none if somebody else was
-/// first. Call it first in the transaction that applies the events: whoever comes second then waits here, before it
-/// has written anything, and rolls back.
+/// Writes one checkpoint to rows of a partition, if they still have their revisions, and gives the new ones; none if
+/// somebody else was first with any of them: then roll back. Call it first in the transaction that applies the events:
+/// whoever comes second waits here, before it has written anything.
 ///
 /// # Cancel safety
 ///
@@ -158,23 +81,25 @@ fn fence(row: &PgRow, at: usize) -> Result<Option<Fence>, sqlx::Error> {
 pub async fn commit(
     tx: &mut PgConnection,
     projection: &str,
-    class: Class,
+    rows: &[&Held],
     checkpoint: &Checkpoint,
-    revision: i64,
     owner: Uuid,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<Vec<i64>>, sqlx::Error> {
     let open = checkpoint.window.as_ref();
-    sqlx::query_scalar(
-        "UPDATE checkpoints
+    let (moduli, residues, revisions) = keys(rows);
+    let written = sqlx::query(
+        "UPDATE checkpoints c
          SET seen = $5::text::pg_snapshot, floor = $6, next_xid = $7::text::xid8, upto = $8::text::pg_snapshot,
-             upto_floor = $9, upto_next_xid = $10::text::xid8, cursor = $11, owner = $12, moved_at = now(), revision = nextval('checkpoint_revisions')
-         WHERE projection = $1 AND modulus = $2 AND residue = $3 AND revision = $4
-         RETURNING revision",
+             upto_floor = $9, upto_next_xid = $10::text::xid8, cursor = $11, owner = $12, moved_at = now(),
+             revision = nextval('checkpoint_revisions')
+         FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k (modulus, residue, revision)
+         WHERE c.projection = $1 AND c.modulus = k.modulus AND c.residue = k.residue AND c.revision = k.revision
+         RETURNING c.revision, c.modulus, c.residue",
     )
     .bind(projection)
-    .bind(i64::from(class.modulus()))
-    .bind(i64::from(class.residue()))
-    .bind(revision)
+    .bind(moduli)
+    .bind(residues)
+    .bind(revisions)
     .bind(checkpoint.seen.snapshot.to_string())
     .bind(checkpoint.seen.floor)
     .bind(checkpoint.seen.next_xid.to_string())
@@ -183,8 +108,68 @@ pub async fn commit(
     .bind(open.map(|open| open.upto.next_xid.to_string()))
     .bind(open.map(|open| open.cursor))
     .bind(owner)
-    .fetch_optional(tx)
-    .await
+    .fetch_all(tx)
+    .await?;
+    let mut given = Vec::with_capacity(rows.len());
+    for held in rows {
+        let of_this = |row: &&PgRow| class_of(row, 1).is_ok_and(|class| class == held.class);
+        match written.iter().find(of_this) {
+            Some(row) => given.push(row.try_get(0)?),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(given))
+}
+
+fn keys(rows: &[&Held]) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
+    let moduli = rows.iter().map(|held| i64::from(held.class.modulus())).collect();
+    let residues = rows.iter().map(|held| i64::from(held.class.residue())).collect();
+    (moduli, residues, rows.iter().map(|held| held.revision).collect())
+}
+
+/// Puts one row for the partition in the place of all of its rows, if they still have their revisions, and gives it;
+/// none if somebody else was first: then roll back.
+///
+/// # Cancel safety
+///
+/// Part of the caller's transaction.
+pub async fn merge(
+    tx: &mut PgConnection,
+    projection: &str,
+    rows: &[&Held],
+    partition: Class,
+    checkpoint: Checkpoint,
+    owner: Uuid,
+) -> Result<Option<Held>, sqlx::Error> {
+    let (moduli, residues, revisions) = keys(rows);
+    let gone = sqlx::query(
+        "DELETE FROM checkpoints c
+         USING unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k (modulus, residue, revision)
+         WHERE c.projection = $1 AND c.modulus = k.modulus AND c.residue = k.residue AND c.revision = k.revision",
+    )
+    .bind(projection)
+    .bind(moduli)
+    .bind(residues)
+    .bind(revisions)
+    .execute(&mut *tx)
+    .await?;
+    if gone.rows_affected() != rows.len() as u64 {
+        return Ok(None);
+    }
+    let revision = sqlx::query_scalar(
+        "INSERT INTO checkpoints (projection, modulus, residue, seen, floor, next_xid, owner)
+         VALUES ($1, $2, $3, $4::text::pg_snapshot, $5, $6::text::xid8, $7) RETURNING revision",
+    )
+    .bind(projection)
+    .bind(i64::from(partition.modulus()))
+    .bind(i64::from(partition.residue()))
+    .bind(checkpoint.seen.snapshot.to_string())
+    .bind(checkpoint.seen.floor)
+    .bind(checkpoint.seen.next_xid.to_string())
+    .bind(owner)
+    .fetch_one(tx)
+    .await?;
+    Ok(Some(Held { class: partition, checkpoint, revision, owner: Some(owner) }))
 }
 
 /// Locks the checkpoints that an aggregate's parked events belong to until the transaction ends, and gives them a new

@@ -1,6 +1,7 @@
 use super::session::Session;
 use super::{Global, signals};
 use clap::Args;
+use evenfold::checkpoint::Takeover;
 use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::config::{UsageError, number};
 use evenfold::counter::AmountPointer;
@@ -58,6 +59,14 @@ pub(super) struct Tuning {
     #[arg(long, env = "EVENFOLD_TAKEOVER_AFTER_MS", default_value = "2000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(100..=MAX_MS)))]
     takeover_after_ms: u64,
+    /// Take over at once with this number of partitions, although another one has replaced it
+    #[arg(long)]
+    takeover: bool,
+    /// How long a number of partitions that was replaced must wait before it may take over again, in milliseconds: 0 to
+    /// 86400000
+    #[arg(long, env = "EVENFOLD_SUPERSEDED_GRACE_MS", default_value = "600000", value_name = "MS",
+        value_parser = |t: &str| number::<u64>(t, &(0..=86_400_000)))]
+    superseded_grace_ms: u64,
 }
 
 impl Tuning {
@@ -77,6 +86,10 @@ impl Tuning {
         let options = WorkerOptions {
             batch_size: self.batch_size,
             takeover_after: Duration::from_millis(self.takeover_after_ms),
+            topology: match self.takeover {
+                true => Takeover::Now,
+                false => Takeover::After(Duration::from_millis(self.superseded_grace_ms)),
+            },
         };
         Worker::new(class, Counters::new(self.amount_pointer.clone(), self.max_actors), options)
     }

@@ -45,6 +45,12 @@ impl Fence {
         Ok(Self { floor, snapshot, next_xid })
     }
 
+    /// Compares fences of one cluster: of two, the later one has the greater progress, and shows at least as much. A
+    /// later snapshot has ended transactions that an earlier one does not know of, or fewer of the same in progress.
+    pub(crate) fn progress(&self) -> (u64, std::cmp::Reverse<usize>) {
+        (self.snapshot.xmax(), std::cmp::Reverse(self.snapshot.in_progress().len()))
+    }
+
     /// Whether a transaction was in progress: it may have taken a position at or below the floor, and commit later.
     ///
     /// PostgreSQL lists those below `xmax` only, and `xmax` is one above the last that *ended*: a transaction that has

@@ -17,4 +17,4 @@ pub use fence::Fence;
 pub use interest::Interest;
 pub use snapshot::{Snapshot, SnapshotError};
 pub(crate) use window::decode;
-pub use window::{Read, Window, read};
+pub use window::{Read, Slice, Window, read};

@@ -6,7 +6,7 @@ SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payloa
        CASE WHEN $8 THEN metadata END
 FROM events
 WHERE position > $1
-  AND hash % $2 = $3
+  AND hash % $2 = ANY ($3)
   AND NOT pg_visible_in_snapshot(xid, (SELECT $4::text::pg_snapshot))
   AND pg_visible_in_snapshot(xid, (SELECT $5::text::pg_snapshot))
   AND ($6::text[] IS NULL OR aggregate_type = ANY ($6))

@@ -21,6 +21,24 @@ pub struct Window<'a> {
     pub after: i64,
 }
 
+/// Which hashes to read: those of a few classes of one modulus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    modulus: i64,
+    residues: Vec<i64>,
+}
+
+impl Slice {
+    /// The hashes of these classes, which have the modulus of the first.
+    #[must_use]
+    pub fn of(classes: &[Class]) -> Self {
+        Self {
+            modulus: classes.first().map_or(1, |class| class.modulus().into()),
+            residues: classes.iter().map(|class| class.residue().into()).collect(),
+        }
+    }
+}
+
 /// How a read ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read {
@@ -46,7 +64,7 @@ const TIMED_ROWS: u32 = 64;
 pub async fn read(
     conn: &mut PgConnection,
     window: Window<'_>,
-    class: Class,
+    slice: &Slice,
     interest: &Interest,
     limit: usize,
     into: &mut EventBuffer,
@@ -58,7 +76,7 @@ pub async fn read(
     // when the window's start was taken. There are usually none, and they come before all others.
     if !window.seen.is_final() && window.after < *floor {
         let listed: Vec<String> = seen.in_progress().iter().map(u64::to_string).collect();
-        let query = bound(LATE, window, window.after, class, interest, limit)
+        let query = bound(LATE, window, window.after, slice, interest, limit)
             .bind(floor)
             .bind(listed)
             .bind(seen.xmax().to_string())
@@ -70,7 +88,7 @@ pub async fn read(
         decoding = read.decoding;
     }
     let after = window.after.max(*floor);
-    let query = bound(RANGE, window, after, class, interest, limit - into.len());
+    let query = bound(RANGE, window, after, slice, interest, limit - into.len());
     let read = fill(query.fetch(&mut *conn), limit, into).await?;
     Ok(Read { decoding: decoding + read.decoding, ..read })
 }
@@ -81,14 +99,14 @@ fn bound<'q>(
     sql: &'static str,
     window: Window<'_>,
     after: i64,
-    class: Class,
+    slice: &'q Slice,
     interest: &'q Interest,
     limit: usize,
 ) -> PgQuery<'q> {
     sqlx::query(sql)
         .bind(after)
-        .bind(i64::from(class.modulus()))
-        .bind(i64::from(class.residue()))
+        .bind(slice.modulus)
+        .bind(slice.residues.as_slice())
         .bind(window.seen.snapshot.to_string())
         .bind(window.upto.to_string())
         .bind(interest.aggregate_types.as_deref())

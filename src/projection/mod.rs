@@ -11,7 +11,7 @@ mod worker;
 pub use batch::Batch;
 pub use progress::{Phase, Progress};
 pub use run::{Report, RunError, RunOptions, run};
-pub use worker::{Applied, Step, Worker, WorkerError, WorkerOptions};
+pub use worker::{Applied, GRACE, Step, Worker, WorkerError, WorkerOptions};
 
 use crate::event::Event;
 use crate::log::Interest;

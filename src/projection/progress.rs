@@ -16,6 +16,8 @@ pub enum Phase {
     CaughtUp,
     /// Another worker has this partition.
     StandingBy,
+    /// The projection has gone on with another number of partitions: which. This worker may take over later.
+    Superseded(u32),
     /// Something failed, and is tried again: why.
     Retrying(String),
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Phase {
             Self::Applying => f.write_str("applying"),
             Self::CaughtUp => f.write_str("caught up"),
             Self::StandingBy => f.write_str("standing by"),
+            Self::Superseded(by) => write!(f, "superseded by {by} partitions, waiting"),
             Self::Retrying(why) => write!(f, "retrying: {why}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::heart::Heart;
 use super::{Applied, Phase, Progress, Projection, Step, Worker, WorkerError};
-use crate::checkpoint::RegisterError;
+use crate::checkpoint::{RegisterError, Registered};
 use crate::database::{ConnectError, Database};
 use crate::schema::{self, SchemaError};
 use sqlx::{Connection, PgConnection};
@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 /// random, so that workers that failed together do not come back together.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often a worker that may not take over looks whether it may.
+const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
@@ -95,8 +98,9 @@ pub async fn run<P: Projection>(
     let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
     let mut conn = database.connect().await?;
     schema::check(&mut conn).await?;
-    worker.register(&mut conn).await?;
-
+    let Some(conn) = join(&database, conn, &worker, options, &shutdown).await? else {
+        return Ok(report(&worker.progress(), started));
+    };
     let stop_heart = CancellationToken::new();
     let heart = Heart {
         database: database.clone(),
@@ -115,6 +119,52 @@ pub async fn run<P: Projection>(
     }
     outcome?;
     Ok(report(&worker.progress(), started))
+}
+
+/// Registers the worker, and waits while it may not take over. Gives nothing if it was told to stop meanwhile.
+async fn join<P: Projection>(
+    database: &Database,
+    conn: PgConnection,
+    worker: &Worker<P>,
+    options: &RunOptions,
+    shutdown: &CancellationToken,
+) -> Result<Option<PgConnection>, RunError> {
+    let mut first = Some(conn);
+    let mut told = None;
+    loop {
+        let started = first.is_some();
+        let attempt = async {
+            let mut conn = match first.take() {
+                Some(conn) => conn,
+                None => database.connect().await?,
+            };
+            let registered = worker.register(&mut conn).await?;
+            Ok::<_, RunError>((registered, conn))
+        };
+        match attempt.await {
+            Ok((Registered::Ready, conn)) => return Ok(Some(conn)),
+            Ok((Registered::Superseded { by, retry_in }, _)) => {
+                if options.until_caught_up {
+                    let projection = worker.projection().name().to_owned();
+                    return Err(WorkerError::Superseded { projection, partition: worker.class(), by }.into());
+                }
+                worker.progress().set_phase(Phase::Superseded(by));
+                if told != Some(by) {
+                    tracing::warn!(partition = %worker.class(), "superseded: the projection has gone on with {by} \
+                        partitions; waiting, to take over in {retry_in:.0?}, or at once with --takeover");
+                    told = Some(by);
+                }
+            }
+            // Once it waits, a database that fails is waited for as well.
+            Err(error @ (RunError::Connect(_) | RunError::Register(RegisterError::Database(_)))) if !started => {
+                tracing::warn!(partition = %worker.class(), %error, "trying again");
+            }
+            Err(error) => return Err(error),
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(SUPERSEDED_PAUSE)).await.is_none() {
+            return Ok(None);
+        }
+    }
 }
 
 fn report(progress: &Progress, started: Instant) -> Report {
@@ -196,7 +246,7 @@ enum Outcome {
 async fn step<P: Projection>(worker: &mut Worker<P>, mut conn: PgConnection, options: &RunOptions) -> Outcome {
     match tokio::time::timeout(options.database_timeout, worker.step(&mut conn)).await {
         Ok(Ok(step)) => Outcome::Stepped(step, conn),
-        Ok(Err(error @ WorkerError::Superseded { .. })) => Outcome::Final(error),
+        Ok(Err(error @ (WorkerError::Superseded { .. } | WorkerError::Register(_)))) => Outcome::Final(error),
         Ok(Err(error)) => Outcome::Failed(error.to_string()),
         // sqlx has no timeout of its own: on a connection that went silent, a step would wait for ever.
         Err(_) => Outcome::Failed(format!(
@@ -208,7 +258,7 @@ async fn step<P: Projection>(worker: &mut Worker<P>, mut conn: PgConnection, opt
 
 fn pause_after(step: Step, options: &RunOptions) -> Duration {
     match step {
-        Step::Applied(Applied { caught_up: false, .. }) | Step::Outrun => Duration::ZERO,
+        Step::Applied(Applied { caught_up: false, .. }) | Step::Converged | Step::Outrun => Duration::ZERO,
         Step::Applied(_) | Step::CaughtUp | Step::StandingBy => options.poll_interval,
     }
 }
@@ -231,6 +281,7 @@ fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) 
         Step::Outrun => {
             tracing::warn!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept");
         }
+        Step::Converged => tracing::debug!(%partition, "checkpoints converge after a change of partitions"),
         Step::StandingBy => tracing::debug!(%partition, "another worker has this partition"),
         Step::CaughtUp => tracing::trace!(%partition, "caught up"),
     }

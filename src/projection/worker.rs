@@ -1,22 +1,25 @@
 //! One worker of one partition, as a state machine that is moved one step at a time.
 //!
 //! ```text
-//!                 read the row                      read, apply, commit
+//!                 read the rows                     read, apply, commit; merge
 //!   ┌─────────┐ ─────────────────────► ┌─────────┐ ───────────┐
-//!   │ Unknown │                        │ Holding │            │ the row had our revision
+//!   │ Unknown │                        │ Holding │            │ the rows had our revisions
 //!   └─────────┘ ◄───────────────────── └─────────┘ ◄──────────┘
-//!        ▲   │     a failure, or the row had another revision
-//!        │   │ the row's last writer is another worker, which was faster than us
+//!        ▲   │     a failure, or a row had another revision
+//!        │   │ a row's last writer is another worker, which was faster than us
 //!        │   ▼
 //!   ┌────────────┐
-//!   │ StandingBy │ until the row has not moved for a while
+//!   │ StandingBy │ until the rows have not moved for a while
 //!   └────────────┘
 //! ```
+//!
+//! A partition usually has one row. After a change of the number of partitions it may have several, which converge:
+//! [`checkpoint::next`] decides at every step what they need.
 
 use super::{Batch, BoxError, Phase, Progress, Projection, definition};
-use crate::checkpoint::{self, Checkpoint, Held, RegisterError};
-use crate::class::Class;
-use crate::log::{self, EventBuffer, Fence, Interest};
+use crate::checkpoint::{self, Checkpoint, Held, Next, RegisterError, Registered, Takeover};
+use crate::class::{Class, is_exact_cover};
+use crate::log::{self, EventBuffer, Fence, Interest, Slice};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,6 +29,9 @@ use uuid::Uuid;
 /// An empty window is not written each time, but this often, so that a restart does not read far back.
 const WRITE_EMPTY_WINDOW_AFTER: Duration = Duration::from_secs(10);
 
+/// How long workers with a number of partitions that was replaced wait before they may take over again.
+pub const GRACE: Duration = Duration::from_mins(10);
+
 /// How a worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -33,27 +39,38 @@ pub struct WorkerOptions {
     pub batch_size: usize,
     /// How long another worker's checkpoint must not have moved before this one takes the partition over.
     pub takeover_after: Duration,
+    /// Whether, and when, this worker's number of partitions may replace one that has replaced it.
+    pub topology: Takeover,
 }
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { batch_size: 5_000, takeover_after: Duration::from_secs(2) }
+        Self { batch_size: 5_000, takeover_after: Duration::from_secs(2), topology: Takeover::After(GRACE) }
     }
 }
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The projection's checkpoints are of another number of partitions now. Final.
+    /// The projection has gone on with another number of partitions. Final.
     #[error(
-        "partition {class} of the projection {projection} is no more: start with the number of partitions it has now"
+        "superseded: the projection {projection} has gone on with {by} partitions, and {partition} is none of them; \
+         start with --total-partitions={by}"
     )]
     Superseded {
         /// The projection.
         projection: String,
-        /// The partition.
-        class: Class,
+        /// The partition of this worker.
+        partition: Class,
+        /// The number of partitions that the projection has now.
+        by: u32,
     },
+    /// The projection can't be worked on as it is. Final.
+    #[error(transparent)]
+    Register(RegisterError),
+    /// The number of partitions is being changed at this moment. Trying again is right.
+    #[error("the number of partitions is being changed")]
+    Moving,
     /// The database's. Trying again is right.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -80,6 +97,8 @@ pub struct Applied {
 pub enum Step {
     /// Committed a batch.
     Applied(Applied),
+    /// Brought the rows of a changed number of partitions closer together, with no event to apply.
+    Converged,
     /// Found nothing to apply.
     CaughtUp,
     /// Found its checkpoint moved, by another worker or an operator: nothing of the batch was kept.
@@ -90,16 +109,24 @@ pub enum Step {
 
 enum State {
     Unknown,
-    StandingBy { revision: i64, since: Instant },
+    StandingBy { newest: i64, since: Instant },
     Holding(Holding),
 }
 
 struct Holding {
-    checkpoint: Checkpoint,
-    revision: i64,
+    /// All of the partition, and usually one row. What they say is ahead of the database by empty windows only.
+    rows: Vec<Held>,
     any_parked: bool,
     written: Instant,
     written_floor: i64,
+}
+
+/// A batch that was read: for which rows, and how far it takes them.
+struct Batched {
+    rows: Vec<usize>,
+    checkpoint: Checkpoint,
+    decoding: Duration,
+    started: Instant,
 }
 
 /// Applies the events of one partition to one projection.
@@ -134,7 +161,7 @@ impl<P: Projection> Worker<P> {
         }
     }
 
-    /// Begins the projection, or checks that it was begun with the same settings and number of partitions.
+    /// Begins the projection, or joins it: see [`checkpoint::register`].
     ///
     /// # Errors
     ///
@@ -143,8 +170,9 @@ impl<P: Projection> Worker<P> {
     /// # Cancel safety
     ///
     /// One transaction.
-    pub async fn register(&self, conn: &mut PgConnection) -> Result<(), RegisterError> {
-        checkpoint::register(conn, self.projection.name(), &definition(&self.projection), self.class).await
+    pub async fn register(&self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
+        let (name, definition) = (self.projection.name(), definition(&self.projection));
+        checkpoint::register(conn, name, &definition, self.class, self.options.topology).await
     }
 
     /// Who this is, in checkpoints and heartbeats.
@@ -185,69 +213,119 @@ impl<P: Projection> Worker<P> {
         // Taken out, so that whatever ends this step early, an error or a drop, leaves `Unknown` behind.
         match std::mem::replace(&mut self.state, State::Unknown) {
             State::Unknown => self.take_up(conn, None).await,
-            State::StandingBy { revision, since } => self.take_up(conn, Some((revision, since))).await,
+            State::StandingBy { newest, since } => self.take_up(conn, Some((newest, since))).await,
             State::Holding(holding) => self.advance(conn, holding).await,
         }
     }
 
-    /// Reads the row, and decides who works on it.
+    /// Reads the rows, and decides who works on them.
     async fn take_up(
         &mut self,
         conn: &mut PgConnection,
         standing_by: Option<(i64, Instant)>,
     ) -> Result<Step, WorkerError> {
         self.projection.forget();
-        let name = self.projection.name();
-        let Some(Held { checkpoint, revision, owner }) = checkpoint::load(conn, name, self.class).await? else {
-            return Err(WorkerError::Superseded { projection: name.to_owned(), class: self.class });
-        };
+        let rows = self.rows(conn).await?;
+        // Revisions only ever grow: the newest one tells whether any row has moved.
+        let newest = rows.iter().map(|held| held.revision).max().unwrap_or_default();
+        let (seen, since) = standing_by.unwrap_or((newest, Instant::now()));
         // Outrun by another worker, not by an operator who retries what is parked: leave it alone while it moves.
-        let (seen, since) = standing_by.unwrap_or((revision, Instant::now()));
-        let contested = (self.outrun || standing_by.is_some()) && owner.is_some_and(|owner| owner != self.id);
-        if contested && (seen != revision || since.elapsed() < self.options.takeover_after) {
-            let since = if seen == revision { since } else { Instant::now() };
-            self.state = State::StandingBy { revision, since };
+        let others = rows.iter().any(|held| held.owner.is_some_and(|owner| owner != self.id));
+        let contested = others && (self.outrun || standing_by.is_some());
+        if contested && (seen != newest || since.elapsed() < self.options.takeover_after) {
+            let since = if seen == newest { since } else { Instant::now() };
+            self.state = State::StandingBy { newest, since };
             self.progress.set_phase(Phase::StandingBy);
             return Ok(Step::StandingBy);
         }
-        let any_parked = checkpoint::has_parked(conn, name, self.class).await?;
-        let (written, written_floor) = (Instant::now(), checkpoint.floor());
+        let any_parked = checkpoint::has_parked(conn, self.projection.name(), self.class).await?;
+        let (written, written_floor) = (Instant::now(), lowest_floor(&rows));
         self.outrun = false;
-        self.advance(conn, Holding { checkpoint, revision, any_parked, written, written_floor }).await
+        self.advance(conn, Holding { rows, any_parked, written, written_floor }).await
     }
 
-    /// Opens a window if none is open, reads its next events, and applies them.
-    async fn advance(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
-        let started = Instant::now();
-        if !holding.checkpoint.has_open_window() {
-            // After the row was read or written, never before.
-            let fence = Fence::take(conn).await?;
-            let unchanged = holding.checkpoint.is_unchanged_at(&fence);
-            holding.checkpoint.open(fence);
-            if unchanged {
-                holding.checkpoint.close();
-                return self.rest(conn, holding, started).await;
+    /// The rows inside the partition, which are all of it, unless the number of partitions was changed.
+    async fn rows(&self, conn: &mut PgConnection) -> Result<Vec<Held>, WorkerError> {
+        let name = self.projection.name();
+        for _ in 0..2 {
+            let rows = checkpoint::load(conn, name, self.class).await?;
+            let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
+            if is_exact_cover(self.class, &classes) {
+                return Ok(rows);
+            }
+            match self.register(conn).await {
+                Ok(Registered::Ready) => {}
+                Ok(Registered::Superseded { by, .. }) => {
+                    let projection = name.to_owned();
+                    return Err(WorkerError::Superseded { projection, partition: self.class, by });
+                }
+                Err(RegisterError::Database(error)) => return Err(WorkerError::Database(error)),
+                Err(error) => return Err(WorkerError::Register(error)),
             }
         }
-        let Some(window) = holding.checkpoint.window() else {
-            return self.rest(conn, holding, started).await;
+        Err(WorkerError::Moving)
+    }
+
+    /// Does what the rows need next: merges them, or opens a window if none is open, reads its next events, and applies
+    /// them.
+    async fn advance(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
+        let started = Instant::now();
+        let rows: Vec<(Class, &Checkpoint)> = holding.rows.iter().map(|held| (held.class, &held.checkpoint)).collect();
+        let (rows, mut checkpoint) = match checkpoint::next(self.class, &rows) {
+            Next::Merge(checkpoint) => return self.merge(conn, holding, checkpoint).await,
+            Next::Finish(rows) => (rows.clone(), holding.rows[rows[0]].checkpoint.clone()),
+            Next::CatchUp(rows, upto) => {
+                let mut checkpoint = holding.rows[rows[0]].checkpoint.clone();
+                checkpoint.open(upto);
+                (rows, checkpoint)
+            }
+            Next::Fence => {
+                // After the row was read or written, never before.
+                let fence = Fence::take(conn).await?;
+                let mut checkpoint = holding.rows[0].checkpoint.clone();
+                let unchanged = checkpoint.is_unchanged_at(&fence);
+                checkpoint.open(fence);
+                if unchanged {
+                    checkpoint.close();
+                    holding.rows[0].checkpoint = checkpoint;
+                    return self.rest(conn, holding, started).await;
+                }
+                (vec![0], checkpoint)
+            }
         };
-        let read = log::read(conn, window, self.class, &self.interest, self.limit, &mut self.events).await?;
+        let classes: Vec<Class> = rows.iter().map(|&index| holding.rows[index].class).collect();
+        let decoding = self.read(conn, &mut checkpoint, &Slice::of(&classes)).await?;
+        if self.events.is_empty() {
+            rows.iter().for_each(|&index| holding.rows[index].checkpoint = checkpoint.clone());
+            return self.rest(conn, holding, started).await;
+        }
+        self.progress.set_phase(Phase::Applying);
+        self.apply(conn, holding, Batched { rows, checkpoint, decoding, started }).await
+    }
+
+    /// Reads the next events of the open window, and moves the checkpoint past them.
+    async fn read(
+        &mut self,
+        conn: &mut PgConnection,
+        checkpoint: &mut Checkpoint,
+        slice: &Slice,
+    ) -> Result<Duration, WorkerError> {
+        let Some(window) = checkpoint.window() else {
+            self.events.clear();
+            return Ok(Duration::ZERO);
+        };
+        let read = log::read(conn, window, slice, &self.interest, self.limit, &mut self.events).await?;
         let count = self.events.len();
         // A batch cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
         self.limit = if !read.complete && count < self.limit { count } else { self.limit.saturating_mul(2) }
             .clamp(1, self.options.batch_size.max(1));
         if let Some(position) = self.events.last_position() {
-            holding.checkpoint.advance_to(position);
+            checkpoint.advance_to(position);
         }
         if read.complete {
-            holding.checkpoint.close();
+            checkpoint.close();
         }
-        if count == 0 {
-            return self.rest(conn, holding, started).await;
-        }
-        self.progress.set_phase(Phase::Applying);
-        self.apply(conn, holding, read, started).await
+        Ok(read.decoding)
     }
 
     /// Applies the batch that was read, in one transaction with the checkpoint.
@@ -255,15 +333,14 @@ impl<P: Projection> Worker<P> {
         &mut self,
         conn: &mut PgConnection,
         mut holding: Holding,
-        read: log::Read,
-        started: Instant,
+        batched: Batched,
     ) -> Result<Step, WorkerError> {
+        let Batched { rows, checkpoint, decoding, started } = batched;
         let name = self.projection.name().to_owned();
+        let held: Vec<&Held> = rows.iter().map(|&index| &holding.rows[index]).collect();
         let mut tx = conn.begin().await?;
         // First of all: whoever comes second waits here, finds another revision, and has written nothing.
-        let Some(revision) =
-            checkpoint::commit(&mut tx, &name, self.class, &holding.checkpoint, holding.revision, self.id).await?
-        else {
+        let Some(revisions) = checkpoint::commit(&mut tx, &name, &held, &checkpoint, self.id).await? else {
             tx.rollback().await?;
             self.outrun = true;
             return Ok(Step::Outrun);
@@ -286,44 +363,73 @@ impl<P: Projection> Worker<P> {
         let parked = to_park.len() as u64;
         let events = self.events.len() as u64 - parked;
         let position = self.events.last_position().unwrap_or_default();
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            for event in batch.events() {
-                tracing::debug!(partition = %self.class, position = event.position, aggregate_type = event.aggregate_type,
-                    aggregate_id = event.aggregate_id, version = event.version, event_type = event.event_type, "applied");
-            }
-        }
+        debug_each(&batch, self.class);
         self.progress.add_batch(events, parked, position);
-        self.progress.add_time(started.elapsed(), read.decoding + batch.folding());
-        let caught_up = !holding.checkpoint.has_open_window();
+        self.progress.add_time(started.elapsed(), decoding + batch.folding());
+        for (&index, revision) in rows.iter().zip(revisions) {
+            let class = holding.rows[index].class;
+            holding.rows[index] = Held { class, checkpoint: checkpoint.clone(), revision, owner: Some(self.id) };
+        }
         holding.written = Instant::now();
-        holding.written_floor = holding.checkpoint.floor();
-        self.state = State::Holding(Holding { revision, ..holding });
+        holding.written_floor = lowest_floor(&holding.rows);
+        let caught_up = holding.rows.len() == 1 && !checkpoint.has_open_window();
+        self.state = State::Holding(holding);
         Ok(Step::Applied(Applied { events, parked, position, caught_up }))
+    }
+
+    /// Puts one row in the place of all of the partition's rows.
+    async fn merge(
+        &mut self,
+        conn: &mut PgConnection,
+        holding: Holding,
+        checkpoint: Checkpoint,
+    ) -> Result<Step, WorkerError> {
+        let mut tx = conn.begin().await?;
+        let rows: Vec<&Held> = holding.rows.iter().collect();
+        let name = self.projection.name();
+        let Some(merged) = checkpoint::merge(&mut tx, name, &rows, self.class, checkpoint, self.id).await? else {
+            tx.rollback().await?;
+            self.outrun = true;
+            return Ok(Step::Outrun);
+        };
+        tx.commit().await?;
+        let written_floor = merged.checkpoint.floor();
+        let holding = Holding { rows: vec![merged], written: Instant::now(), written_floor, ..holding };
+        self.state = State::Holding(holding);
+        Ok(Step::Converged)
     }
 
     /// Nothing was there to apply. The window's end is remembered, and written now and then.
     async fn rest(&mut self, conn: &mut PgConnection, holding: Holding, started: Instant) -> Result<Step, WorkerError> {
-        self.progress.set_phase(Phase::CaughtUp);
         self.progress.add_time(started.elapsed(), Duration::ZERO);
-        let due = holding.written.elapsed() >= WRITE_EMPTY_WINDOW_AFTER;
-        if due && holding.written_floor != holding.checkpoint.floor() {
+        if holding.rows.len() > 1 {
+            // Behind by nothing that concerns them: on to the next group, or the merge, which writes it all.
+            self.state = State::Holding(holding);
+            return Ok(Step::Converged);
+        }
+        self.progress.set_phase(Phase::CaughtUp);
+        if holding.written.elapsed() >= WRITE_EMPTY_WINDOW_AFTER {
             return self.write(conn, holding).await;
         }
         self.state = State::Holding(holding);
         Ok(Step::CaughtUp)
     }
 
-    async fn write(&mut self, conn: &mut PgConnection, holding: Holding) -> Result<Step, WorkerError> {
-        let Holding { checkpoint, revision, .. } = &holding;
-        let name = self.projection.name();
-        if let Some(revision) = checkpoint::commit(conn, name, self.class, checkpoint, *revision, self.id).await? {
-            let (written, written_floor) = (Instant::now(), checkpoint.floor());
-            self.state = State::Holding(Holding { revision, written, written_floor, ..holding });
-            Ok(Step::CaughtUp)
-        } else {
-            self.outrun = true;
-            Ok(Step::Outrun)
+    async fn write(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
+        let floor = lowest_floor(&holding.rows);
+        if let [held] = holding.rows.as_mut_slice()
+            && holding.written_floor != floor
+        {
+            let written = checkpoint::commit(conn, self.projection.name(), &[held], &held.checkpoint, self.id).await?;
+            let Some(&[revision]) = written.as_deref() else {
+                self.outrun = true;
+                return Ok(Step::Outrun);
+            };
+            held.revision = revision;
         }
+        (holding.written, holding.written_floor) = (Instant::now(), floor);
+        self.state = State::Holding(holding);
+        Ok(Step::CaughtUp)
     }
 
     /// Writes down how far it has looked, so that the next worker need not look again. Nothing is lost without it.
@@ -332,12 +438,23 @@ impl<P: Projection> Worker<P> {
     ///
     /// One statement.
     pub async fn finish(&mut self, conn: &mut PgConnection) -> Result<(), WorkerError> {
-        if let State::Holding(holding) = std::mem::replace(&mut self.state, State::Unknown)
-            && holding.written_floor != holding.checkpoint.floor()
-        {
+        if let State::Holding(holding) = std::mem::replace(&mut self.state, State::Unknown) {
             self.write(conn, holding).await?;
         }
         Ok(())
+    }
+}
+
+fn lowest_floor(rows: &[Held]) -> i64 {
+    rows.iter().map(|held| held.checkpoint.floor()).min().unwrap_or_default()
+}
+
+fn debug_each(batch: &Batch<'_>, partition: Class) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        for event in batch.events() {
+            tracing::debug!(%partition, position = event.position, aggregate_type = event.aggregate_type,
+                aggregate_id = event.aggregate_id, version = event.version, event_type = event.event_type, "applied");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::support::{
     SOON, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker, scalar, wait_until,
 };
 use evenfold::class::Class;
-use evenfold::log::{self, EventBuffer, Fence, Interest, Window};
+use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
@@ -81,7 +81,7 @@ async fn positions(conn: &mut PgConnection, seen: &Fence, upto: &Fence) -> Vec<i
     let mut buffer = EventBuffer::default();
     let window = Window { seen, upto: &upto.snapshot, after: 0 };
     let class = Class::partition(0, 1).unwrap();
-    log::read(conn, window, class, &Interest::everything(), 1_000, &mut buffer).await.unwrap();
+    log::read(conn, window, &Slice::of(&[class]), &Interest::everything(), 1_000, &mut buffer).await.unwrap();
     buffer.events().map(|event| event.position).collect()
 }
 

@@ -3,7 +3,7 @@
 use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
 use evenfold::class::Class;
 use evenfold::hash::IdHash;
-use evenfold::log::{self, EventBuffer, Fence, Interest, Window};
+use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -110,7 +110,9 @@ async fn every_partition_is_sent_its_own_events_and_no_others() {
         let mut sent = 0;
         for class in (0..total.min(64)).map(|key| Class::partition(key, total).unwrap()) {
             let window = Window { seen: &start, upto: &fence.snapshot, after: 0 };
-            log::read(&mut conn, window, class, &Interest::everything(), 10_000, &mut buffer).await.unwrap();
+            log::read(&mut conn, window, &Slice::of(&[class]), &Interest::everything(), 10_000, &mut buffer)
+                .await
+                .unwrap();
             sent += buffer.len();
             assert!(buffer.events().all(|event| class.contains(IdHash::of(event.aggregate_id))), "{class}");
             assert_eq!(buffer.len(), ids.iter().filter(|id| class.contains(IdHash::of(id))).count(), "{class}");
@@ -133,7 +135,7 @@ async fn an_interest_is_filtered_by_the_database_and_an_envelope_is_sent_only_wh
     let mut sent = async |interest: Interest| {
         let mut buffer = EventBuffer::default();
         let window = Window { seen: &start, upto: &fence.snapshot, after: 0 };
-        log::read(&mut conn, window, class, &interest, 10, &mut buffer).await.unwrap();
+        log::read(&mut conn, window, &Slice::of(&[class]), &interest, 10, &mut buffer).await.unwrap();
         let metadata = buffer.events().find_map(|e| e.envelope?.metadata.map(str::to_owned));
         (buffer.events().map(|event| event.position).collect::<Vec<_>>(), metadata)
     };

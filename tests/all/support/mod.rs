@@ -27,7 +27,7 @@ pub fn pointer() -> AmountPointer {
 
 /// A worker of the counters, with batches of this many events.
 pub fn worker_of(class: Class, batch_size: usize) -> Worker<Counters> {
-    let options = WorkerOptions { batch_size, takeover_after: Duration::from_millis(300) };
+    let options = WorkerOptions { batch_size, takeover_after: Duration::from_millis(300), ..WorkerOptions::default() };
     Worker::new(class, Counters::new(pointer(), 1_000), options)
 }
 
@@ -53,7 +53,7 @@ pub async fn drain(worker: &mut Worker<Counters>, conn: &mut PgConnection) -> u6
         match worker.step(conn).await.unwrap() {
             Step::Applied(Applied { events, .. }) => total += events,
             Step::CaughtUp => return total,
-            Step::Outrun | Step::StandingBy => {}
+            Step::Converged | Step::Outrun | Step::StandingBy => {}
         }
     }
 }

@@ -1,0 +1,183 @@
+//! How many partitions a projection has: who may change it, and what a change does to the checkpoints.
+
+use super::store::class_of;
+use crate::class::{Class, ClassError};
+use sqlx::{Connection, PgConnection, Row};
+use std::time::Duration;
+
+/// What a worker may do when the projection has another number of partitions than it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takeover {
+    /// Take over, unless its own number was replaced less than this long ago.
+    After(Duration),
+    /// Take over at once.
+    Now,
+}
+
+/// What came of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// The projection has the worker's number of partitions, and the rows inside its own are all of it.
+    Ready,
+    /// The projection has gone on with another number of partitions.
+    Superseded {
+        /// With how many.
+        by: u32,
+        /// After how long the worker may take over, if it still wants to.
+        retry_in: Duration,
+    },
+}
+
+/// Why a worker can't work on a projection.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The projection was begun with other settings.
+    #[error(
+        "the projection {projection} was begun with ({stored}) and this worker was given ({given}): \
+         give it the same settings"
+    )]
+    OtherDefinition {
+        /// Its name.
+        projection: String,
+        /// What it was begun with.
+        stored: String,
+        /// What this worker was given.
+        given: String,
+    },
+    /// The step between the two numbers of partitions is too fine.
+    #[error(transparent)]
+    TooFine(#[from] ClassError),
+    /// The database's.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Begins a projection, or joins it: makes this worker's number of partitions the projection's, if it may, and splits
+/// the checkpoints that are not inside its partition or beside it. One transaction.
+///
+/// # Errors
+///
+/// See [`RegisterError`].
+///
+/// # Cancel safety
+///
+/// A dropped registration has happened or not; do it again.
+pub async fn register(
+    conn: &mut PgConnection,
+    projection: &str,
+    definition: &str,
+    partition: Class,
+    takeover: Takeover,
+) -> Result<Registered, RegisterError> {
+    let mut tx = conn.begin().await?;
+    sqlx::query("INSERT INTO projections (name, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(projection)
+        .bind(definition)
+        .execute(&mut *tx)
+        .await?;
+    // Locked until the end: changes of one projection's partitions happen one after the other.
+    let stored: String = sqlx::query_scalar("SELECT definition FROM projections WHERE name = $1 FOR NO KEY UPDATE")
+        .bind(projection)
+        .fetch_one(&mut *tx)
+        .await?;
+    if stored != definition {
+        let (projection, given) = (projection.to_owned(), definition.to_owned());
+        return Err(RegisterError::OtherDefinition { projection, stored, given });
+    }
+    sqlx::query(
+        "INSERT INTO checkpoints (projection, modulus, residue)
+         SELECT $1, 1, 0 WHERE NOT EXISTS (SELECT FROM checkpoints WHERE projection = $1)",
+    )
+    .bind(projection)
+    .execute(&mut *tx)
+    .await?;
+    let registered = take_over(&mut tx, projection, partition.modulus(), takeover).await?;
+    if registered == Registered::Ready {
+        split(&mut tx, projection, partition).await?;
+    }
+    tx.commit().await?;
+    Ok(registered)
+}
+
+async fn take_over(
+    tx: &mut PgConnection,
+    projection: &str,
+    total: u32,
+    takeover: Takeover,
+) -> Result<Registered, sqlx::Error> {
+    let current: Option<i64> =
+        sqlx::query_scalar("SELECT total FROM topologies WHERE projection = $1 AND superseded_at IS NULL")
+            .bind(projection)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let current = current.map(|current| u32::try_from(current).unwrap_or_default());
+    if current == Some(total) {
+        return Ok(Registered::Ready);
+    }
+    // By the database's clock alone: those of the workers' machines may differ.
+    let ago: Option<f64> = sqlx::query_scalar(
+        "SELECT extract(epoch FROM now() - superseded_at)::float8 FROM topologies WHERE projection = $1 AND total = $2",
+    )
+    .bind(projection)
+    .bind(i64::from(total))
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let (Some(by), Some(ago), Takeover::After(grace)) = (current, ago, takeover) {
+        let retry_in = grace.saturating_sub(Duration::try_from_secs_f64(ago).unwrap_or_default());
+        if !retry_in.is_zero() {
+            return Ok(Registered::Superseded { by, retry_in });
+        }
+    }
+    sqlx::query("UPDATE topologies SET superseded_at = now() WHERE projection = $1 AND superseded_at IS NULL")
+        .bind(projection)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO topologies (projection, total) VALUES ($1, $2)
+         ON CONFLICT (projection, total) DO UPDATE SET since = now(), superseded_at = NULL",
+    )
+    .bind(projection)
+    .bind(i64::from(total))
+    .execute(tx)
+    .await?;
+    Ok(Registered::Ready)
+}
+
+/// Replaces every row that overlaps the partition and is not inside it by its cells, each with the row's checkpoint and
+/// a revision of its own: whoever works on the row finds it gone at the next commit, and rolls back.
+async fn split(tx: &mut PgConnection, projection: &str, partition: Class) -> Result<(), RegisterError> {
+    let rows = sqlx::query(
+        "SELECT modulus, residue FROM checkpoints WHERE projection = $1 ORDER BY modulus, residue FOR UPDATE",
+    )
+    .bind(projection)
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in &rows {
+        let class = class_of(row, 0)?;
+        if !class.overlaps(partition) || class.is_inside(partition) {
+            continue;
+        }
+        let cells: Vec<Class> = class.cells(partition.modulus())?.collect();
+        sqlx::query(
+            "INSERT INTO checkpoints (projection, modulus, residue, seen, floor, next_xid,
+                 upto, upto_floor, upto_next_xid, cursor, moved_at)
+             SELECT projection, $4, cell, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor, moved_at
+             FROM checkpoints CROSS JOIN unnest($5::bigint[]) AS cell
+             WHERE projection = $1 AND modulus = $2 AND residue = $3",
+        )
+        .bind(projection)
+        .bind(row.try_get::<i64, _>(0)?)
+        .bind(row.try_get::<i64, _>(1)?)
+        .bind(cells.first().map_or(1, |cell| i64::from(cell.modulus())))
+        .bind(cells.iter().map(|cell| i64::from(cell.residue())).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("DELETE FROM checkpoints WHERE projection = $1 AND modulus = $2 AND residue = $3")
+            .bind(projection)
+            .bind(row.try_get::<i64, _>(0)?)
+            .bind(row.try_get::<i64, _>(1)?)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
