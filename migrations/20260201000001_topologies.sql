@@ -12,5 +12,19 @@ CREATE TABLE topologies (
 
 CREATE UNIQUE INDEX topologies_current_idx ON topologies (projection) WHERE superseded_at IS NULL;
 
+-- Which replica has which partition, where replicas choose for themselves. A lease only keeps them out of each other's
+-- way: that no two of them write is the checkpoints' business.
+CREATE TABLE leases (
+    projection    text        NOT NULL COLLATE "C" REFERENCES projections ON DELETE CASCADE,
+    total         bigint      NOT NULL,
+    partition_key bigint      NOT NULL,
+    owner         uuid        NOT NULL,
+    expires_at    timestamptz NOT NULL,
+
+    PRIMARY KEY (projection, total, partition_key)
+) WITH (fillfactor = 50);
+
+ALTER TABLE heartbeats ADD COLUMN per_second double precision NOT NULL DEFAULT 0;
+
 -- Projections that were begun before there was a choice.
 INSERT INTO topologies (projection, total) SELECT projection, max(modulus) FROM checkpoints GROUP BY projection;

@@ -15,6 +15,7 @@ pub mod database;
 pub mod embedded;
 pub mod event;
 pub mod hash;
+pub mod lease;
 pub mod log;
 pub mod projection;
 pub mod schema;

@@ -18,6 +18,8 @@ pub struct Beat<'a> {
     pub state: String,
     /// Events applied since it started.
     pub applied: u64,
+    /// Events per second since the last heartbeat.
+    pub per_second: f64,
     /// Time spent on fences, checkpoints, commits and waiting for the database.
     pub coordination: Duration,
     /// Time spent on decoding and folding.
@@ -34,10 +36,10 @@ pub async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::
     sqlx::query(
         "WITH gone AS (DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day' AND worker <> $1)
          INSERT INTO heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,
-             coordination_ms, compute_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             coordination_ms, compute_ms, per_second)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (worker) DO UPDATE SET state = excluded.state, applied = excluded.applied,
-             coordination_ms = excluded.coordination_ms, compute_ms = excluded.compute_ms, beat_at = now()",
+             per_second = excluded.per_second, coordination_ms = excluded.coordination_ms, compute_ms = excluded.compute_ms, beat_at = now()",
     )
     .bind(beat.worker)
     .bind(beat.projection)
@@ -48,6 +50,7 @@ pub async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::
     .bind(i64::try_from(beat.applied).unwrap_or(i64::MAX))
     .bind(millis(beat.coordination))
     .bind(millis(beat.compute))
+    .bind(beat.per_second)
     .execute(conn)
     .await?;
     Ok(())

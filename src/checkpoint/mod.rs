@@ -4,6 +4,7 @@ mod converge;
 mod heartbeat;
 mod lag;
 mod parked;
+mod status;
 mod store;
 mod topology;
 
@@ -15,6 +16,7 @@ pub(crate) use parked::BEHIND;
 pub use parked::{
     ParkedAggregate, ParkedEvent, drop_parked, has_parked, list_parked, park, parked_among, parked_of, unpark,
 };
+pub use status::{ClassStatus, Status, status};
 pub(crate) use store::complete_all;
 pub use store::{Held, commit, load, lock_and_bump, merge, start_over};
 pub use topology::{RegisterError, Registered, Takeover, register};

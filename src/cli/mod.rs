@@ -10,9 +10,12 @@ mod generate;
 mod migrate;
 mod output;
 mod parked;
+mod pool;
 mod repair;
 mod session;
 mod signals;
+mod status;
+mod verify;
 mod worker;
 
 use clap::{Args, Parser, Subcommand};
@@ -59,6 +62,12 @@ struct Global {
 enum Command {
     /// Apply the events of one partition to the counters (the default)
     Worker(worker::WorkerArgs),
+    /// Apply the events of several partitions, each with a worker of its own
+    Pool(pool::PoolArgs),
+    /// Show how far each partition is, who is at work on it, and what is parked
+    Status(status::StatusArgs),
+    /// Recompute the counters from the log and compare; works while workers run
+    Verify(verify::VerifyArgs),
     /// Append events from standard input, one JSON object per line
     Append(append::AppendArgs),
     /// Write sample events
@@ -114,6 +123,9 @@ fn unread(error: &dotenvy::Error) -> String {
 async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
     match command {
         Command::Worker(args) => worker::run(&global, args).await,
+        Command::Pool(args) => pool::run(&global, args).await,
+        Command::Status(args) => status::run(&global, args).await,
+        Command::Verify(args) => verify::run(&global, args).await,
         Command::Append(args) => append::run(&global, &args).await,
         Command::Generate(args) => generate::run(&global, args).await,
         Command::Counters(args) => counters::run(&global, args).await,

@@ -36,7 +36,7 @@ pub(super) struct Tuning {
     #[arg(long, env = "EVENFOLD_AMOUNT_POINTER", default_value = "/amount", value_name = "POINTER")]
     pub(super) amount_pointer: AmountPointer,
     /// The most events of one transaction: 1 to 100000
-    #[arg(long, env = "EVENFOLD_BATCH_SIZE", default_value = "5000", value_name = "EVENTS",
+    #[arg(long, env = "EVENFOLD_BATCH_SIZE", default_value = "20000", value_name = "EVENTS",
         value_parser = |t: &str| number::<usize>(t, &(1..=100_000)))]
     batch_size: usize,
     /// The most counters in memory, at least twice the batch size; about 150 bytes each
@@ -70,26 +70,23 @@ pub(super) struct Tuning {
 }
 
 impl Tuning {
-    /// The checks that concern more than one setting.
+    /// Checks what concerns more than one setting.
     pub(super) fn check(&self) -> Result<(), UsageError> {
-        if self.max_actors < 2 * self.batch_size {
-            return Err(UsageError(format!(
-                "--max-actors must be at least twice --batch-size, and {} is less than twice {}",
-                self.max_actors, self.batch_size
-            )));
+        let Self { max_actors, batch_size, .. } = self;
+        if *max_actors >= 2 * batch_size {
+            return Ok(());
         }
-        Ok(())
+        let wanted = "--max-actors must be at least twice --batch-size";
+        Err(UsageError(format!("{wanted}, and {max_actors} is less than twice {batch_size}")))
     }
 
     /// A worker for a partition.
     pub(super) fn worker(&self, class: Class) -> Worker<Counters> {
+        let grace = Duration::from_millis(self.superseded_grace_ms);
         let options = WorkerOptions {
             batch_size: self.batch_size,
             takeover_after: Duration::from_millis(self.takeover_after_ms),
-            topology: match self.takeover {
-                true => Takeover::Now,
-                false => Takeover::After(Duration::from_millis(self.superseded_grace_ms)),
-            },
+            topology: if self.takeover { Takeover::Now } else { Takeover::After(grace) },
         };
         Worker::new(class, Counters::new(self.amount_pointer.clone(), self.max_actors), options)
     }

@@ -32,10 +32,15 @@ impl Heart {
     pub(super) async fn run(self, stop: CancellationToken) {
         let process = process_name();
         let mut conn = None;
+        let mut last = (self.progress.applied(), Instant::now());
         loop {
             let started = Instant::now();
+            let applied = self.progress.applied();
+            #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
+            let per_second = (applied - last.0) as f64 / last.1.elapsed().as_secs_f64().max(f64::EPSILON);
+            last = (applied, Instant::now());
             // A failure is the worker's to report, which meets it too: here it costs a beat and the connection.
-            conn = match tokio::time::timeout(BEAT_TIMEOUT, self.beat(conn, &process)).await {
+            conn = match tokio::time::timeout(BEAT_TIMEOUT, self.beat(conn, &process, per_second)).await {
                 Ok(Ok(conn)) => Some(conn),
                 Ok(Err(error)) => {
                     tracing::debug!(partition = %self.class, %error, "no heartbeat");
@@ -58,6 +63,7 @@ impl Heart {
         &self,
         conn: Option<PgConnection>,
         process: &str,
+        per_second: f64,
     ) -> Result<PgConnection, Box<dyn std::error::Error + Send + Sync>> {
         let mut conn = match conn {
             Some(conn) => conn,
@@ -72,6 +78,7 @@ impl Heart {
             process,
             state: self.progress.phase().to_string(),
             applied: self.progress.applied(),
+            per_second,
             coordination: self.progress.coordination(),
             compute: self.progress.compute(),
         };

@@ -4,11 +4,13 @@ mod batch;
 pub mod counters;
 mod heart;
 pub mod parked;
+mod pool;
 mod progress;
 mod run;
 mod worker;
 
 pub use batch::Batch;
+pub use pool::{Member, Pool};
 pub use progress::{Phase, Progress};
 pub use run::{Report, RunError, RunOptions, run};
 pub use worker::{Applied, GRACE, Step, Worker, WorkerError, WorkerOptions};

@@ -42,7 +42,7 @@ impl Default for RunOptions {
 }
 
 /// What a worker did.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Report {
     /// Events applied.
     pub applied: u64,
@@ -98,7 +98,7 @@ pub async fn run<P: Projection>(
     let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
     let mut conn = database.connect().await?;
     schema::check(&mut conn).await?;
-    let Some(conn) = join(&database, conn, &worker, options, &shutdown).await? else {
+    let Some(conn) = join(&database, conn, &mut worker, options, &shutdown).await? else {
         return Ok(report(&worker.progress(), started));
     };
     let stop_heart = CancellationToken::new();
@@ -125,7 +125,7 @@ pub async fn run<P: Projection>(
 async fn join<P: Projection>(
     database: &Database,
     conn: PgConnection,
-    worker: &Worker<P>,
+    worker: &mut Worker<P>,
     options: &RunOptions,
     shutdown: &CancellationToken,
 ) -> Result<Option<PgConnection>, RunError> {

@@ -45,7 +45,7 @@ pub struct WorkerOptions {
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { batch_size: 5_000, takeover_after: Duration::from_secs(2), topology: Takeover::After(GRACE) }
+        Self { batch_size: 20_000, takeover_after: Duration::from_secs(2), topology: Takeover::After(GRACE) }
     }
 }
 
@@ -161,6 +161,13 @@ impl<P: Projection> Worker<P> {
         }
     }
 
+    /// The same worker, which adds what it does to what another has done before it.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Arc<Progress>) -> Self {
+        self.progress = progress;
+        self
+    }
+
     /// Begins the projection, or joins it: see [`checkpoint::register`].
     ///
     /// # Errors
@@ -170,7 +177,7 @@ impl<P: Projection> Worker<P> {
     /// # Cancel safety
     ///
     /// One transaction.
-    pub async fn register(&self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
+    pub async fn register(&mut self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
         let (name, definition) = (self.projection.name(), definition(&self.projection));
         checkpoint::register(conn, name, &definition, self.class, self.options.topology).await
     }
@@ -245,10 +252,10 @@ impl<P: Projection> Worker<P> {
     }
 
     /// The rows inside the partition, which are all of it, unless the number of partitions was changed.
-    async fn rows(&self, conn: &mut PgConnection) -> Result<Vec<Held>, WorkerError> {
-        let name = self.projection.name();
+    async fn rows(&mut self, conn: &mut PgConnection) -> Result<Vec<Held>, WorkerError> {
+        let name = self.projection.name().to_owned();
         for _ in 0..2 {
-            let rows = checkpoint::load(conn, name, self.class).await?;
+            let rows = checkpoint::load(conn, &name, self.class).await?;
             let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
             if is_exact_cover(self.class, &classes) {
                 return Ok(rows);
@@ -256,8 +263,7 @@ impl<P: Projection> Worker<P> {
             match self.register(conn).await {
                 Ok(Registered::Ready) => {}
                 Ok(Registered::Superseded { by, .. }) => {
-                    let projection = name.to_owned();
-                    return Err(WorkerError::Superseded { projection, partition: self.class, by });
+                    return Err(WorkerError::Superseded { projection: name, partition: self.class, by });
                 }
                 Err(RegisterError::Database(error)) => return Err(WorkerError::Database(error)),
                 Err(error) => return Err(WorkerError::Register(error)),
@@ -296,7 +302,9 @@ impl<P: Projection> Worker<P> {
         let classes: Vec<Class> = rows.iter().map(|&index| holding.rows[index].class).collect();
         let decoding = self.read(conn, &mut checkpoint, &Slice::of(&classes)).await?;
         if self.events.is_empty() {
-            rows.iter().for_each(|&index| holding.rows[index].checkpoint = checkpoint.clone());
+            for &index in &rows {
+                holding.rows[index].checkpoint = checkpoint.clone();
+            }
             return self.rest(conn, holding, started).await;
         }
         self.progress.set_phase(Phase::Applying);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from those that know nothing to those that know everything.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "hash",
     "class",
     "event",
@@ -16,7 +16,7 @@ const ROOMS: [&str; 13] = [
     "embedded",
     "database",
     "log",
-    "checkpoint",
+    "checkpoint", "lease",
     "schema",
     "projection",
 ];

@@ -29,10 +29,10 @@ pub struct Mismatch {
     pub aggregate_type: String,
     /// Which one.
     pub aggregate_id: String,
-    /// Events and value by the log; none if the log has no event of it.
-    pub log: Option<(i64, i64)>,
+    /// Events and value by the log; none if no event of it is applied. The value is a text: it may not fit into 64 bits.
+    pub log: Option<(i64, String)>,
     /// Events and value by the read model; none if it has no row.
-    pub read_model: Option<(i64, i64)>,
+    pub read_model: Option<(i64, String)>,
 }
 
 /// The counters of these events, by the index of the event. Those that have no row are left out.
@@ -155,8 +155,8 @@ fn decode(row: &PgRow) -> Result<CounterRow, sqlx::Error> {
     })
 }
 
-/// Folds the whole log by one SQL query, and gives the counters that are not the same in the read model: at most
-/// `limit`. Right only once every event is applied. Parked events count on neither side.
+/// Folds the events that are applied by one SQL query, as of one snapshot, and gives the counters that are not the same
+/// in the read model: at most `limit`. Right also while workers run. Parked events count on neither side.
 ///
 /// # Cancel safety
 ///
@@ -166,7 +166,7 @@ pub async fn mismatches(
     pointer: &AmountPointer,
     limit: u32,
 ) -> Result<Vec<Mismatch>, sqlx::Error> {
-    let pair = |row: &PgRow, at: usize| -> Result<Option<(i64, i64)>, sqlx::Error> {
+    let pair = |row: &PgRow, at: usize| -> Result<Option<(i64, String)>, sqlx::Error> {
         Ok(row.try_get::<Option<i64>, _>(at)?.zip(row.try_get(at + 1)?))
     };
     sqlx::query(include_str!("mismatches.sql"))

@@ -33,7 +33,7 @@ pub fn worker_of(class: Class, batch_size: usize) -> Worker<Counters> {
 
 /// The only worker of a log that is not partitioned, ready to step.
 pub async fn only_worker(conn: &mut PgConnection, batch_size: usize) -> Worker<Counters> {
-    let worker = worker_of(Class::partition(0, 1).unwrap(), batch_size);
+    let mut worker = worker_of(Class::partition(0, 1).unwrap(), batch_size);
     worker.register(conn).await.unwrap();
     worker
 }

@@ -1,0 +1,108 @@
+use super::generate::bar;
+use super::output::{print, table, thousands};
+use super::session::Session;
+use super::worker::Tuning;
+use super::{Global, signals};
+use anyhow::bail;
+use clap::Args;
+use evenfold::class::{Class, MAX_PARTITIONS};
+use evenfold::config::{UsageError, number};
+use evenfold::projection::{Member, Pool, Report, RunError, RunOptions};
+use indicatif::{MultiProgress, ProgressBar};
+use std::ops::Range;
+use std::time::Duration;
+
+/// How often the table of progress is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub(super) struct PoolArgs {
+    /// How many partitions, all of them in this process: 1 to 65536
+    #[arg(long, value_name = "N", conflicts_with = "partitions", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_PARTITIONS)))]
+    workers: Option<u32>,
+    /// Which of the total partitions: 0..2 is the first two [default: all]
+    #[arg(long, value_name = "FROM..TO", value_parser = range)]
+    partitions: Option<Range<u32>>,
+    /// Exit when nothing is left to apply
+    #[arg(long)]
+    until_caught_up: bool,
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+fn range(text: &str) -> Result<Range<u32>, String> {
+    let bounds = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    bounds.filter(|range: &Range<u32>| !range.is_empty()).ok_or_else(|| "it must be a range such as 0..2".to_owned())
+}
+
+pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
+    let total = args.workers.unwrap_or(args.tuning.total_partitions);
+    let keys = args.partitions.clone().unwrap_or(0..total);
+    let partitions: Vec<Class> = keys
+        .map(|key| Class::partition(key, total).map_err(|error| UsageError(error.to_string())))
+        .collect::<Result<_, _>>()?;
+    args.tuning.check()?;
+    let options = RunOptions { until_caught_up: args.until_caught_up, ..args.tuning.run_options() };
+    let shutdown = signals::shutdown()?;
+    let session = Session::open(global).await?;
+    drop(session.connect().await?);
+    let tuning = args.tuning.clone();
+    let pool = Pool::start(&session.database, &partitions, move |class| tuning.worker(class), &options, &shutdown);
+    let ended = watch(pool).await;
+    session.close().await?;
+    print(&summary(&ended))?;
+    match ended.into_iter().find_map(|(_, report)| report.err()) {
+        Some(error) => bail!(error),
+        None => Ok(()),
+    }
+}
+
+/// Draws the table of progress until every worker has ended.
+async fn watch(mut pool: Pool) -> Vec<(Class, Result<Report, RunError>)> {
+    let bars = MultiProgress::new();
+    let rows: Vec<(Member, ProgressBar)> = pool
+        .members()
+        .iter()
+        .map(|member| (member.clone(), bars.add(bar("", 0).with_prefix(member.partition.to_string()))))
+        .collect();
+    let mut ended = Vec::new();
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            next = pool.ended() => match next {
+                Some(one) => ended.push(one),
+                None => break,
+            },
+            _ = tick.tick() => rows.iter().for_each(|(member, bar)| draw(member, bar)),
+        }
+    }
+    for (_, bar) in rows {
+        bar.finish_and_clear();
+    }
+    ended.sort_by_key(|(partition, _)| *partition);
+    ended
+}
+
+/// Draws what a worker has done, and what the database says is left.
+pub(super) fn draw(member: &Member, bar: &ProgressBar) {
+    let applied = member.progress.applied();
+    bar.set_length(applied + member.progress.lag().map_or(0, |lag| lag.events));
+    bar.set_position(applied);
+}
+
+fn summary(ended: &[(Class, Result<Report, RunError>)]) -> String {
+    let rows: Vec<Vec<String>> = ended
+        .iter()
+        .map(|(partition, report)| match report {
+            Ok(report) => vec![
+                partition.to_string(),
+                thousands(report.applied),
+                thousands(report.parked),
+                thousands(report.batches),
+                format!("{:.1?}", report.elapsed),
+            ],
+            Err(error) => vec![partition.to_string(), error.to_string()],
+        })
+        .collect();
+    table(&["partition", "events", "parked", "batches", "time"], &rows, 1)
+}
