@@ -15,7 +15,7 @@ CREATE UNIQUE INDEX topologies_current_idx ON topologies (projection) WHERE supe
 -- Which replica has which partition, where replicas choose for themselves. A lease only keeps them out of each other's
 -- way: that no two of them write is the checkpoints' business.
 CREATE TABLE leases (
-    projection    text        NOT NULL COLLATE "C" REFERENCES projections ON DELETE CASCADE,
+    projection    text        NOT NULL COLLATE "C",
     total         bigint      NOT NULL,
     partition_key bigint      NOT NULL,
     owner         uuid        NOT NULL,

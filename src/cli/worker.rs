@@ -5,8 +5,9 @@ use evenfold::checkpoint::Takeover;
 use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::config::{UsageError, number};
 use evenfold::counter::AmountPointer;
-use evenfold::projection::counters::Counters;
-use evenfold::projection::{self, RunOptions, Worker, WorkerOptions};
+use evenfold::projection::counters::{Counters, NAME};
+use evenfold::projection::{self, Replica, RunOptions, Worker, WorkerOptions};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// An hour: longer is a mistake of units.
@@ -14,15 +15,52 @@ const MAX_MS: u64 = 3_600_000;
 
 #[derive(Debug, Args)]
 pub(super) struct WorkerArgs {
-    /// Which partition: 0, 1, … up to one less than the total
-    #[arg(long, env = "PARTITION_KEY", value_name = "KEY",
-        value_parser = |t: &str| number::<u32>(t, &(0..=MAX_PARTITIONS - 1)))]
-    partition_key: Option<u32>,
+    /// Which partition: 0, 1, … up to one less than the total; auto: one that no other replica has; from-hostname: the
+    /// number at the end of the host name
+    #[arg(long, env = "PARTITION_KEY", value_name = "KEY")]
+    partition_key: Option<Key>,
+    /// How long a replica that chose its partition itself keeps it without a sign of life, in milliseconds: 1000 to
+    /// 3600000
+    #[arg(long, env = "EVENFOLD_LEASE_TERM_MS", default_value = "10000", value_name = "MS",
+        value_parser = |t: &str| number::<u64>(t, &(1_000..=MAX_MS)))]
+    lease_term_ms: u64,
     /// Exit when nothing is left to apply
     #[arg(long)]
     until_caught_up: bool,
     #[command(flatten)]
     tuning: Tuning,
+}
+
+/// How a worker knows its partition.
+#[derive(Debug, Clone, Copy)]
+enum Key {
+    Given(u32),
+    Auto,
+    FromHostname,
+}
+
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "from-hostname" => Ok(Self::FromHostname),
+            _ => number(text, &(0..=MAX_PARTITIONS - 1))
+                .map(Self::Given)
+                .map_err(|wanted| format!("{wanted}, or auto, or from-hostname")),
+        }
+    }
+}
+
+/// The ordinal of a pod of a StatefulSet: its host name is the set's, a dash, and the ordinal.
+fn ordinal(hostname: &str) -> Result<u32, UsageError> {
+    let ordinal = hostname.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok());
+    ordinal.ok_or_else(|| {
+        UsageError(format!(
+            "the host name {hostname} does not end in a dash and a number: give --partition-key a number"
+        ))
+    })
 }
 
 /// How workers work: the same for one worker and for many.
@@ -101,28 +139,71 @@ impl Tuning {
     }
 }
 
+/// The partition that the arguments name; none if the worker is to choose one.
+fn named_partition(key: Option<Key>, total: u32) -> Result<Option<Class>, UsageError> {
+    let key = match key {
+        Some(Key::Given(key)) => key,
+        Some(Key::Auto) => return Ok(None),
+        Some(Key::FromHostname) => {
+            let name = nix::unistd::gethostname().map_err(|error| UsageError(format!("no host name: {error}")))?;
+            ordinal(&name.to_string_lossy())?
+        }
+        None => {
+            return Err(UsageError(format!(
+                "which partition? give --partition-key (or PARTITION_KEY), from 0 to {}, and start one worker for \
+                 each; or auto, and start as many as there are",
+                total - 1
+            )));
+        }
+    };
+    let corrected = |error| UsageError(format!("{error}: correct --partition-key or --total-partitions"));
+    Class::partition(key, total).map(Some).map_err(corrected)
+}
+
 pub(super) async fn run(global: &Global, args: WorkerArgs) -> anyhow::Result<()> {
     let total = args.tuning.total_partitions;
-    let key = args.partition_key.ok_or_else(|| {
-        UsageError(format!(
-            "which partition? give --partition-key (or PARTITION_KEY), from 0 to {}, and start one worker for each",
-            total - 1
-        ))
-    })?;
-    let class = Class::partition(key, total)
-        .map_err(|error| UsageError(format!("{error}: correct --partition-key or --total-partitions")))?;
+    let class = named_partition(args.partition_key, total)?;
     args.tuning.check()?;
-    let worker = args.tuning.worker(class);
     let options = RunOptions { until_caught_up: args.until_caught_up, ..args.tuning.run_options() };
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
-    tracing::info!(partition = %class, batch_size = args.tuning.batch_size, "started");
-    let outcome = projection::run(&session.database, worker, &options, shutdown).await;
+    let partition = class.map_or("auto".to_owned(), |class| class.to_string());
+    tracing::info!(%partition, total, batch_size = args.tuning.batch_size, "started");
+    let outcome = match class {
+        Some(class) => projection::run(&session.database, args.tuning.worker(class), &options, shutdown).await,
+        None => {
+            let lease_term = Duration::from_millis(args.lease_term_ms);
+            let replica = Replica { projection: NAME.to_owned(), total_partitions: total, lease_term };
+            let make = |class| args.tuning.worker(class);
+            projection::run_replica(&session.database, &replica, make, &options, &shutdown).await
+        }
+    };
     session.close().await?;
     let report = outcome?;
-    tracing::info!(partition = %class, applied = report.applied, parked = report.parked, batches = report.batches,
-        position = report.position, elapsed = format_args!("{:.1?}", report.elapsed),
-        coordination = format_args!("{:.1?}", report.coordination), compute = format_args!("{:.1?}", report.compute),
-        "stopped");
+    tracing::info!(
+        %partition,
+        applied = report.applied,
+        parked = report.parked,
+        batches = report.batches,
+        position = report.position,
+        elapsed = format_args!("{:.1?}", report.elapsed),
+        coordination = format_args!("{:.1?}", report.coordination),
+        compute = format_args!("{:.1?}", report.compute),
+        "stopped"
+    );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ordinal_is_the_number_at_the_end_of_the_host_name() {
+        assert_eq!(ordinal("evenfold-worker-3").ok(), Some(3));
+        assert_eq!(ordinal("w-0").ok(), Some(0));
+        for name in ["worker", "worker-", "worker-a", "3"] {
+            assert!(ordinal(name).is_err(), "{name}");
+        }
+    }
 }

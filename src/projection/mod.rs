@@ -6,12 +6,14 @@ mod heart;
 pub mod parked;
 mod pool;
 mod progress;
+mod replica;
 mod run;
 mod worker;
 
 pub use batch::Batch;
 pub use pool::{Member, Pool};
 pub use progress::{Phase, Progress};
+pub use replica::{Replica, run_replica};
 pub use run::{Report, RunError, RunOptions, run};
 pub use worker::{Applied, GRACE, Step, Worker, WorkerError, WorkerOptions};
 

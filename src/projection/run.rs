@@ -60,6 +60,22 @@ pub struct Report {
     pub compute: Duration,
 }
 
+impl Report {
+    /// What was done in two runs, one after the other.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        Self {
+            applied: self.applied + next.applied,
+            parked: self.parked + next.parked,
+            batches: self.batches + next.batches,
+            position: next.position,
+            elapsed: self.elapsed + next.elapsed,
+            coordination: self.coordination + next.coordination,
+            compute: self.compute + next.compute,
+        }
+    }
+}
+
 /// Why a worker did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
