@@ -99,18 +99,27 @@ pub async fn register(
     Ok(registered)
 }
 
+/// The number of partitions that a projection has now; none before its first worker.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn total_partitions(conn: &mut PgConnection, projection: &str) -> Result<Option<u32>, sqlx::Error> {
+    let total: Option<i64> =
+        sqlx::query_scalar("SELECT total FROM topologies WHERE projection = $1 AND superseded_at IS NULL")
+            .bind(projection)
+            .fetch_optional(conn)
+            .await?;
+    Ok(total.map(|total| u32::try_from(total).unwrap_or_default()))
+}
+
 async fn take_over(
     tx: &mut PgConnection,
     projection: &str,
     total: u32,
     takeover: Takeover,
 ) -> Result<Registered, sqlx::Error> {
-    let current: Option<i64> =
-        sqlx::query_scalar("SELECT total FROM topologies WHERE projection = $1 AND superseded_at IS NULL")
-            .bind(projection)
-            .fetch_optional(&mut *tx)
-            .await?;
-    let current = current.map(|current| u32::try_from(current).unwrap_or_default());
+    let current = total_partitions(tx, projection).await?;
     if current == Some(total) {
         return Ok(Registered::Ready);
     }

@@ -9,9 +9,11 @@ mod demo;
 mod generate;
 mod migrate;
 mod output;
+mod panel;
 mod parked;
 mod pool;
 mod repair;
+mod scale;
 mod session;
 mod signals;
 mod status;
@@ -76,6 +78,8 @@ enum Command {
     Counters(counters::CountersArgs),
     /// Show all of it at work: writers, workers, and the proof that nothing was lost
     Demo(demo::DemoArgs),
+    /// Change the number of partitions under load, and show what it costs and that nothing is lost
+    Scale(scale::ScaleArgs),
     /// Look after events that could not be applied
     Parked(parked::ParkedArgs),
     /// Create evenfold's tables, or bring them up to date
@@ -130,6 +134,7 @@ async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&global, args).await,
         Command::Counters(args) => counters::run(&global, args).await,
         Command::Demo(args) => demo::run(&global, args).await,
+        Command::Scale(args) => scale::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Repair(args) => repair::run(&global, args).await,

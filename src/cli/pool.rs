@@ -1,19 +1,15 @@
-use super::generate::bar;
 use super::output::{print, table, thousands};
+use super::panel::Panel;
 use super::session::Session;
-use super::worker::Tuning;
+use super::worker::{Topology, Tuning};
 use super::{Global, signals};
 use anyhow::bail;
 use clap::Args;
 use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::config::{UsageError, number};
-use evenfold::projection::{Member, Pool, Report, RunError, RunOptions};
-use indicatif::{MultiProgress, ProgressBar};
+use evenfold::projection::{Pool, Report, RunError, RunOptions};
+use indicatif::MultiProgress;
 use std::ops::Range;
-use std::time::Duration;
-
-/// How often the table of progress is drawn.
-const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub(super) struct PoolArgs {
@@ -23,6 +19,8 @@ pub(super) struct PoolArgs {
     /// Which of the total partitions: 0..2 is the first two [default: all]
     #[arg(long, value_name = "FROM..TO", value_parser = range)]
     partitions: Option<Range<u32>>,
+    #[command(flatten)]
+    of: Topology,
     /// Exit when nothing is left to apply
     #[arg(long)]
     until_caught_up: bool,
@@ -36,7 +34,7 @@ fn range(text: &str) -> Result<Range<u32>, String> {
 }
 
 pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
-    let total = args.workers.unwrap_or(args.tuning.total_partitions);
+    let total = args.workers.unwrap_or(args.of.total_partitions);
     let keys = args.partitions.clone().unwrap_or(0..total);
     let partitions: Vec<Class> = keys
         .map(|key| Class::partition(key, total).map_err(|error| UsageError(error.to_string())))
@@ -46,8 +44,9 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     drop(session.connect().await?);
-    let tuning = args.tuning.clone();
-    let pool = Pool::start(&session.database, &partitions, move |class| tuning.worker(class), &options, &shutdown);
+    let (tuning, takeover) = (args.tuning.clone(), args.of.takeover());
+    let make = move |class| tuning.worker(class, takeover);
+    let pool = Pool::start(&session.database, &partitions, make, &options, &shutdown);
     let ended = watch(pool).await;
     session.close().await?;
     print(&summary(&ended))?;
@@ -59,35 +58,20 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
 
 /// Draws the table of progress until every worker has ended.
 async fn watch(mut pool: Pool) -> Vec<(Class, Result<Report, RunError>)> {
-    let bars = MultiProgress::new();
-    let rows: Vec<(Member, ProgressBar)> = pool
-        .members()
-        .iter()
-        .map(|member| (member.clone(), bars.add(bar("", 0).with_prefix(member.partition.to_string()))))
-        .collect();
+    let panel = Panel::new(&MultiProgress::new(), &pool);
     let mut ended = Vec::new();
-    let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             next = pool.ended() => match next {
                 Some(one) => ended.push(one),
                 None => break,
             },
-            _ = tick.tick() => rows.iter().for_each(|(member, bar)| draw(member, bar)),
+            never = panel.draw() => match never {},
         }
     }
-    for (_, bar) in rows {
-        bar.finish_and_clear();
-    }
+    panel.clear();
     ended.sort_by_key(|(partition, _)| *partition);
     ended
-}
-
-/// Draws what a worker has done, and what the database says is left.
-pub(super) fn draw(member: &Member, bar: &ProgressBar) {
-    let applied = member.progress.applied();
-    bar.set_length(applied + member.progress.lag().map_or(0, |lag| lag.events));
-    bar.set_position(applied);
 }
 
 fn summary(ended: &[(Class, Result<Report, RunError>)]) -> String {

@@ -5,7 +5,7 @@ use anyhow::Context;
 use clap::Args;
 use evenfold::config::number;
 use evenfold::counter::AmountPointer;
-use evenfold::projection::counters::{Mismatch, mismatches, totals};
+use evenfold::projection::counters::{Mismatch, NAME, mismatches, totals};
 use sqlx::PgConnection;
 
 #[derive(Debug, Args)]
@@ -24,50 +24,45 @@ pub(super) struct VerifyArgs {
 pub(super) async fn run(global: &Global, args: VerifyArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
-    let differ = mismatches(&mut conn, &args.amount_pointer, args.limit).await.context("recomputing the counters");
-    let agreed = totals(&mut conn).await?;
+    let outcome = verify(&mut conn, &args.amount_pointer, args.limit, args.json).await;
     drop(conn);
     session.close().await?;
-    let differ = differ?;
-    if args.json {
-        differ.iter().try_for_each(print_json)?;
-    } else {
-        print(&told(&differ, agreed))?;
+    outcome
+}
+
+/// Recomputes the counters, and says whether they agree with the log: an error if any does not.
+pub(super) async fn verify(
+    conn: &mut PgConnection,
+    pointer: &AmountPointer,
+    limit: u32,
+    json: bool,
+) -> anyhow::Result<()> {
+    let differ = mismatches(conn, pointer, limit).await.context("recomputing the counters")?;
+    for mismatch in &differ {
+        if json { print_json(mismatch)? } else { print(&told(mismatch))? }
     }
-    if differ.is_empty() { Ok(()) } else { Err(disagree(&differ)) }
-}
-
-/// Verifies, and says so.
-pub(super) async fn verify(conn: &mut PgConnection, pointer: &AmountPointer) -> anyhow::Result<()> {
-    let differ = mismatches(conn, pointer, 10).await.context("recomputing the counters")?;
-    print(&told(&differ, totals(conn).await?))?;
-    if differ.is_empty() { Ok(()) } else { Err(disagree(&differ)) }
-}
-
-fn disagree(differ: &[Mismatch]) -> anyhow::Error {
-    anyhow::anyhow!("{} counters do not agree with the log (or more: see --limit)", differ.len())
-}
-
-fn told(differ: &[Mismatch], (counters, events): (i64, i64)) -> String {
-    if differ.is_empty() {
-        return format!(
-            "Recomputed by one SQL query over the whole log: all {} counters agree ({} events).\n",
-            thousands(counters),
-            thousands(events)
+    if !differ.is_empty() {
+        anyhow::bail!(
+            "the counters listed above do not agree with the log: \
+             `evenfold repair --start-over {NAME}` has them built anew"
         );
     }
+    if json {
+        return Ok(());
+    }
+    let (counters, events) = totals(conn).await?;
+    print(&format!(
+        "Recomputed by one SQL query over the whole log: all {} counters agree\n({} events).\n",
+        thousands(counters),
+        thousands(events)
+    ))
+}
+
+fn told(mismatch: &Mismatch) -> String {
     let side = |side: &Option<(i64, String)>| match side {
-        Some((events, value)) => format!("{events} events, value {value}"),
+        Some((events, value)) => format!("{} events with the value {value}", thousands(*events)),
         None => "nothing".to_owned(),
     };
-    let line = |m: &Mismatch| {
-        format!(
-            "{}/{}: by the log {}; by the counters {}\n",
-            m.aggregate_type,
-            m.aggregate_id,
-            side(&m.log),
-            side(&m.read_model)
-        )
-    };
-    differ.iter().map(line).collect()
+    let Mismatch { aggregate_type, aggregate_id, log, read_model } = mismatch;
+    format!("{aggregate_type}/{aggregate_id}: the log says {}, the read model {}\n", side(log), side(read_model))
 }

@@ -28,6 +28,8 @@ pub(super) struct WorkerArgs {
     #[arg(long)]
     until_caught_up: bool,
     #[command(flatten)]
+    partitions: Topology,
+    #[command(flatten)]
     tuning: Tuning,
 }
 
@@ -63,13 +65,32 @@ fn ordinal(hostname: &str) -> Result<u32, UsageError> {
     })
 }
 
-/// How workers work: the same for one worker and for many.
+/// How many partitions, and whose word counts when workers differ about it.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Tuning {
+pub(super) struct Topology {
     /// How many partitions there are: 1 to 65536
     #[arg(long, env = "TOTAL_PARTITIONS", default_value = "4", value_name = "N",
         value_parser = |t: &str| number::<u32>(t, &(1..=MAX_PARTITIONS)))]
     pub(super) total_partitions: u32,
+    /// Take over at once with this number of partitions, although another one has replaced it
+    #[arg(long)]
+    takeover: bool,
+    /// How long a number of partitions that was replaced must wait before it may take over again, in milliseconds: 0 to
+    /// 86400000
+    #[arg(long, env = "EVENFOLD_SUPERSEDED_GRACE_MS", default_value = "600000", value_name = "MS",
+        value_parser = |t: &str| number::<u64>(t, &(0..=86_400_000)))]
+    superseded_grace_ms: u64,
+}
+
+impl Topology {
+    pub(super) fn takeover(&self) -> Takeover {
+        if self.takeover { Takeover::Now } else { Takeover::After(Duration::from_millis(self.superseded_grace_ms)) }
+    }
+}
+
+/// How workers work: the same for one worker and for many.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Tuning {
     /// Where a payload has the integer that counts (RFC 6901); an event without one counts 1
     #[arg(long, env = "EVENFOLD_AMOUNT_POINTER", default_value = "/amount", value_name = "POINTER")]
     pub(super) amount_pointer: AmountPointer,
@@ -97,14 +118,6 @@ pub(super) struct Tuning {
     #[arg(long, env = "EVENFOLD_TAKEOVER_AFTER_MS", default_value = "2000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(100..=MAX_MS)))]
     takeover_after_ms: u64,
-    /// Take over at once with this number of partitions, although another one has replaced it
-    #[arg(long)]
-    takeover: bool,
-    /// How long a number of partitions that was replaced must wait before it may take over again, in milliseconds: 0 to
-    /// 86400000
-    #[arg(long, env = "EVENFOLD_SUPERSEDED_GRACE_MS", default_value = "600000", value_name = "MS",
-        value_parser = |t: &str| number::<u64>(t, &(0..=86_400_000)))]
-    superseded_grace_ms: u64,
 }
 
 impl Tuning {
@@ -119,12 +132,11 @@ impl Tuning {
     }
 
     /// A worker for a partition.
-    pub(super) fn worker(&self, class: Class) -> Worker<Counters> {
-        let grace = Duration::from_millis(self.superseded_grace_ms);
+    pub(super) fn worker(&self, class: Class, topology: Takeover) -> Worker<Counters> {
         let options = WorkerOptions {
             batch_size: self.batch_size,
             takeover_after: Duration::from_millis(self.takeover_after_ms),
-            topology: if self.takeover { Takeover::Now } else { Takeover::After(grace) },
+            topology,
         };
         Worker::new(class, Counters::new(self.amount_pointer.clone(), self.max_actors), options)
     }
@@ -161,7 +173,7 @@ fn named_partition(key: Option<Key>, total: u32) -> Result<Option<Class>, UsageE
 }
 
 pub(super) async fn run(global: &Global, args: WorkerArgs) -> anyhow::Result<()> {
-    let total = args.tuning.total_partitions;
+    let total = args.partitions.total_partitions;
     let class = named_partition(args.partition_key, total)?;
     args.tuning.check()?;
     let options = RunOptions { until_caught_up: args.until_caught_up, ..args.tuning.run_options() };
@@ -169,14 +181,13 @@ pub(super) async fn run(global: &Global, args: WorkerArgs) -> anyhow::Result<()>
     let session = Session::open(global).await?;
     let partition = class.map_or("auto".to_owned(), |class| class.to_string());
     tracing::info!(%partition, total, batch_size = args.tuning.batch_size, "started");
-    let outcome = match class {
-        Some(class) => projection::run(&session.database, args.tuning.worker(class), &options, shutdown).await,
-        None => {
-            let lease_term = Duration::from_millis(args.lease_term_ms);
-            let replica = Replica { projection: NAME.to_owned(), total_partitions: total, lease_term };
-            let make = |class| args.tuning.worker(class);
-            projection::run_replica(&session.database, &replica, make, &options, &shutdown).await
-        }
+    let make = |class| args.tuning.worker(class, args.partitions.takeover());
+    let outcome = if let Some(class) = class {
+        projection::run(&session.database, make(class), &options, shutdown).await
+    } else {
+        let lease_term = Duration::from_millis(args.lease_term_ms);
+        let replica = Replica { projection: NAME.to_owned(), total_partitions: total, lease_term };
+        projection::run_replica(&session.database, &replica, make, &options, &shutdown).await
     };
     session.close().await?;
     let report = outcome?;

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::checkpoint::Lag;
 
@@ -48,6 +48,7 @@ pub struct Progress {
     behind_age_millis: AtomicU64,
     measured: AtomicBool,
     phase: Mutex<Phase>,
+    commits: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl Default for Progress {
@@ -63,6 +64,7 @@ impl Default for Progress {
             behind_age_millis: AtomicU64::new(0),
             measured: AtomicBool::new(false),
             phase: Mutex::new(Phase::Starting),
+            commits: Mutex::new(None),
         }
     }
 }
@@ -113,6 +115,12 @@ impl Progress {
         })
     }
 
+    /// When the first and the last batch were committed.
+    #[must_use]
+    pub fn commits(&self) -> Option<(Instant, Instant)> {
+        *self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the worker is doing.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -134,6 +142,8 @@ impl Progress {
         self.parked.fetch_add(parked, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.position.store(position, Ordering::Relaxed);
+        let now = Instant::now();
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((now, now)).1 = now;
     }
 
     pub(crate) fn add_time(&self, total: Duration, compute: Duration) {

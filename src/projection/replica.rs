@@ -3,7 +3,8 @@
 use super::{Projection, Report, RunError, RunOptions, Worker, run};
 use crate::class::Class;
 use crate::database::Database;
-use crate::{lease, schema};
+use crate::lease;
+use crate::schema;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

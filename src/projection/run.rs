@@ -295,7 +295,7 @@ fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) 
             tracing::info!(%partition, events, parked, position, behind, oldest, "applied");
         }
         Step::Outrun => {
-            tracing::warn!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept");
+            tracing::info!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept");
         }
         Step::Converged => tracing::debug!(%partition, "checkpoints converge after a change of partitions"),
         Step::StandingBy => tracing::debug!(%partition, "another worker has this partition"),

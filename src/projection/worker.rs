@@ -256,6 +256,13 @@ impl<P: Projection> Worker<P> {
         let name = self.projection.name().to_owned();
         for _ in 0..2 {
             let rows = checkpoint::load(conn, &name, self.class).await?;
+            // Whose number of partitions it is, after the rows were read: if it changes now, so do their revisions.
+            // Rows that are all inside this partition say nothing, for those of a multiple of its total are as well: it
+            // would merge what the new workers have split, and they would split it again.
+            let total = checkpoint::total_partitions(conn, &name).await?;
+            if let Some(by) = total.filter(|&total| total != self.class.modulus()) {
+                return Err(WorkerError::Superseded { projection: name, partition: self.class, by });
+            }
             let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
             if is_exact_cover(self.class, &classes) {
                 return Ok(rows);

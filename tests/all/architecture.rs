@@ -16,7 +16,8 @@ const ROOMS: [&str; 14] = [
     "embedded",
     "database",
     "log",
-    "checkpoint", "lease",
+    "checkpoint",
+    "lease",
     "schema",
     "projection",
 ];

@@ -94,8 +94,13 @@ async fn a_projection_that_was_begun_otherwise_says_how() {
     drain(&mut worker, &mut conn).await;
 
     let worker = |args: &[&str]| run_at(&db, &[&["worker", "--partition-key=0", "--until-caught-up"], args].concat());
-    worker(&[]).complains(1, "kept in 1 partitions, and this worker was told 4: start it with --total-partitions=1");
     worker(&["--total-partitions=1", "--amount-pointer=/count"]).complains(1, "give it the same settings");
     worker(&["--total-partitions=1", "--amount-pointer=/count"]).complains(1, "\"/amount\"");
     worker(&["--total-partitions=1"]).fine();
+    // Another number of partitions takes over, and the one that it replaced says so.
+    worker(&[]).fine();
+    worker(&["--total-partitions=1"]).complains(1, "superseded: the projection counters has gone on with 4 partitions");
+    worker(&["--total-partitions=1"]).complains(1, "start with --total-partitions=4");
+    worker(&["--total-partitions=1", "--superseded-grace-ms=0"]).fine();
+    worker(&["--total-partitions=4", "--takeover"]).fine();
 }

@@ -17,7 +17,7 @@ pub const SETTINGS: [(&str, &str, &str, &str); 13] = [
     ("--total-partitions", "TOTAL_PARTITIONS", "0", "'--total-partitions <N>'"),
     ("--amount-pointer", "EVENFOLD_AMOUNT_POINTER", "amount", "'--amount-pointer <POINTER>'"),
     ("--batch-size", "EVENFOLD_BATCH_SIZE", "0", "'--batch-size <EVENTS>'"),
-    ("--max-actors", "EVENFOLD_MAX_ACTORS", "9999", "9999 is less than twice 5000"),
+    ("--max-actors", "EVENFOLD_MAX_ACTORS", "39999", "39999 is less than twice 20000"),
     ("--poll-interval-ms", "EVENFOLD_POLL_INTERVAL_MS", "0", "'--poll-interval-ms <MS>'"),
     ("--database-timeout-ms", "EVENFOLD_DATABASE_TIMEOUT_MS", "0", "'--database-timeout-ms <MS>'"),
     ("--heartbeat-interval-ms", "EVENFOLD_HEARTBEAT_INTERVAL_MS", "0", "'--heartbeat-interval-ms <MS>'"),

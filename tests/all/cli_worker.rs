@@ -33,7 +33,7 @@ async fn each_batch_is_one_line_with_its_events_and_position_and_the_end_sums_th
     assert!(said.err.lines().all(|line| line.contains("partition=0/1")), "{said:#?}");
 
     let (first, last) = (said.err.lines().next().unwrap(), said.err.lines().last().unwrap());
-    assert!(first.contains("started partition=0/1 batch_size=3"), "{first}");
+    assert!(first.contains("started partition=0/1 total=1 batch_size=3"), "{first}");
     assert!(last.contains("stopped partition=0/1"), "{last}");
     let sums = ["applied", "parked", "batches", "position"].map(|name| field(last, name));
     assert_eq!(sums, [7, 0, 3, 7], "{last}");

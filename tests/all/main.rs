@@ -33,5 +33,6 @@ mod order;
 mod parking;
 mod plans;
 mod readme;
+mod replicas;
 mod same_key;
 mod schema;
