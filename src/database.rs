@@ -67,6 +67,21 @@ pub enum ConnectError {
     },
 }
 
+/// What went wrong, without the driver's words around it: they name lines of PostgreSQL's own source.
+#[must_use]
+pub fn told(error: &sqlx::Error) -> String {
+    let Some(said) = error.as_database_error() else {
+        return error.to_string();
+    };
+    match said.code().as_deref() {
+        // insufficient_privilege
+        Some("42501") => {
+            format!("{}: grant it to the user in the database URL, or use the tables' owner", said.message())
+        }
+        _ => format!("the database says: {}", said.message()),
+    }
+}
+
 impl Database {
     /// The database at a URL such as `postgres://user:password@host:5432/database`.
     ///

@@ -48,7 +48,7 @@ pub enum RegisterError {
     #[error(transparent)]
     TooFine(#[from] ClassError),
     /// The database's.
-    #[error(transparent)]
+    #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
 }
 

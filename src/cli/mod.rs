@@ -22,6 +22,7 @@ mod worker;
 
 use clap::{Args, Parser, Subcommand};
 use evenfold::config::{self, Parsed, UsageError};
+use evenfold::database::told;
 use evenfold::telemetry;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -151,8 +152,13 @@ fn exit(outcome: anyhow::Result<()>) -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     // Many messages have their cause in the middle of the sentence; the rest of the chain is told after it.
-    let mut sentence = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
+    let mut sentence = match error.downcast_ref() {
+        Some(error) => told(error),
+        None => error.to_string(),
+    };
+    // What the database said is in the message of whoever asked it.
+    let causes = error.chain().skip(1).filter(|cause| !cause.is::<sqlx::Error>());
+    for cause in causes.map(ToString::to_string) {
         if !sentence.contains(&cause) {
             sentence = format!("{sentence}: {cause}");
         }

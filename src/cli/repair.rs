@@ -3,8 +3,9 @@ use super::output::{print, thousands};
 use super::session::Session;
 use clap::Args;
 use evenfold::projection::counters;
+use evenfold::schema::SchemaError;
 use evenfold::{checkpoint, schema};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 #[derive(Debug, Args)]
 pub(super) struct RepairArgs {
@@ -24,20 +25,35 @@ pub(super) async fn run(global: &Global, args: RepairArgs) -> anyhow::Result<()>
         schema::accept_upgraded_cluster(&mut conn).await?;
         "this cluster's identifier is recorded\n".to_owned()
     } else {
-        let mut tx = conn.begin().await?;
-        if let Some(projection) = &args.start_over {
-            counters::empty(&mut tx).await?;
-            checkpoint::start_over(&mut tx, projection).await?;
-        }
-        let repaired = schema::repair(&mut tx).await?;
-        tx.commit().await?;
-        format!(
-            "the log is this cluster's now: {} events renumbered, {} projections go on where they were\n",
-            thousands(repaired.events),
-            repaired.projections
-        )
+        repair(&mut conn, args.start_over.as_deref()).await?
     };
     drop(conn);
     session.close().await?;
     print(&done)
+}
+
+/// Does what is needed, in one transaction, and says what that was.
+async fn repair(conn: &mut PgConnection, start_over: Option<&str>) -> anyhow::Result<String> {
+    let mut tx = conn.begin().await?;
+    let mut done = Vec::new();
+    if let Some(projection) = start_over {
+        counters::empty(&mut tx).await?;
+        checkpoint::start_over(&mut tx, projection).await?;
+        done.push(format!("the read model of {projection} is empty: its workers build it anew\n"));
+    }
+    match schema::check(&mut tx).await {
+        Ok(()) if done.is_empty() => done.push("nothing to repair: the log is this cluster's\n".to_owned()),
+        Ok(()) => {}
+        Err(SchemaError::Restored) => {
+            let repaired = schema::repair(&mut tx).await?;
+            done.push(format!(
+                "the log is this cluster's now: {} events renumbered, {} projections go on where they were\n",
+                thousands(repaired.events),
+                repaired.projections
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    tx.commit().await?;
+    Ok(done.concat())
 }

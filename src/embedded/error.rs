@@ -82,6 +82,12 @@ pub enum EmbeddedError {
         /// The user that runs the server.
         user: String,
     },
+    /// The data directory is a file.
+    #[error("{} is not a directory: choose another one with --data-dir", path.display())]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+    },
     /// The directory holds files, but no database of ours.
     #[error(
         "{} is not empty and holds no evenfold database: choose an empty or a new directory with --data-dir",

@@ -43,6 +43,10 @@ impl Place {
     pub(super) fn resolve(data_dir: &Path) -> Result<Self, EmbeddedError> {
         let dir =
             canonical(data_dir).map_err(|source| EmbeddedError::NotWritable { dir: data_dir.to_owned(), source })?;
+        // Before any other place is thought of: a mistyped path must not put the data elsewhere.
+        if dir.exists() && !dir.is_dir() {
+            return Err(EmbeddedError::NotADirectory { path: dir });
+        }
         let mut hasher = FnvHasher::default();
         hasher.write(dir.as_os_str().as_bytes());
         let key = format!("{:016x}", hasher.finish());

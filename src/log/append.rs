@@ -64,7 +64,7 @@ pub enum AppendError {
     #[error("{0} events at once are too many: append at most {MAX_APPEND_EVENTS}")]
     TooMany(usize),
     /// The database's.
-    #[error(transparent)]
+    #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
 }
 

@@ -35,7 +35,7 @@ pub enum Retried {
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
     /// The database's.
-    #[error(transparent)]
+    #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
     /// The projection's own.
     #[error("the projection failed: {0}")]

@@ -72,7 +72,7 @@ pub enum WorkerError {
     #[error("the number of partitions is being changed")]
     Moving,
     /// The database's. Trying again is right.
-    #[error(transparent)]
+    #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
     /// The projection's own. Trying again is right.
     #[error("the projection failed: {0}")]

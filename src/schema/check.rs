@@ -55,7 +55,7 @@ pub enum SchemaError {
     #[error("a migration did not run: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
     /// The database's.
-    #[error(transparent)]
+    #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
 }
 

@@ -32,7 +32,7 @@ pub enum RepairError {
     )]
     NotUpgraded,
     /// The database's.
-    #[error(transparent)]
+    #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
 }
 

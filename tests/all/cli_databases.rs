@@ -104,3 +104,15 @@ async fn a_projection_that_was_begun_otherwise_says_how() {
     worker(&["--total-partitions=1", "--superseded-grace-ms=0"]).fine();
     worker(&["--total-partitions=4", "--takeover"]).fine();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_rights_is_told_to_be_granted_them() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let role = format!("plain_{}", std::process::id());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE ROLE {role}"))).execute(&mut conn).await.unwrap();
+    let said = said(&format!("{}&options=-c%20role%3D{role}", db.url), &["counters"]);
+    let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&mut conn).await;
+    said.complains(1, "permission denied for table _sqlx_migrations: grant it");
+    dropped.unwrap();
+}

@@ -1,6 +1,6 @@
 //! `db`: evenfold's own server for people who want psql or sqlx against it.
 
-use crate::cli::{DataDir, Said};
+use crate::cli::{DataDir, Said, finish};
 use crate::support::{Evenfold, SOON, wait_until};
 use evenfold::database::Database;
 use evenfold::schema;
@@ -91,4 +91,12 @@ fn the_binaries_are_taken_from_the_named_directory_only() {
     let dir = DataDir::new();
     let said = dir.run(&["counters", "--pg-bin", dir.root.path().to_str().unwrap()]);
     said.complains(1, "EVENFOLD_PG_BIN must name the directory of initdb, pg_ctl and postgres");
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_refused_and_nothing_is_put_elsewhere() {
+    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = file.path().to_str().unwrap();
+    finish(Evenfold::command(&["counters", "--data-dir", path]))
+        .complains(1, "is not a directory: choose another one with --data-dir");
 }

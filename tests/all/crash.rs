@@ -89,7 +89,9 @@ async fn ctrl_c_and_sigterm_finish_the_batch_and_say_how_much_was_applied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_survives_the_restart_of_postgresql_and_loses_nothing() {
-    let dir = tempfile::Builder::new().prefix("restart").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // Open to the user that the server is run as, if we are root.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let dir = tempfile::Builder::new().permissions(open).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // A server of its own; kept, so that it can be stopped under the worker, which does not count as its user.
     let options = Options { durable: false, ..Options::new(dir.path().join("pg")) };
     let url = embedded::keep(&options).unwrap().url;
