@@ -251,9 +251,12 @@ impl<P: Projection> Worker<P> {
         self.advance(conn, Holding { rows, any_parked, written, written_floor }).await
     }
 
-    /// The rows inside the partition, which are all of it, unless the number of partitions was changed.
+    /// The rows inside the partition, which are all of it, unless the number of partitions was changed. Where they are
+    /// several, they may be what such a change has cut this partition into: only a worker with the present number may
+    /// put them together again.
     async fn rows(&mut self, conn: &mut PgConnection) -> Result<Vec<Held>, WorkerError> {
         let name = self.projection.name().to_owned();
+        let mut present = false;
         for _ in 0..2 {
             let rows = checkpoint::load(conn, &name, self.class).await?;
             // Whose number of partitions it is, after the rows were read: if it changes now, so do their revisions.
@@ -264,11 +267,11 @@ impl<P: Projection> Worker<P> {
                 return Err(WorkerError::Superseded { projection: name, partition: self.class, by });
             }
             let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
-            if is_exact_cover(self.class, &classes) {
+            if is_exact_cover(self.class, &classes) && (present || classes == [self.class]) {
                 return Ok(rows);
             }
             match self.register(conn).await {
-                Ok(Registered::Ready) => {}
+                Ok(Registered::Ready) => present = true,
                 Ok(Registered::Superseded { by, .. }) => {
                     return Err(WorkerError::Superseded { projection: name, partition: self.class, by });
                 }
