@@ -139,6 +139,7 @@ pub struct Worker<P> {
     /// Below the batch size after a batch that was cut short by its bytes.
     limit: usize,
     state: State,
+    joined: bool,
     outrun: bool,
     events: EventBuffer,
     progress: Arc<Progress>,
@@ -155,6 +156,7 @@ impl<P: Projection> Worker<P> {
             limit: options.batch_size.max(1),
             options,
             state: State::Unknown,
+            joined: false,
             outrun: false,
             events: EventBuffer::default(),
             progress: Arc::default(),
@@ -168,7 +170,8 @@ impl<P: Projection> Worker<P> {
         self
     }
 
-    /// Begins the projection, or joins it: see [`checkpoint::register`].
+    /// Begins the projection, or joins it: see [`checkpoint::register`]. A worker that has joined once never takes over
+    /// again, whatever its options say: two sets of workers that may would replace each other in turn.
     ///
     /// # Errors
     ///
@@ -179,7 +182,10 @@ impl<P: Projection> Worker<P> {
     /// One transaction.
     pub async fn register(&mut self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
         let (name, definition) = (self.projection.name(), definition(&self.projection));
-        checkpoint::register(conn, name, &definition, self.class, self.options.topology).await
+        let takeover = if self.joined { Takeover::After(Duration::MAX) } else { self.options.topology };
+        let registered = checkpoint::register(conn, name, &definition, self.class, takeover).await?;
+        self.joined |= registered == Registered::Ready;
+        Ok(registered)
     }
 
     /// Who this is, in checkpoints and heartbeats.
