@@ -4,9 +4,13 @@
 mod container;
 mod process;
 mod server;
+mod stepped;
+mod wait;
 
 pub use process::Evenfold;
 pub use server::TestDb;
+pub use stepped::{Stepped, assert_all_applied_once, counted, drain_all, ids_in, partition, rows};
+pub use wait::{SOON, wait_until};
 
 use evenfold::class::Class;
 use evenfold::counter::AmountPointer;
@@ -16,10 +20,7 @@ use evenfold::projection::counters::{Counters, mismatches};
 use evenfold::projection::{Applied, Step, Worker, WorkerOptions};
 use serde_json::json;
 use sqlx::PgConnection;
-use std::time::{Duration, Instant};
-
-/// How long anything may take that should happen at once.
-pub const SOON: Duration = Duration::from_secs(30);
+use std::time::Duration;
 
 pub fn pointer() -> AmountPointer {
     "/amount".parse().unwrap()
@@ -75,13 +76,4 @@ pub async fn counter(conn: &mut PgConnection, aggregate_id: &str) -> Option<(i64
 
 pub async fn scalar(conn: &mut PgConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(conn).await.unwrap()
-}
-
-/// Waits for a condition, and fails if it does not come.
-pub async fn wait_until(what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !condition().await {
-        assert!(started.elapsed() < limit, "waited {limit:?} for: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
