@@ -19,7 +19,7 @@ pub use parked::{
 pub use status::{ClassStatus, Status, status};
 pub(crate) use store::complete_all;
 pub use store::{Held, commit, load, lock_and_bump, merge, start_over};
-pub use topology::{RegisterError, Registered, Takeover, register, total_partitions};
+pub use topology::{RegisterError, Registered, Takeover, register};
 
 use crate::log::{Fence, Window};
 

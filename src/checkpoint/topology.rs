@@ -100,11 +100,7 @@ pub async fn register(
 }
 
 /// The number of partitions that a projection has now; none before its first worker.
-///
-/// # Cancel safety
-///
-/// Reads only.
-pub async fn total_partitions(conn: &mut PgConnection, projection: &str) -> Result<Option<u32>, sqlx::Error> {
+async fn total_partitions(conn: &mut PgConnection, projection: &str) -> Result<Option<u32>, sqlx::Error> {
     let total: Option<i64> =
         sqlx::query_scalar("SELECT total FROM topologies WHERE projection = $1 AND superseded_at IS NULL")
             .bind(projection)

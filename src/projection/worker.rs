@@ -259,19 +259,12 @@ impl<P: Projection> Worker<P> {
 
     /// The rows inside the partition, which are all of it, unless the number of partitions was changed. Where they are
     /// several, they may be what such a change has cut this partition into: only a worker with the present number may
-    /// put them together again.
+    /// put them together again, or it would merge what its successors have split, and they would split it again.
     async fn rows(&mut self, conn: &mut PgConnection) -> Result<Vec<Held>, WorkerError> {
         let name = self.projection.name().to_owned();
         let mut present = false;
         for _ in 0..2 {
             let rows = checkpoint::load(conn, &name, self.class).await?;
-            // Whose number of partitions it is, after the rows were read: if it changes now, so do their revisions.
-            // Rows that are all inside this partition say nothing, for those of a multiple of its total are as well: it
-            // would merge what the new workers have split, and they would split it again.
-            let total = checkpoint::total_partitions(conn, &name).await?;
-            if let Some(by) = total.filter(|&total| total != self.class.modulus()) {
-                return Err(WorkerError::Superseded { projection: name, partition: self.class, by });
-            }
             let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
             if is_exact_cover(self.class, &classes) && (present || classes == [self.class]) {
                 return Ok(rows);

@@ -40,12 +40,17 @@ async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_exits_with_1() {
         (
             "UPDATE counters SET value = value + 1 WHERE aggregate_id = 'a'",
             "a",
-            "2 events, value 3",
-            "2 events, value 4",
+            "2 events with the value 3",
+            "2 events with the value 4",
         ),
-        ("UPDATE counters SET events = 3 WHERE aggregate_id = 'a'", "a", "2 events, value 3", "3 events, value 3"),
-        ("DELETE FROM counters WHERE aggregate_id = 'b'", "b", "1 events, value 5", "nothing"),
-        ("INSERT INTO counters VALUES ('t', 'c', 1, 1, 1, 1)", "c", "nothing", "1 events, value 1"),
+        (
+            "UPDATE counters SET events = 3 WHERE aggregate_id = 'a'",
+            "a",
+            "2 events with the value 3",
+            "3 events with the value 3",
+        ),
+        ("DELETE FROM counters WHERE aggregate_id = 'b'", "b", "1 events with the value 5", "nothing"),
+        ("INSERT INTO counters VALUES ('t', 'c', 1, 1, 1, 1)", "c", "nothing", "1 events with the value 1"),
     ];
     for (tamper, id, log, counters) in wrong {
         let db = TestDb::new().await;
@@ -61,6 +66,6 @@ async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_exits_with_1() {
         let output = Evenfold::run(&["verify", "--database-url", &db.url], "");
         let told = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{tamper}");
-        assert_eq!(told, format!("t/{id}: by the log {log}; by the counters {counters}\n"));
+        assert_eq!(told, format!("t/{id}: the log says {log}, the read model {counters}\n"));
     }
 }
