@@ -1,7 +1,7 @@
 -- Per checkpoint, the events that it has not applied: those above the bound below which a fence excludes any but late
 -- ones, in one range of the position index, and the late ones, by the transactions that were in progress.
 SELECT c.projection, coalesce(sum(e.events), 0)::bigint,
-       coalesce(extract(epoch FROM clock_timestamp() - min(e.oldest)), 0)::float8
+       coalesce(extract(epoch FROM clock_timestamp() - min(e.oldest)), 0)::float8, c.modulus, c.residue
 FROM checkpoints c
 CROSS JOIN LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b
 CROSS JOIN LATERAL (

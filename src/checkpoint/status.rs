@@ -1,5 +1,7 @@
+use super::lag;
 use super::store::class_of;
 use crate::class::{Class, is_exact_cover};
+use crate::log::Interest;
 use sqlx::{PgConnection, Row};
 
 /// How a projection stands, read from the database alone: right also when every worker is dead.
@@ -27,7 +29,7 @@ pub struct ClassStatus {
     /// The last position up to which it has been looked at.
     pub position: i64,
     /// Committed events that are not applied.
-    pub behind: i64,
+    pub behind: u64,
     /// Age of the oldest of them, in seconds.
     pub behind_seconds: f64,
     /// The process of the worker that wrote last: host and process id; none if it is not running.
@@ -65,22 +67,24 @@ pub async fn status(conn: &mut PgConnection, projection: &str) -> Result<Status,
     )
     .fetch_one(&mut *tx)
     .await?;
+    let behind = lag::count(&mut tx, Some(projection), None, &Interest::everything()).await?;
     let rows = sqlx::query(include_str!("status.sql")).bind(projection).fetch_all(&mut *tx).await?;
     let mut classes = Vec::with_capacity(rows.len());
     let mut cover = Vec::with_capacity(rows.len());
     for row in &rows {
         let class = class_of(row, 0)?;
         cover.push(class);
+        let lag = behind.iter().find(|row| row.class == class).map(|row| row.lag).unwrap_or_default();
         classes.push(ClassStatus {
             class: class.to_string(),
             position: row.try_get(2)?,
-            behind: row.try_get(3)?,
-            behind_seconds: row.try_get(4)?,
-            owner: row.try_get(5)?,
-            state: row.try_get(6)?,
-            heartbeat_seconds: row.try_get(7)?,
-            per_second: row.try_get(8)?,
-            parked: row.try_get(9)?,
+            behind: lag.events,
+            behind_seconds: lag.age.as_secs_f64(),
+            owner: row.try_get(3)?,
+            state: row.try_get(4)?,
+            heartbeat_seconds: row.try_get(5)?,
+            per_second: row.try_get(6)?,
+            parked: row.try_get(7)?,
         });
     }
     let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;

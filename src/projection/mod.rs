@@ -8,6 +8,7 @@ mod pool;
 mod progress;
 mod replica;
 mod run;
+mod step;
 mod worker;
 
 pub use batch::Batch;
@@ -15,7 +16,8 @@ pub use pool::{Member, Pool};
 pub use progress::{Phase, Progress};
 pub use replica::{Replica, run_replica};
 pub use run::{Report, RunError, RunOptions, run};
-pub use worker::{Applied, GRACE, Step, Worker, WorkerError, WorkerOptions};
+pub use step::{Applied, Step, WorkerError};
+pub use worker::{GRACE, Worker, WorkerOptions};
 
 use crate::event::Event;
 use crate::log::Interest;

@@ -52,7 +52,7 @@ async fn it_tells_of_every_class_of_a_change_that_is_half_done_and_of_the_number
     let told = look(&mut conn).await;
     assert_eq!((told.total_partitions, told.cover_complete), (Some(3), true));
     assert_eq!(told.superseded.iter().map(|(total, _)| *total).collect::<Vec<_>>(), [2]);
-    assert_eq!(told.classes.iter().map(|class| class.behind).sum::<i64>(), 1);
+    assert_eq!(told.classes.iter().map(|class| class.behind).sum::<u64>(), 1);
     // Each of the two rows was cut into its three cells, since both overlap the new partition.
     assert_eq!(told.classes.len(), 6);
 }
