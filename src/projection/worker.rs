@@ -240,13 +240,12 @@ impl<P: Projection> Worker<P> {
                 // After the row was read or written, never before.
                 let fence = Fence::take(conn).await?;
                 let mut checkpoint = holding.rows[0].checkpoint.clone();
-                let unchanged = checkpoint.is_unchanged_at(&fence);
-                checkpoint.open(fence);
-                if unchanged {
-                    checkpoint.close();
-                    holding.rows[0].checkpoint = checkpoint;
+                // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
+                // the floor: the checkpoint must not move up to it unread.
+                if checkpoint.is_unchanged_at(&fence) {
                     return self.rest(conn, holding, started).await;
                 }
+                checkpoint.open(fence);
                 (vec![0], checkpoint)
             }
         };
