@@ -8,6 +8,9 @@ use sqlx::{PgConnection, Row};
 use std::str::FromStr;
 use uuid::Uuid;
 
+/// How often a row that is to be locked may be replaced while it is waited for.
+const LOCK_ATTEMPTS: u32 = 10;
+
 /// A checkpoint as it was read: it may be written as long as nobody else has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -179,8 +182,19 @@ pub async fn merge(
 ///
 /// Part of the caller's transaction.
 pub async fn lock_and_bump(tx: &mut PgConnection, projection: &str, aggregate: &Aggregate) -> Result<(), sqlx::Error> {
+    // A change of partitions that this waits for takes the row away, and what it puts in its place is in no snapshot
+    // but the next statement's. As the rows are a cover, one must be there; none are of a projection that is not begun.
+    for _ in 0..LOCK_ATTEMPTS {
+        if bump(tx, projection, aggregate).await? > 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn bump(tx: &mut PgConnection, projection: &str, aggregate: &Aggregate) -> Result<u64, sqlx::Error> {
     // By the hashes as they are stored: an event can be parked because its hash is not that of its aggregate.
-    sqlx::query(
+    let bumped = sqlx::query(
         "UPDATE checkpoints c SET revision = nextval('checkpoint_revisions')
          WHERE projection = $1 AND ($4 % modulus = residue OR EXISTS (
              SELECT FROM parked_events p WHERE p.projection = $1 AND p.dropped_at IS NULL
@@ -192,7 +206,7 @@ pub async fn lock_and_bump(tx: &mut PgConnection, projection: &str, aggregate: &
     .bind(IdHash::of(&aggregate.aggregate_id).to_sql())
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(bumped.rows_affected())
 }
 
 /// Sets every checkpoint to the end of the log, in the transaction of a repair, which has locked it. Gives the number
