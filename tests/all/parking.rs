@@ -1,16 +1,17 @@
 //! An event that can't be applied parks its aggregate; everything else goes on, and it can be tried again or given up.
 
 use crate::support::{
-    Evenfold, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker, pointer, scalar,
+    Evenfold, LOCKED_OUT, SOON, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker,
+    partition, pointer, scalar, wait_until,
 };
-use evenfold::checkpoint::list_parked;
+use evenfold::checkpoint::{Takeover, list_parked, register};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
 use evenfold::projection::Step;
 use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::parked::{Retried, drop_first, retry};
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 async fn append_payload(conn: &mut PgConnection, aggregate_id: &str, payload: serde_json::Value) {
     log::append(conn, &[NewEvent::new("t", aggregate_id, "added", &payload).unwrap()]).await.unwrap();
@@ -144,6 +145,32 @@ async fn an_event_with_a_wrong_hash_is_parked_instead_of_being_counted_by_two_wo
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "a").await, Some((11, 3)));
     assert_counters_agree(&mut conn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_that_had_to_wait_for_a_change_of_partitions_is_seen_by_the_new_workers() {
+    let db = TestDb::new().await;
+    let (mut conn, mut other, mut retrier) = (db.connect().await, db.connect().await, db.connect().await);
+    let mut worker = only_worker(&mut conn, 10).await;
+    append_one(&mut conn, "a", 1).await;
+    append_payload(&mut conn, "a", json!({"amount": "x"})).await;
+    drain(&mut worker, &mut conn).await;
+    let definition: String =
+        sqlx::query_scalar("SELECT definition FROM projections").fetch_one(&mut conn).await.unwrap();
+
+    // The change has replaced the row, and not committed yet: the retry waits at a row that will be gone.
+    let mut change = other.begin().await.unwrap();
+    register(&mut change, NAME, &definition, partition(0, 2), Takeover::Now).await.unwrap();
+    let retried = tokio::spawn(async move {
+        let mut projection = Counters::new(pointer(), 10);
+        retry(&mut retrier, &mut projection, &aggregate("a")).await.unwrap()
+    });
+    wait_until("the retry to wait", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 1).await;
+    let newest = scalar(&mut change, "SELECT max(revision) FROM checkpoints").await;
+    change.commit().await.unwrap();
+    assert!(matches!(retried.await.unwrap(), Retried::Parked { version: 2, .. }));
+    let now = scalar(&mut conn, "SELECT max(revision) FROM checkpoints").await;
+    assert!(now > newest, "a worker with the new row would not learn of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

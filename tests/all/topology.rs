@@ -1,8 +1,8 @@
 //! Any number of partitions becomes any other while events are applied: nothing is lost, nothing counted twice.
 
 use crate::support::{
-    SOON, Stepped, TestDb, append_one, assert_all_applied_once, assert_counters_agree, counted, counter, drain_all,
-    event, ids_in, partition, rows, scalar, wait_until,
+    LOCKED_OUT, SOON, Stepped, TestDb, append_one, assert_all_applied_once, assert_counters_agree, counted, counter,
+    drain_all, event, ids_in, partition, rows, scalar, wait_until,
 };
 use evenfold::checkpoint::{Registered, Takeover, list_parked, register};
 use evenfold::event::NewEvent;
@@ -11,10 +11,6 @@ use evenfold::projection::counters::NAME;
 use evenfold::projection::{GRACE, Step, WorkerError};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-
-/// How many connections of this database wait for a lock.
-const LOCKED_OUT: &str =
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// Appends this many events, in turn to aggregates of all of the first 24 cells.
 async fn append(conn: &mut PgConnection, count: usize) {
@@ -113,6 +109,27 @@ async fn two_become_three_and_two_again_before_the_rows_of_the_first_change_are_
     }
     drain_all(&mut third).await;
     assert_eq!(rows(&mut writer).await, [partition(0, 2), partition(1, 2)]);
+    assert_all_applied_once(&mut writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_slept_through_a_change_and_its_undoing_catches_up_with_what_is_furthest_now() {
+    let db = TestDb::new().await;
+    let mut writer = db.connect().await;
+    let mut first = Stepped::team(&db, 2, 100).await;
+    append(&mut writer, 20).await;
+    first[0].step().await;
+    let mut sleeper = Stepped::start(&db, 0, 1, 100).await;
+    sleeper.drain().await;
+
+    let mut second = Stepped::new(&db, partition(0, 2), 100, Takeover::Now).await;
+    assert_eq!(second.register().await, Registered::Ready);
+    append(&mut writer, 20).await;
+    second.step().await;
+    let mut undone = Stepped::new(&db, partition(0, 1), 100, Takeover::Now).await;
+    assert_eq!(undone.register().await, Registered::Ready);
+    drain_all(&mut [sleeper]).await;
+    assert_eq!(rows(&mut writer).await, [partition(0, 1)]);
     assert_all_applied_once(&mut writer).await;
 }
 

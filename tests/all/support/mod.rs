@@ -22,6 +22,10 @@ use serde_json::json;
 use sqlx::PgConnection;
 use std::time::Duration;
 
+/// How many connections of this database wait for a lock.
+pub const LOCKED_OUT: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
 pub fn pointer() -> AmountPointer {
     "/amount".parse().unwrap()
 }

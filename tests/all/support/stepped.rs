@@ -72,9 +72,11 @@ impl Stepped {
 /// Steps all of them until nothing is left, one step each in turn, and gives the number of events applied.
 pub async fn drain_all(team: &mut [Stepped]) -> u64 {
     let before: u64 = team.iter().map(|one| one.worker.progress().applied()).sum();
-    let mut idle = 0;
+    let (mut idle, mut rounds) = (0, 0);
     while idle < 2 {
         idle += 1;
+        rounds += 1;
+        assert!(rounds < 1_000, "they come to no end");
         for one in &mut *team {
             if one.step().await != Step::CaughtUp {
                 idle = 0;
