@@ -1,0 +1,69 @@
+//! Histories that the model of the protocol (`tests/model`) came upon, against a real PostgreSQL.
+
+use crate::support::{
+    SOON, TestDb, append_one, assert_counters_agree, counter, drain, only_worker, wait_until, worker_of,
+};
+use evenfold::class::Class;
+use evenfold::projection::{Step, WorkerError};
+use sqlx::{Connection, PgConnection};
+
+/// Makes this connection's snapshots, which are the second part of a fence, wait for whoever has the advisory lock 1.
+async fn delay_snapshots(conn: &mut PgConnection) {
+    sqlx::raw_sql(
+        "CREATE FUNCTION public.pg_current_snapshot() RETURNS pg_snapshot LANGUAGE plpgsql VOLATILE AS $$
+         BEGIN
+             PERFORM pg_advisory_xact_lock(1);
+             RETURN pg_catalog.pg_current_snapshot();
+         END $$;
+         SET search_path = public, pg_catalog",
+    )
+    .execute(conn)
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_between_the_two_reads_of_a_fence_on_a_quiet_log_is_not_missed() {
+    let db = TestDb::new().await;
+    let (mut reader, mut writer, mut gate) = (db.connect().await, db.connect().await, db.connect().await);
+    let mut worker = only_worker(&mut reader, 10).await;
+    append_one(&mut writer, "a", 1).await;
+    delay_snapshots(&mut reader).await;
+    assert_eq!(drain(&mut worker, &mut reader).await, 1);
+    assert_eq!(worker.step(&mut reader).await.unwrap(), Step::CaughtUp, "nobody is in progress");
+
+    let mut closed = gate.begin().await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_xact_lock(1)").execute(&mut *closed).await.unwrap();
+    let step = tokio::spawn(async move { (worker.step(&mut reader).await.unwrap(), worker, reader) });
+    wait_until("the worker to have read the floor", SOON, async || {
+        let waiting: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory')")
+                .fetch_one(&mut writer)
+                .await
+                .unwrap();
+        waiting
+    })
+    .await;
+    append_one(&mut writer, "a", 10).await;
+    closed.commit().await.unwrap();
+    let (_, mut worker, mut reader) = step.await.unwrap();
+    append_one(&mut writer, "a", 100).await;
+    drain(&mut worker, &mut reader).await;
+    assert_eq!(counter(&mut writer, "a").await, Some((111, 3)));
+    assert_counters_agree(&mut writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_superseded_by_a_multiple_of_its_total_though_its_rows_are_all_there() {
+    let db = TestDb::new().await;
+    let (mut one, mut two) = (db.connect().await, db.connect().await);
+    let mut straggler = only_worker(&mut one, 10).await;
+    append_one(&mut two, "a", 1).await;
+    assert_eq!(drain(&mut straggler, &mut one).await, 1);
+
+    worker_of(Class::partition(0, 2).unwrap(), 10).register(&mut two).await.unwrap();
+    append_one(&mut two, "a", 1).await;
+    assert_eq!(straggler.step(&mut one).await.unwrap(), Step::Outrun, "the rows were split");
+    let error = straggler.step(&mut one).await.unwrap_err();
+    assert!(matches!(error, WorkerError::Superseded { by: 2, .. }), "{error}");
+}
