@@ -60,24 +60,21 @@ pub async fn park(tx: &mut PgConnection, projection: &str, parked: &[ParkedEvent
     Ok(())
 }
 
-/// Whether the class has any parked event, so that most workers never need to ask more.
+/// Whether the class has any event on record, parked or dropped, so that most workers never need to ask more.
 ///
 /// # Cancel safety
 ///
 /// Reads only.
 pub async fn has_parked(conn: &mut PgConnection, projection: &str, class: Class) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM parked_events
-         WHERE projection = $1 AND dropped_at IS NULL AND hash % $2 = $3)",
-    )
-    .bind(projection)
-    .bind(i64::from(class.modulus()))
-    .bind(i64::from(class.residue()))
-    .fetch_one(conn)
-    .await
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM parked_events WHERE projection = $1 AND hash % $2 = $3)")
+        .bind(projection)
+        .bind(i64::from(class.modulus()))
+        .bind(i64::from(class.residue()))
+        .fetch_one(conn)
+        .await
 }
 
-/// Which of the events' aggregates are parked.
+/// Which of the events' aggregates are parked, and which of the events are dropped.
 ///
 /// # Cancel safety
 ///
@@ -86,10 +83,10 @@ pub async fn parked_among(
     conn: &mut PgConnection,
     projection: &str,
     events: &EventBuffer,
-) -> Result<HashSet<Aggregate>, sqlx::Error> {
+) -> Result<(HashSet<Aggregate>, HashSet<i64>), sqlx::Error> {
     let distinct: HashSet<_> = events.events().map(|e| (e.aggregate_type, e.aggregate_id)).collect();
     let (types, ids): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
-    sqlx::query(
+    let parked = sqlx::query(
         "SELECT a.aggregate_type, a.aggregate_id FROM unnest($2::text[], $3::text[]) AS a (aggregate_type, aggregate_id)
          WHERE EXISTS (SELECT FROM parked_events p WHERE p.projection = $1 AND p.dropped_at IS NULL
              AND p.aggregate_type = a.aggregate_type AND p.aggregate_id = a.aggregate_id)",
@@ -97,11 +94,19 @@ pub async fn parked_among(
     .bind(projection)
     .bind(types)
     .bind(ids)
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?
     .iter()
     .map(|row| Ok(Aggregate { aggregate_type: row.try_get(0)?, aggregate_id: row.try_get(1)? }))
-    .collect()
+    .collect::<Result<_, sqlx::Error>>()?;
+    let dropped: Vec<i64> = sqlx::query_scalar(
+        "SELECT position FROM parked_events WHERE projection = $1 AND dropped_at IS NOT NULL AND position = ANY ($2)",
+    )
+    .bind(projection)
+    .bind(events.events().map(|event| event.position).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    Ok((parked, dropped.into_iter().collect()))
 }
 
 /// The parked aggregates, those parked first at the head: at most `limit`, of one type and id where given.
@@ -146,8 +151,8 @@ pub async fn list_parked(
     .collect()
 }
 
-/// Reads the first parked events of an aggregate, below a version, in the order of their versions, which need not be that of their
-/// positions: two events out of order are one reason for parking.
+/// Reads the next parked events of an aggregate after a version, in the order of their versions, which need not be that
+/// of their positions: two events out of order are one reason for parking. With them comes the one that was just dropped.
 ///
 /// # Cancel safety
 ///
@@ -156,7 +161,7 @@ pub async fn parked_of(
     tx: &mut PgConnection,
     projection: &str,
     aggregate: &Aggregate,
-    below_version: i64,
+    (after_version, dropped): (i64, Option<i64>),
     limit: i64,
     into: &mut EventBuffer,
 ) -> Result<(), sqlx::Error> {
@@ -165,14 +170,15 @@ pub async fn parked_of(
         "SELECT e.position, e.version, e.hash, e.aggregate_type, e.aggregate_id, e.event_type, e.payload,
                 e.event_id, (extract(epoch FROM e.recorded_at) * 1000000)::bigint, e.metadata
          FROM parked_events p JOIN events e USING (position)
-         WHERE p.projection = $1 AND p.aggregate_type = $2 AND p.aggregate_id = $3 AND p.dropped_at IS NULL
-           AND p.version < $4
-         ORDER BY p.version LIMIT $5",
+         WHERE p.projection = $1 AND p.aggregate_type = $2 AND p.aggregate_id = $3
+           AND (p.dropped_at IS NULL OR p.position = $4) AND p.version > $5
+         ORDER BY p.version LIMIT $6",
     )
     .bind(projection)
     .bind(&aggregate.aggregate_type)
     .bind(&aggregate.aggregate_id)
-    .bind(below_version)
+    .bind(dropped)
+    .bind(after_version)
     .bind(limit)
     .fetch_all(tx)
     .await?;
@@ -196,30 +202,16 @@ pub async fn unpark(tx: &mut PgConnection, projection: &str, positions: &[i64]) 
     Ok(())
 }
 
-/// Gives a parked event up: it stays on record as dropped. Reads it as well.
+/// Gives a parked event up: it stays on record as dropped.
 ///
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub async fn drop_parked(
-    tx: &mut PgConnection,
-    projection: &str,
-    position: i64,
-    into: &mut EventBuffer,
-) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(
-        "UPDATE parked_events p SET dropped_at = now() FROM events e
-         WHERE p.projection = $1 AND p.position = $2 AND e.position = $2
-         RETURNING e.position, e.version, e.hash, e.aggregate_type, e.aggregate_id, e.event_type, e.payload,
-             e.event_id, (extract(epoch FROM e.recorded_at) * 1000000)::bigint, e.metadata",
-    )
-    .bind(projection)
-    .bind(position)
-    .fetch_all(tx)
-    .await?;
-    into.clear();
-    for row in &rows {
-        into.push(&crate::log::decode(row)?);
-    }
+pub async fn drop_parked(tx: &mut PgConnection, projection: &str, position: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE parked_events SET dropped_at = now() WHERE projection = $1 AND position = $2")
+        .bind(projection)
+        .bind(position)
+        .execute(tx)
+        .await?;
     Ok(())
 }

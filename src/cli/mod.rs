@@ -12,6 +12,7 @@ mod output;
 mod panel;
 mod parked;
 mod pool;
+mod rebuild;
 mod repair;
 mod scale;
 mod session;
@@ -85,6 +86,8 @@ enum Command {
     Parked(parked::ParkedArgs),
     /// Create evenfold's tables, or bring them up to date
     Migrate,
+    /// Make the counters anew from the whole log, beside those in use, and switch over
+    Rebuild(rebuild::RebuildArgs),
     /// Make a log usable that was restored from another PostgreSQL cluster
     Repair(repair::RepairArgs),
     /// Start, stop or find evenfold's own PostgreSQL
@@ -138,6 +141,7 @@ async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
         Command::Scale(args) => scale::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args).await,
         Command::Migrate => migrate::run(&global).await,
+        Command::Rebuild(args) => rebuild::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,
         Command::Db(args) => db::run(&global, &args).await,
     }

@@ -45,6 +45,8 @@ async fn repair(conn: &mut PgConnection, start_over: Option<&str>) -> anyhow::Re
         Ok(()) if done.is_empty() => done.push("nothing to repair: the log is this cluster's\n".to_owned()),
         Ok(()) => {}
         Err(SchemaError::Restored) => {
+            // Cheaper to replay than to complete first.
+            counters::forget_rebuild(&mut tx).await?;
             let repaired = schema::repair(&mut tx).await?;
             done.push(format!(
                 "the log is this cluster's now: {} events renumbered, {} projections go on where they were\n",

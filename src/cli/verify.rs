@@ -43,8 +43,7 @@ pub(super) async fn verify(
     }
     if !differ.is_empty() {
         anyhow::bail!(
-            "the counters listed above do not agree with the log: \
-             `evenfold repair --start-over {NAME}` has them built anew"
+            "the {NAME} listed above do not agree with the log: `evenfold rebuild` makes them anew, while workers run"
         );
     }
     if json {

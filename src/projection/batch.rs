@@ -15,6 +15,8 @@ pub struct Batch<'a> {
     refused: HashMap<usize, String>,
     /// Events that a writer gave a wrong hash. No event of their aggregates is handed out.
     misplaced: HashMap<usize, String>,
+    /// Positions of events that an operator has given up.
+    dropped: HashSet<i64>,
     folding: Duration,
 }
 
@@ -33,12 +35,13 @@ impl Parked {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(events: &'a EventBuffer, parked: HashSet<Aggregate>) -> Self {
+    pub(crate) fn new(events: &'a EventBuffer, parked: HashSet<Aggregate>, dropped: HashSet<i64>) -> Self {
         let mut batch = Self {
             events,
             parked: Parked::default(),
             refused: HashMap::new(),
             misplaced: HashMap::new(),
+            dropped,
             folding: Duration::ZERO,
         };
         for aggregate in parked {
@@ -47,7 +50,7 @@ impl<'a> Batch<'a> {
         // The column can be written by others. With a wrong hash, two workers would share an aggregate.
         for (index, event) in events.events().enumerate() {
             let right = IdHash::of(event.aggregate_id);
-            if event.hash != right {
+            if event.hash != right && !batch.is_dropped(&event) {
                 batch.parked.insert(event.aggregate_type, event.aggregate_id);
                 let reason = format!("its hash is {} and that of its aggregate id is {right}", event.hash);
                 batch.misplaced.insert(index, reason);
@@ -58,7 +61,22 @@ impl<'a> Batch<'a> {
 
     /// The events to apply, in order.
     pub fn events(&self) -> impl Iterator<Item = Event<'a>> {
-        self.events.events().filter(|event| !self.parked.contains(event))
+        self.events.events().filter(|event| !self.parked.contains(event) && !self.is_dropped(event))
+    }
+
+    /// The same with the events that an operator has given up, which [`fold_with_dropped`](Self::fold_with_dropped) hands
+    /// out as well.
+    pub fn with_dropped(&self) -> impl Iterator<Item = Event<'a>> {
+        self.events.events().filter(|event| !self.parked.contains(event)).map(|event| self.righted(event))
+    }
+
+    /// A dropped event may have been parked for its wrong hash; whoever keeps states by hash must find the aggregate's.
+    fn righted(&self, event: Event<'a>) -> Event<'a> {
+        if self.is_dropped(&event) { Event { hash: IdHash::of(event.aggregate_id), ..event } } else { event }
+    }
+
+    fn is_dropped(&self, event: &Event<'_>) -> bool {
+        !self.dropped.is_empty() && self.dropped.contains(&event.position)
     }
 
     /// The most events that [`events`](Self::events) can give.
@@ -70,12 +88,18 @@ impl<'a> Batch<'a> {
     /// Hands each event to `apply`, in order. Where it refuses one, because the event can never be applied, the event's
     /// aggregate is parked with that reason: later events of it are not handed out any more.
     pub fn fold<R: Display>(&mut self, mut apply: impl FnMut(&Event<'a>) -> Result<(), R>) {
+        self.fold_with_dropped(|event, dropped| if dropped { Ok(()) } else { apply(event) });
+    }
+
+    /// The same, with the events that an operator has given up, which are told apart: a projection that looks at versions
+    /// moves on past them.
+    pub fn fold_with_dropped<R: Display>(&mut self, mut apply: impl FnMut(&Event<'a>, bool) -> Result<(), R>) {
         let started = Instant::now();
         for (index, event) in self.events.events().enumerate() {
             if self.parked.contains(&event) {
                 continue;
             }
-            if let Err(reason) = apply(&event) {
+            if let Err(reason) = apply(&self.righted(event), self.is_dropped(&event)) {
                 self.parked.insert(event.aggregate_type, event.aggregate_id);
                 self.refused.insert(index, reason.to_string());
             }
@@ -101,7 +125,7 @@ impl<'a> Batch<'a> {
             .map(|e| (e.aggregate_type, e.aggregate_id))
             .collect();
         let mut parked = Vec::new();
-        for (index, event) in self.events.events().enumerate() {
+        for (index, event) in self.events.events().enumerate().filter(|(_, event)| !self.is_dropped(event)) {
             let key = (event.aggregate_type, event.aggregate_id);
             if let Some(reason) = self.refused.get(&index) {
                 open.remove(&key);
@@ -145,7 +169,7 @@ mod tests {
     #[test]
     fn a_refused_event_parks_the_later_ones_of_its_aggregate_and_no_others() {
         let buffer = buffer(&["a", "b", "a", "b", "a", "c"]);
-        let mut batch = Batch::new(&buffer, HashSet::new());
+        let mut batch = Batch::new(&buffer, HashSet::new(), HashSet::new());
         let mut applied = Vec::new();
         batch.fold(|event| {
             if event.position == 3 {
@@ -162,7 +186,7 @@ mod tests {
     fn an_event_with_a_wrong_hash_is_parked_with_every_event_of_its_aggregate() {
         let mut buffer = buffer(&["a", "b"]);
         buffer.push(&Event { hash: IdHash::of("else"), ..event(3, "a") });
-        let mut batch = Batch::new(&buffer, HashSet::new());
+        let mut batch = Batch::new(&buffer, HashSet::new(), HashSet::new());
         let mut applied = Vec::new();
         batch.fold(|event| {
             applied.push(event.position);
@@ -178,7 +202,7 @@ mod tests {
     fn events_of_an_aggregate_that_was_parked_before_are_parked_and_not_handed_out() {
         let buffer = buffer(&["a", "b", "a"]);
         let before = HashSet::from([Aggregate { aggregate_type: "t".into(), aggregate_id: "a".into() }]);
-        let mut batch = Batch::new(&buffer, before);
+        let mut batch = Batch::new(&buffer, before, HashSet::new());
         assert_eq!(batch.events().map(|e| e.position).collect::<Vec<_>>(), [2]);
         batch.fold(|_| Ok::<(), &str>(()));
         assert_eq!(parked(&batch), [(1, BEHIND), (3, BEHIND)]);

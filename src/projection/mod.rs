@@ -6,6 +6,7 @@ mod heart;
 pub mod parked;
 mod pool;
 mod progress;
+mod rebuild;
 mod replica;
 mod run;
 mod step;
@@ -14,12 +15,12 @@ mod worker;
 pub use batch::Batch;
 pub use pool::{Member, Pool};
 pub use progress::{Phase, Progress};
+pub use rebuild::{Rebuild, Rebuilt};
 pub use replica::{Replica, run_replica};
 pub use run::{Report, RunError, RunOptions, run};
 pub use step::{Applied, Step, WorkerError};
 pub use worker::{GRACE, Worker, WorkerOptions};
 
-use crate::event::Event;
 use crate::log::Interest;
 use sqlx::PgConnection;
 use std::future::Future;
@@ -67,20 +68,6 @@ pub trait Projection: Send + 'static {
         conn: &mut PgConnection,
         batch: &mut Batch<'_>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
-
-    /// Moves on past an event that an operator has given up. Only a projection that looks at versions needs to do
-    /// anything.
-    ///
-    /// # Errors
-    ///
-    /// The database's, or its own.
-    fn skip(
-        &mut self,
-        _conn: &mut PgConnection,
-        _event: &Event<'_>,
-    ) -> impl Future<Output = Result<(), BoxError>> + Send {
-        async { Ok(()) }
-    }
 
     /// Drops whatever is kept in memory: a transaction was rolled back, or another worker has written.
     fn forget(&mut self) {}

@@ -59,11 +59,8 @@ pub async fn retry<P: Projection>(
     let mut tx = conn.begin().await?;
     checkpoint::lock_and_bump(&mut tx, projection.name(), aggregate).await?;
     let parked = list_parked(&mut tx, projection.name(), Some(aggregate), 1).await?;
-    let retried = if parked.is_empty() {
-        Retried::NotParked
-    } else {
-        apply_parked(&mut tx, projection, aggregate, i64::MAX).await?
-    };
+    let retried =
+        if parked.is_empty() { Retried::NotParked } else { apply_parked(&mut tx, projection, aggregate, None).await? };
     tx.commit().await?;
     Ok(retried)
 }
@@ -90,55 +87,34 @@ pub async fn drop_first<P: Projection>(
         return Ok(Retried::NotParked);
     };
     // Dropped before anything is applied: the reason for parking may lie in its presence among the others.
-    let mut events = EventBuffer::default();
-    checkpoint::drop_parked(&mut tx, &name, cause.position, &mut events).await?;
-    let before = apply_parked(&mut tx, projection, aggregate, cause.version).await?;
-    let retried = match before {
-        Retried::Parked { .. } => before,
-        Retried::Applied { events: before } => {
-            if let Some(event) = events.events().next() {
-                projection.skip(&mut tx, &event).await.map_err(RetryError::Projection)?;
-            }
-            apply_parked(&mut tx, projection, aggregate, i64::MAX).await?.after(before)
-        }
-        Retried::NotParked => Retried::NotParked,
-    };
+    checkpoint::drop_parked(&mut tx, &name, cause.position).await?;
+    let retried = apply_parked(&mut tx, projection, aggregate, Some(cause.position)).await?;
     tx.commit().await?;
     Ok(retried)
 }
 
-impl Retried {
-    /// The same, after this many events had been applied before.
-    fn after(self, before: u64) -> Self {
-        match self {
-            Self::Applied { events } => Self::Applied { events: events + before },
-            Self::Parked { events, version, reason } => Self::Parked { events: events + before, version, reason },
-            Self::NotParked => Self::NotParked,
-        }
-    }
-}
-
-/// Applies parked events below a version, in batches, until one can't be.
+/// Applies parked events, in batches, until one can't be; moves on past the one that was just dropped.
 async fn apply_parked<P: Projection>(
     tx: &mut PgConnection,
     projection: &mut P,
     aggregate: &Aggregate,
-    below_version: i64,
+    dropped: Option<i64>,
 ) -> Result<Retried, RetryError> {
     let name = projection.name().to_owned();
     projection.forget();
     let mut events = EventBuffer::default();
-    let mut applied = 0;
+    let (mut applied, mut version) = (0, 0);
     loop {
-        checkpoint::parked_of(tx, &name, aggregate, below_version, BATCH, &mut events).await?;
-        if events.is_empty() {
+        checkpoint::parked_of(tx, &name, aggregate, (version, dropped), BATCH, &mut events).await?;
+        let Some(last) = events.events().last() else {
             return Ok(Retried::Applied { events: applied });
-        }
-        let mut batch = Batch::new(&events, HashSet::new());
+        };
+        version = last.version;
+        let mut batch = Batch::new(&events, HashSet::new(), dropped.into_iter().collect());
         projection.apply(tx, &mut batch).await.map_err(RetryError::Projection)?;
         let still = batch.to_park();
-        let still_there: HashSet<i64> = still.iter().map(|parked| parked.event.position).collect();
-        let done: Vec<i64> = events.events().map(|e| e.position).filter(|p| !still_there.contains(p)).collect();
+        let kept: HashSet<i64> = still.iter().map(|parked| parked.event.position).chain(dropped).collect();
+        let done: Vec<i64> = events.events().map(|e| e.position).filter(|p| !kept.contains(p)).collect();
         checkpoint::unpark(tx, &name, &done).await?;
         checkpoint::park(tx, &name, &still).await?;
         applied += done.len() as u64;

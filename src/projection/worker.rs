@@ -303,12 +303,12 @@ impl<P: Projection> Worker<P> {
             self.outrun = true;
             return Ok(Step::Outrun);
         };
-        let parked = if holding.any_parked {
+        let (parked, dropped) = if holding.any_parked {
             checkpoint::parked_among(&mut tx, &name, &self.events).await?
         } else {
-            HashSet::new()
+            (HashSet::new(), HashSet::new())
         };
-        let mut batch = Batch::new(&self.events, parked);
+        let mut batch = Batch::new(&self.events, parked, dropped);
         self.projection.apply(&mut tx, &mut batch).await.map_err(WorkerError::Projection)?;
         let to_park = batch.to_park();
         if !to_park.is_empty() {

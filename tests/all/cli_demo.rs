@@ -58,9 +58,9 @@ async fn a_demonstration_proves_that_every_counter_agrees_and_fails_if_one_does_
     assert!(failed.err.starts_with("evenfold: the counters listed above do not agree with the log"), "{failed:?}");
 
     // What the sentence advises.
-    assert!(failed.err.contains("`evenfold repair --start-over counters`"), "{failed:?}");
-    dir.run(&["repair", "--start-over", "counters"]).fine();
-    assert_eq!(proven(&dir.run(&DEMO)), 16_000, "built anew");
+    assert!(failed.err.contains("`evenfold rebuild`"), "{failed:?}");
+    dir.run(&["rebuild"]).fine();
+    assert_eq!(proven(&dir.run(&DEMO)), 4_000, "and everything agrees again");
     dir.run(&["db", "stop"]).fine();
 }
 

@@ -35,6 +35,7 @@ mod parking;
 mod plans;
 mod pool;
 mod readme;
+mod rebuild;
 mod replicas;
 mod same_key;
 mod schema;

@@ -4,9 +4,9 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 13] = [
-    "worker", "pool", "status", "verify", "scale", "append", "generate", "counters", "demo", "parked", "migrate",
-    "repair", "db",
+const COMMANDS: [&str; 14] = [
+    "worker", "pool", "status", "verify", "scale", "rebuild", "append", "generate", "counters", "demo", "parked",
+    "migrate", "repair", "db",
 ];
 
 fn help(args: &[&str]) -> String {

@@ -1,7 +1,10 @@
 //! The counter projection: one actor per aggregate, and the table `counters` that it is kept in.
 
+mod switch;
 mod table;
 
+pub use switch::forget_rebuild;
+pub(super) use switch::{begin, lock, switch};
 pub use table::{CounterRow, Mismatch, empty, mismatches, one, top, totals};
 
 use super::{Batch, BoxError, Projection};
@@ -9,14 +12,19 @@ use crate::actor::Actors;
 use crate::counter::{AmountPointer, Counter};
 use crate::event::Event;
 use sqlx::PgConnection;
+use table::Table;
 
 /// The name of the projection.
 pub const NAME: &str = "counters";
+
+/// The name under which a rebuild keeps how far it has come.
+pub(super) const REBUILD: &str = "counters.rebuild";
 
 /// Folds every event into the counter of its aggregate.
 #[derive(Debug)]
 pub struct Counters {
     pointer: AmountPointer,
+    table: Table,
     actors: Actors<Actor>,
     batch: u64,
 }
@@ -33,7 +41,12 @@ impl Counters {
     /// Sums the integers at `pointer`; keeps up to `max_actors` counters in memory, and at least those of one batch.
     #[must_use]
     pub fn new(pointer: AmountPointer, max_actors: usize) -> Self {
-        Self { pointer, actors: Actors::new(max_actors), batch: 0 }
+        Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), batch: 0 }
+    }
+
+    /// The same, into the table of a rebuild, under a name of its own.
+    pub(super) fn beside(self) -> Self {
+        Self { table: Table::Rebuild, ..self }
     }
 
     /// Loads the counters of these events that are not in memory, in one query.
@@ -52,7 +65,7 @@ impl Counters {
         if absent.is_empty() {
             return Ok(());
         }
-        for (index, counter) in table::load(conn, &absent).await? {
+        for (index, counter) in table::load(conn, self.table, &absent).await? {
             let Some(event) = absent.get(index) else { continue };
             if let Some(actor) = self.actors.get_mut(event.hash, event.aggregate_type, event.aggregate_id) {
                 actor.counter = counter;
@@ -64,7 +77,10 @@ impl Counters {
 
 impl Projection for Counters {
     fn name(&self) -> &'static str {
-        NAME
+        match self.table {
+            Table::Counters => NAME,
+            Table::Rebuild => REBUILD,
+        }
     }
 
     fn settings(&self) -> String {
@@ -74,14 +90,17 @@ impl Projection for Counters {
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
         self.batch += 1;
         self.actors.make_room(batch.max_len());
-        self.load(conn, batch.events()).await?;
+        self.load(conn, batch.with_dropped()).await?;
         let mut changed = Vec::new();
-        batch.fold(|event| {
+        batch.fold_with_dropped(|event, dropped| {
             let Some(actor) = self.actors.get_mut(event.hash, event.aggregate_type, event.aggregate_id) else {
                 return Ok(());
             };
-            let amount = self.pointer.amount(event.payload);
-            actor.counter = actor.counter.apply(event.version, event.position, amount)?;
+            actor.counter = if dropped {
+                actor.counter.skip(event.version)
+            } else {
+                actor.counter.apply(event.version, event.position, self.pointer.amount(event.payload))?
+            };
             if actor.changed_in != self.batch {
                 actor.changed_in = self.batch;
                 changed.push(*event);
@@ -94,18 +113,7 @@ impl Projection for Counters {
             let actor = self.actors.get_mut(event.hash, event.aggregate_type, event.aggregate_id)?;
             Some((event.aggregate_type, event.aggregate_id, actor.counter))
         });
-        table::write(conn, counters).await?;
-        Ok(())
-    }
-
-    async fn skip(&mut self, conn: &mut PgConnection, event: &Event<'_>) -> Result<(), BoxError> {
-        self.actors.make_room(1);
-        self.load(conn, std::iter::once(*event)).await?;
-        if let Some(actor) = self.actors.get_mut(event.hash, event.aggregate_type, event.aggregate_id) {
-            actor.counter = actor.counter.skip(event.version);
-            let counter = actor.counter;
-            table::write(conn, std::iter::once((event.aggregate_type, event.aggregate_id, counter))).await?;
-        }
+        table::write(conn, self.table, counters).await?;
         Ok(())
     }
 

@@ -35,17 +35,63 @@ pub struct Mismatch {
     pub read_model: Option<(i64, String)>,
 }
 
+/// Which table: the one in use, or the one that a rebuild makes beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Counters,
+    Rebuild,
+}
+
+impl Table {
+    fn load(self) -> &'static str {
+        macro_rules! load {
+            ($table:literal) => {
+                concat!(
+                    "SELECT k.ord, c.events, c.value, c.version, c.last_position
+                     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (aggregate_type, aggregate_id, ord)
+                     JOIN ",
+                    $table,
+                    " c USING (aggregate_type, aggregate_id)"
+                )
+            };
+        }
+        match self {
+            Self::Counters => load!("counters"),
+            Self::Rebuild => load!("counters_rebuild"),
+        }
+    }
+
+    fn write(self) -> &'static str {
+        macro_rules! write {
+            ($table:literal) => {
+                concat!(
+                    "INSERT INTO ",
+                    $table,
+                    " (aggregate_type, aggregate_id, events, value, version, last_position)
+                     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+                     ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET events = excluded.events,
+                         value = excluded.value, version = excluded.version, last_position = excluded.last_position"
+                )
+            };
+        }
+        match self {
+            Self::Counters => write!("counters"),
+            Self::Rebuild => write!("counters_rebuild"),
+        }
+    }
+}
+
 /// The counters of these events, by the index of the event. Those that have no row are left out.
-pub(super) async fn load(conn: &mut PgConnection, events: &[Event<'_>]) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT k.ord, c.events, c.value, c.version, c.last_position
-         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (aggregate_type, aggregate_id, ord)
-         JOIN counters c USING (aggregate_type, aggregate_id)",
-    )
-    .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await?;
+pub(super) async fn load(
+    conn: &mut PgConnection,
+    table: Table,
+    events: &[Event<'_>],
+) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
+    let rows = sqlx::query(table.load())
+        .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?;
     rows.iter()
         .map(|row| {
             let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
@@ -63,6 +109,7 @@ pub(super) async fn load(conn: &mut PgConnection, events: &[Event<'_>]) -> Resul
 /// Writes counters, in one statement.
 pub(super) async fn write<'a>(
     conn: &mut PgConnection,
+    table: Table,
     counters: impl Iterator<Item = (&'a str, &'a str, Counter)>,
 ) -> Result<(), sqlx::Error> {
     let (mut types, mut ids) = (Vec::new(), Vec::new());
@@ -78,20 +125,15 @@ pub(super) async fn write<'a>(
         return Ok(());
     }
     let [events, values, versions, positions] = numbers;
-    sqlx::query(
-        "INSERT INTO counters (aggregate_type, aggregate_id, events, value, version, last_position)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-         ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET events = excluded.events, value = excluded.value,
-             version = excluded.version, last_position = excluded.last_position",
-    )
-    .bind(types)
-    .bind(ids)
-    .bind(events)
-    .bind(values)
-    .bind(versions)
-    .bind(positions)
-    .execute(conn)
-    .await?;
+    sqlx::query(table.write())
+        .bind(types)
+        .bind(ids)
+        .bind(events)
+        .bind(values)
+        .bind(versions)
+        .bind(positions)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

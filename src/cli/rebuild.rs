@@ -1,0 +1,68 @@
+use super::generate::bar;
+use super::output::{print, thousands};
+use super::session::Session;
+use super::{Global, signals};
+use clap::Args;
+use evenfold::checkpoint::status;
+use evenfold::config::number;
+use evenfold::counter::AmountPointer;
+use evenfold::projection::counters::{Counters, NAME};
+use evenfold::projection::{Progress, Rebuild, Rebuilt};
+use indicatif::ProgressBar;
+use std::time::Duration;
+
+/// How often the progress bar is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Events of one transaction, and counters in memory.
+const BATCH: usize = 50_000;
+const MAX_ACTORS: usize = 200_000;
+
+#[derive(Debug, Args)]
+pub(super) struct RebuildArgs {
+    /// Which projection
+    #[arg(long, default_value = NAME, value_name = "PROJECTION", value_parser = [NAME])]
+    projection: String,
+    /// The amount pointer that the workers have
+    #[arg(long, env = "EVENFOLD_AMOUNT_POINTER", default_value = "/amount", value_name = "POINTER")]
+    amount_pointer: AmountPointer,
+    /// Events of one transaction: 1 to 50000
+    #[arg(long, default_value = "50000", value_name = "EVENTS", value_parser = |t: &str| number::<usize>(t, &(1..=BATCH)))]
+    batch_size: usize,
+}
+
+pub(super) async fn run(global: &Global, args: RebuildArgs) -> anyhow::Result<()> {
+    let shutdown = signals::shutdown()?;
+    let session = Session::open(global).await?;
+    let mut conn = session.connect().await?;
+    let rebuild = Rebuild::new(Counters::new(args.amount_pointer, MAX_ACTORS), args.batch_size)?;
+    let progress = rebuild.progress();
+    let reached = status(&mut conn, NAME).await?.classes.iter().map(|class| class.position).max().unwrap_or_default();
+    let bar = bar("replayed", reached.unsigned_abs());
+    let outcome = tokio::select! {
+        outcome = rebuild.run(&session.database, &shutdown) => outcome,
+        never = draw(&progress, &bar) => match never {},
+    };
+    bar.finish_and_clear();
+    drop(conn);
+    session.close().await?;
+    let applied = thousands(progress.applied());
+    match outcome? {
+        Rebuilt::Switched => print(&format!("replayed {applied} events; the rebuilt {} are in use\n", args.projection)),
+        Rebuilt::Stopped => {
+            print(&format!("stopped after {applied} events; run it again to go on\n"))?;
+            anyhow::bail!("the rebuild is not complete, and the {} in use are as they were", args.projection)
+        }
+        Rebuilt::NothingThere => {
+            print(&format!("there is nothing to rebuild: no worker of {} has run\n", args.projection))
+        }
+    }
+}
+
+/// Draws the position that the replay has reached, for as long as it is polled.
+async fn draw(progress: &Progress, bar: &ProgressBar) -> std::convert::Infallible {
+    loop {
+        bar.set_position(progress.position().unsigned_abs());
+        tokio::time::sleep(TICK).await;
+    }
+}
