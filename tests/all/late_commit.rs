@@ -178,3 +178,23 @@ async fn full_speed(writers: u64, transactions: u64) {
     assert_eq!(scalar(&mut reader, "SELECT count(*) FROM parked_events").await, 0);
     assert_counters_agree(&mut reader).await;
 }
+
+/// A worker that finds nothing new again and again takes a fence each time: many of these appends fall between the two
+/// reads of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_comes_while_a_worker_finds_that_nothing_is_new_is_not_missed() {
+    let db = TestDb::new().await;
+    let (mut writer, mut reader) = (db.connect().await, db.connect().await);
+    let mut worker = only_worker(&mut reader, 10).await;
+    let writing = tokio::spawn(async move {
+        for n in 0..500 {
+            append_one(&mut writer, &format!("a{n}"), 1).await;
+            tokio::time::sleep(std::time::Duration::from_millis(n % 4)).await;
+        }
+    });
+    while !writing.is_finished() {
+        drain(&mut worker, &mut reader).await;
+    }
+    drain(&mut worker, &mut reader).await;
+    assert_eq!(scalar(&mut reader, "SELECT count(*) FROM counters").await, 500);
+}
