@@ -161,14 +161,14 @@ async fn a_retry_that_had_to_wait_for_a_change_of_partitions_is_seen_by_the_new_
     // The change has replaced the row, and not committed yet: the retry waits at a row that will be gone.
     let mut change = other.begin().await.unwrap();
     register(&mut change, NAME, &definition, partition(0, 2), Takeover::Now).await.unwrap();
-    let retried = tokio::spawn(async move {
+    let waiting = tokio::spawn(async move {
         let mut projection = Counters::new(pointer(), 10);
         retry(&mut retrier, &mut projection, &aggregate("a")).await.unwrap()
     });
     wait_until("the retry to wait", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 1).await;
     let newest = scalar(&mut change, "SELECT max(revision) FROM checkpoints").await;
     change.commit().await.unwrap();
-    assert!(matches!(retried.await.unwrap(), Retried::Parked { version: 2, .. }));
+    assert!(matches!(waiting.await.unwrap(), Retried::Parked { version: 2, .. }));
     let now = scalar(&mut conn, "SELECT max(revision) FROM checkpoints").await;
     assert!(now > newest, "a worker with the new row would not learn of it");
 }
