@@ -37,7 +37,8 @@ pub const GRACE: Duration = Duration::from_mins(10);
 pub struct WorkerOptions {
     /// The most events of one batch, which is one transaction. At least 1.
     pub batch_size: usize,
-    /// How long another worker's checkpoint must not have moved before this one takes the partition over.
+    /// How long another worker's checkpoint must not have moved before this one takes the partition over; and how often a
+    /// worker with nothing to apply looks whether its own has.
     pub takeover_after: Duration,
     /// Whether, and when, this worker's number of partitions may replace one that has replaced it.
     pub topology: Takeover,
@@ -61,6 +62,8 @@ struct Holding {
     any_parked: bool,
     written: Instant,
     written_floor: i64,
+    /// When the rows were last seen to be as they are here.
+    looked: Instant,
 }
 
 /// A batch that was read: for which rows, and how far it takes them.
@@ -196,7 +199,7 @@ impl<P: Projection> Worker<P> {
         let any_parked = checkpoint::has_parked(conn, self.projection.name(), self.class).await?;
         let (written, written_floor) = (Instant::now(), lowest_floor(&rows));
         self.outrun = false;
-        self.advance(conn, Holding { rows, any_parked, written, written_floor }).await
+        self.advance(conn, Holding { rows, any_parked, written, written_floor, looked: written }).await
     }
 
     /// The rows inside the partition, which are all of it, unless the number of partitions was changed. Where they are
@@ -328,7 +331,7 @@ impl<P: Projection> Worker<P> {
             let class = holding.rows[index].class;
             holding.rows[index] = Held { class, checkpoint: checkpoint.clone(), revision, owner: Some(self.id) };
         }
-        holding.written = Instant::now();
+        (holding.written, holding.looked) = (Instant::now(), Instant::now());
         holding.written_floor = lowest_floor(&holding.rows);
         let caught_up = holding.rows.len() == 1 && !checkpoint.has_open_window();
         self.state = State::Holding(holding);
@@ -369,6 +372,23 @@ impl<P: Projection> Worker<P> {
         if holding.written.elapsed() >= WRITE_EMPTY_WINDOW_AFTER {
             return self.write(conn, holding).await;
         }
+        if holding.looked.elapsed() >= self.options.takeover_after {
+            return self.look(conn, holding).await;
+        }
+        self.state = State::Holding(holding);
+        Ok(Step::CaughtUp)
+    }
+
+    /// Looks whether the rows are still as they were: a worker with nothing to commit would not notice that it was
+    /// superseded.
+    async fn look(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
+        let now = checkpoint::load(conn, self.projection.name(), self.class).await?;
+        let keys = |rows: &[Held]| rows.iter().map(|held| (held.class, held.revision)).collect::<Vec<_>>();
+        if keys(&now) != keys(&holding.rows) {
+            self.outrun = true;
+            return Ok(Step::Outrun);
+        }
+        holding.looked = Instant::now();
         self.state = State::Holding(holding);
         Ok(Step::CaughtUp)
     }
@@ -386,6 +406,7 @@ impl<P: Projection> Worker<P> {
             held.revision = revision;
         }
         (holding.written, holding.written_floor) = (Instant::now(), floor);
+        holding.looked = holding.written;
         self.state = State::Holding(holding);
         Ok(Step::CaughtUp)
     }

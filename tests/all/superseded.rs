@@ -1,6 +1,9 @@
 //! Which number of partitions is the newer one: who takes over, who waits, and what they say.
 
-use crate::support::{SOON, Stepped, TestDb, append_one, assert_all_applied_once, partition, rows, wait_until};
+use crate::support::{
+    SOON, Stepped, TestDb, append_one, assert_all_applied_once, drain, only_worker, partition, rows, wait_until,
+    worker_of,
+};
 use evenfold::checkpoint::{RegisterError, Registered, Takeover};
 use evenfold::projection::{self, GRACE, Phase, RunError, RunOptions, WorkerError};
 use std::time::Duration;
@@ -86,6 +89,20 @@ async fn a_run_that_waits_takes_over_when_its_grace_time_is_over() {
     run.await.unwrap().unwrap();
     assert_eq!(rows(&mut writer).await, [partition(0, 1)]);
     assert_all_applied_once(&mut writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_finds_out_that_its_number_was_replaced() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut idle = only_worker(&mut conn, 10).await;
+    append_one(&mut conn, "a", 1).await;
+    assert_eq!(drain(&mut idle, &mut conn).await, 1);
+    worker_of(partition(0, 2), 10).register(&mut db.connect().await).await.unwrap();
+    wait_until("it to be told", SOON, async || {
+        matches!(idle.step(&mut conn).await, Err(WorkerError::Superseded { by: 2, .. }))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
