@@ -1,0 +1,63 @@
+//! What has occurred while the states were explored. A model in which an action can never happen proves nothing about
+//! it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// A writer aborted after it had taken a position.
+    Abort,
+    /// A writer lost a version to another, and appended again.
+    Retry,
+    /// An event at or below the floor was applied: its transaction was in the list of those in progress.
+    Late,
+    /// The same, and its transaction was in no list.
+    Unlisted,
+    /// A fence showed that there is nothing to read.
+    Unchanged,
+    /// A batch was full, and left its window open.
+    OpenWindow,
+    /// A checkpoint without new events was written.
+    EmptyWindow,
+    /// A commit found another revision: nothing of it was kept.
+    Outrun,
+    /// A worker left its partition to another one that was faster.
+    StandingBy,
+    /// A worker took over from another one that does not move.
+    TakenUp,
+    /// A worker crashed between reading events and committing them.
+    CrashBetween,
+    /// A worker committed and was never told.
+    Lost,
+    /// A worker with another number of partitions took over.
+    Takeover,
+    /// A worker found the projection gone on with another number of partitions.
+    Superseded,
+    /// A row was cut into its cells.
+    Split,
+    /// A row with an open window was cut into its cells.
+    SplitOpen,
+    /// A split missed rows that were merged while it waited for them.
+    MissedMerge,
+    /// Open windows of several rows were read as one.
+    Together,
+    /// A row caught up with another one.
+    CatchUp,
+    /// Rows were merged.
+    Merge,
+    /// A merge found another revision: nothing of it was kept.
+    MergeOutrun,
+}
+
+#[derive(Debug, Default)]
+pub struct Cases(AtomicU32);
+
+impl Cases {
+    pub fn note(&self, case: Case) {
+        self.0.fetch_or(1 << case as u32, Ordering::Relaxed);
+    }
+
+    pub fn has(&self, case: Case) -> bool {
+        self.0.load(Ordering::Relaxed) & (1 << case as u32) != 0
+    }
+}

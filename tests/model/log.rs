@@ -1,0 +1,224 @@
+//! The log as PostgreSQL keeps it: transactions, positions, snapshots.
+
+use super::cases::{Case, Cases};
+use evenfold::class::Class;
+use evenfold::hash::IdHash;
+use evenfold::log::{Fence, Snapshot, Window};
+use std::sync::LazyLock;
+
+/// PostgreSQL gives this one out first.
+const FIRST_XID: u64 = 3;
+
+/// The aggregates, by number. Their hashes leave the remainders 0, 1 and 2 by 12, so that every total up to 4 sees them
+/// in different partitions as soon as it can.
+static AGGREGATES: LazyLock<[IdHash; 3]> = LazyLock::new(|| {
+    [0, 1, 2].map(|residue| {
+        let mut hashes = (0..).map(|n: u32| IdHash::of(&format!("aggregate-{n}")));
+        hashes.find(|hash| hash.value() % 12 == residue).unwrap()
+    })
+});
+
+/// Which aggregates a writer appends to, in one transaction. None: a bystander.
+pub type Script = &'static [usize];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Event {
+    pub position: i64,
+    pub xid: u64,
+    pub aggregate: usize,
+    pub version: u8,
+}
+
+impl Event {
+    pub fn is_of(&self, classes: &[Class]) -> bool {
+        classes.iter().any(|class| class.contains(AGGREGATES[self.aggregate]))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Stage {
+    Waiting,
+    Open { xid: u64 },
+    Ended,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Writer {
+    script: Script,
+    stage: Stage,
+    appended: Vec<Event>,
+}
+
+/// A step of a writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Takes an xid, long before it takes a position, perhaps.
+    Begin,
+    /// Takes a position, for the version after the last one that it can see.
+    Append,
+    /// Finds another writer's event in the place of its own, and appends again.
+    Retry,
+    Commit,
+    Abort,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Log {
+    next_xid: u64,
+    /// The highest xid that has ended.
+    last_ended: u64,
+    last_position: i64,
+    writers: Vec<Writer>,
+    committed: Vec<Event>,
+}
+
+impl Log {
+    pub fn new(scripts: &[Script]) -> Self {
+        let writer = |&script: &Script| Writer { script, stage: Stage::Waiting, appended: Vec::new() };
+        Self {
+            next_xid: FIRST_XID,
+            last_ended: FIRST_XID - 1,
+            last_position: 0,
+            writers: scripts.iter().map(writer).collect(),
+            committed: Vec::new(),
+        }
+    }
+
+    /// Every event that is in the log to stay, in the order of the positions.
+    pub fn committed(&self) -> &[Event] {
+        &self.committed
+    }
+
+    /// How many there are.
+    pub fn writers(&self) -> usize {
+        self.writers.len()
+    }
+
+    pub fn all_have_ended(&self) -> bool {
+        self.writers.iter().all(|writer| writer.stage == Stage::Ended)
+    }
+
+    /// What the writer can do next.
+    pub fn possible(&self, number: usize, may_abort: bool, each: &mut dyn FnMut(Write)) {
+        let writer = &self.writers[number];
+        match writer.stage {
+            Stage::Waiting => {
+                // Of writers who do the same it makes no difference who is first.
+                let twin = self.writers[..number].iter().rfind(|other| other.script == writer.script);
+                if twin.is_none_or(|twin| twin.stage != Stage::Waiting) {
+                    each(Write::Begin);
+                }
+            }
+            Stage::Open { .. } => {
+                if self.has_lost_a_race(writer) {
+                    each(Write::Retry);
+                } else if writer.appended.len() < writer.script.len() {
+                    each(Write::Append);
+                } else {
+                    each(Write::Commit);
+                }
+                if may_abort {
+                    each(Write::Abort);
+                }
+            }
+            Stage::Ended => {}
+        }
+    }
+
+    /// F2, the unique version: of two who appended the same version the one who commits first has it. (In PostgreSQL
+    /// the one who *inserted* first, whom the other waits for; that order and the order of the positions have nothing
+    /// to do with each other, so neither of the two can be told from here.)
+    fn has_lost_a_race(&self, writer: &Writer) -> bool {
+        let taken = |event: &Event| self.head(event.aggregate) >= event.version;
+        writer.appended.iter().any(taken)
+    }
+
+    fn head(&self, aggregate: usize) -> u8 {
+        self.committed.iter().filter(|event| event.aggregate == aggregate).map(|event| event.version).max().unwrap_or(0)
+    }
+
+    pub fn write(&mut self, number: usize, write: Write, cases: &Cases) {
+        let writer = &self.writers[number];
+        match (write, writer.stage) {
+            (Write::Begin, Stage::Waiting) => {
+                self.writers[number].stage = Stage::Open { xid: self.next_xid };
+                self.next_xid += 1;
+            }
+            (Write::Append, Stage::Open { xid }) => {
+                let aggregate = writer.script[writer.appended.len()];
+                let own = writer.appended.iter().filter(|event| event.aggregate == aggregate).count();
+                let version = self.head(aggregate) + u8::try_from(own).unwrap() + 1;
+                self.last_position += 1;
+                let event = Event { position: self.last_position, xid, aggregate, version };
+                self.writers[number].appended.push(event);
+            }
+            (Write::Retry, Stage::Open { .. }) => {
+                cases.note(Case::Retry);
+                self.writers[number].appended.clear();
+            }
+            (Write::Commit | Write::Abort, Stage::Open { xid }) => {
+                let events = std::mem::take(&mut self.writers[number].appended);
+                self.writers[number].stage = Stage::Ended;
+                self.last_ended = self.last_ended.max(xid);
+                if write == Write::Commit {
+                    self.committed.extend(&events);
+                    self.committed.sort_unstable();
+                } else if !events.is_empty() {
+                    cases.note(Case::Abort);
+                }
+            }
+            (write, stage) => panic!("{write:?} of a writer that is {stage:?}"),
+        }
+    }
+
+    /// `last_value` of the sequence.
+    pub fn floor(&self) -> i64 {
+        self.last_position
+    }
+
+    /// What `age` counts to.
+    pub fn next_xid(&self) -> u64 {
+        self.next_xid
+    }
+
+    /// `pg_current_snapshot()`: xmax is one above the last that has *ended*, whoever runs above it is in no list.
+    pub fn snapshot(&self) -> Snapshot {
+        let xmax = self.last_ended + 1;
+        let running = self.writers.iter().filter_map(|writer| match writer.stage {
+            Stage::Open { xid } if xid < xmax => Some(xid),
+            _ => None,
+        });
+        let mut listed: Vec<u64> = running.collect();
+        listed.sort_unstable();
+        let xmin = listed.first().copied().unwrap_or(xmax);
+        let list = listed.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        format!("{xmin}:{xmax}:{list}").parse().unwrap()
+    }
+
+    /// A fence that is taken while nothing else happens.
+    pub fn fence(&self) -> Fence {
+        Fence { floor: self.floor(), snapshot: self.snapshot(), next_xid: self.next_xid() }
+    }
+
+    /// `log::read`: the statements `late.sql` and `range.sql`, up to `limit` events, and whether that was all.
+    pub fn read(&self, window: Window<'_>, classes: &[Class], limit: usize, late_too: bool) -> (Vec<Event>, bool) {
+        let floor = window.seen.floor;
+        let wanted = |event: &&Event| {
+            event.is_of(classes) && !window.seen.snapshot.sees(event.xid) && window.upto.sees(event.xid)
+        };
+        let mut events = Vec::new();
+        if late_too && !window.seen.is_final() && window.after < floor {
+            let between = |event: &&Event| event.position > window.after && event.position <= floor;
+            let late = self.committed.iter().filter(between).filter(wanted);
+            events.extend(late.filter(|event| window.seen.may_be_late(event.xid)).take(limit));
+            if events.len() == limit {
+                return (events, false);
+            }
+        }
+        let after = window.after.max(floor);
+        let rest = self.committed.iter().filter(|event| event.position > after).filter(wanted);
+        events.extend(rest.take(limit - events.len()));
+        let complete = events.len() < limit;
+        (events, complete)
+    }
+}

@@ -1,0 +1,83 @@
+//! Mistakes, and what they decide.
+
+use super::cases::Case;
+use super::reading::{closed_at, seen_by};
+use super::worker::Rules;
+use evenfold::checkpoint::{Checkpoint, Held, Next, next};
+use evenfold::class::Class;
+use evenfold::log::Fence;
+
+/// A mistake that the protocol does not make, and the model must not survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// A fence reads the snapshot first, and then the floor.
+    SnapshotBeforeFloor,
+    /// A fence knows of the listed transactions only.
+    NoNextXid,
+    /// Events at or below the floor are not looked for.
+    NoLateRows,
+    /// A fence that was taken before the row was read is used after it.
+    FenceBeforeRow,
+    /// An unmoved floor is taken for an unchanged log, whoever is in progress.
+    UnchangedWhenNotFinal,
+    /// Where the floor has not moved, the checkpoint moves on to the snapshot, which is later.
+    UnchangedMovesOn,
+    /// Rows are written whatever their revisions are.
+    NoRevisionCheck,
+    /// A revision counts the changes of one row, so that a row that comes back has a revision that was used before.
+    ReusedRevisions,
+    /// Converging rows go on to a target that was chosen before they were read again.
+    RememberedTarget,
+    /// Rows are merged while windows are open.
+    MergedOpenWindows,
+    /// A worker whose total was replaced goes on as long as the rows inside its partition are all of it.
+    StragglersStay,
+    /// Of the floors of merged rows the highest is taken, and of their next xids the lowest. (A whole fence of either
+    /// row would do: both hold for the whole log.)
+    MergedHigherFloor,
+}
+
+/// What the rows need next: the production code's decision, or a mutant's in its place.
+pub fn decide(class: Class, rows: &[Held], remembered: &mut Option<Fence>, rules: &Rules<'_>) -> Next {
+    let rows: Vec<(Class, Checkpoint)> = rows
+        .iter()
+        .map(|row| match rules.mutant {
+            Some(Mutant::MergedOpenWindows) if rows.len() > 1 => (row.class, closed_at(seen_by(&row.checkpoint))),
+            _ => (row.class, row.checkpoint.clone()),
+        })
+        .collect();
+    let view: Vec<(Class, &Checkpoint)> = rows.iter().map(|(class, checkpoint)| (*class, checkpoint)).collect();
+    let decided = next(class, &view);
+    if matches!(&decided, Next::Finish(together) if together.len() > 1) {
+        rules.cases.note(Case::Together);
+    }
+    match (rules.mutant, &decided) {
+        (Some(Mutant::RememberedTarget), Next::CatchUp(..) | Next::Merge(_)) => {
+            converge_on_remembered(&view, remembered, decided)
+        }
+        (Some(Mutant::MergedHigherFloor), Next::Merge(_)) => {
+            let fences = view.iter().map(|(_, checkpoint)| seen_by(checkpoint));
+            let next_xid = fences.clone().map(|fence| fence.next_xid).min().unwrap();
+            let highest = fences.max_by_key(|fence| fence.floor).unwrap();
+            Next::Merge(closed_at(Fence { next_xid, ..highest }))
+        }
+        _ => decided,
+    }
+}
+
+fn converge_on_remembered(rows: &[(Class, &Checkpoint)], remembered: &mut Option<Fence>, decided: Next) -> Next {
+    if let (None, Next::CatchUp(_, upto)) = (&remembered, &decided) {
+        *remembered = Some(upto.clone());
+    }
+    let Some(target) = remembered.clone() else {
+        return decided;
+    };
+    let is_behind = |(_, checkpoint): &(Class, &Checkpoint)| {
+        let snapshot = seen_by(checkpoint).snapshot;
+        snapshot != target.snapshot && snapshot.xmax() <= target.snapshot.xmax()
+    };
+    if let Some(behind) = rows.iter().position(is_behind) {
+        return Next::CatchUp(vec![behind], target);
+    }
+    Next::Merge(closed_at(target))
+}

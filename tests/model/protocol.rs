@@ -1,0 +1,217 @@
+//! The protocol as a `stateright` model: what can happen next, and what must hold whatever does.
+
+use super::cases::{Case, Cases};
+use super::log::{Log, Script, Write};
+use super::mutant::Mutant;
+use super::store::Store;
+use super::worker::{Phase, Rules, Worker};
+use evenfold::class::Class;
+use stateright::{Model, Property};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// What there is to interleave.
+#[derive(Debug, Clone, Default)]
+pub struct Protocol {
+    /// The writers of each history; one of these is chosen.
+    pub writers: Vec<Vec<Script>>,
+    pub may_abort: bool,
+    /// The partitions whose workers run from the beginning, as `(key, total)`.
+    pub running: Vec<(u32, u32)>,
+    /// The partitions whose workers start at some time.
+    pub starting: Vec<(u32, u32)>,
+    /// The most events of one batch.
+    pub batch: usize,
+    /// How many times a worker may crash, or not be told what became of its transaction.
+    pub mishaps: u8,
+    /// How many times a replaced total takes over again.
+    pub returns: u8,
+    /// Whether empty windows are written at any time, or never.
+    pub writes_empty: bool,
+    /// Whether something can happen between a fence's snapshot and its count of the xids.
+    pub apart: bool,
+    pub mutant: Option<Mutant>,
+    pub cases: Arc<Cases>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    log: Arc<Log>,
+    store: Arc<Store>,
+    workers: Vec<Arc<Worker>>,
+    mishaps: u8,
+    returns: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Action {
+    Writer(usize, Write),
+    Worker(usize, Step),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Step {
+    Start,
+    Register,
+    /// A merge gets in between what a registration reads and what it locks.
+    RegisterMissingMerge,
+    Return,
+    Load,
+    Fence,
+    Apply,
+    /// The transaction is committed, and the worker is not told.
+    ApplyUnknowing,
+    Merge,
+    WriteEmpty,
+    Crash,
+}
+
+fn class((key, total): (u32, u32)) -> Class {
+    Class::partition(key, total).unwrap()
+}
+
+impl Protocol {
+    fn rules(&self) -> Rules<'_> {
+        Rules { batch: self.batch, apart: self.apart, mutant: self.mutant, cases: &self.cases }
+    }
+
+    fn init(&self, scripts: &[Script]) -> State {
+        let (log, mut store) = (Log::new(scripts), Store::new(self.running[0].1, self.mutant));
+        let running = self.running.iter().map(|&partition| (partition, Phase::Unknown { outrun: false }));
+        let starting = self.starting.iter().map(|&partition| (partition, Phase::Off));
+        self.running.iter().for_each(|&partition| store.register(class(partition), false, &Cases::default()));
+        store.rearranged = 0;
+        let all = running.chain(starting).enumerate();
+        let workers = all.map(|(n, (partition, phase))| Arc::new(Worker::new(n, class(partition), phase))).collect();
+        let (log, store) = (Arc::new(log), Arc::new(store));
+        State { log, store, workers, mishaps: self.mishaps, returns: self.returns }
+    }
+
+    fn steps(&self, state: &State, worker: &Worker, each: &mut dyn FnMut(Step)) {
+        let total = worker.class.modulus();
+        match worker.phase {
+            Phase::Off => each(Step::Start),
+            Phase::Joining if state.store.may_register(total) => {
+                each(Step::Register);
+                if state.mishaps > 0 {
+                    each(Step::RegisterMissingMerge);
+                }
+            }
+            Phase::Joining if state.returns > 0 => each(Step::Return),
+            Phase::Joining => {}
+            Phase::Unknown { .. } | Phase::StandingBy { .. } => each(Step::Load),
+            Phase::Holding(_) | Phase::Fencing(..) => {
+                if worker.may_fence(&state.log, &self.rules()) {
+                    each(Step::Fence);
+                }
+                if self.writes_empty && worker.may_write() {
+                    each(Step::WriteEmpty);
+                }
+            }
+            Phase::Batch(_) => {
+                each(Step::Apply);
+                if state.mishaps > 0 {
+                    each(Step::ApplyUnknowing);
+                }
+            }
+            Phase::Merging(..) => each(Step::Merge),
+        }
+        if state.mishaps > 0 && worker.has_something_in_memory() {
+            each(Step::Crash);
+        }
+    }
+
+    fn step(&self, state: &mut State, number: usize, step: Step) {
+        let rules = self.rules();
+        let worker = Arc::make_mut(&mut state.workers[number]);
+        let log = &state.log;
+        match step {
+            Step::Start => worker.phase = Phase::Joining,
+            Step::Register | Step::RegisterMissingMerge | Step::Return => {
+                state.returns -= u8::from(step == Step::Return);
+                let misses_merge = step == Step::RegisterMissingMerge;
+                if misses_merge {
+                    state.mishaps -= 1;
+                    rules.cases.note(Case::MissedMerge);
+                }
+                Arc::make_mut(&mut state.store).register(worker.class, misses_merge, rules.cases);
+                worker.phase = Phase::Unknown { outrun: false };
+            }
+            Step::Load => worker.load(&state.store, log, &rules),
+            Step::Fence => worker.fence(log, &rules),
+            Step::Apply => worker.apply(Arc::make_mut(&mut state.store), log, &rules),
+            Step::ApplyUnknowing => {
+                state.mishaps -= 1;
+                worker.apply(Arc::make_mut(&mut state.store), log, &rules);
+                rules.cases.note(Case::Lost);
+                worker.phase = Phase::Unknown { outrun: false };
+            }
+            Step::Merge => worker.merge(Arc::make_mut(&mut state.store), log, &rules),
+            Step::WriteEmpty => worker.write(Arc::make_mut(&mut state.store), &rules),
+            Step::Crash => {
+                state.mishaps -= 1;
+                worker.crash(Arc::make_mut(&mut state.store), rules.cases);
+            }
+        }
+    }
+
+    /// Each change of the total splits and merges rows a few times, and then it is over.
+    fn most_rearrangements(&self) -> u8 {
+        let workers = u8::try_from(self.running.len() + self.starting.len()).unwrap();
+        (1 + workers + self.returns + self.mishaps) * 4
+    }
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        self.writers.iter().map(|scripts| self.init(scripts)).collect()
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        for number in 0..state.log.writers() {
+            state.log.possible(number, self.may_abort, &mut |write| actions.push(Action::Writer(number, write)));
+        }
+        for (number, worker) in state.workers.iter().enumerate() {
+            self.steps(state, worker, &mut |step| actions.push(Action::Worker(number, step)));
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        match action {
+            Action::Writer(number, write) => Arc::make_mut(&mut state.log).write(number, write, &self.cases),
+            Action::Worker(number, step) => self.step(&mut state, number, step),
+        }
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("the rows are an exact cover", |_, state: &State| state.store.is_exact_cover()),
+            Property::always("each event is applied at most once and in order", |_, state: &State| {
+                state.store.wrong.is_none()
+            }),
+            Property::always("what is applied is what the rows say", |_, state: &State| {
+                state.store.does_what_it_says(&state.log)
+            }),
+            Property::always("a change of the total comes to an end", |model: &Self, state: &State| {
+                state.store.rearranged <= model.most_rearrangements()
+            }),
+            Property::eventually("every event is applied", |_, state: &State| {
+                state.log.all_have_ended() && state.store.has_applied_all(&state.log)
+            }),
+        ]
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        self.log.hash(into);
+        self.store.hash_into(into);
+        self.workers.iter().for_each(|worker| worker.hash_into(&self.store, into));
+        (self.mishaps, self.returns).hash(into);
+    }
+}

@@ -1,0 +1,162 @@
+//! The part of a worker's step that only reads: fences, and windows.
+
+use super::cases::Case;
+use super::log::Log;
+use super::mutant::{Mutant, decide};
+use super::worker::{Batch, Holding, Part, Phase, Rules, Worker};
+use evenfold::checkpoint::{Checkpoint, Next};
+use evenfold::class::Class;
+use evenfold::log::Fence;
+
+/// The fence up to which everything has been applied; that at the beginning of the window, if one is open.
+pub fn seen_by(checkpoint: &Checkpoint) -> Fence {
+    let mut opened = checkpoint.clone();
+    opened.open(Fence::before_all());
+    opened.window().map(|window| window.seen.clone()).unwrap()
+}
+
+pub fn closed_at(fence: Fence) -> Checkpoint {
+    let mut checkpoint = Checkpoint::start();
+    checkpoint.open(fence);
+    checkpoint.close();
+    checkpoint
+}
+
+fn is_unchanged(checkpoint: &Checkpoint, fence: &Fence, rules: &Rules<'_>) -> bool {
+    let same_floor = checkpoint.floor() == fence.floor;
+    checkpoint.is_unchanged_at(fence) || (same_floor && rules.has(Mutant::UnchangedWhenNotFinal))
+}
+
+impl Worker {
+    /// Does what the rows need next, up to where somebody else could notice or get in between.
+    pub fn go_on(&mut self, mut holding: Holding, log: &Log, rules: &Rules<'_>) {
+        loop {
+            let (rows, checkpoint) = match decide(self.class, &holding.rows, &mut self.remembered, rules) {
+                Next::Fence => {
+                    self.phase = Phase::Holding(holding);
+                    return;
+                }
+                Next::Merge(checkpoint) => {
+                    self.phase = Phase::Merging(holding, checkpoint);
+                    return;
+                }
+                Next::Finish(rows) => {
+                    let checkpoint = holding.rows[rows[0]].checkpoint.clone();
+                    (rows, checkpoint)
+                }
+                Next::CatchUp(rows, upto) => {
+                    rules.cases.note(Case::CatchUp);
+                    let mut checkpoint = holding.rows[rows[0]].checkpoint.clone();
+                    checkpoint.open(upto);
+                    (rows, checkpoint)
+                }
+            };
+            match self.read(holding, rows, checkpoint, log, rules) {
+                Some(rest) => holding = rest,
+                None => return,
+            }
+        }
+    }
+
+    /// Reads the next events of the open window. Gives the rows back where there are none.
+    fn read(
+        &mut self,
+        mut holding: Holding,
+        rows: Vec<usize>,
+        mut checkpoint: Checkpoint,
+        log: &Log,
+        rules: &Rules<'_>,
+    ) -> Option<Holding> {
+        let classes: Vec<Class> = rows.iter().map(|&index| holding.rows[index].class).collect();
+        assert!(classes.iter().all(|class| class.modulus() == classes[0].modulus()), "one filter for all: {classes:?}");
+        let seen = seen_by(&checkpoint);
+        let window = checkpoint.window().unwrap();
+        let (events, complete) = log.read(window, &classes, rules.batch, !rules.has(Mutant::NoLateRows));
+        if let Some(last) = events.last() {
+            checkpoint.advance_to(last.position);
+        }
+        if complete {
+            checkpoint.close();
+        }
+        if events.is_empty() {
+            for &index in &rows {
+                holding.rows[index].checkpoint = checkpoint.clone();
+            }
+            return Some(holding);
+        }
+        self.phase = Phase::Batch(Batch { holding, rows, checkpoint, events, seen });
+        None
+    }
+
+    /// Whether a fence could tell the worker anything, now or once a writer has gone on.
+    pub fn may_fence(&self, log: &Log, rules: &Rules<'_>) -> bool {
+        match &self.phase {
+            Phase::Holding(holding) => !log.all_have_ended() || holding.would_move(log.fence(), rules),
+            // A fence that changes nothing leaves the worker as if it had not begun to take it: this need not be a step.
+            Phase::Fencing(holding, Part::Floor(floor)) => {
+                holding.would_move(log.fence(), rules)
+                    || holding.would_move(Fence { floor: *floor, ..log.fence() }, rules)
+            }
+            Phase::Fencing(..) => true,
+            _ => false,
+        }
+    }
+
+    /// Takes a fence, one statement at a time.
+    pub fn fence(&mut self, log: &Log, rules: &Rules<'_>) {
+        let (holding, part) = match std::mem::replace(&mut self.phase, Phase::Off) {
+            Phase::Holding(holding) => (holding, None),
+            Phase::Fencing(holding, part) => (holding, Some(part)),
+            phase => panic!("a fence while {phase:?}"),
+        };
+        let fence = match part {
+            None if rules.has(Mutant::SnapshotBeforeFloor) => {
+                self.phase = Phase::Fencing(holding, Part::Snapshot(log.snapshot(), log.next_xid()));
+                return;
+            }
+            None => {
+                self.phase = Phase::Fencing(holding, Part::Floor(log.floor()));
+                return;
+            }
+            Some(Part::Floor(floor)) if rules.apart => {
+                self.phase = Phase::Fencing(holding, Part::FloorAndSnapshot(floor, log.snapshot()));
+                return;
+            }
+            Some(Part::Floor(floor)) => Fence { floor, ..log.fence() },
+            Some(Part::FloorAndSnapshot(floor, snapshot)) => Fence { floor, snapshot, next_xid: log.next_xid() },
+            Some(Part::Snapshot(snapshot, next_xid)) => Fence { floor: log.floor(), snapshot, next_xid },
+        };
+        self.open(holding, fence, log, rules);
+    }
+
+    fn open(&mut self, mut holding: Holding, mut fence: Fence, log: &Log, rules: &Rules<'_>) {
+        if rules.has(Mutant::NoNextXid) {
+            fence.next_xid = fence.snapshot.xmax();
+        }
+        if rules.has(Mutant::FenceBeforeRow) {
+            fence = self.remembered.take().unwrap_or(fence);
+        }
+        let mut checkpoint = holding.rows[0].checkpoint.clone();
+        let rest = if is_unchanged(&checkpoint, &fence, rules) {
+            rules.cases.note(Case::Unchanged);
+            if rules.has(Mutant::UnchangedMovesOn) {
+                holding.rows[0].checkpoint = closed_at(fence);
+            }
+            Some(holding)
+        } else {
+            checkpoint.open(fence);
+            self.read(holding, vec![0], checkpoint, log, rules)
+        };
+        if let Some(rest) = rest {
+            self.go_on(rest, log, rules);
+        }
+    }
+}
+
+impl Holding {
+    /// Whether the fence would tell it anything.
+    fn would_move(&self, fence: Fence, rules: &Rules<'_>) -> bool {
+        let row = &self.rows[0].checkpoint;
+        !is_unchanged(row, &fence, rules) && *row != closed_at(fence)
+    }
+}
