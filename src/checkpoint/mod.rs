@@ -27,14 +27,14 @@ use crate::log::{Fence, Window};
 ///
 /// An event is applied if it is visible in `seen`, or if a window is open and it is visible in the window's `upto` at a
 /// position up to the cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Checkpoint {
     seen: Fence,
     window: Option<OpenWindow>,
 }
 
 /// A window of which some events have been applied, and not yet all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct OpenWindow {
     upto: Fence,
     cursor: i64,
@@ -60,8 +60,11 @@ impl Checkpoint {
         self.window.is_some()
     }
 
-    /// Whether the fence can't have brought an event: no position was handed out since, and no transaction that was in
-    /// progress then can have committed one.
+    /// Whether there was nothing new when the fence's floor was read: no position had been handed out since, and no
+    /// transaction that was in progress then can have committed one.
+    ///
+    /// The fence's snapshot is later than its floor, and may show an event above it. So this checkpoint stays as it is:
+    /// what the fence shows has not been read.
     #[must_use]
     pub fn is_unchanged_at(&self, fence: &Fence) -> bool {
         self.window.is_none() && self.seen.floor == fence.floor && self.seen.is_final()

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row};
 ///
 /// What it gives (F1 in `docs/design.md`): an event that is not visible in `snapshot` has a position above `floor`,
 /// unless its transaction is one of those that were in progress, see [`may_be_late`](Self::may_be_late).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fence {
     /// The last position that had been handed out; 0 while none had.
     pub floor: i64,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// Which transactions were finished at one moment: the text form is `xmin:xmax:xip,xip,…`.
 ///
 /// A transaction is *visible* when it had ended: its xid is below `xmin`, or below `xmax` and not in progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     xmin: u64,
     xmax: u64,
