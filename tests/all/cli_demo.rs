@@ -76,3 +76,19 @@ fn a_demonstration_needs_no_database_and_leaves_that_of_the_url_alone() {
     assert!(other_total.fine().contains("while 3 workers"), "{other_total:?}");
     assert!(other_total.out.contains("counters agree\n(200 events)"), "of both runs: {other_total:?}");
 }
+
+#[test]
+fn a_walk_through_numbers_of_partitions_under_load_shows_each_and_proves_that_nothing_was_lost() {
+    let dir = DataDir::new();
+    let said = dir.run(&["scale", "--path=1,3,2", "--stage-ms=400", "--rate=2000"]);
+    let out = said.fine();
+    assert!(out.contains("partitions: 1 -> 3 -> 2"), "{out}");
+    assert!(out.contains(" counters agree\n("), "{out}");
+    for partition in ["0/1", "0/3", "1/3", "2/3", "0/2", "1/2"] {
+        let row = out.lines().find(|line| line.split_whitespace().nth(1) == Some(partition)).expect("a row each");
+        let events: u64 = row.split_whitespace().nth(2).unwrap().replace(',', "").parse().unwrap();
+        assert!(events > 0, "{row}");
+        assert!(row.ends_with(" ms") || partition == "0/1", "the pause of each class: {row}");
+    }
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+}
