@@ -171,6 +171,10 @@ fn holder() {
     let Some(dir) = std::env::var_os(HELD_DIR) else {
         return;
     };
+    // Whoever runs the tests in the background may have them ignore interrupts, and we would inherit that.
+    #[expect(unsafe_code, reason = "the default action is no function that could do anything unsafe")]
+    // SAFETY: no handler is installed.
+    unsafe { nix::sys::signal::signal(Signal::SIGINT, nix::sys::signal::SigHandler::SigDfl) }.unwrap();
     let _server = embedded::start(&options(Path::new(&dir))).unwrap();
     println!("\nholding");
     let _ = std::io::stdin().read_line(&mut String::new());
