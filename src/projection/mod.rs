@@ -69,6 +69,21 @@ pub trait Projection: Send + 'static {
         batch: &mut Batch<'_>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
+    /// Writes what [`apply`](Self::apply) has kept back. Called at the end of each transaction, through the same
+    /// connection: a transaction has one batch or, while the worker is far behind, several.
+    ///
+    /// # Errors
+    ///
+    /// As for `apply`.
+    fn flush(&mut self, conn: &mut PgConnection) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = conn;
+        std::future::ready(Ok(()))
+    }
+
+    /// What was applied since the last call of this or of [`forget`](Self::forget) is committed, and visible to others.
+    /// A worker that is killed right after its commit never calls it.
+    fn committed(&mut self) {}
+
     /// Drops whatever is kept in memory: a transaction was rolled back, or another worker has written.
     fn forget(&mut self) {}
 }

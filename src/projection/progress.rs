@@ -38,6 +38,7 @@ impl fmt::Display for Phase {
 /// What a worker has done so far, to be looked at from outside while it runs.
 #[derive(Debug)]
 pub struct Progress {
+    received: AtomicU64,
     applied: AtomicU64,
     parked: AtomicU64,
     batches: AtomicU64,
@@ -54,6 +55,7 @@ pub struct Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self {
+            received: AtomicU64::new(0),
             applied: AtomicU64::new(0),
             parked: AtomicU64::new(0),
             batches: AtomicU64::new(0),
@@ -70,6 +72,12 @@ impl Default for Progress {
 }
 
 impl Progress {
+    /// Events that the database has sent: the applied ones, and those that were read again after a failure.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
     /// Events applied and committed.
     #[must_use]
     pub fn applied(&self) -> u64 {
@@ -135,6 +143,10 @@ impl Progress {
         self.behind.store(lag.events, Ordering::Relaxed);
         self.behind_age_millis.store(u64::try_from(lag.age.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.measured.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn add_received(&self, events: usize) {
+        self.received.fetch_add(events as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn add_batch(&self, applied: u64, parked: u64, position: i64) {

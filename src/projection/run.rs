@@ -44,6 +44,8 @@ impl Default for RunOptions {
 /// What a worker did.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Report {
+    /// Events that the database has sent.
+    pub received: u64,
     /// Events applied.
     pub applied: u64,
     /// Events parked.
@@ -65,6 +67,7 @@ impl Report {
     #[must_use]
     pub fn and(self, next: Self) -> Self {
         Self {
+            received: self.received + next.received,
             applied: self.applied + next.applied,
             parked: self.parked + next.parked,
             batches: self.batches + next.batches,
@@ -185,6 +188,7 @@ async fn join<P: Projection>(
 
 fn report(progress: &Progress, started: Instant) -> Report {
     Report {
+        received: progress.received(),
         applied: progress.applied(),
         parked: progress.parked(),
         batches: progress.batches(),

@@ -277,6 +277,7 @@ impl<P: Projection> Worker<P> {
         };
         let read = log::read(conn, window, slice, &self.interest, self.limit, &mut self.events).await?;
         let count = self.events.len();
+        self.progress.add_received(count);
         // A batch cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
         self.limit = if !read.complete && count < self.limit { count } else { self.limit.saturating_mul(2) }
             .clamp(1, self.options.batch_size.max(1));
@@ -319,8 +320,10 @@ impl<P: Projection> Worker<P> {
             holding.any_parked = true;
             warn_of(&to_park, self.class);
         }
+        self.projection.flush(&mut tx).await.map_err(WorkerError::Projection)?;
         tx.commit().await?;
 
+        self.projection.committed();
         let parked = to_park.len() as u64;
         let events = self.events.len() as u64 - parked;
         let position = self.events.last_position().unwrap_or_default();
