@@ -109,12 +109,12 @@ impl Database {
     /// The same database, with connections for statements that must go by an index whatever the statistics of the
     /// moment say. A log that was imported in one transaction looks as if every event had the same transaction id; one
     /// that was not analyzed yet looks as if sorting all that is left were cheaper than walking the index for a batch.
-    /// Compiling plans pays off for long queries only.
+    /// What is joined to the arrays of a batch is looked up, row by row, not scanned. Compiling plans pays off for long
+    /// queries only.
     #[must_use]
     pub fn by_index(&self) -> Self {
-        Self {
-            options: self.options.clone().options([("enable_seqscan", "off"), ("enable_sort", "off"), ("jit", "off")]),
-        }
+        let off = ["enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit"];
+        Self { options: self.options.clone().options(off.map(|setting| (setting, "off"))) }
     }
 
     /// Makes a connection.

@@ -6,7 +6,7 @@ use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::config::{UsageError, number};
 use evenfold::counter::AmountPointer;
 use evenfold::projection::counters::{Counters, NAME};
-use evenfold::projection::{self, Replica, RunOptions, Worker, WorkerOptions};
+use evenfold::projection::{self, CHUNK, Replica, RunOptions, Worker, WorkerOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -94,11 +94,11 @@ pub(super) struct Tuning {
     /// Where a payload has the integer that counts (RFC 6901); an event without one counts 1
     #[arg(long, env = "EVENFOLD_AMOUNT_POINTER", default_value = "/amount", value_name = "POINTER")]
     pub(super) amount_pointer: AmountPointer,
-    /// The most events of one transaction: 1 to 100000
-    #[arg(long, env = "EVENFOLD_BATCH_SIZE", default_value = "20000", value_name = "EVENTS",
-        value_parser = |t: &str| number::<usize>(t, &(1..=100_000)))]
+    /// The most events of one transaction, which has as many only while the worker is far behind: 1 to 1000000
+    #[arg(long, env = "EVENFOLD_BATCH_SIZE", default_value = "500000", value_name = "EVENTS",
+        value_parser = |t: &str| number::<usize>(t, &(1..=1_000_000)))]
     batch_size: usize,
-    /// The most counters in memory, at least twice the batch size; about 150 bytes each
+    /// The most counters in memory, at least twice the batch size or 40000; about 150 bytes each
     #[arg(long, env = "EVENFOLD_MAX_ACTORS", default_value = "100000", value_name = "COUNTERS",
         value_parser = |t: &str| number::<usize>(t, &(2..=100_000_000)))]
     max_actors: usize,
@@ -124,11 +124,13 @@ impl Tuning {
     /// Checks what concerns more than one setting.
     pub(super) fn check(&self) -> Result<(), UsageError> {
         let Self { max_actors, batch_size, .. } = self;
-        if *max_actors >= 2 * batch_size {
+        // The counters of the events that are read at once must fit into memory together.
+        let needed = 2 * batch_size.min(&CHUNK);
+        if *max_actors >= needed {
             return Ok(());
         }
-        let wanted = "--max-actors must be at least twice --batch-size";
-        Err(UsageError(format!("{wanted}, and {max_actors} is less than twice {batch_size}")))
+        let wanted = "--max-actors must be at least twice --batch-size, or";
+        Err(UsageError(format!("{wanted} {} for large batches, and {max_actors} is below {needed}", 2 * CHUNK)))
     }
 
     /// A worker for a partition.

@@ -12,24 +12,26 @@ const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 pub struct EventBuffer {
     text: String,
     records: Vec<Record>,
+    /// As many as records, or none where nobody wants them.
+    envelopes: Vec<EnvelopeRecord>,
 }
 
+/// Small, because a worker that catches up holds some tens of thousands.
 #[derive(Debug)]
 struct Record {
     position: i64,
     version: i64,
     hash: IdHash,
-    start: usize,
+    start: u32,
     /// Where the aggregate type, the aggregate id, the event type and the payload end.
-    ends: [usize; 4],
-    envelope: Option<EnvelopeRecord>,
+    ends: [u32; 4],
 }
 
 #[derive(Debug)]
 struct EnvelopeRecord {
     event_id: Uuid,
     recorded_at_micros: i64,
-    metadata_end: Option<usize>,
+    metadata_end: Option<u32>,
 }
 
 impl EventBuffer {
@@ -59,39 +61,51 @@ impl EventBuffer {
             position: record.position,
             version: record.version,
             hash: record.hash,
-            aggregate_type: &self.text[record.start..type_end],
-            aggregate_id: &self.text[type_end..id_end],
-            event_type: &self.text[id_end..event_type_end],
-            payload: &self.text[event_type_end..payload_end],
-            envelope: record.envelope.as_ref().map(|envelope| Envelope {
+            aggregate_type: self.part(record.start, type_end),
+            aggregate_id: self.part(type_end, id_end),
+            event_type: self.part(id_end, event_type_end),
+            payload: self.part(event_type_end, payload_end),
+            envelope: self.envelopes.get(index).map(|envelope| Envelope {
                 event_id: envelope.event_id,
                 recorded_at_micros: envelope.recorded_at_micros,
-                metadata: envelope.metadata_end.map(|end| &self.text[payload_end..end]),
+                metadata: envelope.metadata_end.map(|end| self.part(payload_end, end)),
             }),
         }
+    }
+
+    fn part(&self, from: u32, to: u32) -> &str {
+        &self.text[from as usize..to as usize]
     }
 
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.records.clear();
+        self.envelopes.clear();
     }
 
+    /// Adds an event: with its envelope if the others have theirs.
     pub(crate) fn push(&mut self, event: &Event<'_>) {
-        let start = self.text.len();
+        let start = self.end();
         let ends = [event.aggregate_type, event.aggregate_id, event.event_type, event.payload].map(|part| {
             self.text.push_str(part);
-            self.text.len()
+            self.end()
         });
-        let envelope = event.envelope.map(|envelope| EnvelopeRecord {
-            event_id: envelope.event_id,
-            recorded_at_micros: envelope.recorded_at_micros,
-            metadata_end: envelope.metadata.map(|metadata| {
+        if let Some(envelope) = event.envelope {
+            let metadata_end = envelope.metadata.map(|metadata| {
                 self.text.push_str(metadata);
-                self.text.len()
-            }),
-        });
+                self.end()
+            });
+            let Envelope { event_id, recorded_at_micros, .. } = envelope;
+            self.envelopes.push(EnvelopeRecord { event_id, recorded_at_micros, metadata_end });
+        }
         let Event { position, version, hash, .. } = *event;
-        self.records.push(Record { position, version, hash, start, ends, envelope });
+        self.records.push(Record { position, version, hash, start, ends });
+    }
+
+    /// Where the text ends. It is full long before 32 bits are too few: a text that PostgreSQL sends has at most 1 GiB.
+    #[expect(clippy::cast_possible_truncation, reason = "16 MiB and one event")]
+    fn end(&self) -> u32 {
+        self.text.len() as u32
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -17,6 +17,7 @@ pub struct Batch<'a> {
     misplaced: HashMap<usize, String>,
     /// Positions of events that an operator has given up.
     dropped: HashSet<i64>,
+    last: bool,
     folding: Duration,
 }
 
@@ -42,6 +43,7 @@ impl<'a> Batch<'a> {
             refused: HashMap::new(),
             misplaced: HashMap::new(),
             dropped,
+            last: true,
             folding: Duration::ZERO,
         };
         for aggregate in parked {
@@ -57,6 +59,19 @@ impl<'a> Batch<'a> {
             }
         }
         batch
+    }
+
+    /// The same batch, with others to follow in its transaction if it is not the last.
+    pub(crate) fn last(self, last: bool) -> Self {
+        Self { last, ..self }
+    }
+
+    /// Whether the transaction ends after this batch. Until then a projection may keep back what it would write, and
+    /// write what it would write again only once: while a worker is far behind, a transaction has several batches, of which
+    /// the last may be empty.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.last
     }
 
     /// The events to apply, in order.

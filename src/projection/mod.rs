@@ -19,7 +19,7 @@ pub use rebuild::{Rebuild, Rebuilt};
 pub use replica::{Replica, run_replica};
 pub use run::{Report, RunError, RunOptions, run};
 pub use step::{Applied, Step, WorkerError};
-pub use worker::{GRACE, Worker, WorkerOptions};
+pub use worker::{CHUNK, GRACE, Worker, WorkerOptions};
 
 use crate::log::Interest;
 use sqlx::PgConnection;
@@ -54,7 +54,8 @@ pub trait Projection: Send + 'static {
         String::new()
     }
 
-    /// Applies a batch to the read model, through a connection that is inside the worker's transaction.
+    /// Applies a batch to the read model, through a connection that is inside the worker's transaction, which may have
+    /// several batches: [`Batch::is_last`].
     ///
     /// An event that can never be applied is [refused](Batch::fold), which parks its aggregate; everything else goes
     /// on. An error is not the event's fault: the batch is rolled back and tried again, for ever. Between two
@@ -68,17 +69,6 @@ pub trait Projection: Send + 'static {
         conn: &mut PgConnection,
         batch: &mut Batch<'_>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
-
-    /// Writes what [`apply`](Self::apply) has kept back. Called at the end of each transaction, through the same
-    /// connection: a transaction has one batch or, while the worker is far behind, several.
-    ///
-    /// # Errors
-    ///
-    /// As for `apply`.
-    fn flush(&mut self, conn: &mut PgConnection) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = conn;
-        std::future::ready(Ok(()))
-    }
 
     /// What was applied since the last call of this or of [`forget`](Self::forget) is committed, and visible to others.
     /// A worker that is killed right after its commit never calls it.

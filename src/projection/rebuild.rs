@@ -55,7 +55,9 @@ impl Rebuild {
     ///
     /// A dropped rebuild has replayed so far, and has switched or not. The next one goes on.
     pub async fn run(mut self, database: &Database, shutdown: &CancellationToken) -> Result<Rebuilt, RunError> {
-        let mut conn = database.named("evenfold rebuild").by_index().connect().await?;
+        let by_index = database.named("evenfold rebuild").by_index();
+        self.worker = self.worker.reading_ahead(&by_index);
+        let mut conn = by_index.connect().await?;
         schema::check(&mut conn).await?;
         self.worker.register(&mut conn).await?;
         counters::begin(&mut conn).await.map_err(WorkerError::Database)?;

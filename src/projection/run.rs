@@ -115,6 +115,7 @@ pub async fn run<P: Projection>(
 ) -> Result<Report, RunError> {
     let started = Instant::now();
     let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
+    worker = worker.reading_ahead(&database);
     let mut conn = database.connect().await?;
     schema::check(&mut conn).await?;
     let Some(conn) = join(&database, conn, &mut worker, options, &shutdown).await? else {

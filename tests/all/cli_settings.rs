@@ -17,7 +17,7 @@ pub const SETTINGS: [(&str, &str, &str, &str); 13] = [
     ("--total-partitions", "TOTAL_PARTITIONS", "0", "'--total-partitions <N>'"),
     ("--amount-pointer", "EVENFOLD_AMOUNT_POINTER", "amount", "'--amount-pointer <POINTER>'"),
     ("--batch-size", "EVENFOLD_BATCH_SIZE", "0", "'--batch-size <EVENTS>'"),
-    ("--max-actors", "EVENFOLD_MAX_ACTORS", "39999", "39999 is less than twice 20000"),
+    ("--max-actors", "EVENFOLD_MAX_ACTORS", "39999", "39999 is below 40000"),
     ("--poll-interval-ms", "EVENFOLD_POLL_INTERVAL_MS", "0", "'--poll-interval-ms <MS>'"),
     ("--database-timeout-ms", "EVENFOLD_DATABASE_TIMEOUT_MS", "0", "'--database-timeout-ms <MS>'"),
     ("--heartbeat-interval-ms", "EVENFOLD_HEARTBEAT_INTERVAL_MS", "0", "'--heartbeat-interval-ms <MS>'"),
@@ -112,7 +112,7 @@ fn a_dotenv_above_the_working_directory_is_found() {
 #[test]
 fn settings_of_the_worker_do_not_change_other_commands_of_the_same_name() {
     // More than one append may have.
-    let directory = Directory::with("DATABASE_URL=postgres://nobody@127.0.0.1:1/x", "batch_size = 20000");
+    let directory = Directory::with("DATABASE_URL=postgres://nobody@127.0.0.1:1/x", "batch_size = 500000");
     for command in ["append", "generate", "counters", "migrate"] {
         directory.run(&[command], &[("EVENFOLD_BATCH_SIZE", "30000")]).complains(1, "no PostgreSQL answers");
     }

@@ -61,8 +61,8 @@ impl Table {
         }
     }
 
-    fn write(self) -> &'static str {
-        macro_rules! write {
+    fn insert(self) -> &'static str {
+        macro_rules! insert {
             ($table:literal) => {
                 concat!(
                     "INSERT INTO ",
@@ -75,21 +75,51 @@ impl Table {
             };
         }
         match self {
-            Self::Counters => write!("counters"),
-            Self::Rebuild => write!("counters_rebuild"),
+            Self::Counters => insert!("counters"),
+            Self::Rebuild => insert!("counters_rebuild"),
+        }
+    }
+
+    fn update(self) -> &'static str {
+        macro_rules! update {
+            ($table:literal) => {
+                concat!(
+                    "UPDATE ",
+                    $table,
+                    " c SET events = k.events, value = k.value, version = k.version, last_position = k.last_position
+                     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+                         AS k (aggregate_type, aggregate_id, events, value, version, last_position)
+                     WHERE c.aggregate_type = k.aggregate_type AND c.aggregate_id = k.aggregate_id"
+                )
+            };
+        }
+        match self {
+            Self::Counters => update!("counters"),
+            Self::Rebuild => update!("counters_rebuild"),
         }
     }
 }
 
+/// Why counters were not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error(
+        "{0} counters that this worker has read or written are not in the table any more: who removes rows from it must stop the workers first, and start over or rebuild"
+    )]
+    Gone(u64),
+    #[error("{}", crate::database::told(.0))]
+    Database(#[from] sqlx::Error),
+}
+
 /// The counters of these events, by the index of the event. Those that have no row are left out.
-pub(super) async fn load(
+pub(super) async fn load<'a>(
     conn: &mut PgConnection,
     table: Table,
-    events: &[Event<'_>],
+    events: impl Iterator<Item = &'a Event<'a>> + Clone,
 ) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
     let rows = sqlx::query(table.load())
-        .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
+        .bind(events.clone().map(|event| event.aggregate_type).collect::<Vec<_>>())
+        .bind(events.map(|event| event.aggregate_id).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
     rows.iter()
@@ -106,12 +136,14 @@ pub(super) async fn load(
         .collect()
 }
 
-/// Writes counters, in one statement.
+/// Writes counters, in one statement: those that have rows, or those that have none. Updating costs half of inserting
+/// with ON CONFLICT, and while a worker catches up nearly all have rows.
 pub(super) async fn write<'a>(
     conn: &mut PgConnection,
     table: Table,
+    have_rows: bool,
     counters: impl Iterator<Item = (&'a str, &'a str, Counter)>,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), WriteError> {
     let (mut types, mut ids) = (Vec::new(), Vec::new());
     let mut numbers: [Vec<i64>; 4] = Default::default();
     for (aggregate_type, aggregate_id, Counter { events, value, version, last_position }) in counters {
@@ -124,8 +156,9 @@ pub(super) async fn write<'a>(
     if types.is_empty() {
         return Ok(());
     }
+    let count = types.len() as u64;
     let [events, values, versions, positions] = numbers;
-    sqlx::query(table.write())
+    let written = sqlx::query(if have_rows { table.update() } else { table.insert() })
         .bind(types)
         .bind(ids)
         .bind(events)
@@ -133,8 +166,9 @@ pub(super) async fn write<'a>(
         .bind(versions)
         .bind(positions)
         .execute(conn)
-        .await?;
-    Ok(())
+        .await?
+        .rows_affected();
+    if written == count { Ok(()) } else { Err(WriteError::Gone(count.saturating_sub(written))) }
 }
 
 /// Removes all counters, in the caller's transaction.

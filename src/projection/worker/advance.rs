@@ -1,0 +1,186 @@
+//! The step of a worker that holds its partition: what its rows need next.
+
+use super::ahead::ReadAhead;
+use super::transaction::Work;
+use super::{Chunk, Holding, State, Worker, lowest_floor};
+use crate::checkpoint::{self, Checkpoint, Held, Next};
+use crate::class::Class;
+use crate::log::{EventBuffer, Fence, Slice};
+use crate::projection::{Phase, Projection, Step, WorkerError};
+use sqlx::{Connection, PgConnection};
+use std::time::{Duration, Instant};
+
+/// An empty window is not written each time, but this often, so that a restart does not read far back.
+const WRITE_EMPTY_WINDOW_AFTER: Duration = Duration::from_secs(10);
+
+impl<P: Projection> Worker<P> {
+    /// Does what the rows need next: merges them, or opens a window if none is open, reads its next events, and applies
+    /// them.
+    pub(super) async fn advance(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
+        let started = Instant::now();
+        let rows: Vec<(Class, &Checkpoint)> = holding.rows.iter().map(|held| (held.class, &held.checkpoint)).collect();
+        let (rows, mut checkpoint) = match checkpoint::next(self.class, &rows) {
+            Next::Merge(checkpoint) => return self.merge(conn, holding, checkpoint).await,
+            Next::Finish(rows) => (rows.clone(), holding.rows[rows[0]].checkpoint.clone()),
+            Next::CatchUp(rows, upto) => {
+                let mut checkpoint = holding.rows[rows[0]].checkpoint.clone();
+                checkpoint.open(upto);
+                (rows, checkpoint)
+            }
+            Next::Fence => {
+                // After the row was read or written, never before.
+                let fence = Fence::take(conn).await?;
+                let mut checkpoint = holding.rows[0].checkpoint.clone();
+                // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
+                // the floor: the checkpoint must not move up to it unread.
+                if checkpoint.is_unchanged_at(&fence) {
+                    return self.rest(conn, holding, started).await;
+                }
+                checkpoint.open(fence);
+                (vec![0], checkpoint)
+            }
+        };
+        let classes: Vec<Class> = rows.iter().map(|&index| holding.rows[index].class).collect();
+        let slice = Slice::of(&classes);
+        let chunk = self.chunk(conn, &mut checkpoint, &slice).await?;
+        if chunk.events.is_empty() {
+            for &index in &rows {
+                holding.rows[index].checkpoint = checkpoint.clone();
+            }
+            self.spare = chunk.events;
+            return self.rest(conn, holding, started).await;
+        }
+        self.progress.set_phase(Phase::Applying);
+        self.apply(conn, holding, Work { rows, checkpoint, chunk, started }).await
+    }
+
+    /// The next events of the open window, which are on their way already or are read now; moves the checkpoint past
+    /// them. Where there are more, they are read ahead.
+    async fn chunk(
+        &mut self,
+        conn: &mut PgConnection,
+        checkpoint: &mut Checkpoint,
+        slice: &Slice,
+    ) -> Result<Chunk, WorkerError> {
+        if let Some(ahead) = self.ahead.take().filter(|ahead| ahead.is_for(checkpoint, slice)) {
+            self.ahead = Some(ahead);
+            if let Some((chunk, after)) = self.next_ahead().await {
+                *checkpoint = after;
+                return Ok(chunk);
+            }
+        }
+        let chunk = match checkpoint.window() {
+            Some(window) => {
+                let buffer = std::mem::take(&mut self.spare);
+                self.limit.read(conn, window, (slice, &self.interest), buffer).await?
+            }
+            None => Chunk { events: EventBuffer::default(), complete: true, decoding: Duration::ZERO },
+        };
+        self.progress.add_received(chunk.events.len());
+        chunk.advance(checkpoint);
+        if let Some(database) = self.readiness.database().filter(|_| checkpoint.has_open_window()) {
+            let database = database.named(&format!("evenfold {} {} ahead", self.projection.name(), self.class));
+            self.ahead = Some(ReadAhead::start(&database, checkpoint, slice, &self.interest, self.limit));
+        }
+        Ok(chunk)
+    }
+
+    /// The next chunk that was read ahead, and the checkpoint after it.
+    pub(super) async fn next_ahead(&mut self) -> Option<(Chunk, Checkpoint)> {
+        let next = self.ahead.as_mut()?.next().await;
+        let goes_on = next.as_ref().is_some_and(|(_, after)| after.has_open_window());
+        if !goes_on {
+            self.ahead = None;
+        }
+        match &next {
+            Some((chunk, _)) => self.progress.add_received(chunk.events.len()),
+            None => self.readiness.has_failed(),
+        }
+        next
+    }
+
+    /// Puts one row in the place of all of the partition's rows.
+    async fn merge(
+        &mut self,
+        conn: &mut PgConnection,
+        holding: Holding,
+        checkpoint: Checkpoint,
+    ) -> Result<Step, WorkerError> {
+        let mut tx = conn.begin().await?;
+        let rows: Vec<&Held> = holding.rows.iter().collect();
+        let name = self.projection.name();
+        let Some(merged) = checkpoint::merge(&mut tx, name, &rows, self.class, checkpoint, self.id).await? else {
+            tx.rollback().await?;
+            self.outrun = true;
+            return Ok(Step::Outrun);
+        };
+        tx.commit().await?;
+        let written_floor = merged.checkpoint.floor();
+        let holding = Holding { rows: vec![merged], written: Instant::now(), written_floor, ..holding };
+        self.state = State::Holding(holding);
+        Ok(Step::Converged)
+    }
+
+    /// Nothing was there to apply. The window's end is remembered, and written now and then.
+    async fn rest(&mut self, conn: &mut PgConnection, holding: Holding, started: Instant) -> Result<Step, WorkerError> {
+        self.progress.add_time(started.elapsed(), Duration::ZERO);
+        if holding.rows.len() > 1 {
+            // Behind by nothing that concerns them: on to the next group, or the merge, which writes it all.
+            self.state = State::Holding(holding);
+            return Ok(Step::Converged);
+        }
+        self.progress.set_phase(Phase::CaughtUp);
+        if holding.written.elapsed() >= WRITE_EMPTY_WINDOW_AFTER {
+            return self.write(conn, holding).await;
+        }
+        if holding.looked.elapsed() >= self.options.takeover_after {
+            return self.look(conn, holding).await;
+        }
+        self.state = State::Holding(holding);
+        Ok(Step::CaughtUp)
+    }
+
+    /// Looks whether the rows are still as they were: a worker with nothing to commit would not notice that it was
+    /// superseded.
+    async fn look(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
+        let now = checkpoint::load(conn, self.projection.name(), self.class).await?;
+        let keys = |rows: &[Held]| rows.iter().map(|held| (held.class, held.revision)).collect::<Vec<_>>();
+        if keys(&now) != keys(&holding.rows) {
+            self.outrun = true;
+            return Ok(Step::Outrun);
+        }
+        holding.looked = Instant::now();
+        self.state = State::Holding(holding);
+        Ok(Step::CaughtUp)
+    }
+
+    async fn write(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
+        let floor = lowest_floor(&holding.rows);
+        if let [held] = holding.rows.as_mut_slice()
+            && holding.written_floor != floor
+        {
+            let written = checkpoint::commit(conn, self.projection.name(), &[held], &held.checkpoint, self.id).await?;
+            let Some(&[revision]) = written.as_deref() else {
+                self.outrun = true;
+                return Ok(Step::Outrun);
+            };
+            held.revision = revision;
+        }
+        (holding.written, holding.written_floor) = (Instant::now(), floor);
+        holding.looked = holding.written;
+        self.state = State::Holding(holding);
+        Ok(Step::CaughtUp)
+    }
+
+    /// Writes down how far it has looked, so that the next worker need not look again. Nothing is lost without it.
+    ///
+    /// # Cancel safety
+    ///
+    /// One statement.
+    pub async fn finish(&mut self, conn: &mut PgConnection) -> Result<(), WorkerError> {
+        if let State::Holding(holding) = std::mem::replace(&mut self.state, State::Unknown) {
+            self.write(conn, holding).await?;
+        }
+        Ok(())
+    }
+}

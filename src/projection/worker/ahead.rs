@@ -1,0 +1,160 @@
+//! Reading ahead: while a batch is applied on one connection, the next ones are read on another.
+//!
+//! Only within one window. What a window has is fixed when it is opened, so what is read before the batch that comes
+//! first is committed is what would be read after; a worker that was outrun drops it with everything else.
+
+use super::Chunk;
+use crate::checkpoint::Checkpoint;
+use crate::database::Database;
+use crate::log::{self, EventBuffer, Interest, Slice};
+use sqlx::Connection;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// How long a worker reads by itself after reading ahead has failed, as it does where connections are used up.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Chunks that wait to be applied, beside the one that is being applied and the one that is being read.
+const WAITING: usize = 1;
+
+/// How many events to ask for at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    most: usize,
+    next: usize,
+}
+
+impl Limit {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most: most.max(1), next: most.max(1) }
+    }
+
+    /// The most events of a chunk.
+    pub(super) fn most(self) -> usize {
+        self.most
+    }
+
+    /// Reads a chunk, which is in the buffer afterwards, and learns from it.
+    pub(super) async fn read(
+        &mut self,
+        conn: &mut sqlx::PgConnection,
+        window: log::Window<'_>,
+        (slice, interest): (&Slice, &Interest),
+        mut events: EventBuffer,
+    ) -> Result<Chunk, sqlx::Error> {
+        let log::Read { complete, decoding } = log::read(conn, window, slice, interest, self.next, &mut events).await?;
+        let count = events.len();
+        // A chunk cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
+        let next = if !complete && count < self.next { count } else { self.next.saturating_mul(2) };
+        self.next = next.clamp(1, self.most);
+        Ok(Chunk { events, complete, decoding })
+    }
+}
+
+/// A window that is being read.
+#[derive(Debug)]
+pub(super) struct ReadAhead {
+    chunks: mpsc::Receiver<Chunk>,
+    /// Buffers that were applied, to be filled again.
+    used: mpsc::Sender<EventBuffer>,
+    task: JoinHandle<()>,
+    /// What the checkpoint must be for the next chunk to be the next one, and what is read.
+    at: Checkpoint,
+    slice: Slice,
+}
+
+impl ReadAhead {
+    /// Begins to read the rest of the checkpoint's open window.
+    pub(super) fn start(
+        database: &Database,
+        at: &Checkpoint,
+        slice: &Slice,
+        interest: &Interest,
+        limit: Limit,
+    ) -> Self {
+        let (sender, chunks) = mpsc::channel(WAITING);
+        let (used, buffers) = mpsc::channel(WAITING + 2);
+        let (database, interest) = (database.clone(), interest.clone());
+        let (from, of) = (at.clone(), slice.clone());
+        let task = tokio::spawn(async move {
+            // Whatever fails: the chunks end, the worker reads by itself, and meets the failure or not.
+            if let Err(error) = read(&database, from, &of, &interest, limit, &sender, buffers).await {
+                tracing::debug!(%error, "reading ahead ended");
+            }
+        });
+        Self { chunks, used, task, at: at.clone(), slice: slice.clone() }
+    }
+
+    /// Whether the next chunk is the next one for this checkpoint.
+    pub(super) fn is_for(&self, checkpoint: &Checkpoint, slice: &Slice) -> bool {
+        self.at == *checkpoint && self.slice == *slice
+    }
+
+    /// The next chunk, and the checkpoint after it. None if reading has failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// A chunk is taken or not; what was taken and is then dropped is read again.
+    pub(super) async fn next(&mut self) -> Option<(Chunk, Checkpoint)> {
+        let chunk = self.chunks.recv().await?;
+        chunk.advance(&mut self.at);
+        Some((chunk, self.at.clone()))
+    }
+
+    /// Takes back a buffer that was applied.
+    pub(super) fn give_back(&self, events: EventBuffer) {
+        // With the window read to its end nobody fills buffers any more.
+        let _ = self.used.try_send(events);
+    }
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn read(
+    database: &Database,
+    mut at: Checkpoint,
+    slice: &Slice,
+    interest: &Interest,
+    mut limit: Limit,
+    chunks: &mpsc::Sender<Chunk>,
+    mut buffers: mpsc::Receiver<EventBuffer>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut conn = database.connect().await?;
+    while let Some(window) = at.window() {
+        let buffer = buffers.try_recv().unwrap_or_default();
+        let chunk = limit.read(&mut conn, window, (slice, interest), buffer).await?;
+        chunk.advance(&mut at);
+        if chunks.send(chunk).await.is_err() {
+            break;
+        }
+    }
+    conn.close().await?;
+    Ok(())
+}
+
+/// Whether to read ahead, and since when not.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    database: Option<Database>,
+    failed: Option<Instant>,
+}
+
+impl Readiness {
+    pub(super) fn with(database: &Database) -> Self {
+        Self { database: Some(database.clone()), failed: None }
+    }
+
+    pub(super) fn has_failed(&mut self) {
+        self.failed = Some(Instant::now());
+    }
+
+    /// The database to read from on another connection, if that is wanted and has not just failed.
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.database.as_ref().filter(|_| self.failed.is_none_or(|failed| failed.elapsed() >= PAUSE))
+    }
+}

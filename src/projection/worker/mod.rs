@@ -1,0 +1,269 @@
+//! One worker of one partition, as a state machine that is moved one step at a time.
+//!
+//! ```text
+//!                 read the rows                     read, apply, commit; merge
+//!   ┌─────────┐ ─────────────────────► ┌─────────┐ ───────────┐
+//!   │ Unknown │                        │ Holding │            │ the rows had our revisions
+//!   └─────────┘ ◄───────────────────── └─────────┘ ◄──────────┘
+//!        ▲   │     a failure, or a row had another revision
+//!        │   │ a row's last writer is another worker, which was faster than us
+//!        │   ▼
+//!   ┌────────────┐
+//!   │ StandingBy │ until the rows have not moved for a while
+//!   └────────────┘
+//! ```
+//!
+//! A partition usually has one row. After a change of the number of partitions it may have several, which converge:
+//! [`checkpoint::next`] decides at every step what they need.
+
+mod advance;
+mod ahead;
+mod transaction;
+
+use super::{Phase, Progress, Projection, Step, WorkerError, definition};
+use crate::checkpoint::{self, Checkpoint, Held, RegisterError, Registered, Takeover};
+use crate::class::{Class, is_exact_cover};
+use crate::database::Database;
+use crate::log::{EventBuffer, Interest};
+use ahead::{Limit, ReadAhead, Readiness};
+use sqlx::PgConnection;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The most events that are read at once while a worker is far behind: enough to make little of what each query costs.
+pub const CHUNK: usize = 20_000;
+
+/// How many chunks a transaction has that is as large as it may be.
+const CHUNKS: usize = 8;
+
+/// How long workers with a number of partitions that was replaced wait before they may take over again.
+pub const GRACE: Duration = Duration::from_mins(10);
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// The most events of one transaction. At least 1. As many are applied at once only while the worker is far behind.
+    pub batch_size: usize,
+    /// How long another worker's checkpoint must not have moved before this one takes the partition over; and how often a
+    /// worker with nothing to apply looks whether its own has.
+    pub takeover_after: Duration,
+    /// Whether, and when, this worker's number of partitions may replace one that has replaced it.
+    pub topology: Takeover,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self { batch_size: 500_000, takeover_after: Duration::from_secs(2), topology: Takeover::After(GRACE) }
+    }
+}
+
+enum State {
+    Unknown,
+    StandingBy { newest: i64, since: Instant },
+    Holding(Holding),
+}
+
+struct Holding {
+    /// All of the partition, and usually one row. What they say is ahead of the database by empty windows only.
+    rows: Vec<Held>,
+    any_parked: bool,
+    written: Instant,
+    written_floor: i64,
+    /// When the rows were last seen to be as they are here.
+    looked: Instant,
+}
+
+/// Events that were read together.
+#[derive(Debug)]
+struct Chunk {
+    events: EventBuffer,
+    /// Whether they are the last of their window.
+    complete: bool,
+    decoding: Duration,
+}
+
+impl Chunk {
+    /// Moves the checkpoint past them.
+    fn advance(&self, checkpoint: &mut Checkpoint) {
+        if let Some(position) = self.events.last_position() {
+            checkpoint.advance_to(position);
+        }
+        if self.complete {
+            checkpoint.close();
+        }
+    }
+}
+
+/// Applies the events of one partition to one projection.
+pub struct Worker<P> {
+    id: Uuid,
+    class: Class,
+    projection: P,
+    interest: Interest,
+    options: WorkerOptions,
+    limit: Limit,
+    /// How many events the next transaction may have, beyond its first chunk.
+    growing: usize,
+    readiness: Readiness,
+    ahead: Option<ReadAhead>,
+    spare: EventBuffer,
+    state: State,
+    joined: bool,
+    outrun: bool,
+    progress: Arc<Progress>,
+}
+
+impl<P: Projection> Worker<P> {
+    /// A worker for this partition. Nothing happens before [`register`](Self::register).
+    pub fn new(class: Class, projection: P, options: WorkerOptions) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            class,
+            interest: projection.interest(),
+            projection,
+            limit: Limit::new(options.batch_size),
+            growing: 0,
+            readiness: Readiness::default(),
+            ahead: None,
+            spare: EventBuffer::default(),
+            options,
+            state: State::Unknown,
+            joined: false,
+            outrun: false,
+            progress: Arc::default(),
+        }
+    }
+
+    /// The same worker, which reads on a second connection to this database while it is far behind.
+    #[must_use]
+    pub fn reading_ahead(mut self, database: &Database) -> Self {
+        let WorkerOptions { batch_size, .. } = self.options;
+        self.limit = Limit::new(if batch_size < 2 * CHUNKS { batch_size } else { (batch_size / CHUNKS).min(CHUNK) });
+        self.readiness = Readiness::with(database);
+        self
+    }
+
+    /// The same worker, which adds what it does to what another has done before it.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Arc<Progress>) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Begins the projection, or joins it: see [`checkpoint::register`]. A worker that has joined once never takes over
+    /// again, whatever its options say: two sets of workers that may would replace each other in turn.
+    ///
+    /// # Errors
+    ///
+    /// See [`RegisterError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// One transaction.
+    pub async fn register(&mut self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
+        let (name, definition) = (self.projection.name(), definition(&self.projection));
+        let takeover = if self.joined { Takeover::After(Duration::MAX) } else { self.options.topology };
+        let registered = checkpoint::register(conn, name, &definition, self.class, takeover).await?;
+        self.joined |= registered == Registered::Ready;
+        Ok(registered)
+    }
+
+    /// Who this is, in checkpoints and heartbeats.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Its partition.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Its projection.
+    #[must_use]
+    pub fn projection(&self) -> &P {
+        &self.projection
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Does the next thing: reads its checkpoint, or applies one batch, or finds that there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// See [`WorkerError`]. Nothing was applied that is not committed; the next step starts from the checkpoint. After
+    /// [`WorkerError::Database`] give the next step a new connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped step has committed its batch or not; the next step finds out. Give it a new connection.
+    pub async fn step(&mut self, conn: &mut PgConnection) -> Result<Step, WorkerError> {
+        // Taken out, so that whatever ends this step early, an error or a drop, leaves `Unknown` behind.
+        match std::mem::replace(&mut self.state, State::Unknown) {
+            State::Unknown => self.take_up(conn, None).await,
+            State::StandingBy { newest, since } => self.take_up(conn, Some((newest, since))).await,
+            State::Holding(holding) => self.advance(conn, holding).await,
+        }
+    }
+
+    /// Reads the rows, and decides who works on them.
+    async fn take_up(
+        &mut self,
+        conn: &mut PgConnection,
+        standing_by: Option<(i64, Instant)>,
+    ) -> Result<Step, WorkerError> {
+        self.projection.forget();
+        self.ahead = None;
+        let rows = self.rows(conn).await?;
+        // Revisions only ever grow: the newest one tells whether any row has moved.
+        let newest = rows.iter().map(|held| held.revision).max().unwrap_or_default();
+        let (seen, since) = standing_by.unwrap_or((newest, Instant::now()));
+        // Outrun by another worker, not by an operator who retries what is parked: leave it alone while it moves.
+        let others = rows.iter().any(|held| held.owner.is_some_and(|owner| owner != self.id));
+        let contested = others && (self.outrun || standing_by.is_some());
+        if contested && (seen != newest || since.elapsed() < self.options.takeover_after) {
+            let since = if seen == newest { since } else { Instant::now() };
+            self.state = State::StandingBy { newest, since };
+            self.progress.set_phase(Phase::StandingBy);
+            return Ok(Step::StandingBy);
+        }
+        let any_parked = checkpoint::has_parked(conn, self.projection.name(), self.class).await?;
+        let (written, written_floor) = (Instant::now(), lowest_floor(&rows));
+        self.outrun = false;
+        self.advance(conn, Holding { rows, any_parked, written, written_floor, looked: written }).await
+    }
+
+    /// The rows inside the partition, which are all of it, unless the number of partitions was changed. Where they are
+    /// several, they may be what such a change has cut this partition into: only a worker with the present number may
+    /// put them together again, or it would merge what its successors have split, and they would split it again.
+    async fn rows(&mut self, conn: &mut PgConnection) -> Result<Vec<Held>, WorkerError> {
+        let name = self.projection.name().to_owned();
+        let mut present = false;
+        for _ in 0..2 {
+            let rows = checkpoint::load(conn, &name, self.class).await?;
+            let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
+            if is_exact_cover(self.class, &classes) && (present || classes == [self.class]) {
+                return Ok(rows);
+            }
+            match self.register(conn).await {
+                Ok(Registered::Ready) => present = true,
+                Ok(Registered::Superseded { by, .. }) => {
+                    return Err(WorkerError::Superseded { projection: name, partition: self.class, by });
+                }
+                Err(RegisterError::Database(error)) => return Err(WorkerError::Database(error)),
+                Err(error) => return Err(WorkerError::Register(error)),
+            }
+        }
+        Err(WorkerError::Moving)
+    }
+}
+
+fn lowest_floor(rows: &[Held]) -> i64 {
+    rows.iter().map(|held| held.checkpoint.floor()).min().unwrap_or_default()
+}

@@ -1,0 +1,166 @@
+//! One transaction of a worker: one chunk of events, or several while it is far behind.
+
+use super::{Chunk, Holding, State, Worker, lowest_floor};
+use crate::checkpoint::{self, Checkpoint, Held};
+use crate::class::Class;
+use crate::event::{Aggregate, Event};
+use crate::projection::{Applied, Batch, Projection, Step, WorkerError};
+use sqlx::{Connection, PgConnection};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// No further chunk is added to a transaction after this time: until it ends, nobody sees what it has applied, and
+/// whoever wants the worker to stop waits.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// A chunk that was read: for which rows, and how far it takes them.
+pub(super) struct Work {
+    pub(super) rows: Vec<usize>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) chunk: Chunk,
+    pub(super) started: Instant,
+}
+
+/// What was applied in the transaction so far.
+#[derive(Default)]
+struct Sum {
+    events: usize,
+    parked: u64,
+    position: i64,
+    compute: Duration,
+    /// Empty unless it is asked for.
+    told: Vec<Told>,
+}
+
+impl<P: Projection> Worker<P> {
+    /// Applies the chunk that was read, and what is read ahead as far as one transaction goes, with the checkpoint.
+    pub(super) async fn apply(
+        &mut self,
+        conn: &mut PgConnection,
+        mut holding: Holding,
+        mut work: Work,
+    ) -> Result<Step, WorkerError> {
+        let name = self.projection.name().to_owned();
+        let mut sum = Sum::default();
+        let mut tx = conn.begin().await?;
+        loop {
+            let held: Vec<&Held> = work.rows.iter().map(|&index| &holding.rows[index]).collect();
+            // First of all: whoever comes second waits here, finds another revision, and has written nothing.
+            let Some(revisions) = checkpoint::commit(&mut tx, &name, &held, &work.checkpoint, self.id).await? else {
+                tx.rollback().await?;
+                self.outrun = true;
+                return Ok(Step::Outrun);
+            };
+            for (&index, revision) in work.rows.iter().zip(revisions) {
+                let class = holding.rows[index].class;
+                let checkpoint = work.checkpoint.clone();
+                holding.rows[index] = Held { class, checkpoint, revision, owner: Some(self.id) };
+            }
+            let next = self.following(&work, &sum).await;
+            self.apply_chunk(&mut tx, &mut holding, &work.chunk, next.is_none(), &mut sum).await?;
+            let Some((chunk, checkpoint)) = next else { break };
+            self.recycle(std::mem::replace(&mut work.chunk, chunk));
+            work.checkpoint = checkpoint;
+        }
+        tx.commit().await?;
+        self.projection.committed();
+        debug_each(&sum.told, self.class);
+        Ok(self.applied(holding, work, &sum))
+    }
+
+    /// The chunk that comes after this one in its transaction, and the checkpoint after it. It is waited for before this
+    /// one is applied, so that the projection can be told which is the last.
+    async fn following(&mut self, work: &Work, sum: &Sum) -> Option<(Chunk, Checkpoint)> {
+        let room = sum.events + work.chunk.events.len() + self.limit.most() <= self.growing;
+        // Whatever keeps the next chunk away does not keep this transaction open. Where reading ahead has failed, the
+        // next step reads by itself.
+        let left = LONGEST.checked_sub(work.started.elapsed()).filter(|_| room)?;
+        tokio::time::timeout(left, self.next_ahead()).await.ok().flatten()
+    }
+
+    async fn apply_chunk(
+        &mut self,
+        tx: &mut PgConnection,
+        holding: &mut Holding,
+        chunk: &Chunk,
+        last: bool,
+        sum: &mut Sum,
+    ) -> Result<(), WorkerError> {
+        let name = self.projection.name().to_owned();
+        let (parked, dropped) = if holding.any_parked {
+            checkpoint::parked_among(&mut *tx, &name, &chunk.events).await?
+        } else {
+            (HashSet::new(), HashSet::new())
+        };
+        let mut batch = Batch::new(&chunk.events, parked, dropped).last(last);
+        self.projection.apply(&mut *tx, &mut batch).await.map_err(WorkerError::Projection)?;
+        let to_park = batch.to_park();
+        if !to_park.is_empty() {
+            checkpoint::park(tx, &name, &to_park).await?;
+            holding.any_parked = true;
+            warn_of(&to_park, self.class);
+        }
+        sum.events += chunk.events.len();
+        sum.parked += to_park.len() as u64;
+        sum.position = chunk.events.last_position().unwrap_or(sum.position);
+        sum.compute += chunk.decoding + batch.folding();
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            sum.told.extend(batch.events().map(Told::of));
+        }
+        Ok(())
+    }
+
+    /// What a committed transaction leaves behind.
+    fn applied(&mut self, mut holding: Holding, work: Work, sum: &Sum) -> Step {
+        let Sum { parked, position, .. } = *sum;
+        let events = sum.events as u64 - parked;
+        self.progress.add_batch(events, parked, position);
+        self.progress.add_time(work.started.elapsed(), sum.compute);
+        (holding.written, holding.looked) = (Instant::now(), Instant::now());
+        holding.written_floor = lowest_floor(&holding.rows);
+        let more = work.checkpoint.has_open_window();
+        // Few large transactions write a counter less often than many small ones do.
+        self.growing = if more { (2 * sum.events).min(self.options.batch_size) } else { 0 };
+        let caught_up = holding.rows.len() == 1 && !more;
+        self.recycle(work.chunk);
+        self.state = State::Holding(holding);
+        Step::Applied(Applied { events, parked, position, caught_up })
+    }
+
+    /// Keeps the buffer for another chunk.
+    fn recycle(&mut self, chunk: Chunk) {
+        match &self.ahead {
+            Some(ahead) => ahead.give_back(chunk.events),
+            None => self.spare = chunk.events,
+        }
+    }
+}
+
+/// What is logged of an event once it is committed.
+struct Told {
+    position: i64,
+    version: i64,
+    aggregate: Aggregate,
+    event_type: String,
+}
+
+impl Told {
+    fn of(event: Event<'_>) -> Self {
+        let Event { position, version, aggregate_type, aggregate_id, event_type, .. } = event;
+        let aggregate = Aggregate { aggregate_type: aggregate_type.to_owned(), aggregate_id: aggregate_id.to_owned() };
+        Self { position, version, aggregate, event_type: event_type.to_owned() }
+    }
+}
+
+fn debug_each(told: &[Told], partition: Class) {
+    for Told { position, version, aggregate: Aggregate { aggregate_type, aggregate_id }, event_type } in told {
+        tracing::debug!(%partition, position, aggregate_type, aggregate_id, version, event_type, "applied");
+    }
+}
+
+fn warn_of(parked: &[checkpoint::ParkedEvent<'_>], class: Class) {
+    for checkpoint::ParkedEvent { event, reason } in parked {
+        tracing::warn!(partition = %class, aggregate_type = event.aggregate_type, aggregate_id = event.aggregate_id,
+            version = event.version, position = event.position, %reason, "parked");
+    }
+}
