@@ -4,7 +4,7 @@ use crate::log::Interest;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
 
-/// How far a partition is behind the log, counted in the database.
+/// How far a partition is behind the log, by the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lag {
     /// Committed events that it wants and has not applied.
@@ -13,7 +13,12 @@ pub struct Lag {
     pub age: Duration,
 }
 
-/// Counts what a partition has not applied. Costs one scan of the events that are not.
+/// Where more positions than this are left, they are not counted: counting costs what reading them does, and every worker
+/// that starts far behind would count them first.
+const COUNTED: i64 = 100_000;
+
+/// What a partition has not applied: counted, or estimated from the positions where more than 100,000 are left. Costs one
+/// scan of the events that are not applied, or next to nothing.
 ///
 /// # Cancel safety
 ///
@@ -24,10 +29,35 @@ pub async fn lag(
     partition: Class,
     interest: &Interest,
 ) -> Result<Lag, sqlx::Error> {
+    if let Some(estimated) = estimate(conn, projection, partition).await? {
+        return Ok(estimated);
+    }
     let rows = count(conn, Some(projection), Some(partition), interest).await?;
     Ok(rows
         .into_iter()
         .fold(Lag::default(), |lag, row| Lag { events: lag.events + row.lag.events, age: lag.age.max(row.lag.age) }))
+}
+
+/// The lag by the positions that are left, if they are too many to count: each class has its share of them.
+async fn estimate(conn: &mut PgConnection, projection: &str, partition: Class) -> Result<Option<Lag>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT sum((s.last_value - b.bound) / c.modulus)::bigint,
+             coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM events
+                       WHERE position > min(b.bound) ORDER BY position LIMIT 1), 0)::float8
+         FROM checkpoints c, events_position_seq s,
+             LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b
+         WHERE c.projection = $1 AND c.modulus % $2 = 0 AND c.residue % $2 = $3
+         HAVING max(s.last_value - b.bound) > $4",
+    )
+    .bind(projection)
+    .bind(i64::from(partition.modulus()))
+    .bind(i64::from(partition.residue()))
+    .bind(COUNTED)
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let events = row.try_get::<i64, _>(0)?.unsigned_abs();
+    Ok(Some(Lag { events, age: Duration::try_from_secs_f64(row.try_get(1)?).unwrap_or_default() }))
 }
 
 /// The first projection that has not applied every event of the log, and how many it has not.

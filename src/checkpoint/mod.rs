@@ -85,6 +85,16 @@ impl Checkpoint {
         Some(Window { seen: &self.seen, upto: &open.upto.snapshot, after: open.cursor })
     }
 
+    /// Between which fences the open window is.
+    pub(crate) fn opened(&self) -> Option<(&Fence, &Fence)> {
+        self.window.as_ref().map(|open| (&self.seen, &open.upto))
+    }
+
+    /// What is seen when no window is open.
+    pub(crate) fn seen(&self) -> &Fence {
+        &self.seen
+    }
+
     /// Counts the open window's events up to this position as applied.
     pub fn advance_to(&mut self, position: i64) {
         if let Some(open) = &mut self.window {

@@ -9,6 +9,7 @@ mod progress;
 mod rebuild;
 mod replica;
 mod run;
+mod shared;
 mod step;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! Several partitions in one process: each with a worker of its own, whose failure is its own.
 
+use super::shared::Shared;
 use super::{Progress, Projection, Report, RunError, RunOptions, Worker, WorkerError, run};
 use crate::class::Class;
 use crate::database::Database;
@@ -40,11 +41,12 @@ impl Pool {
         shutdown: &CancellationToken,
     ) -> Self {
         let mut pool = Self { members: Vec::new(), tasks: JoinSet::new() };
+        let shared = Shared::new(partitions.len());
         for &partition in partitions {
             let progress = Arc::<Progress>::default();
             pool.members.push(Member { partition, progress: Arc::clone(&progress) });
-            let make = make.clone();
-            let make = move || make(partition).with_progress(Arc::clone(&progress));
+            let (make, shared) = (make.clone(), Arc::clone(&shared));
+            let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
             let (database, options, shutdown) = (database.clone(), options.clone(), shutdown.clone());
             pool.tasks.spawn(async move { (partition, supervise(&database, make, &options, shutdown).await) });
         }

@@ -34,6 +34,7 @@ mod order;
 mod parking;
 mod plans;
 mod pool;
+mod pool_reads;
 mod read_ahead;
 mod readme;
 mod rebuild;

@@ -1,12 +1,13 @@
 //! The status is read from the database alone, and is right when nobody is at work.
 
-use crate::support::{Evenfold, Stepped, TestDb, append_one, event, ids_in, partition};
-use evenfold::checkpoint::{ClassStatus, Status, status};
+use crate::support::{Evenfold, SOON, Stepped, TestDb, append_one, event, ids_in, partition};
+use evenfold::checkpoint::{ClassStatus, Status, Takeover, lag, status};
 use evenfold::event::NewEvent;
-use evenfold::log;
+use evenfold::log::{self, Interest};
 use evenfold::projection::counters::NAME;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use std::time::Duration;
 
 async fn look(conn: &mut PgConnection) -> Status {
     status(conn, NAME).await.unwrap()
@@ -79,4 +80,20 @@ async fn it_tells_of_an_open_transaction_that_has_appended() {
     assert!(look(&mut conn).await.oldest_append_open_seconds.is_some_and(|seconds| seconds >= 0.0));
     tx.rollback().await.unwrap();
     assert_eq!(look(&mut conn).await.oldest_append_open_seconds, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lag_is_counted_up_to_100_000_positions_and_estimated_beyond() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let quarter = partition(1, 4);
+    let mut worker = Stepped::new(&db, quarter, 10, Takeover::Now).await;
+    worker.drain().await;
+    append_one(&mut conn, &ids_in(quarter, 1)[0], 1).await;
+    for (last, events) in [(100_000, 1), (400_000, 100_000)] {
+        sqlx::query("SELECT setval('events_position_seq', $1)").bind(last).execute(&mut conn).await.unwrap();
+        let lag = lag(&mut conn, NAME, quarter, &Interest::everything()).await.unwrap();
+        assert_eq!(lag.events, events, "with {last} positions");
+        assert!(lag.age > Duration::ZERO && lag.age < SOON, "the age is the event's: {:?}", lag.age);
+    }
 }

@@ -29,14 +29,18 @@ impl<P: Projection> Worker<P> {
             }
             Next::Fence => {
                 // After the row was read or written, never before.
-                let fence = Fence::take(conn).await?;
                 let mut checkpoint = holding.rows[0].checkpoint.clone();
+                let fence = match &mut self.shared {
+                    Some(member) => member.fence(conn, checkpoint.seen()).await?,
+                    None => Fence::take(conn).await?,
+                };
                 // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
                 // the floor: the checkpoint must not move up to it unread.
                 if checkpoint.is_unchanged_at(&fence) {
                     return self.rest(conn, holding, started).await;
                 }
                 checkpoint.open(fence);
+                self.join(&checkpoint);
                 (vec![0], checkpoint)
             }
         };
@@ -52,6 +56,13 @@ impl<P: Projection> Worker<P> {
         }
         self.progress.set_phase(Phase::Applying);
         self.apply(conn, holding, Work { rows, checkpoint, chunk, started }).await
+    }
+
+    /// Reads the window that was just opened together with the rest of a pool, if there is one, and that is worth it.
+    fn join(&mut self, checkpoint: &Checkpoint) {
+        if let Some((member, database)) = self.shared.as_ref().zip(self.readiness.database()) {
+            self.ahead = member.join(database, checkpoint, self.class, &self.interest, self.limit);
+        }
     }
 
     /// The next events of the open window, which are on their way already or are read now; moves the checkpoint past

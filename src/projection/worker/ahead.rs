@@ -10,7 +10,7 @@ use crate::log::{self, EventBuffer, Interest, Slice};
 use sqlx::Connection;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long a worker reads by itself after reading ahead has failed, as it does where connections are used up.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const WAITING: usize = 1;
 
 /// How many events to ask for at once.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limit {
+pub(in crate::projection) struct Limit {
     most: usize,
     next: usize,
 }
@@ -54,11 +54,13 @@ impl Limit {
 
 /// A window that is being read.
 #[derive(Debug)]
-pub(super) struct ReadAhead {
+pub(in crate::projection) struct ReadAhead {
     chunks: mpsc::Receiver<Chunk>,
     /// Buffers that were applied, to be filled again.
     used: mpsc::Sender<EventBuffer>,
-    task: JoinHandle<()>,
+    /// None where others read it as well.
+    #[expect(dead_code, reason = "ends the task when it is dropped")]
+    task: Option<AbortOnDropHandle<()>>,
     /// What the checkpoint must be for the next chunk to be the next one, and what is read.
     at: Checkpoint,
     slice: Slice,
@@ -66,7 +68,7 @@ pub(super) struct ReadAhead {
 
 impl ReadAhead {
     /// Begins to read the rest of the checkpoint's open window.
-    pub(super) fn start(
+    pub(in crate::projection) fn start(
         database: &Database,
         at: &Checkpoint,
         slice: &Slice,
@@ -83,7 +85,17 @@ impl ReadAhead {
                 tracing::debug!(%error, "reading ahead ended");
             }
         });
-        Self { chunks, used, task, at: at.clone(), slice: slice.clone() }
+        Self { task: Some(AbortOnDropHandle::new(task)), ..Self::of(chunks, used, at, slice) }
+    }
+
+    /// A window that somebody else reads.
+    pub(in crate::projection) fn of(
+        chunks: mpsc::Receiver<Chunk>,
+        used: mpsc::Sender<EventBuffer>,
+        at: &Checkpoint,
+        slice: &Slice,
+    ) -> Self {
+        Self { chunks, used, task: None, at: at.clone(), slice: slice.clone() }
     }
 
     /// Whether the next chunk is the next one for this checkpoint.
@@ -96,22 +108,16 @@ impl ReadAhead {
     /// # Cancel safety
     ///
     /// A chunk is taken or not; what was taken and is then dropped is read again.
-    pub(super) async fn next(&mut self) -> Option<(Chunk, Checkpoint)> {
+    pub(in crate::projection) async fn next(&mut self) -> Option<(Chunk, Checkpoint)> {
         let chunk = self.chunks.recv().await?;
         chunk.advance(&mut self.at);
         Some((chunk, self.at.clone()))
     }
 
     /// Takes back a buffer that was applied.
-    pub(super) fn give_back(&self, events: EventBuffer) {
+    pub(in crate::projection) fn give_back(&self, events: EventBuffer) {
         // With the window read to its end nobody fills buffers any more.
         let _ = self.used.try_send(events);
-    }
-}
-
-impl Drop for ReadAhead {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -20,12 +20,14 @@ mod advance;
 mod ahead;
 mod transaction;
 
+use super::shared::{self, Shared};
 use super::{Phase, Progress, Projection, Step, WorkerError, definition};
 use crate::checkpoint::{self, Checkpoint, Held, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
 use crate::database::Database;
 use crate::log::{EventBuffer, Interest};
-use ahead::{Limit, ReadAhead, Readiness};
+use ahead::Readiness;
+pub(super) use ahead::{Limit, ReadAhead};
 use sqlx::PgConnection;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,11 +78,11 @@ struct Holding {
 
 /// Events that were read together.
 #[derive(Debug)]
-struct Chunk {
-    events: EventBuffer,
+pub(super) struct Chunk {
+    pub(super) events: EventBuffer,
     /// Whether they are the last of their window.
-    complete: bool,
-    decoding: Duration,
+    pub(super) complete: bool,
+    pub(super) decoding: Duration,
 }
 
 impl Chunk {
@@ -107,6 +109,7 @@ pub struct Worker<P> {
     growing: usize,
     readiness: Readiness,
     ahead: Option<ReadAhead>,
+    shared: Option<shared::Member>,
     spare: EventBuffer,
     state: State,
     joined: bool,
@@ -126,6 +129,7 @@ impl<P: Projection> Worker<P> {
             growing: 0,
             readiness: Readiness::default(),
             ahead: None,
+            shared: None,
             spare: EventBuffer::default(),
             options,
             state: State::Unknown,
@@ -141,6 +145,12 @@ impl<P: Projection> Worker<P> {
         let WorkerOptions { batch_size, .. } = self.options;
         self.limit = Limit::new(if batch_size < 2 * CHUNKS { batch_size } else { (batch_size / CHUNKS).min(CHUNK) });
         self.readiness = Readiness::with(database);
+        self
+    }
+
+    /// The same worker, which reads together with others of its pool.
+    pub(super) fn sharing(mut self, shared: &Arc<Shared>) -> Self {
+        self.shared = Some(shared::Member::of(shared));
         self
     }
 

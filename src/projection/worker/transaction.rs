@@ -71,7 +71,10 @@ impl<P: Projection> Worker<P> {
     /// The chunk that comes after this one in its transaction, and the checkpoint after it. It is waited for before this
     /// one is applied, so that the projection can be told which is the last.
     async fn following(&mut self, work: &Work, sum: &Sum) -> Option<(Chunk, Checkpoint)> {
-        let room = sum.events + work.chunk.events.len() + self.limit.most() <= self.growing;
+        let taken = sum.events + work.chunk.events.len();
+        // The next one is likely to be as large as this one; it may be as large as any.
+        let likely = taken + work.chunk.events.len() <= self.growing;
+        let room = likely && taken + self.limit.most() <= self.options.batch_size;
         // Whatever keeps the next chunk away does not keep this transaction open. Where reading ahead has failed, the
         // next step reads by itself.
         let left = LONGEST.checked_sub(work.started.elapsed()).filter(|_| room)?;
