@@ -96,30 +96,36 @@ pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Vec<
         return Err(AppendError::DuplicateEventId { event_id: events[index].event_id, position: None, index });
     }
     for _ in 0..MAX_ATTEMPTS {
-        // A savepoint inside the caller's transaction: a lost race must not abort it.
-        let mut attempt = conn.begin().await?;
-        match insert(&mut attempt, events).await {
-            Ok(Outcome::Written(appended)) => {
-                attempt.commit().await?;
-                return Ok(appended);
-            }
-            Ok(Outcome::Conflict(conflict)) => {
-                attempt.rollback().await?;
-                return Err(find_taken(conn, events).await?.unwrap_or(conflict));
-            }
-            Err(error) => {
-                attempt.rollback().await?;
-                match violated(&error) {
-                    Some("events_version_key") => {}
-                    Some("events_event_id_key") => {
-                        return Err(find_taken(conn, events).await?.unwrap_or(AppendError::Database(error)));
-                    }
-                    _ => return Err(AppendError::Database(error)),
+        match attempt(conn, events).await {
+            Ok(Outcome::Written(appended)) => return Ok(appended),
+            Ok(Outcome::Conflict(conflict)) => return Err(find_taken(conn, events).await?.unwrap_or(conflict)),
+            Err(error) => match violated(&error) {
+                Some("events_version_key") => {}
+                Some("events_event_id_key") => {
+                    return Err(find_taken(conn, events).await?.unwrap_or(AppendError::Database(error)));
                 }
-            }
+                _ => return Err(AppendError::Database(error)),
+            },
         }
     }
     Err(AppendError::Contended)
+}
+
+/// Inserts the events once. What is not [`Outcome::Written`] leaves nothing behind, and the caller's transaction good.
+async fn attempt(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
+    // One statement is all or nothing by itself, and a transaction around it would be two round trips more: by far
+    // the most of what a single event costs.
+    if !conn.is_in_transaction() {
+        return insert(conn, events).await;
+    }
+    // A savepoint: a lost race must not abort what the caller has done before.
+    let mut savepoint = conn.begin().await?;
+    let outcome = insert(&mut savepoint, events).await;
+    match outcome {
+        Ok(Outcome::Written(_)) => savepoint.commit().await?,
+        _ => savepoint.rollback().await?,
+    }
+    outcome
 }
 
 enum Outcome {
@@ -128,35 +134,88 @@ enum Outcome {
 }
 
 async fn insert(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
-    let column = |part: fn(&NewEvent) -> &str| events.iter().map(part).collect::<Vec<_>>();
+    if let [event] = events
+        && let Some(appended) = insert_one(conn, event).await?
+    {
+        return Ok(Outcome::Written(vec![appended]));
+    }
+    // Also after a conflict of one event: it tells the version that the conflict is with.
+    insert_all(conn, events).await
+}
+
+/// Inserts one event, unless its aggregate does not have the expected version. With the statement for any number of
+/// events, 8 writers of single events get 0.7 of the throughput.
+async fn insert_one(conn: &mut PgConnection, event: &NewEvent) -> Result<Option<Appended>, sqlx::Error> {
+    let row = sqlx::query(include_str!("append_one.sql"))
+        .bind(&event.aggregate.aggregate_type)
+        .bind(&event.aggregate.aggregate_id)
+        .bind(IdHash::of(&event.aggregate.aggregate_id).to_sql())
+        .bind(event.event_id)
+        .bind(&event.event_type)
+        .bind(event.payload.get())
+        .bind(event.metadata.as_deref().map(RawValue::get))
+        .bind(event.expected.as_number())
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| Ok(Appended { version: row.try_get(0)?, position: row.try_get(1)? })).transpose()
+}
+
+async fn insert_all(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
+    let order = by_aggregate(events);
+    let sorted = || order.iter().map(|&(index, _)| &events[index]);
+    let column = |part: fn(&NewEvent) -> &str| sorted().map(part).collect::<Vec<_>>();
     let rows = sqlx::query(include_str!("append.sql"))
         .bind(column(|event| &event.aggregate.aggregate_type))
         .bind(column(|event| &event.aggregate.aggregate_id))
-        .bind(events.iter().map(|event| IdHash::of(&event.aggregate.aggregate_id).to_sql()).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.event_id).collect::<Vec<_>>())
+        .bind(sorted().map(|event| IdHash::of(&event.aggregate.aggregate_id).to_sql()).collect::<Vec<_>>())
+        .bind(sorted().map(|event| event.event_id).collect::<Vec<_>>())
         .bind(column(|event| &event.event_type))
         .bind(column(|event| event.payload.get()))
-        .bind(events.iter().map(|event| event.metadata.as_deref().map(RawValue::get)).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.expected.as_number()).collect::<Vec<_>>())
+        .bind(sorted().map(|event| event.metadata.as_deref().map(RawValue::get)).collect::<Vec<_>>())
+        .bind(sorted().map(|event| event.expected.as_number()).collect::<Vec<_>>())
+        .bind(order.iter().map(|&(_, nth)| nth).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
-    let mut appended = Vec::with_capacity(rows.len());
-    for (index, row) in rows.iter().enumerate() {
+    let mut placed = Vec::with_capacity(rows.len());
+    let mut conflict: Option<(usize, i64)> = None;
+    for (row, &(index, _)) in rows.iter().zip(&order) {
         let version: i64 = row.try_get(0)?;
-        if row.try_get(1)? {
-            return Ok(Outcome::Conflict(AppendError::Conflict {
-                aggregate: events[index].aggregate.clone(),
-                expected: events[index].expected.as_number().unwrap_or_default(),
-                actual: version - 1,
-                index,
-            }));
-        }
-        if let Some(position) = row.try_get(2)? {
-            appended.push(Appended { position, version });
+        match row.try_get::<Option<i64>, _>(1)? {
+            None => placed.push((index, Appended { position: row.try_get(2)?, version })),
+            Some(ord) => {
+                let found = (order[usize::try_from(ord).unwrap_or_default()].0, version);
+                conflict = Some(conflict.map_or(found, |first| first.min(found)));
+            }
         }
     }
-    // Rows without a position come with a conflict in a later one, which the loop has returned.
-    Ok(Outcome::Written(appended))
+    if let Some((index, version)) = conflict {
+        return Ok(Outcome::Conflict(AppendError::Conflict {
+            aggregate: events[index].aggregate.clone(),
+            expected: events[index].expected.as_number().unwrap_or_default(),
+            actual: version - 1,
+            index,
+        }));
+    }
+    placed.sort_unstable_by_key(|&(index, _)| index);
+    Ok(Outcome::Written(placed.into_iter().map(|(_, appended)| appended).collect()))
+}
+
+/// The indices of the events sorted by aggregate, each with its number within its aggregate, from 1.
+fn by_aggregate(events: &[NewEvent]) -> Vec<(usize, i64)> {
+    let mut order: Vec<usize> = (0..events.len()).collect();
+    // Stable: events of one aggregate stay in their order.
+    order.sort_by_key(|&index| &events[index].aggregate);
+    let mut nth = 0;
+    let mut last = None;
+    order
+        .into_iter()
+        .map(|index| {
+            let aggregate = &events[index].aggregate;
+            nth = if last == Some(aggregate) { nth + 1 } else { 1 };
+            last = Some(aggregate);
+            (index, nth)
+        })
+        .collect()
 }
 
 /// Whether the event ids are in the log: all of them, for the same aggregates (a retry), or some (a mistake).

@@ -1,6 +1,6 @@
 //! Appending: all or nothing, versions without gaps, conflicts that are told apart.
 
-use crate::support::{TestDb, append_one, event, scalar};
+use crate::support::{LOCKED_OUT, SOON, TestDb, append_one, event, scalar, wait_until};
 use evenfold::event::{ExpectedVersion, NewEvent};
 use evenfold::log::{self, AppendError, Appended, MAX_APPEND_EVENTS};
 use proptest::prelude::*;
@@ -81,6 +81,26 @@ async fn the_callers_transaction_goes_on_after_a_conflict_and_decides_what_is_ke
     append_one(&mut tx, "a", 1).await;
     tx.rollback().await.unwrap();
     assert_eq!(count(&mut conn).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callers_transaction_goes_on_after_a_lost_race_and_keeps_what_it_did_before() {
+    let db = TestDb::new().await;
+    let (mut conn, mut watch) = (db.connect().await, db.connect().await);
+    let mut first = conn.begin().await.unwrap();
+    append_one(&mut first, "a", 1).await;
+    let mut other = db.connect().await;
+    let second = tokio::spawn(async move {
+        let mut tx = other.begin().await.unwrap();
+        append_one(&mut tx, "b", 1).await;
+        let versions = [append_one(&mut tx, "a", 1).await.version, append_one(&mut tx, "a", 1).await.version];
+        tx.commit().await.unwrap();
+        versions
+    });
+    wait_until("the second writer waits", SOON, async || scalar(&mut watch, LOCKED_OUT).await == 1).await;
+    first.commit().await.unwrap();
+    assert_eq!(second.await.unwrap(), [2, 3]);
+    assert_eq!(count(&mut watch).await, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,12 @@
+-- Appends one event, or nothing where its expected version does not hold.
+INSERT INTO events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
+SELECT head.version + 1, $3, $4, $1, $2, $5, $6::text::json, $7::text::json
+FROM (
+    SELECT coalesce((
+        SELECT version FROM events
+        WHERE aggregate_type = $1 AND aggregate_id = $2
+        ORDER BY version DESC LIMIT 1
+    ), 0) AS version OFFSET 0
+) head
+WHERE $8::bigint IS NULL OR $8 = head.version
+RETURNING version, position
