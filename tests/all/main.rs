@@ -26,6 +26,7 @@ mod cli_worker;
 mod cli_worker_settings;
 mod crash;
 mod embedded;
+mod fence;
 mod found_by_the_model;
 mod late_commit;
 mod log_table;
