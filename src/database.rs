@@ -117,6 +117,13 @@ impl Database {
         Self { options: self.options.clone().options(off.map(|setting| (setting, "off"))) }
     }
 
+    /// The same database, with connections that find evenfold's tables in this schema, and make them there: the name
+    /// may need no quotes.
+    #[must_use]
+    pub fn in_schema(&self, name: &str) -> Self {
+        Self { options: self.options.clone().options([("search_path", name)]) }
+    }
+
     /// Makes a connection.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 #![expect(clippy::doc_markdown, reason = "clap shows the comments on arguments to people, as they are")]
 
 mod append;
+mod bench;
 mod counters;
 mod db;
 mod demo;
+mod done;
 mod generate;
 mod migrate;
 mod output;
@@ -82,6 +84,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Change the number of partitions under load, and show what it costs and that nothing is lost
     Scale(scale::ScaleArgs),
+    /// Measure how fast it is here, against what the database can do at best
+    Bench(bench::BenchArgs),
     /// Look after events that could not be applied
     Parked(parked::ParkedArgs),
     /// Create evenfold's tables, or bring them up to date
@@ -139,6 +143,7 @@ async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
         Command::Counters(args) => counters::run(&global, args).await,
         Command::Demo(args) => demo::run(&global, args).await,
         Command::Scale(args) => scale::run(&global, args).await,
+        Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Rebuild(args) => rebuild::run(&global, args).await,

@@ -10,6 +10,8 @@ use sqlx::PgConnection;
 /// A database, and the server if it is our own.
 pub(super) struct Session {
     pub(super) database: Database,
+    /// Where it is, for processes of our own.
+    pub(super) url: String,
     server: Option<embedded::Server>,
 }
 
@@ -19,7 +21,7 @@ impl Session {
         match &global.database_url {
             Some(url) => {
                 let database = Database::at(url).map_err(|error| UsageError(error.to_string()))?;
-                Ok(Self { database, server: None })
+                Ok(Self { database, url: url.clone(), server: None })
             }
             None => Self::embedded(global).await,
         }
@@ -33,10 +35,11 @@ impl Session {
             tracing::warn!(directory = %server.data_dir().display(),
                 "the server's user can't reach {}; its data is elsewhere", global.data_dir.display());
         }
-        let database = Database::at(&server.url())?;
+        let url = server.url();
+        let database = Database::at(&url)?;
         // Ours alone: nobody else decides when to migrate it.
         schema::migrate(&mut database.connect().await?).await?;
-        Ok(Self { database, server: Some(server) })
+        Ok(Self { database, url, server: Some(server) })
     }
 
     /// A connection to tables that have been checked.

@@ -1,3 +1,5 @@
+use super::done::Done;
+use super::output::print_json;
 use super::session::Session;
 use super::{Global, signals};
 use clap::Args;
@@ -27,6 +29,9 @@ pub(super) struct WorkerArgs {
     /// Exit when nothing is left to apply
     #[arg(long)]
     until_caught_up: bool,
+    /// At the end, print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     partitions: Topology,
     #[command(flatten)]
@@ -135,12 +140,33 @@ impl Tuning {
 
     /// A worker for a partition.
     pub(super) fn worker(&self, class: Class, topology: Takeover) -> Worker<Counters> {
-        let options = WorkerOptions {
+        Worker::new(class, self.counters(), self.worker_options(topology))
+    }
+
+    /// What the worker folds.
+    pub(super) fn counters(&self) -> Counters {
+        Counters::new(self.amount_pointer.clone(), self.max_actors)
+    }
+
+    pub(super) fn worker_options(&self, topology: Takeover) -> WorkerOptions {
+        WorkerOptions {
             batch_size: self.batch_size,
             takeover_after: Duration::from_millis(self.takeover_after_ms),
             topology,
-        };
-        Worker::new(class, Counters::new(self.amount_pointer.clone(), self.max_actors), options)
+        }
+    }
+
+    /// The same settings as variables, for a worker that is a process of its own.
+    pub(super) fn variables(&self) -> [(&'static str, String); 7] {
+        [
+            ("EVENFOLD_AMOUNT_POINTER", self.amount_pointer.to_string()),
+            ("EVENFOLD_BATCH_SIZE", self.batch_size.to_string()),
+            ("EVENFOLD_MAX_ACTORS", self.max_actors.to_string()),
+            ("EVENFOLD_POLL_INTERVAL_MS", self.poll_interval_ms.to_string()),
+            ("EVENFOLD_DATABASE_TIMEOUT_MS", self.database_timeout_ms.to_string()),
+            ("EVENFOLD_HEARTBEAT_INTERVAL_MS", self.heartbeat_interval_ms.to_string()),
+            ("EVENFOLD_TAKEOVER_AFTER_MS", self.takeover_after_ms.to_string()),
+        ]
     }
 
     pub(super) fn run_options(&self) -> RunOptions {
@@ -204,7 +230,7 @@ pub(super) async fn run(global: &Global, args: WorkerArgs) -> anyhow::Result<()>
         compute = format_args!("{:.1?}", report.compute),
         "stopped"
     );
-    Ok(())
+    if args.json { print_json(&Done::of(&report)) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ impl AmountPointer {
     }
 
     /// The parts of the pointer, unescaped.
-    pub(crate) fn parts(&self) -> &[String] {
+    #[must_use]
+    pub fn parts(&self) -> &[String] {
         &self.parts
     }
 }

@@ -111,13 +111,18 @@ impl Drop for DataDir {
     }
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 19] = [
     "",
     "worker",
     "append",
     "generate",
     "counters",
     "demo",
+    "bench",
+    "bench catch-up",
+    "bench latency",
+    "bench append",
+    "bench fan-out",
     "parked",
     "parked list",
     "parked retry",
@@ -146,7 +151,7 @@ fn every_help_is_on_standard_output_and_fits_into_eighty_columns() {
 #[test]
 fn the_help_names_every_command_and_the_worker_all_its_settings() {
     let top = run(&["--help"]).out;
-    for command in ["worker", "append", "generate", "counters", "demo", "parked", "migrate", "repair", "db"] {
+    for command in ["worker", "append", "generate", "counters", "demo", "bench", "parked", "migrate", "repair", "db"] {
         assert!(top.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {top}");
     }
     let worker = run(&["worker", "--help"]).out;

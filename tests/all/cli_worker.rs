@@ -41,6 +41,26 @@ async fn each_batch_is_one_line_with_its_events_and_position_and_the_end_sums_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn as_json_the_end_is_one_object_on_standard_output() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    for n in 1..=7 {
+        append_one(&mut conn, "a", n).await;
+    }
+    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3", "--json"]].concat());
+    let (line, rest) = said.fine().split_once('\n').unwrap();
+    assert_eq!(rest, "");
+    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    let numbers = ["received", "applied", "parked", "batches", "position"].map(|name| told[name].as_i64().unwrap());
+    assert_eq!(numbers, [7, 7, 0, 3, 7], "{told}");
+    assert!(told["elapsed_ms"].is_u64(), "{told}");
+    if cfg!(target_os = "linux") {
+        let mib = told["peak_rss_bytes"].as_u64().unwrap() / 1_048_576;
+        assert!((2..1000).contains(&mib), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_tells_the_lag_once_it_was_counted() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;

@@ -14,6 +14,7 @@ mod append;
 mod architecture;
 mod cli;
 mod cli_append;
+mod cli_bench;
 mod cli_counters;
 mod cli_databases;
 mod cli_db;

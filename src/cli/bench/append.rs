@@ -1,0 +1,154 @@
+//! How many events per second writers append, each in a transaction of its own.
+
+use super::arena::{Arena, within};
+use super::report::{Figure, Goal, Unit};
+use super::sample::settle;
+use super::{Bench, Runs, steps};
+use clap::Args;
+use evenfold::config::number;
+use evenfold::event::NewEvent;
+use evenfold::hash::IdHash;
+use evenfold::log;
+use serde::Serialize;
+use sqlx::PgConnection;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Aggregates of each writer, which no other writer appends to.
+const AGGREGATES: u64 = 1000;
+
+#[derive(Debug, Args)]
+pub(super) struct AppendArgs {
+    /// How many connections append at the same time: 1 to 64
+    #[arg(long, default_value = "8", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=64)))]
+    writers: u32,
+    /// How long each way is measured, in seconds: 1 to 3600
+    #[arg(long, default_value = "3", value_name = "SECONDS", value_parser = |t: &str| number::<u64>(t, &(1..=3600)))]
+    seconds: u64,
+    #[command(flatten)]
+    pub(super) runs: Runs,
+}
+
+impl AppendArgs {
+    pub(super) fn about(&self) -> String {
+        let Self { writers, seconds, runs } = self;
+        format!("{writers} writers, one event per transaction, {seconds} s each; {}.", runs.told())
+    }
+}
+
+/// How an event gets into the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By one statement of the writer's, who knows the version and asks for nothing: the yardstick.
+    Insert,
+    /// By [`log::append`], on the writer's connection.
+    Append,
+}
+
+/// What is measured beside the yardstick: its name, and how many times the yardstick it should be.
+const WAYS: [(Way, &str, f64); 1] = [(Way::Append, "append", 1.0)];
+
+pub(super) async fn run(bench: Bench<'_>, args: &AppendArgs) -> anyhow::Result<Vec<Figure>> {
+    within(bench.session, bench.shutdown, "append", async |arena| measure(arena, args).await).await
+}
+
+async fn measure(arena: &Arena, args: &AppendArgs) -> anyhow::Result<Vec<Figure>> {
+    let mut conn = arena.database.connect().await?;
+    let (mut inserted, mut appended) = (vec![], WAYS.map(|_| vec![]));
+    let steps = steps(args.runs.runs * (1 + WAYS.len() as u64));
+    for run in 0..args.runs.runs {
+        settle(&mut conn).await?;
+        inserted.push(rate(arena, args, Way::Insert, run).await?);
+        steps.inc(1);
+        for ((way, ..), rates) in WAYS.iter().zip(&mut appended) {
+            settle(&mut conn).await?;
+            rates.push(rate(arena, args, *way, run).await?);
+            steps.inc(1);
+        }
+    }
+    steps.finish_and_clear();
+    let figures = WAYS.iter().zip(appended).map(|((_, name, least), samples)| Figure {
+        what: (*name).to_owned(),
+        unit: Unit::PerSecond,
+        samples,
+        against: "INSERT",
+        yardstick: inserted.clone(),
+        goal: Goal::AtLeast(*least),
+    });
+    Ok(figures.collect())
+}
+
+/// Events per second of all writers together.
+async fn rate(arena: &Arena, args: &AppendArgs, way: Way, run: u64) -> anyhow::Result<f64> {
+    let mut writers = Vec::new();
+    for number in 0..args.writers {
+        let mut writer =
+            Writer { conn: arena.database.connect().await?, prefix: format!("{way:?}-{run}-{number}"), done: 0 };
+        // Prepares the statement.
+        writer.write(way).await?;
+        writers.push(writer);
+    }
+    let started = Instant::now();
+    let until = started + Duration::from_secs(args.seconds);
+    let mut tasks = JoinSet::new();
+    for mut writer in writers {
+        tasks.spawn(async move {
+            let before = writer.done;
+            while Instant::now() < until {
+                writer.write(way).await?;
+            }
+            Ok::<_, anyhow::Error>(writer.done - before)
+        });
+    }
+    let mut total = 0;
+    while let Some(written) = tasks.join_next().await {
+        total += written??;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
+    Ok(total as f64 / started.elapsed().as_secs_f64())
+}
+
+#[derive(Serialize)]
+struct Payload {
+    amount: i64,
+    source: &'static str,
+}
+
+/// One connection, and how many events it has written.
+struct Writer {
+    conn: PgConnection,
+    prefix: String,
+    done: u64,
+}
+
+impl Writer {
+    async fn write(&mut self, way: Way) -> anyhow::Result<()> {
+        let id = format!("{}-{}", self.prefix, self.done % AGGREGATES);
+        let payload = Payload { amount: 1, source: "bench" };
+        match way {
+            Way::Insert => self.insert(&id, &serde_json::to_string(&payload)?).await?,
+            Way::Append => {
+                log::append(&mut self.conn, &[NewEvent::new("counter", id, "incremented", &payload)?]).await?;
+            }
+        }
+        self.done += 1;
+        Ok(())
+    }
+
+    /// Into the log itself, so that table, indexes and triggers are the same.
+    async fn insert(&mut self, id: &str, payload: &str) -> anyhow::Result<()> {
+        let version = i64::try_from(self.done / AGGREGATES + 1)?;
+        sqlx::query(
+            "INSERT INTO events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload)
+             VALUES ($1, $2, $3, 'counter', $4, 'incremented', $5::text::json)",
+        )
+        .bind(version)
+        .bind(IdHash::of(id).to_sql())
+        .bind(uuid::Uuid::new_v4())
+        .bind(id)
+        .bind(payload)
+        .execute(&mut self.conn)
+        .await?;
+        Ok(())
+    }
+}
