@@ -49,10 +49,6 @@ impl Projection for Stamped {
         self.counters.apply(conn, batch).await
     }
 
-    async fn flush(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
-        self.counters.flush(conn).await
-    }
-
     fn committed(&mut self) {
         self.stamps.put(self.pending.drain(..));
         self.counters.committed();
