@@ -14,66 +14,83 @@ pub struct Actors<S> {
     limit: usize,
 }
 
-/// Where an actor is, until room is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot(u32);
-
-/// Looking an aggregate up costs little but cache misses, so that there are few: the hashes are in the table, the states
-/// in a row, and the names in one text, all of them in the order in which they came.
+/// Looking an aggregate up costs little but cache misses, so that there are few: the hashes are in the table, and a state is
+/// next to its name.
 #[derive(Debug)]
 struct Generation<S> {
-    table: HashTable<(IdHash, Slot)>,
+    table: HashTable<(IdHash, u32)>,
     actors: Vec<Actor<S>>,
-    names: String,
 }
 
 #[derive(Debug)]
 struct Actor<S> {
     state: S,
-    /// Where in `names` the aggregate's type begins; its id follows.
-    name: usize,
-    type_len: u32,
-    id_len: u32,
+    name: Name,
 }
 
-impl<S> Actor<S> {
-    fn parts<'n>(&self, names: &'n str) -> (&'n str, &'n str) {
-        let id = self.name + self.type_len as usize;
-        (&names[self.name..id], &names[id..id + self.id_len as usize])
+/// An aggregate's type and id: most are short enough to need no allocation of their own.
+#[derive(Debug)]
+enum Name {
+    Short { type_len: u8, len: u8, bytes: [u8; SHORT] },
+    Long { type_len: usize, text: Box<str> },
+}
+
+/// With its two lengths and the tag 48 bytes.
+const SHORT: usize = 45;
+
+impl Name {
+    fn of((aggregate_type, aggregate_id): (&str, &str)) -> Self {
+        let (type_len, len) = (aggregate_type.len(), aggregate_type.len() + aggregate_id.len());
+        match (u8::try_from(type_len), u8::try_from(len)) {
+            (Ok(short_type), Ok(short)) if len <= SHORT => {
+                let mut bytes = [0; SHORT];
+                bytes[..type_len].copy_from_slice(aggregate_type.as_bytes());
+                bytes[type_len..len].copy_from_slice(aggregate_id.as_bytes());
+                Self::Short { type_len: short_type, len: short, bytes }
+            }
+            _ => Self::Long { type_len, text: [aggregate_type, aggregate_id].concat().into_boxed_str() },
+        }
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        match self {
+            Self::Short { type_len, len, bytes } => bytes[..usize::from(*len)].split_at(usize::from(*type_len)),
+            Self::Long { type_len, text } => text.as_bytes().split_at(*type_len),
+        }
+    }
+
+    fn is(&self, (aggregate_type, aggregate_id): (&str, &str)) -> bool {
+        self.parts() == (aggregate_type.as_bytes(), aggregate_id.as_bytes())
+    }
+
+    /// The type and the id. They were made of texts, cut where those end.
+    fn texts(&self) -> (&str, &str) {
+        let (aggregate_type, aggregate_id) = self.parts();
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        (text(aggregate_type), text(aggregate_id))
     }
 }
 
 impl<S> Default for Generation<S> {
     fn default() -> Self {
-        Self { table: HashTable::new(), actors: Vec::new(), names: String::new() }
+        Self { table: HashTable::new(), actors: Vec::new() }
     }
 }
 
 impl<S> Generation<S> {
-    /// Whether an entry of the table is this aggregate's.
-    fn is<'s>(&'s self, hash: IdHash, name: (&'s str, &'s str)) -> impl Fn(&(IdHash, Slot)) -> bool + 's {
-        move |&(other, slot)| other == hash && self.actors[slot.0 as usize].parts(&self.names) == name
+    fn find(&self, hash: IdHash, name: (&str, &str)) -> Option<usize> {
+        let is = |&(other, index): &(IdHash, u32)| other == hash && self.actors[index as usize].name.is(name);
+        self.table.find(spread(hash), is).map(|&(_, index)| index as usize)
     }
 
-    fn find(&self, hash: IdHash, name: (&str, &str)) -> Option<Slot> {
-        self.table.find(spread(hash), self.is(hash, name)).map(|&(_, slot)| slot)
+    fn insert(&mut self, hash: IdHash, name: (&str, &str), state: S) -> usize {
+        let index = self.actors.len();
+        self.actors.push(Actor { state, name: Name::of(name) });
+        // More than 2^32 do not fit into memory.
+        let entry = (hash, u32::try_from(index).unwrap_or(u32::MAX));
+        self.table.insert_unique(spread(hash), entry, |&(hash, _)| spread(hash));
+        index
     }
-
-    fn insert(&mut self, hash: IdHash, (aggregate_type, aggregate_id): (&str, &str), state: S) -> Slot {
-        let slot = Slot(length(self.actors.len()));
-        let name = self.names.len();
-        self.names.push_str(aggregate_type);
-        self.names.push_str(aggregate_id);
-        let (type_len, id_len) = (length(aggregate_type.len()), length(aggregate_id.len()));
-        self.actors.push(Actor { state, name, type_len, id_len });
-        self.table.insert_unique(spread(hash), (hash, slot), |&(hash, _)| spread(hash));
-        slot
-    }
-}
-
-/// Names are short, and of actors fewer than 2^32 fit into memory.
-fn length(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The table takes the position from the low bits and a tag from the high ones; the stored hash has 32 bits, and within
@@ -91,7 +108,7 @@ impl<S: Copy> Actors<S> {
     }
 
     /// Makes sure that `more` actors can be used without one of them being dropped, as long as `more` is not above
-    /// half the limit. Slots that were given before are void.
+    /// half the limit.
     pub fn make_room(&mut self, more: usize) {
         if !self.has_room(more) {
             self.old = std::mem::take(&mut self.young);
@@ -104,35 +121,21 @@ impl<S: Copy> Actors<S> {
         self.young.actors.len() + more <= self.limit
     }
 
-    /// Where an aggregate is, if it is here; it counts as used.
-    pub fn find(&mut self, hash: IdHash, aggregate_type: &str, aggregate_id: &str) -> Option<Slot> {
-        let name = (aggregate_type, aggregate_id);
-        self.young.find(hash, name).or_else(|| {
-            let slot = self.old.find(hash, name)?;
-            Some(self.young.insert(hash, name, self.old.actors[slot.0 as usize].state))
-        })
-    }
-
-    /// Adds an aggregate that is not here.
-    pub fn insert(&mut self, hash: IdHash, aggregate_type: &str, aggregate_id: &str, state: S) -> Slot {
-        self.young.insert(hash, (aggregate_type, aggregate_id), state)
-    }
-
-    /// The state in a slot that was given since room was last made.
-    ///
-    /// # Panics
-    ///
-    /// May panic, or give another's state, where the slot is older than that.
-    pub fn at(&mut self, slot: Slot) -> &mut S {
-        &mut self.young.actors[slot.0 as usize].state
+    /// The state of an aggregate; `new` if it is not here. It counts as used.
+    pub fn get_or_insert(&mut self, hash: IdHash, name: (&str, &str), new: impl FnOnce() -> S) -> &mut S {
+        let index = self.young.find(hash, name).unwrap_or_else(|| {
+            let old = self.old.find(hash, name).and_then(|index| self.old.actors.get(index));
+            let state = old.map_or_else(new, |actor| actor.state);
+            self.young.insert(hash, name, state)
+        });
+        &mut self.young.actors[index].state
     }
 
     /// Those that were used since room was last made: type, id, and state.
     pub fn used(&mut self) -> impl Iterator<Item = (&str, &str, &mut S)> {
-        let Generation { actors, names, .. } = &mut self.young;
-        actors.iter_mut().map(|actor| {
-            let (aggregate_type, aggregate_id) = actor.parts(names);
-            (aggregate_type, aggregate_id, &mut actor.state)
+        self.young.actors.iter_mut().map(|Actor { name, state }| {
+            let (aggregate_type, aggregate_id) = name.texts();
+            (aggregate_type, aggregate_id, state)
         })
     }
 
@@ -159,11 +162,10 @@ mod tests {
     use super::*;
 
     fn touch(actors: &mut Actors<u32>, id: &str) -> u32 {
-        let hash = IdHash::of(id);
         actors.make_room(1);
-        let slot = actors.find(hash, "t", id).unwrap_or_else(|| actors.insert(hash, "t", id, 0));
-        *actors.at(slot) += 1;
-        *actors.at(slot)
+        let state = actors.get_or_insert(IdHash::of(id), ("t", id), || 0);
+        *state += 1;
+        *state
     }
 
     #[test]
@@ -177,18 +179,21 @@ mod tests {
     }
 
     #[test]
-    fn aggregates_of_one_hash_are_told_apart() {
+    fn aggregates_of_one_hash_are_told_apart_however_long_their_names_are() {
         let mut actors = Actors::new(10);
         let hash = IdHash::of("x");
-        for (n, (aggregate_type, id)) in [("a", "bc"), ("ab", "c"), ("abc", ""), ("a", "bd")].into_iter().enumerate() {
-            assert!(actors.find(hash, aggregate_type, id).is_none());
-            actors.insert(hash, aggregate_type, id, n);
+        let long = "l".repeat(SHORT);
+        let names = [("a", "bc"), ("ab", "c"), ("abc", ""), ("a", "bd"), (&long, "a"), (&long[1..], "a"), ("", "")];
+        for (n, name) in names.into_iter().enumerate() {
+            assert_eq!(*actors.get_or_insert(hash, name, || n), n);
         }
-        let state = |actors: &mut Actors<usize>, t, id| actors.find(hash, t, id).map(|slot| *actors.at(slot));
-        assert_eq!(state(&mut actors, "ab", "c"), Some(1));
-        assert_eq!(state(&mut actors, "a", "bd"), Some(3));
+        // They move from the old generation to the young one.
         actors.make_room(10);
-        assert_eq!(state(&mut actors, "ab", "c"), Some(1), "moved from the old generation to the young one");
-        assert_eq!(actors.used().map(|(t, id, n)| (t, id, *n)).collect::<Vec<_>>(), [("ab", "c", 1)]);
+        for (n, name) in names.into_iter().enumerate().rev() {
+            assert_eq!(*actors.get_or_insert(hash, name, || 99), n);
+        }
+        let used: Vec<_> = actors.used().map(|(t, id, n)| ((t.to_owned(), id.to_owned()), *n)).collect();
+        let expected = names.into_iter().enumerate().rev().map(|(n, (t, id))| ((t.to_owned(), id.to_owned()), n));
+        assert_eq!(used, expected.collect::<Vec<_>>());
     }
 }

@@ -8,10 +8,11 @@ pub(super) use switch::{begin, lock, switch};
 pub use table::{CounterRow, Mismatch, empty, mismatches, one, top, totals};
 
 use super::{Batch, BoxError, Projection};
-use crate::actor::{Actors, Slot};
+use crate::actor::Actors;
 use crate::counter::{AmountPointer, Counter, Refused};
 use crate::event::Event;
 use sqlx::PgConnection;
+use std::collections::HashSet;
 use table::Table;
 
 /// The name of the projection.
@@ -34,8 +35,34 @@ pub struct Counters {
 #[derive(Debug, Clone, Copy, Default)]
 struct Actor {
     counter: Counter,
-    has_row: bool,
+    row: Row,
     changed: bool,
+}
+
+/// What is known of an actor's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Row {
+    /// It has not been looked for.
+    #[default]
+    Unknown,
+    /// It is being looked for: no event is applied before that is done.
+    Awaited,
+    /// There is none.
+    None,
+    /// There is one.
+    There,
+}
+
+impl Actor {
+    /// What an event does to it. Gives how many counters are changed by that which were not.
+    fn take(&mut self, event: &Event<'_>, dropped: bool, pointer: &AmountPointer) -> Result<usize, Refused> {
+        self.counter = if dropped {
+            self.counter.skip(event.version)
+        } else {
+            self.counter.apply(event.version, event.position, pointer.amount(event.payload))?
+        };
+        Ok(usize::from(!std::mem::replace(&mut self.changed, true)))
+    }
 }
 
 impl Counters {
@@ -50,33 +77,23 @@ impl Counters {
         Self { table: Table::Rebuild, ..self }
     }
 
-    /// Finds the actors of these events, and loads those that are not in memory, in one query. Gives the event's position
-    /// with each.
-    async fn load(
-        &mut self,
-        conn: &mut PgConnection,
-        events: impl Iterator<Item = Event<'_>>,
-    ) -> Result<Vec<(i64, Slot)>, sqlx::Error> {
-        let (mut slots, mut absent) = (Vec::with_capacity(events.size_hint().1.unwrap_or_default()), Vec::new());
-        for event in events {
-            let Event { hash, aggregate_type, aggregate_id, .. } = event;
-            let slot = self.actors.find(hash, aggregate_type, aggregate_id).unwrap_or_else(|| {
-                let slot = self.actors.insert(hash, aggregate_type, aggregate_id, Actor::default());
-                // The first event of an aggregate is applied once, so there is no row before it.
-                if event.version != 1 {
-                    absent.push((event, slot));
-                }
-                slot
-            });
-            slots.push((event.position, slot));
-        }
-        if !absent.is_empty() {
-            for (index, counter) in table::load(conn, self.table, absent.iter().map(|(event, _)| event)).await? {
-                let Some(&(_, slot)) = absent.get(index) else { continue };
-                *self.actors.at(slot) = Actor { counter, has_row: true, changed: false };
+    /// Loads the counters of these events, which have an actor each, in one query.
+    async fn load(&mut self, conn: &mut PgConnection, events: &[Event<'_>]) -> Result<(), sqlx::Error> {
+        let mut counters = vec![None; events.len()];
+        for (index, counter) in table::load(conn, self.table, events).await? {
+            if let Some(place) = counters.get_mut(index) {
+                *place = Some(counter);
             }
         }
-        Ok(slots)
+        for (event, counter) in events.iter().zip(counters) {
+            let row = if counter.is_some() { Row::There } else { Row::None };
+            *self.actor(event) = Actor { counter: counter.unwrap_or_default(), row, changed: false };
+        }
+        Ok(())
+    }
+
+    fn actor(&mut self, event: &Event<'_>) -> &mut Actor {
+        self.actors.get_or_insert(event.hash, (event.aggregate_type, event.aggregate_id), Actor::default)
     }
 
     /// Writes the counters that are changed.
@@ -87,14 +104,14 @@ impl Counters {
         let mut changed: Vec<(&str, &str, &mut Actor)> = self.actors.used().filter(|(.., a)| a.changed).collect();
         // In the order of the keys, in which the rows and the index are next to each other.
         changed.sort_unstable_by_key(|&(aggregate_type, aggregate_id, _)| (aggregate_type, aggregate_id));
-        for has_row in [false, true] {
-            let those = changed.iter().filter(|(.., actor)| actor.has_row == has_row);
+        for row in [Row::None, Row::There] {
+            let those = changed.iter().filter(|(.., actor)| actor.row == row);
             let rows =
                 those.map(|(aggregate_type, aggregate_id, actor)| (*aggregate_type, *aggregate_id, actor.counter));
-            table::write(conn, self.table, has_row, rows).await?;
+            table::write(conn, self.table, row == Row::There, rows).await?;
         }
         for (.., actor) in changed {
-            (actor.has_row, actor.changed) = (true, false);
+            (actor.row, actor.changed) = (Row::There, false);
         }
         self.changed = 0;
         Ok(())
@@ -119,22 +136,41 @@ impl Projection for Counters {
             self.write(conn).await?;
         }
         self.actors.make_room(batch.max_len());
-        let mut slots = self.load(conn, batch.with_dropped()).await?.into_iter();
+        // In one go where the actors are here. Events of those that are not are put off until they are loaded, all of them
+        // together, so that each aggregate keeps its order.
+        let (mut absent, mut put_off) = (Vec::new(), HashSet::new());
+        let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
         batch.fold_with_dropped(|event, dropped| {
-            // Events of an aggregate that is parked meanwhile are not handed out: their slots are passed over.
-            let Some((_, slot)) = slots.find(|&(position, _)| position == event.position) else {
-                return Err(Refused::Version { last: 0, found: event.version });
-            };
-            let actor = self.actors.at(slot);
-            actor.counter = if dropped {
-                actor.counter.skip(event.version)
-            } else {
-                actor.counter.apply(event.version, event.position, self.pointer.amount(event.payload))?
-            };
-            self.changed += usize::from(!actor.changed);
-            actor.changed = true;
-            Ok(())
+            let name = (event.aggregate_type, event.aggregate_id);
+            let actor = actors.get_or_insert(event.hash, name, Actor::default);
+            // The first event of an aggregate is applied once, so there is no row before it.
+            if actor.row == Row::Unknown && event.version == 1 {
+                actor.row = Row::None;
+            }
+            match actor.row {
+                Row::None | Row::There => *changed += actor.take(event, dropped, pointer)?,
+                Row::Unknown | Row::Awaited => {
+                    if actor.row == Row::Unknown {
+                        actor.row = Row::Awaited;
+                        absent.push(*event);
+                    }
+                    put_off.insert(event.position);
+                }
+            }
+            Ok::<(), Refused>(())
         });
+        if !absent.is_empty() {
+            self.load(conn, &absent).await?;
+            let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
+            batch.fold_with_dropped(|event, dropped| {
+                if put_off.contains(&event.position) {
+                    let name = (event.aggregate_type, event.aggregate_id);
+                    let actor = actors.get_or_insert(event.hash, name, Actor::default);
+                    *changed += actor.take(event, dropped, pointer)?;
+                }
+                Ok::<(), Refused>(())
+            });
+        }
         // A counter that many events change is written once per transaction.
         if batch.is_last() {
             self.write(conn).await?;

@@ -112,14 +112,14 @@ pub(super) enum WriteError {
 }
 
 /// The counters of these events, by the index of the event. Those that have no row are left out.
-pub(super) async fn load<'a>(
+pub(super) async fn load(
     conn: &mut PgConnection,
     table: Table,
-    events: impl Iterator<Item = &'a Event<'a>> + Clone,
+    events: &[Event<'_>],
 ) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
     let rows = sqlx::query(table.load())
-        .bind(events.clone().map(|event| event.aggregate_type).collect::<Vec<_>>())
-        .bind(events.map(|event| event.aggregate_id).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
     rows.iter()

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// whoever wants the worker to stop waits.
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// How many times as many events the next transaction may have while the worker is far behind.
+const GROWTH: usize = 4;
+
 /// A chunk that was read: for which rows, and how far it takes them.
 pub(super) struct Work {
     pub(super) rows: Vec<usize>,
@@ -123,7 +126,7 @@ impl<P: Projection> Worker<P> {
         holding.written_floor = lowest_floor(&holding.rows);
         let more = work.checkpoint.has_open_window();
         // Few large transactions write a counter less often than many small ones do.
-        self.growing = if more { (2 * sum.events).min(self.options.batch_size) } else { 0 };
+        self.growing = if more { (GROWTH * sum.events).min(self.options.batch_size) } else { 0 };
         let caught_up = holding.rows.len() == 1 && !more;
         self.recycle(work.chunk);
         self.state = State::Holding(holding);
