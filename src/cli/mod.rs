@@ -9,6 +9,7 @@ mod db;
 mod demo;
 mod done;
 mod generate;
+mod index;
 mod migrate;
 mod output;
 mod panel;
@@ -90,6 +91,8 @@ enum Command {
     Parked(parked::ParkedArgs),
     /// Create evenfold's tables, or bring them up to date
     Migrate,
+    /// Build or drop an index with which each of many workers reads its own events only
+    Index(index::IndexArgs),
     /// Make the counters anew from the whole log, beside those in use, and switch over
     Rebuild(rebuild::RebuildArgs),
     /// Make a log usable that was restored from another PostgreSQL cluster
@@ -146,6 +149,7 @@ async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args).await,
         Command::Migrate => migrate::run(&global).await,
+        Command::Index(args) => index::run(&global, args).await,
         Command::Rebuild(args) => rebuild::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,
         Command::Db(args) => db::run(&global, &args).await,

@@ -1,15 +1,16 @@
--- The events of a window above its floor: one range scan of the position index.
+-- The events of a window above its floor: one range scan of the position index or, where there is an index for the
+-- modulus (`evenfold index`), of that one.
 -- The snapshots are uncorrelated subqueries so that their texts are parsed once, not for each row.
 SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload,
-       CASE WHEN $8 THEN event_id END,
-       CASE WHEN $8 THEN (extract(epoch FROM recorded_at) * 1000000)::bigint END,
-       CASE WHEN $8 THEN metadata END
+       CASE WHEN $7 THEN event_id END,
+       CASE WHEN $7 THEN (extract(epoch FROM recorded_at) * 1000000)::bigint END,
+       CASE WHEN $7 THEN metadata END
 FROM events
 WHERE position > $1
-  AND hash % $2 = ANY ($3)
-  AND NOT pg_visible_in_snapshot(xid, (SELECT $4::text::pg_snapshot))
-  AND pg_visible_in_snapshot(xid, (SELECT $5::text::pg_snapshot))
-  AND ($6::text[] IS NULL OR aggregate_type = ANY ($6))
-  AND ($7::text[] IS NULL OR event_type = ANY ($7))
+  AND {slice}
+  AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))
+  AND pg_visible_in_snapshot(xid, (SELECT $4::text::pg_snapshot))
+  AND ($5::text[] IS NULL OR aggregate_type = ANY ($5))
+  AND ($6::text[] IS NULL OR event_type = ANY ($6))
 ORDER BY position
-LIMIT $9
+LIMIT $8

@@ -4,7 +4,7 @@ use crate::event::{Envelope, Event};
 use crate::hash::IdHash;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::time::{Duration, Instant};
 
 const RANGE: &str = include_str!("range.sql");
@@ -32,9 +32,22 @@ impl Slice {
     /// The hashes of these classes, which have the modulus of the first.
     #[must_use]
     pub fn of(classes: &[Class]) -> Self {
-        Self {
-            modulus: classes.first().map_or(1, |class| class.modulus().into()),
-            residues: classes.iter().map(|class| class.residue().into()).collect(),
+        let mut residues: Vec<i64> = classes.iter().map(|class| class.residue().into()).collect();
+        residues.sort_unstable();
+        residues.dedup();
+        Self { modulus: classes.first().map_or(1, |class| class.modulus().into()), residues }
+    }
+
+    /// The condition on a hash, with the residues as `$2`. The modulus is part of the text: a plan that is made for any
+    /// parameter can't know that `hash % $2` is what the index for one modulus has.
+    fn condition(&self, hash: &str) -> String {
+        let modulus = self.modulus;
+        match self.residues.len() {
+            // All that there are. A filter would cost something per row.
+            n if i64::try_from(n) == Ok(modulus) => "$2::bigint[] IS NOT NULL".to_owned(),
+            // For one residue the index has the order of the positions, not for a list of them.
+            1 => format!("{hash} % {modulus} = ($2::bigint[])[1]"),
+            _ => format!("{hash} % {modulus} = ANY ($2::bigint[])"),
         }
     }
 }
@@ -76,7 +89,8 @@ pub async fn read(
     // when the window's start was taken. There are usually none, and they come before all others.
     if !window.seen.is_final() && window.after < *floor {
         let listed: Vec<String> = seen.in_progress().iter().map(u64::to_string).collect();
-        let query = bound(LATE, window, window.after, slice, interest, limit)
+        let late = LATE.replace("{slice}", &slice.condition("(hash + 0)"));
+        let query = bound(late, window, window.after, slice, interest, limit)
             .bind(floor)
             .bind(listed)
             .bind(seen.xmax().to_string())
@@ -88,7 +102,8 @@ pub async fn read(
         decoding = read.decoding;
     }
     let after = window.after.max(*floor);
-    let query = bound(RANGE, window, after, slice, interest, limit - into.len());
+    let range = RANGE.replace("{slice}", &slice.condition("hash"));
+    let query = bound(range, window, after, slice, interest, limit - into.len());
     let read = fill(query.fetch(&mut *conn), limit, into).await?;
     Ok(Read { decoding: decoding + read.decoding, ..read })
 }
@@ -96,16 +111,16 @@ pub async fn read(
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 fn bound<'q>(
-    sql: &'static str,
+    sql: String,
     window: Window<'_>,
     after: i64,
     slice: &'q Slice,
     interest: &'q Interest,
     limit: usize,
 ) -> PgQuery<'q> {
-    sqlx::query(sql)
+    // Put together from our own text and a number.
+    sqlx::query(AssertSqlSafe(sql))
         .bind(after)
-        .bind(slice.modulus)
         .bind(slice.residues.as_slice())
         .bind(window.seen.snapshot.to_string())
         .bind(window.upto.to_string())

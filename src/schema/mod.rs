@@ -1,9 +1,12 @@
-//! The tables: migrating them, refusing to work on others, and renumbering a log that was restored elsewhere.
+//! The tables: migrating them, refusing to work on others, renumbering a log that was restored elsewhere, and the
+//! indexes that a large number of partitions may want.
 
 mod check;
+mod index;
 mod repair;
 
 pub use check::{SchemaError, check};
+pub use index::{HashIndex, IndexError, IndexState, create_index, drop_index, indexes};
 pub use repair::{RepairError, Repaired, accept_upgraded_cluster, repair};
 
 use sqlx::migrate::{MigrateError, Migrator};

@@ -29,6 +29,7 @@ mod crash;
 mod embedded;
 mod fence;
 mod found_by_the_model;
+mod index;
 mod late_commit;
 mod log_table;
 mod open_transaction;

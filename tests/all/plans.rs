@@ -1,12 +1,21 @@
 //! The statements that run all the time are answered by the indexes that were made for them.
 
-use crate::support::{TestDb, only_worker};
+use crate::support::{TestDb, only_worker, partition};
+use evenfold::class::Class;
+use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::schema::create_index;
 use sqlx::{AssertSqlSafe, PgConnection};
+
+const GENERIC: &str = "force_generic_plan";
 
 /// The plan that a prepared statement gets when PostgreSQL does not look at its parameters.
 async fn generic_plan(conn: &mut PgConnection, sql: &str, arguments: &str) -> String {
+    plan(conn, GENERIC, sql, arguments).await
+}
+
+async fn plan(conn: &mut PgConnection, mode: &str, sql: &str, arguments: &str) -> String {
     let statement = format!(
-        "SET plan_cache_mode = force_generic_plan; DEALLOCATE ALL; PREPARE hot AS {sql}; EXPLAIN EXECUTE hot ({arguments})"
+        "SET plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE hot AS {sql}; EXPLAIN EXECUTE hot ({arguments})"
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(conn).await.unwrap();
     rows.iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect::<Vec<_>>().join("\n")
@@ -28,21 +37,73 @@ const MANY: &str = "(n + 3)::text::xid8";
 const ONE: &str = "'3'::xid8";
 const LOGS: [(&str, &str); 4] = [(MANY, "ANALYZE"), (ONE, "ANALYZE"), (MANY, ""), (ONE, "")];
 
+/// The statements for the range and for the late events of a window, as a worker of these classes has them prepared.
+async fn read_by(db: &TestDb, classes: &[Class]) -> [String; 2] {
+    let mut conn = db.connect().await;
+    let seen = Fence { floor: 1, snapshot: "3:4:3".parse().unwrap(), next_xid: 5 };
+    let window = Window { seen: &seen, upto: &seen.snapshot, after: 0 };
+    let mut buffer = EventBuffer::default();
+    log::read(&mut conn, window, &Slice::of(classes), &Interest::everything(), 10, &mut buffer).await.unwrap();
+    let prepared =
+        "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '-- The events%' ORDER BY statement";
+    let statements: Vec<String> = sqlx::query_scalar(prepared).fetch_all(&mut conn).await.unwrap();
+    let [range, late] = statements.try_into().unwrap();
+    assert!(range.contains("above its floor") && late.contains("below its floor"), "{range}; {late}");
+    [range, late]
+}
+
+/// The plans of both statements from position 19,000 on, with residue 1; the late events are from 19,500 on.
+async fn plans_of(conn: &mut PgConnection, mode: &str, [range, late]: &[String; 2]) -> [String; 2] {
+    let arguments = "19000, '{1}', '1:1:', '9:9:', NULL, NULL, false, 5000";
+    let range = plan(conn, mode, range, arguments).await;
+    let late = plan(conn, mode, late, &format!("{arguments}, 19500, '{{5,6}}', '8', '9'")).await;
+    [range, late]
+}
+
+fn assert_late_by_transaction(plan: &str) {
+    assert!(plan.contains("events_xid_idx"), "{plan}");
+    assert!(!plan.contains("Seq Scan") && !plan.contains("events_pkey") && !plan.contains("events_hash"), "{plan}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_is_read_by_one_range_scan_and_late_events_by_their_transactions() {
     for log in LOGS {
         let db = TestDb::new().await;
         let mut conn = db.database.by_index().connect().await.unwrap();
         with_events(&mut conn, log).await;
-        let range = include_str!("../../src/log/range.sql");
-        let arguments = "19000, 4, '{1}', '1:1:', '9:9:', NULL, NULL, false, 5000";
-        let plan = generic_plan(&mut conn, range, arguments).await;
-        assert!(plan.contains("Index Scan using events_pkey"), "{plan}");
-        assert!(!plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
-        let late = include_str!("../../src/log/late.sql");
-        let plan = generic_plan(&mut conn, late, &format!("{arguments}, 19500, '{{5,6}}', '8', '9'")).await;
-        assert!(plan.contains("events_xid_idx"), "{plan}");
-        assert!(!plan.contains("Seq Scan") && !plan.contains("events_pkey"), "{plan}");
+        for classes in [vec![partition(0, 1)], vec![partition(1, 4)], vec![partition(1, 4), partition(2, 4)]] {
+            let [range, late] = plans_of(&mut conn, GENERIC, &read_by(&db, &classes).await).await;
+            assert!(range.contains("Index Scan using events_pkey"), "{range}");
+            assert!(!range.contains("Sort") && !range.contains("Seq Scan"), "{range}");
+            assert_eq!(range.contains(" % "), classes[0].modulus() > 1, "only the whole log has no filter: {range}");
+            assert_late_by_transaction(&late);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_an_index_for_the_total_a_worker_reads_no_others_events() {
+    for log in LOGS {
+        for analyze in ["", "ANALYZE events"] {
+            let db = TestDb::new().await;
+            with_events(&mut db.connect().await, log).await;
+            assert!(create_index(&mut db.connect().await, 4).await.unwrap());
+            let mut conn = db.database.by_index().connect().await.unwrap();
+            sqlx::raw_sql(analyze).execute(&mut conn).await.unwrap();
+            for mode in [GENERIC, "force_custom_plan"] {
+                let [range, late] = plans_of(&mut conn, mode, &read_by(&db, &[partition(1, 4)]).await).await;
+                let condition = range.lines().find(|line| line.contains("Index Cond")).unwrap_or_default();
+                assert!(condition.contains("hash % ") && condition.contains("\"position\" >"), "{range}");
+                assert!(!range.contains("Sort"), "{range}");
+                assert_late_by_transaction(&late);
+                // Of another number, and of several partitions: as without it.
+                for classes in [vec![partition(1, 8)], vec![partition(0, 4), partition(1, 4)], vec![partition(0, 1)]] {
+                    let [range, late] = plans_of(&mut conn, mode, &read_by(&db, &classes).await).await;
+                    assert!(range.contains("Index Scan using events_pkey") && !range.contains("Sort"), "{range}");
+                    assert_late_by_transaction(&late);
+                }
+            }
+        }
     }
 }
 

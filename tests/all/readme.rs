@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "worker",
     "pool",
     "status",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 20] = [
     "parked retry",
     "parked drop",
     "migrate",
+    "index",
     "repair",
     "db",
 ];
