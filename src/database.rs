@@ -1,6 +1,6 @@
 //! Connections to PostgreSQL, and what is wrong where there is none, in a sentence.
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection};
 use std::time::Duration;
 
@@ -139,6 +139,27 @@ impl Database {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.options.connect()).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(error)) => Err(self.explain(error)),
+            Err(_) => Err(ConnectError::Slow { place: self.place() }),
+        }
+    }
+
+    /// Makes a connection on which the notifications of a channel are heard. It is not made again when it is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped attempt leaves nothing behind.
+    pub(crate) async fn listen(&self, channel: &str) -> Result<PgListener, ConnectError> {
+        // A listener takes its connection from a pool: one that has no other, and is gone when the listener is.
+        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let pool = pool.connect_lazy_with(self.options.clone());
+        let listening = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.eager_reconnect(false);
+            listener.listen(channel).await?;
+            Ok(listener)
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, listening).await {
+            Ok(listener) => listener.map_err(|error| self.explain(error)),
             Err(_) => Err(ConnectError::Slow { place: self.place() }),
         }
     }

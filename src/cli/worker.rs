@@ -107,7 +107,7 @@ pub(super) struct Tuning {
     #[arg(long, env = "EVENFOLD_MAX_ACTORS", default_value = "100000", value_name = "COUNTERS",
         value_parser = |t: &str| number::<usize>(t, &(2..=100_000_000)))]
     max_actors: usize,
-    /// The pause after finding nothing to apply, in milliseconds: 1 to 3600000
+    /// The longest pause after finding nothing to apply, in milliseconds: 1 to 3600000
     #[arg(long, env = "EVENFOLD_POLL_INTERVAL_MS", default_value = "50", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(1..=MAX_MS)))]
     poll_interval_ms: u64,

@@ -18,3 +18,7 @@ pub use interest::Interest;
 pub use snapshot::{Snapshot, SnapshotError};
 pub(crate) use window::decode;
 pub use window::{Read, Slice, Window, read};
+
+/// The channel on which those who append notify workers, in the transaction that appends: `NOTIFY evenfold_events`.
+/// Once every few tens of milliseconds is enough for each of them: workers go on looking for a while.
+pub const CHANNEL: &str = "evenfold_events";

@@ -3,6 +3,7 @@
 mod batch;
 pub mod counters;
 mod heart;
+mod pace;
 pub mod parked;
 mod pool;
 mod progress;
@@ -11,14 +12,15 @@ mod replica;
 mod run;
 mod shared;
 mod step;
+mod wake;
 mod worker;
 
 pub use batch::Batch;
 pub use pool::{Member, Pool};
-pub use progress::{Phase, Progress};
+pub use progress::{Phase, Progress, Report};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replica::{Replica, run_replica};
-pub use run::{Report, RunError, RunOptions, run};
+pub use run::{RunError, RunOptions, run};
 pub use step::{Applied, Step, WorkerError};
 pub use worker::{CHUNK, GRACE, Worker, WorkerOptions};
 

@@ -1,7 +1,9 @@
 //! Several partitions in one process: each with a worker of its own, whose failure is its own.
 
+use super::run::{run_woken, wake};
 use super::shared::Shared;
-use super::{Progress, Projection, Report, RunError, RunOptions, Worker, WorkerError, run};
+use super::wake::Wake;
+use super::{Progress, Projection, Report, RunError, RunOptions, Worker, WorkerError};
 use crate::class::Class;
 use crate::database::Database;
 use std::sync::Arc;
@@ -41,14 +43,15 @@ impl Pool {
         shutdown: &CancellationToken,
     ) -> Self {
         let mut pool = Self { members: Vec::new(), tasks: JoinSet::new() };
-        let shared = Shared::new(partitions.len());
+        let (shared, wake) = (Shared::new(partitions.len()), wake(database, options));
         for &partition in partitions {
             let progress = Arc::<Progress>::default();
             pool.members.push(Member { partition, progress: Arc::clone(&progress) });
             let (make, shared) = (make.clone(), Arc::clone(&shared));
             let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
-            let (database, options, shutdown) = (database.clone(), options.clone(), shutdown.clone());
-            pool.tasks.spawn(async move { (partition, supervise(&database, make, &options, shutdown).await) });
+            let (database, options, wake) = (database.clone(), options.clone(), wake.clone());
+            let shutdown = shutdown.clone();
+            pool.tasks.spawn(async move { (partition, supervise(&database, make, &options, &wake, shutdown).await) });
         }
         pool
     }
@@ -80,15 +83,17 @@ async fn supervise<P: Projection>(
     database: &Database,
     make: impl Fn() -> Worker<P>,
     options: &RunOptions,
+    wake: &Wake,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     let mut pause = FIRST_PAUSE;
     loop {
         let worker = make();
         let partition = worker.class();
-        let (database, options, token) = (database.clone(), options.clone(), shutdown.clone());
+        let (database, options, wake) = (database.clone(), options.clone(), wake.clone());
+        let token = shutdown.clone();
         // A task of its own, so that a projection that panics takes down nothing else.
-        let ended = tokio::spawn(async move { run(&database, worker, &options, token).await }).await;
+        let ended = tokio::spawn(async move { run_woken(&database, worker, &options, &wake, token).await }).await;
         let why = match ended {
             Ok(Ok(report)) => return Ok(report),
             Ok(Err(error)) if is_final(&error) => return Err(error),

@@ -71,7 +71,59 @@ impl Default for Progress {
     }
 }
 
+/// What a worker did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Report {
+    /// Events that the database has sent.
+    pub received: u64,
+    /// Events applied.
+    pub applied: u64,
+    /// Events parked.
+    pub parked: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// The position of the last event.
+    pub position: i64,
+    /// How long it ran.
+    pub elapsed: Duration,
+    /// Of that, the time spent on fences, checkpoints, commits and waiting for the database.
+    pub coordination: Duration,
+    /// Of that, the time spent on decoding and folding.
+    pub compute: Duration,
+}
+
+impl Report {
+    /// What was done in two runs, one after the other.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        Self {
+            received: self.received + next.received,
+            applied: self.applied + next.applied,
+            parked: self.parked + next.parked,
+            batches: self.batches + next.batches,
+            position: next.position,
+            elapsed: self.elapsed + next.elapsed,
+            coordination: self.coordination + next.coordination,
+            compute: self.compute + next.compute,
+        }
+    }
+}
+
 impl Progress {
+    /// What was done so far, by a worker that was started then.
+    pub(super) fn report(&self, started: Instant) -> Report {
+        Report {
+            received: self.received(),
+            applied: self.applied(),
+            parked: self.parked(),
+            batches: self.batches(),
+            position: self.position(),
+            elapsed: started.elapsed(),
+            coordination: self.coordination(),
+            compute: self.compute(),
+        }
+    }
+
     /// Events that the database has sent: the applied ones, and those that were read again after a failure.
     #[must_use]
     pub fn received(&self) -> u64 {

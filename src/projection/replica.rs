@@ -1,6 +1,7 @@
 //! Identical replicas: each claims a partition that nobody has, and stands by while all are taken.
 
-use super::{Projection, Report, RunError, RunOptions, Worker, run};
+use super::run::{run_woken, wake};
+use super::{Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
 use crate::database::Database;
 use crate::lease;
@@ -42,13 +43,14 @@ pub async fn run_replica<P: Projection>(
 ) -> Result<Report, RunError> {
     let owner = Uuid::new_v4();
     schema::check(&mut database.connect().await?).await?;
+    let wake = wake(database, options);
     let mut total = Report::default();
     while let Some(partition) = wait_for_partition(database, replica, owner, shutdown).await {
         tracing::info!(%partition, "claimed");
         let worker_stop = shutdown.child_token();
         let renewing = renew(database, replica, partition, owner, &worker_stop);
         let ended = tokio::select! {
-            ended = run(database, make(partition), options, worker_stop.clone()) => ended,
+            ended = run_woken(database, make(partition), options, &wake, worker_stop.clone()) => ended,
             // Never ends: a lease that is lost cancels the worker, which then ends above.
             never = renewing => match never {},
         };

@@ -1,18 +1,15 @@
 //! A worker's life: connect, check, step until told to stop, survive the database.
 
 use super::heart::Heart;
-use super::{Applied, Phase, Progress, Projection, Step, Worker, WorkerError};
+use super::pace::{Pace, Pause, back_off};
+use super::wake::{Sleeper, Wake};
+use super::{Applied, Phase, Progress, Projection, Report, Step, Worker, WorkerError};
 use crate::checkpoint::{RegisterError, Registered};
 use crate::database::{ConnectError, Database};
 use crate::schema::{self, SchemaError};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-
-/// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
-/// random, so that workers that failed together do not come back together.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often a worker that may not take over looks whether it may.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +19,8 @@ const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
 pub struct RunOptions {
     /// Whether to end when nothing is left to apply.
     pub until_caught_up: bool,
-    /// The pause after finding nothing to apply.
+    /// The longest pause after finding nothing to apply. It is shorter while events come, and ends when a writer
+    /// [notifies](crate::log::CHANNEL).
     pub poll_interval: Duration,
     /// How long one step (reading, applying and committing one batch) may take before its connection is given up.
     pub database_timeout: Duration,
@@ -37,44 +35,6 @@ impl Default for RunOptions {
             poll_interval: Duration::from_millis(50),
             database_timeout: Duration::from_mins(1),
             heartbeat_interval: Duration::from_secs(2),
-        }
-    }
-}
-
-/// What a worker did.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Report {
-    /// Events that the database has sent.
-    pub received: u64,
-    /// Events applied.
-    pub applied: u64,
-    /// Events parked.
-    pub parked: u64,
-    /// Batches committed.
-    pub batches: u64,
-    /// The position of the last event.
-    pub position: i64,
-    /// How long it ran.
-    pub elapsed: Duration,
-    /// Of that, the time spent on fences, checkpoints, commits and waiting for the database.
-    pub coordination: Duration,
-    /// Of that, the time spent on decoding and folding.
-    pub compute: Duration,
-}
-
-impl Report {
-    /// What was done in two runs, one after the other.
-    #[must_use]
-    pub fn and(self, next: Self) -> Self {
-        Self {
-            received: self.received + next.received,
-            applied: self.applied + next.applied,
-            parked: self.parked + next.parked,
-            batches: self.batches + next.batches,
-            position: next.position,
-            elapsed: self.elapsed + next.elapsed,
-            coordination: self.coordination + next.coordination,
-            compute: self.compute + next.compute,
         }
     }
 }
@@ -109,8 +69,25 @@ pub enum RunError {
 /// let it finish the batch.
 pub async fn run<P: Projection>(
     database: &Database,
+    worker: Worker<P>,
+    options: &RunOptions,
+    shutdown: CancellationToken,
+) -> Result<Report, RunError> {
+    run_woken(database, worker, options, &wake(database, options), shutdown).await
+}
+
+/// What wakes the workers of a process, and is to be passed on to all of them.
+pub(super) fn wake(database: &Database, options: &RunOptions) -> Wake {
+    // Who ends when nothing is left never waits for more.
+    if options.until_caught_up { Wake::never() } else { Wake::listening(database) }
+}
+
+/// [`run`], as one of several workers of a process.
+pub(super) async fn run_woken<P: Projection>(
+    database: &Database,
     mut worker: Worker<P>,
     options: &RunOptions,
+    wake: &Wake,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     let started = Instant::now();
@@ -119,7 +96,7 @@ pub async fn run<P: Projection>(
     let mut conn = database.connect().await?;
     schema::check(&mut conn).await?;
     let Some(conn) = join(&database, conn, &mut worker, options, &shutdown).await? else {
-        return Ok(report(&worker.progress(), started));
+        return Ok(worker.progress().report(started));
     };
     let stop_heart = CancellationToken::new();
     let heart = Heart {
@@ -132,13 +109,13 @@ pub async fn run<P: Projection>(
         progress: worker.progress(),
     };
     let heart = tokio::spawn(heart.run(stop_heart.clone()));
-    let outcome = work(&database, conn, &mut worker, options, &shutdown).await;
+    let outcome = work(&database, conn, &mut worker, options, wake.sleeper(), &shutdown).await;
     stop_heart.cancel();
     if let Err(panic) = heart.await {
         tracing::error!(partition = %worker.class(), %panic, "the heartbeat panicked");
     }
     outcome?;
-    Ok(report(&worker.progress(), started))
+    Ok(worker.progress().report(started))
 }
 
 /// Registers the worker, and waits while it may not take over. Gives nothing if it was told to stop meanwhile.
@@ -187,27 +164,16 @@ async fn join<P: Projection>(
     }
 }
 
-fn report(progress: &Progress, started: Instant) -> Report {
-    Report {
-        received: progress.received(),
-        applied: progress.applied(),
-        parked: progress.parked(),
-        batches: progress.batches(),
-        position: progress.position(),
-        elapsed: started.elapsed(),
-        coordination: progress.coordination(),
-        compute: progress.compute(),
-    }
-}
-
 async fn work<P: Projection>(
     database: &Database,
     conn: PgConnection,
     worker: &mut Worker<P>,
     options: &RunOptions,
+    mut sleeper: Sleeper,
     shutdown: &CancellationToken,
 ) -> Result<(), WorkerError> {
     let progress = worker.progress();
+    let mut pace = Pace::new(options.poll_interval);
     let mut conn = Some(conn);
     let mut failures = 0;
     let mut caught_up = 0;
@@ -233,7 +199,7 @@ async fn work<P: Projection>(
                 if options.until_caught_up && (step == Step::CaughtUp || caught_up > 1) {
                     break;
                 }
-                pause_after(step, options)
+                pace.after(step, Instant::now(), sleeper.workers())
             }
             Outcome::Final(error) => return Err(error),
             Outcome::Failed(why) => {
@@ -241,10 +207,10 @@ async fn work<P: Projection>(
                 failures += 1;
                 tracing::warn!(partition = %worker.class(), failures, "{why}; trying again in {pause:.1?}");
                 progress.set_phase(Phase::Retrying(why));
-                pause
+                Pause::Fixed(pause)
             }
         };
-        if !pause.is_zero() && shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        if shutdown.run_until_cancelled(rest(pause, &mut pace, &mut sleeper)).await.is_none() {
             break;
         }
     }
@@ -254,6 +220,18 @@ async fn work<P: Projection>(
         let _ = tokio::time::timeout(options.database_timeout, conn.close()).await;
     }
     Ok(())
+}
+
+async fn rest(pause: Pause, pace: &mut Pace, sleeper: &mut Sleeper) {
+    match pause {
+        Pause::None => {}
+        Pause::Fixed(pause) => tokio::time::sleep(pause).await,
+        Pause::UntilWoken(pause) => {
+            if tokio::time::timeout(pause, sleeper.woken()).await.is_ok() {
+                pace.woken(Instant::now());
+            }
+        }
+    }
 }
 
 enum Outcome {
@@ -275,18 +253,6 @@ async fn step<P: Projection>(worker: &mut Worker<P>, mut conn: PgConnection, opt
             options.database_timeout
         )),
     }
-}
-
-fn pause_after(step: Step, options: &RunOptions) -> Duration {
-    match step {
-        Step::Applied(Applied { caught_up: false, .. }) | Step::Converged | Step::Outrun => Duration::ZERO,
-        Step::Applied(_) | Step::CaughtUp | Step::StandingBy => options.poll_interval,
-    }
-}
-
-fn back_off(failures: u32) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
-    pause.mul_f64(1.0 - 0.5 * fastrand::f64())
 }
 
 fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) {

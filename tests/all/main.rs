@@ -48,4 +48,5 @@ mod status;
 mod superseded;
 mod topology;
 mod verify;
+mod wake;
 mod walk;

@@ -1,0 +1,134 @@
+//! When a worker looks at the log again: at once after it has applied something, often while events come, and seldom
+//! once they have ceased, unless somebody wakes it.
+
+use super::Step;
+use std::time::{Duration, Instant};
+
+/// The pause between two looks while events come. What is on average half of it is part of their latency; a look costs
+/// the server some 30 µs.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+
+/// How many workers of one process may look that often. More of them share what these would cost the server.
+const BUSY_WORKERS: u32 = 4;
+
+/// For how long after the last event or notification events are said to come. A process that appends notifies at most
+/// every 50 ms: what it appends in between finds the workers that were woken before still busy.
+const BUSY_FOR: Duration = Duration::from_millis(100);
+
+/// The pause between two looks of a worker that stands by, at the partition of another one.
+const STANDING_BY_PAUSE: Duration = Duration::from_millis(100);
+
+/// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
+/// random, so that those that failed together do not come back together.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The pause after a failure, of which there were so many before.
+pub(super) fn back_off(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
+    pause.mul_f64(1.0 - 0.5 * fastrand::f64())
+}
+
+/// What to do before the next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Nothing.
+    None,
+    /// Wait so long, or until woken.
+    UntilWoken(Duration),
+    /// Wait so long.
+    Fixed(Duration),
+}
+
+/// The pace of one worker.
+#[derive(Debug)]
+pub(super) struct Pace {
+    poll_interval: Duration,
+    busy_until: Option<Instant>,
+}
+
+impl Pace {
+    /// Of a worker that looks at least this often.
+    pub(super) fn new(poll_interval: Duration) -> Self {
+        Self { poll_interval, busy_until: None }
+    }
+
+    /// Somebody says that there is something, or there was something.
+    pub(super) fn woken(&mut self, now: Instant) {
+        self.busy_until = Some(now + BUSY_FOR);
+    }
+
+    /// The pause after a step of a worker that is one of so many in its process.
+    pub(super) fn after(&mut self, step: Step, now: Instant, workers: u32) -> Pause {
+        match step {
+            Step::Applied(_) => {
+                self.woken(now);
+                Pause::None
+            }
+            Step::Converged | Step::Outrun => Pause::None,
+            // It is of no use to wake it: what it waits for is that nothing happens.
+            Step::StandingBy => Pause::Fixed(STANDING_BY_PAUSE),
+            Step::CaughtUp if self.busy_until.is_some_and(|until| now < until) => {
+                let pause = BUSY_PAUSE * workers.div_ceil(BUSY_WORKERS).max(1);
+                Pause::UntilWoken(pause.min(self.poll_interval))
+            }
+            Step::CaughtUp => Pause::UntilWoken(self.poll_interval),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projection::Applied;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const APPLIED: Step = Step::Applied(Applied { events: 1, parked: 0, position: 1, caught_up: true });
+
+    #[test]
+    fn a_worker_looks_often_after_an_event_and_then_waits_until_it_is_woken() {
+        let (mut pace, start) = (Pace::new(HOUR), Instant::now());
+        let (busy, idle) = (Pause::UntilWoken(BUSY_PAUSE), Pause::UntilWoken(HOUR));
+        assert_eq!(pace.after(Step::CaughtUp, start, 1), idle, "nothing has happened yet");
+        assert_eq!(pace.after(APPLIED, start, 1), Pause::None);
+        assert_eq!(pace.after(Step::CaughtUp, start, 1), busy);
+        assert_eq!(pace.after(Step::CaughtUp, start + BUSY_FOR / 2, 1), busy, "looking does not prolong it");
+        assert_eq!(pace.after(Step::CaughtUp, start + BUSY_FOR, 1), idle);
+        pace.woken(start + HOUR);
+        assert_eq!(pace.after(Step::CaughtUp, start + HOUR, 1), busy);
+    }
+
+    #[test]
+    fn the_poll_interval_is_the_longest_pause() {
+        let (mut pace, now) = (Pace::new(Duration::from_micros(10)), Instant::now());
+        pace.woken(now);
+        assert_eq!(pace.after(Step::CaughtUp, now, 1_000), Pause::UntilWoken(Duration::from_micros(10)));
+    }
+
+    #[test]
+    fn the_workers_of_a_process_share_what_looking_may_cost() {
+        let (mut pace, now) = (Pace::new(HOUR), Instant::now());
+        pace.woken(now);
+        for (workers, pauses) in [(0, 1), (1, 1), (4, 1), (5, 2), (16, 4), (64, 16)] {
+            assert_eq!(pace.after(Step::CaughtUp, now, workers), Pause::UntilWoken(BUSY_PAUSE * pauses), "{workers}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_stands_by_is_in_no_hurry_however_short_the_poll_interval_and_however_long() {
+        for poll_interval in [Duration::from_millis(1), HOUR] {
+            let (mut pace, now) = (Pace::new(poll_interval), Instant::now());
+            pace.woken(now);
+            assert_eq!(pace.after(Step::StandingBy, now, 1), Pause::Fixed(STANDING_BY_PAUSE));
+        }
+    }
+
+    #[test]
+    fn pauses_after_failures_grow_up_to_a_limit() {
+        for (failures, longest) in [(0, FIRST_PAUSE), (1, 2 * FIRST_PAUSE), (4, 16 * FIRST_PAUSE), (99, LONGEST_PAUSE)]
+        {
+            let pause = back_off(failures);
+            assert!(longest / 2 <= pause && pause <= longest, "{failures}: {pause:?}");
+        }
+    }
+}
