@@ -2,11 +2,9 @@
 
 use crate::cli::{DataDir, Said, finish, run_at};
 use crate::support::{Evenfold, SOON, TestDb, scalar, wait_until};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::PgConnection;
-use std::process::{Child, Stdio};
 
 /// Each benchmark at a size that takes a moment, and its figures.
 const BENCHMARKS: [(&[&str], &[&str]); 4] = [
@@ -52,6 +50,14 @@ async fn nothing_is_left(conn: &mut PgConnection) {
     // The server takes a moment to see that a process is gone.
     wait_until("the connections to end", SOON, async || scalar(conn, LEFT).await == 0).await;
     assert_eq!(scalar(conn, "SELECT count(*) FROM events").await, 0, "what is in use is left alone");
+}
+
+/// Processes that were given this test's database, of which nobody else knows. None where the system does not tell.
+fn processes(db: &TestDb) -> usize {
+    let database = db.url.split('?').next().unwrap();
+    let others = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let environments = others.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
+    environments.filter(|environment| String::from_utf8_lossy(environment).contains(database)).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,29 +121,32 @@ fn a_benchmark_needs_no_database() {
 }
 
 /// Starts a benchmark that would take long.
-fn start(db: &TestDb, args: &[&str]) -> Child {
+fn start(db: &TestDb, args: &[&str]) -> Evenfold {
     let mut command = Evenfold::command(args);
-    command.env("DATABASE_URL", &db.url).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    command.env("DATABASE_URL", &db.url);
+    Evenfold::start(command)
 }
 
-async fn ended(child: Child) -> Said {
-    tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap().into()
+/// What it said when it ended, which must be soon.
+async fn ended(mut bench: Evenfold) -> Said {
+    wait_until("the benchmark to end", SOON, async || bench.ended().is_some()).await;
+    Said { code: bench.wait(), out: String::new(), err: bench.log() }
 }
 
 async fn interrupted_when(args: &[&str], condition: &'static str, signal: Signal) {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let child = start(&db, args);
+    let bench = start(&db, args);
     wait_until(condition, SOON, async || scalar(&mut conn, condition).await > 0).await;
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-    ended(child).await.complains(1, "interrupted: the benchmark's schema is removed");
+    bench.signal(signal);
+    ended(bench).await.complains(1, "interrupted: the benchmark's schema is removed");
+    assert_eq!(processes(&db), 0, "{args:?}");
     nothing_is_left(&mut conn).await;
 }
 
 const FILLING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'";
 const WORKING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name LIKE 'evenfold counters %'";
+    AND application_name LIKE 'evenfold counters %' AND query LIKE '%INTO counters %'";
 const APPENDING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND query LIKE '%INSERT INTO events%' AND pid <> pg_backend_pid()";
 
@@ -146,7 +155,9 @@ async fn an_interrupted_benchmark_leaves_nothing_behind() {
     let large = ["--events=60000", "--aggregates=60000", "--runs=1000"];
     interrupted_when(&[&["bench", "catch-up"], &large[..]].concat(), FILLING, Signal::SIGINT).await;
     interrupted_when(&[&["bench", "catch-up"], &large[..]].concat(), WORKING, Signal::SIGTERM).await;
-    interrupted_when(&[&["bench", "fan-out"], &large[..]].concat(), WORKING, Signal::SIGINT).await;
+    // Its worker processes would go on for long, and then wait for ever for the tables to be there again.
+    let slow = ["bench", "fan-out", "--batch-size=1", "--max-actors=2"];
+    interrupted_when(&[&slow[..], &large[..]].concat(), WORKING, Signal::SIGINT).await;
     interrupted_when(&["bench", "latency", "--seconds=1", "--runs=1000"], WORKING, Signal::SIGINT).await;
     interrupted_when(&["bench", "append", "--seconds=60"], APPENDING, Signal::SIGINT).await;
 }
@@ -155,7 +166,7 @@ async fn an_interrupted_benchmark_leaves_nothing_behind() {
 async fn a_benchmark_that_fails_says_why_and_leaves_nothing_behind() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let child = start(&db, &["bench", "append", "--seconds=60"]);
+    let bench = start(&db, &["bench", "append", "--seconds=60"]);
     wait_until("appends", SOON, async || scalar(&mut conn, APPENDING).await > 0).await;
     let schema: String =
         sqlx::query_scalar("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'evenfold\\_bench%'")
@@ -164,7 +175,7 @@ async fn a_benchmark_that_fails_says_why_and_leaves_nothing_behind() {
             .unwrap();
     let sql = format!("ALTER TABLE {schema}.events RENAME TO elsewhere");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
-    ended(child).await.complains(1, "relation \"events\" does not exist");
+    ended(bench).await.complains(1, "relation \"events\" does not exist");
     nothing_is_left(&mut conn).await;
 }
 
@@ -172,10 +183,10 @@ async fn a_benchmark_that_fails_says_why_and_leaves_nothing_behind() {
 async fn a_killed_benchmark_leaves_a_schema_that_says_what_it_is() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let mut child = start(&db, &["bench", "append", "--seconds=60"]);
+    let mut bench = start(&db, &["bench", "append", "--seconds=60"]);
     wait_until("appends", SOON, async || scalar(&mut conn, APPENDING).await > 0).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    bench.signal(Signal::SIGKILL);
+    bench.wait();
     let comment: String = sqlx::query_scalar(
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname LIKE 'evenfold\\_bench\\_%'",
     )
