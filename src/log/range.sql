@@ -1,10 +1,8 @@
 -- The events of a window above its floor: one range scan of the position index or, where there is an index for the
 -- modulus (`evenfold index`), of that one.
 -- The snapshots are uncorrelated subqueries so that their texts are parsed once, not for each row.
-SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload,
-       CASE WHEN $7 THEN event_id END,
-       CASE WHEN $7 THEN (extract(epoch FROM recorded_at) * 1000000)::bigint END,
-       CASE WHEN $7 THEN metadata END
+SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload
+       {envelope}
 FROM events
 WHERE position > $1
   AND {slice}
@@ -13,4 +11,4 @@ WHERE position > $1
   AND ($5::text[] IS NULL OR aggregate_type = ANY ($5))
   AND ($6::text[] IS NULL OR event_type = ANY ($6))
 ORDER BY position
-LIMIT $8
+LIMIT $7

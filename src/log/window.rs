@@ -89,7 +89,7 @@ pub async fn read(
     // when the window's start was taken. There are usually none, and they come before all others.
     if !window.seen.is_final() && window.after < *floor {
         let listed: Vec<String> = seen.in_progress().iter().map(u64::to_string).collect();
-        let late = LATE.replace("{slice}", &slice.condition("(hash + 0)"));
+        let late = statement(LATE, &slice.condition("(hash + 0)"), interest);
         let query = bound(late, window, window.after, slice, interest, limit)
             .bind(floor)
             .bind(listed)
@@ -102,10 +102,18 @@ pub async fn read(
         decoding = read.decoding;
     }
     let after = window.after.max(*floor);
-    let range = RANGE.replace("{slice}", &slice.condition("hash"));
+    let range = statement(RANGE, &slice.condition("hash"), interest);
     let query = bound(range, window, after, slice, interest, limit - into.len());
     let read = fill(query.fetch(&mut *conn), limit, into).await?;
     Ok(Read { decoding: decoding + read.decoding, ..read })
+}
+
+/// The columns that only few want: a filter or a CASE for them would cost something per row.
+const ENVELOPE_AT: usize = 7;
+const ENVELOPE: &str = ", event_id, (extract(epoch FROM recorded_at) * 1000000)::bigint, metadata";
+
+fn statement(template: &str, slice: &str, interest: &Interest) -> String {
+    template.replace("{slice}", slice).replace("{envelope}", if interest.envelope { ENVELOPE } else { "" })
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -126,7 +134,6 @@ fn bound<'q>(
         .bind(window.upto.to_string())
         .bind(interest.aggregate_types.as_deref())
         .bind(interest.event_types.as_deref())
-        .bind(interest.envelope)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
@@ -155,14 +162,14 @@ async fn fill(
 /// half of what decoding costs.
 pub(crate) fn decode(row: &PgRow) -> Result<Event<'_>, sqlx::Error> {
     let hash: i64 = row.try_get_unchecked(2)?;
-    let event_id: Option<uuid::Uuid> = row.try_get_unchecked(7)?;
-    let envelope = match event_id {
-        Some(event_id) => Some(Envelope {
-            event_id,
-            recorded_at_micros: row.try_get_unchecked(8)?,
-            metadata: row.try_get_unchecked(9)?,
-        }),
-        None => None,
+    let envelope = if row.len() > ENVELOPE_AT {
+        Some(Envelope {
+            event_id: row.try_get_unchecked(ENVELOPE_AT)?,
+            recorded_at_micros: row.try_get_unchecked(ENVELOPE_AT + 1)?,
+            metadata: row.try_get_unchecked(ENVELOPE_AT + 2)?,
+        })
+    } else {
+        None
     };
     Ok(Event {
         position: row.try_get_unchecked(0)?,

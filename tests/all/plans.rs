@@ -54,7 +54,7 @@ async fn read_by(db: &TestDb, classes: &[Class]) -> [String; 2] {
 
 /// The plans of both statements from position 19,000 on, with residue 1; the late events are from 19,500 on.
 async fn plans_of(conn: &mut PgConnection, mode: &str, [range, late]: &[String; 2]) -> [String; 2] {
-    let arguments = "19000, '{1}', '1:1:', '9:9:', NULL, NULL, false, 5000";
+    let arguments = "19000, '{1}', '1:1:', '9:9:', NULL, NULL, 5000";
     let range = plan(conn, mode, range, arguments).await;
     let late = plan(conn, mode, late, &format!("{arguments}, 19500, '{{5,6}}', '8', '9'")).await;
     [range, late]
