@@ -85,11 +85,6 @@ impl Checkpoint {
         Some(Window { seen: &self.seen, upto: &open.upto.snapshot, after: open.cursor })
     }
 
-    /// Between which fences the open window is.
-    pub(crate) fn opened(&self) -> Option<(&Fence, &Fence)> {
-        self.window.as_ref().map(|open| (&self.seen, &open.upto))
-    }
-
     /// What is seen when no window is open.
     pub(crate) fn seen(&self) -> &Fence {
         &self.seen

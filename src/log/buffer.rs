@@ -12,8 +12,9 @@ const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 pub struct EventBuffer {
     text: String,
     records: Vec<Record>,
-    /// As many as records, or none where nobody wants them.
+    /// As many as records, or none where nobody wants them; the same for the transactions.
     envelopes: Vec<EnvelopeRecord>,
+    xids: Vec<u64>,
 }
 
 /// Small, because a worker that catches up holds some tens of thousands.
@@ -73,6 +74,15 @@ impl EventBuffer {
         }
     }
 
+    /// Which transaction wrote the event at this index, if that was asked for.
+    pub(crate) fn xid(&self, index: usize) -> Option<u64> {
+        self.xids.get(index).copied()
+    }
+
+    pub(crate) fn push_xid(&mut self, xid: u64) {
+        self.xids.push(xid);
+    }
+
     fn part(&self, from: u32, to: u32) -> &str {
         &self.text[from as usize..to as usize]
     }
@@ -81,6 +91,7 @@ impl EventBuffer {
         self.text.clear();
         self.records.clear();
         self.envelopes.clear();
+        self.xids.clear();
     }
 
     /// Adds an event: with its envelope if the others have theirs.

@@ -6,6 +6,7 @@ pub struct Interest {
     pub(crate) aggregate_types: Option<Vec<String>>,
     pub(crate) event_types: Option<Vec<String>>,
     pub(crate) envelope: bool,
+    pub(crate) xid: bool,
 }
 
 impl Interest {
@@ -33,6 +34,13 @@ impl Interest {
     #[must_use]
     pub fn with_envelope(mut self) -> Self {
         self.envelope = true;
+        self
+    }
+
+    /// Also the transaction that wrote each event, for whoever reads for others that have seen more.
+    #[must_use]
+    pub(crate) fn with_xid(mut self) -> Self {
+        self.xid = true;
         self
     }
 }

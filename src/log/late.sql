@@ -2,7 +2,7 @@
 -- They are few in a long log: "+ 0" keeps the planner from walking the positions, or the hashes, from the beginning to
 -- find them, be it for the condition or for the order.
 SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload
-       {envelope}
+       {more}
 FROM events
 WHERE position + 0 > $1
   AND {slice}

@@ -2,7 +2,7 @@
 -- modulus (`evenfold index`), of that one.
 -- The snapshots are uncorrelated subqueries so that their texts are parsed once, not for each row.
 SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload
-       {envelope}
+       {more}
 FROM events
 WHERE position > $1
   AND {slice}

@@ -95,7 +95,7 @@ pub async fn read(
             .bind(listed)
             .bind(seen.xmax().to_string())
             .bind(next_xid.to_string());
-        let read = fill(query.fetch(&mut *conn), limit, into).await?;
+        let read = fill(query.fetch(&mut *conn), interest, limit, into).await?;
         if !read.complete {
             return Ok(read);
         }
@@ -104,16 +104,19 @@ pub async fn read(
     let after = window.after.max(*floor);
     let range = statement(RANGE, &slice.condition("hash"), interest);
     let query = bound(range, window, after, slice, interest, limit - into.len());
-    let read = fill(query.fetch(&mut *conn), limit, into).await?;
+    let read = fill(query.fetch(&mut *conn), interest, limit, into).await?;
     Ok(Read { decoding: decoding + read.decoding, ..read })
 }
 
-/// The columns that only few want: a filter or a CASE for them would cost something per row.
-const ENVELOPE_AT: usize = 7;
+/// Columns that only few want: a CASE for them would cost something per row. The transaction comes last.
+const XID: &str = ", xid::text::bigint";
 const ENVELOPE: &str = ", event_id, (extract(epoch FROM recorded_at) * 1000000)::bigint, metadata";
+const MORE_AT: usize = 7;
 
 fn statement(template: &str, slice: &str, interest: &Interest) -> String {
-    template.replace("{slice}", slice).replace("{envelope}", if interest.envelope { ENVELOPE } else { "" })
+    let more = [(interest.envelope, ENVELOPE), (interest.xid, XID)];
+    let more: String = more.into_iter().filter_map(|(wanted, columns)| wanted.then_some(columns)).collect();
+    template.replace("{slice}", slice).replace("{more}", &more)
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -139,6 +142,7 @@ fn bound<'q>(
 
 async fn fill(
     mut rows: impl futures_util::Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
+    interest: &Interest,
     limit: usize,
     into: &mut EventBuffer,
 ) -> Result<Read, sqlx::Error> {
@@ -151,6 +155,10 @@ async fn fill(
         } else {
             into.push(&decode(&row)?);
         }
+        if interest.xid {
+            let xid: i64 = row.try_get_unchecked(row.len() - 1)?;
+            into.push_xid(xid.unsigned_abs());
+        }
         if into.len() == limit || into.is_full() {
             return Ok(Read { complete: false, decoding });
         }
@@ -162,11 +170,11 @@ async fn fill(
 /// half of what decoding costs.
 pub(crate) fn decode(row: &PgRow) -> Result<Event<'_>, sqlx::Error> {
     let hash: i64 = row.try_get_unchecked(2)?;
-    let envelope = if row.len() > ENVELOPE_AT {
+    let envelope = if row.len() > MORE_AT + 1 {
         Some(Envelope {
-            event_id: row.try_get_unchecked(ENVELOPE_AT)?,
-            recorded_at_micros: row.try_get_unchecked(ENVELOPE_AT + 1)?,
-            metadata: row.try_get_unchecked(ENVELOPE_AT + 2)?,
+            event_id: row.try_get_unchecked(MORE_AT)?,
+            recorded_at_micros: row.try_get_unchecked(MORE_AT + 1)?,
+            metadata: row.try_get_unchecked(MORE_AT + 2)?,
         })
     } else {
         None

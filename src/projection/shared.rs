@@ -1,29 +1,21 @@
-//! One reader for the partitions of a pool: where several of them are equally far behind, the log is read once, and each
-//! gets its events.
+//! One reader for the partitions of a pool: where several of them are far behind, the log is read once, and each gets its
+//! events.
 //!
-//! Only a saving. A partition that goes its own way (it came late, it is slow, its checkpoint is another one) reads by
-//! itself, and joins the others at a later window: all of them open their windows up to the same fences.
+//! Only a saving. Whoever is far behind waits for a moment for the others; then all of them open their windows up to one
+//! fence, and what is between that and the least that any of them has seen is read for all. A partition that is not there
+//! in time, is much further behind than others, or does not take its events, reads by itself.
 
+use super::CHUNK;
 use super::worker::{Chunk, Limit, ReadAhead};
 use crate::checkpoint::Checkpoint;
 use crate::class::Class;
 use crate::database::Database;
-use crate::log::{EventBuffer, Fence, Interest, Slice};
-use sqlx::PgConnection;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use crate::log::{EventBuffer, Fence, Interest, Slice, Snapshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
 
-/// How long a fence that another partition has taken is as good as a new one.
-const FRESH: Duration = Duration::from_millis(20);
-
-/// The same, for whoever is far behind: there is enough to read up to it.
-const FRESH_ENOUGH: Duration = Duration::from_secs(5);
-
-/// How long to wait while another partition takes a fence.
-const HELD_UP: Duration = Duration::from_millis(250);
-
-/// How long the first partition waits for the others, which start at about the same time.
+/// How long those that are far behind wait for the others.
 const GATHERING: Duration = Duration::from_millis(100);
 
 /// How long all wait for one partition that does not take its events, before it is left to itself.
@@ -32,163 +24,193 @@ const STALL: Duration = Duration::from_secs(2);
 /// Chunks that wait for a partition: one may be slow for a moment without holding up the others.
 const WAITING: usize = 4;
 
+/// Between how many positions there are few events.
+#[expect(clippy::cast_possible_wrap, reason = "a small number")]
+const NEAR: i64 = CHUNK as i64;
+
 /// What the workers of a pool share.
 #[derive(Debug)]
 pub(super) struct Shared {
     members: usize,
-    fence: tokio::sync::Mutex<Option<Taken>>,
     gathering: Mutex<Option<Gathering>>,
 }
 
-#[derive(Debug)]
-struct Taken {
-    fence: Fence,
-    at: Instant,
-    number: u64,
+/// Members that are far behind, and wait for others that are.
+#[derive(Debug, Default)]
+struct Gathering {
+    arrivals: Vec<Arrival>,
+    complete: Arc<Notify>,
 }
 
-/// Partitions that are about to be read together: those that have this window before them.
 #[derive(Debug)]
-struct Gathering {
+struct Arrival {
+    class: Class,
+    /// With no window open.
+    checkpoint: Checkpoint,
+    fence: Fence,
+    opening: oneshot::Sender<Opening>,
+}
+
+/// How a window is opened: up to a fence, and where its events come from, if not by the worker's own reading.
+pub(super) type Opening = (Fence, Option<Box<ReadAhead>>);
+
+/// How to read, which is the same for all members.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) database: Database,
+    pub(super) interest: Interest,
+    pub(super) limit: Limit,
+}
+
+impl Shared {
+    /// For a pool of so many workers.
+    pub(super) fn new(members: usize) -> Arc<Self> {
+        Arc::new(Self { members, gathering: Mutex::default() })
+    }
+
+    /// How a member with this checkpoint, which has taken `fence`, opens its window: up to that, or to another member's
+    /// fence, which is later than what this one has seen.
+    ///
+    /// # Cancel safety
+    ///
+    /// Whoever goes away is missed by nobody.
+    pub(super) async fn gather(
+        self: &Arc<Self>,
+        class: Class,
+        checkpoint: &Checkpoint,
+        fence: Fence,
+        reading: &Reading,
+    ) -> Opening {
+        // Alone, or not so far behind that waiting for others would be worth it.
+        if self.members < 2 || fence.floor.saturating_sub(checkpoint.floor()) <= NEAR {
+            return (fence, None);
+        }
+        let (sender, opening) = oneshot::channel();
+        self.arrive(Arrival { class, checkpoint: checkpoint.clone(), fence: fence.clone(), opening: sender }, reading);
+        opening.await.unwrap_or((fence, None))
+    }
+
+    fn arrive(self: &Arc<Self>, arrival: Arrival, reading: &Reading) {
+        let mut gathering = self.gathering();
+        let Gathering { arrivals, complete } = gathering.get_or_insert_with(|| self.begin(reading.clone()));
+        arrivals.push(arrival);
+        if arrivals.len() == self.members {
+            complete.notify_one();
+        }
+    }
+
+    fn begin(self: &Arc<Self>, reading: Reading) -> Gathering {
+        let gathering = Gathering::default();
+        let (shared, complete) = (Arc::clone(self), Arc::clone(&gathering.complete));
+        tokio::spawn(async move {
+            // Complete or not: those who are there go on.
+            let _ = tokio::time::timeout(GATHERING, complete.notified()).await;
+            let gathered = shared.gathering().take().unwrap_or_default();
+            if let Some(together) = gathered.decide() {
+                together.serve(&reading).await;
+            }
+        });
+        gathering
+    }
+
+    fn gathering(&self) -> MutexGuard<'_, Option<Gathering>> {
+        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gathering {
+    /// Tells each of those who have come how to open its window; gives what is to be read for several of them.
+    fn decide(self) -> Option<Together> {
+        let first = self.arrivals.first()?;
+        let (modulus, most) = (first.class.modulus(), self.arrivals.iter().map(|one| one.checkpoint.floor()).max()?);
+        // Later than what any of them has seen, as each took its own after that.
+        let last = self.arrivals.iter().map(|one| one.fence.clone()).max_by_key(Fence::progress)?;
+        let near = |one: &Arrival| one.class.modulus() == modulus && most - one.checkpoint.floor() <= NEAR;
+        // Whoever is alone is told nothing, and reads by itself.
+        let near: Vec<Arrival> = self.arrivals.into_iter().filter(near).collect();
+        if near.len() < 2 { None } else { Together::of(near, &last) }
+    }
+}
+
+/// Members whose windows have the same end, and where their events go.
+#[derive(Debug)]
+struct Together {
+    /// From the least that any of them has seen.
     at: Checkpoint,
     modulus: u32,
     subscribers: Vec<Subscriber>,
-    complete: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct Subscriber {
     class: Class,
+    /// What it has seen, where others have seen less.
+    seen: Option<Snapshot>,
     chunks: mpsc::Sender<Chunk>,
     /// Buffers that were applied.
     used: mpsc::Receiver<EventBuffer>,
     filling: EventBuffer,
 }
 
-/// A worker's part in what is shared.
-#[derive(Debug, Clone)]
-pub(super) struct Member {
-    shared: Arc<Shared>,
-    /// The last fence that it was given. It is given none twice: where that one shows nothing new, the next one may.
-    given: u64,
-}
-
-impl Shared {
-    /// For a pool of so many workers.
-    pub(super) fn new(members: usize) -> Arc<Self> {
-        Arc::new(Self { members, fence: tokio::sync::Mutex::default(), gathering: Mutex::default() })
-    }
-
-    fn gathering(&self) -> std::sync::MutexGuard<'_, Option<Gathering>> {
-        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Member {
-    pub(super) fn of(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), given: 0 }
-    }
-
-    /// A fence to open a window up to: one that another member has taken, if it is later than what this one has seen, or
-    /// a new one.
-    pub(super) async fn fence(&mut self, conn: &mut PgConnection, seen: &Fence) -> Result<Fence, sqlx::Error> {
-        // Whoever holds this up, with a connection that went silent, holds up only himself.
-        let Ok(mut last) = tokio::time::timeout(HELD_UP, self.shared.fence.lock()).await else {
-            return Fence::take(conn).await;
-        };
-        let number = last.as_ref().map_or(0, |taken| taken.number);
-        if let Some(Taken { fence, at, .. }) = last.as_ref().filter(|taken| taken.number > self.given) {
-            let fresh = if is_wide(seen, fence) { FRESH_ENOUGH } else { FRESH };
-            // A later snapshot makes it right to open a window up to it, whenever this member's row was read: what the
-            // row has applied is visible in it. An earlier one would take the checkpoint back.
-            if fence.progress() > seen.progress() && at.elapsed() < fresh {
-                self.given = number;
-                return Ok(fence.clone());
-            }
+impl Together {
+    /// Subscribes all of them to the window up to this fence.
+    fn of(members: Vec<Arrival>, fence: &Fence) -> Option<Self> {
+        // Of fences with one snapshot the one with the lowest floor holds for all of them: it promises less.
+        let least = members.iter().map(|one| &one.checkpoint).min_by_key(|at| (at.seen().progress(), at.floor()))?;
+        let (mut at, modulus) = (least.clone(), members.first()?.class.modulus());
+        at.open(fence.clone());
+        let mut subscribers = Vec::with_capacity(members.len());
+        for Arrival { class, checkpoint: mut own, opening, .. } in members {
+            let seen = own.seen().snapshot.clone();
+            let seen = Some(seen).filter(|seen| *seen != at.seen().snapshot);
+            let (chunks, receiver) = mpsc::channel(WAITING);
+            let (sender, used) = mpsc::channel(WAITING + 1);
+            own.open(fence.clone());
+            let ahead = ReadAhead::of(receiver, sender, &own, &Slice::of(&[class]));
+            // Whoever has gone away in the meantime takes no events.
+            let _ = opening.send((fence.clone(), Some(Box::new(ahead))));
+            subscribers.push(Subscriber { class, seen, chunks, used, filling: EventBuffer::default() });
         }
-        let fence = Fence::take(conn).await?;
-        self.given = number + 1;
-        *last = Some(Taken { fence: fence.clone(), at: Instant::now(), number: self.given });
-        Ok(fence)
+        Some(Self { at, modulus, subscribers })
     }
 
-    /// Reads the window that was just opened together with the other members that have the same one before them. None if
-    /// it has too few events to be worth it, or the others are elsewhere.
-    pub(super) fn join(
-        &self,
-        database: &Database,
-        at: &Checkpoint,
-        class: Class,
-        interest: &Interest,
-        limit: Limit,
-    ) -> Option<ReadAhead> {
-        at.opened().filter(|(seen, upto)| is_wide(seen, upto))?;
-        let (chunks, receiver) = mpsc::channel(WAITING);
-        let (sender, used) = mpsc::channel(WAITING + 1);
-        let subscriber = Subscriber { class, chunks, used, filling: EventBuffer::default() };
-        let mut gathering = self.shared.gathering();
-        match &mut *gathering {
-            Some(Gathering { at: theirs, modulus, subscribers, complete }) => {
-                if theirs != at || *modulus != class.modulus() {
-                    return None;
-                }
-                subscribers.push(subscriber);
-                if subscribers.len() == self.shared.members {
-                    complete.notify_one();
-                }
-            }
-            none => {
-                let complete = Arc::<Notify>::default();
-                let (at, modulus) = (at.clone(), class.modulus());
-                *none = Some(Gathering { at, modulus, subscribers: vec![subscriber], complete: Arc::clone(&complete) });
-                let (shared, database, interest) = (Arc::clone(&self.shared), database.clone(), interest.clone());
-                tokio::spawn(async move {
-                    let _ = tokio::time::timeout(GATHERING, complete.notified()).await;
-                    let gathered = shared.gathering().take();
-                    if let Some(gathered) = gathered {
-                        gathered.serve(&database, &interest, limit).await;
-                    }
-                });
-            }
-        }
-        Some(ReadAhead::of(receiver, sender, at, &Slice::of(&[class])))
-    }
-}
-
-/// Whether there may be more events between two fences than are read at once.
-fn is_wide(seen: &Fence, upto: &Fence) -> bool {
-    upto.floor.saturating_sub(seen.floor) > i64::try_from(super::CHUNK).unwrap_or(i64::MAX)
-}
-
-impl Gathering {
-    /// Reads the window to its end, and hands each subscriber its events, for as long as there are any.
-    async fn serve(self, database: &Database, interest: &Interest, limit: Limit) {
-        let Self { at, modulus, mut subscribers, .. } = self;
-        let classes: Vec<Class> = subscribers.iter().map(|subscriber| subscriber.class).collect();
-        let mut ahead = ReadAhead::start(database, &at, &Slice::of(&classes), interest, limit);
-        // Where reading fails, the subscribers' chunks end, and they read by themselves.
-        while let Some((Chunk { events, complete, decoding }, _)) = ahead.next().await {
-            let share = decoding / u32::try_from(subscribers.len()).unwrap_or(u32::MAX).max(1);
-            let mut of_residue = vec![None; modulus as usize];
-            for (index, subscriber) in subscribers.iter().enumerate() {
-                of_residue[subscriber.class.residue() as usize] = Some(index);
-            }
-            for event in events.events() {
-                let residue = (event.hash.value() % modulus) as usize;
-                if let Some(subscriber) = of_residue[residue].and_then(|index| subscribers.get_mut(index)) {
-                    subscriber.filling.push(&event);
-                }
-            }
-            ahead.give_back(events);
-            let mut kept = Vec::with_capacity(subscribers.len());
-            for mut subscriber in subscribers {
+    /// Reads the window to its end, and hands each subscriber its events, for as long as there are any. Where reading
+    /// fails, the subscribers' chunks end, and they read by themselves.
+    async fn serve(mut self, Reading { database, interest, limit }: &Reading) {
+        let classes: Vec<Class> = self.subscribers.iter().map(|subscriber| subscriber.class).collect();
+        let differ = self.subscribers.iter().any(|subscriber| subscriber.seen.is_some());
+        let interest = if differ { interest.clone().with_xid() } else { interest.clone() };
+        let mut ahead = ReadAhead::start(database, &self.at, &Slice::of(&classes), &interest, *limit);
+        while let Some((chunk, _)) = ahead.next().await {
+            let complete = chunk.complete;
+            let share = chunk.decoding / u32::try_from(self.subscribers.len()).unwrap_or(u32::MAX).max(1);
+            self.distribute(&chunk.events);
+            ahead.give_back(chunk.events);
+            let mut kept = Vec::with_capacity(self.subscribers.len());
+            for mut subscriber in self.subscribers {
                 if subscriber.hand_over(complete, share).await {
                     kept.push(subscriber);
                 }
             }
-            subscribers = kept;
-            if complete || subscribers.is_empty() {
+            self.subscribers = kept;
+            if complete || self.subscribers.is_empty() {
                 break;
+            }
+        }
+    }
+
+    fn distribute(&mut self, events: &EventBuffer) {
+        let mut by_residue: Vec<Option<&mut Subscriber>> = (0..self.modulus).map(|_| None).collect();
+        for subscriber in &mut self.subscribers {
+            let residue = subscriber.class.residue() as usize;
+            by_residue[residue] = Some(subscriber);
+        }
+        for (index, event) in events.events().enumerate() {
+            // Those of a subscriber that has gone away are nobody's.
+            let Some(subscriber) = &mut by_residue[(event.hash.value() % self.modulus) as usize] else { continue };
+            let seen = subscriber.seen.as_ref().zip(events.xid(index)).is_some_and(|(seen, xid)| seen.sees(xid));
+            if !seen {
+                subscriber.filling.push(&event);
             }
         }
     }

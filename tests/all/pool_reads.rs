@@ -1,8 +1,9 @@
 //! The partitions of a pool that is far behind are read together, and one that is slow is left to itself.
 
 use crate::support::{
-    SOON, TestDb, append_one, assert_all_applied_once, event, partition, pointer, scalar, wait_until,
+    SOON, Stepped, TestDb, append_one, assert_all_applied_once, counted, event, partition, pointer, scalar, wait_until,
 };
+use evenfold::checkpoint::Takeover;
 use evenfold::class::Class;
 use evenfold::log;
 use evenfold::projection::counters::{Counters, NAME};
@@ -75,23 +76,44 @@ async fn end(mut pool: Pool) -> (u64, u64) {
     (received, applied)
 }
 
+/// Lets the partitions be where they have come to at different times.
+async fn spread(db: &TestDb, conn: &mut PgConnection) {
+    for key in 0..4 {
+        append_one(conn, "a0", 1).await;
+        Stepped::new(db, partition(key, 4), 10, Takeover::Now).await.drain().await;
+    }
+}
+
+async fn is_read_once(db: &TestDb, conn: &mut PgConnection, behind: i64) {
+    let before = scalar(conn, FETCHED).await;
+    let pool = start(db, &Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), &CancellationToken::new());
+    assert_eq!(end(pool).await, (behind.unsigned_abs(), behind.unsigned_abs()));
+    let mut fetched = 0;
+    wait_until("the statistics of the reading", SOON, async || {
+        fetched = scalar(conn, FETCHED).await - before;
+        fetched >= behind
+    })
+    .await;
+    assert!(fetched < 2 * behind, "{fetched} rows for {behind} events");
+    assert_all_applied_once(conn).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_read_once_for_all_partitions_of_a_pool_that_is_far_behind() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     fill(&mut conn).await;
-    wait_until("the statistics of the writing", SOON, async || scalar(&mut conn, FETCHED).await >= 0).await;
-    let before = scalar(&mut conn, FETCHED).await;
-    let pool = start(&db, &Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), &CancellationToken::new());
-    assert_eq!(end(pool).await, (EVENTS.unsigned_abs(), EVENTS.unsigned_abs()));
-    let mut fetched = 0;
-    wait_until("the statistics of the reading", SOON, async || {
-        fetched = scalar(&mut conn, FETCHED).await - before;
-        fetched >= EVENTS
-    })
-    .await;
-    assert!(fetched < 2 * EVENTS, "{fetched} rows for {EVENTS} events");
-    assert_all_applied_once(&mut conn).await;
+    is_read_once(&db, &mut conn, EVENTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_read_once_also_where_the_partitions_have_come_to_different_fences() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    spread(&db, &mut conn).await;
+    let applied = counted(&mut conn).await;
+    fill(&mut conn).await;
+    is_read_once(&db, &mut conn, EVENTS + 4 - applied).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,9 +15,10 @@ const HOUR: Duration = Duration::from_hours(1);
 const LISTENING: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
 
-/// Workers whose last look at the log was some time ago: they have ceased to look often.
+/// Workers that have asked for nothing for some time, beside their heartbeats: they have ceased to look often.
 const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'
-    AND query ILIKE 'SET TRANSACTION%pg_current_snapshot%' AND clock_timestamp() - state_change > interval '300 ms'";
+    AND application_name LIKE 'evenfold counters %' AND query NOT LIKE '%heartbeats%'
+    AND clock_timestamp() - state_change > interval '300 ms'";
 
 /// Appends an event as writers do that do not know of workers.
 async fn insert(conn: &mut PgConnection, version: i64) {

@@ -6,6 +6,7 @@ use super::{Chunk, Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, Held, Next};
 use crate::class::Class;
 use crate::log::{EventBuffer, Fence, Slice};
+use crate::projection::shared::Reading;
 use crate::projection::{Phase, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
@@ -29,18 +30,15 @@ impl<P: Projection> Worker<P> {
             }
             Next::Fence => {
                 // After the row was read or written, never before.
+                let fence = Fence::take(conn).await?;
                 let mut checkpoint = holding.rows[0].checkpoint.clone();
-                let fence = match &mut self.shared {
-                    Some(member) => member.fence(conn, checkpoint.seen()).await?,
-                    None => Fence::take(conn).await?,
-                };
                 // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
                 // the floor: the checkpoint must not move up to it unread.
                 if checkpoint.is_unchanged_at(&fence) {
                     return self.rest(conn, holding, started).await;
                 }
+                let fence = self.gather(&checkpoint, fence).await;
                 checkpoint.open(fence);
-                self.join(&checkpoint);
                 (vec![0], checkpoint)
             }
         };
@@ -58,11 +56,16 @@ impl<P: Projection> Worker<P> {
         self.apply(conn, holding, Work { rows, checkpoint, chunk, started }).await
     }
 
-    /// Reads the window that was just opened together with the rest of a pool, if there is one, and that is worth it.
-    fn join(&mut self, checkpoint: &Checkpoint) {
-        if let Some((member, database)) = self.shared.as_ref().zip(self.readiness.database()) {
-            self.ahead = member.join(database, checkpoint, self.class, &self.interest, self.limit);
-        }
+    /// Looks whether others of the pool are as far behind, to read together with them. Gives the fence to open the window
+    /// up to.
+    async fn gather(&mut self, checkpoint: &Checkpoint, fence: Fence) -> Fence {
+        let Some((shared, database)) = self.shared.as_ref().zip(self.readiness.database()) else {
+            return fence;
+        };
+        let reading = Reading { database: database.clone(), interest: self.interest.clone(), limit: self.limit };
+        let (upto, ahead) = shared.gather(self.class, checkpoint, fence, &reading).await;
+        self.ahead = ahead.map(|ahead| *ahead);
+        upto
     }
 
     /// The next events of the open window, which are on their way already or are read now; moves the checkpoint past

@@ -20,7 +20,7 @@ mod advance;
 mod ahead;
 mod transaction;
 
-use super::shared::{self, Shared};
+use super::shared::Shared;
 use super::{Phase, Progress, Projection, Step, WorkerError, definition};
 use crate::checkpoint::{self, Checkpoint, Held, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
@@ -109,7 +109,7 @@ pub struct Worker<P> {
     growing: usize,
     readiness: Readiness,
     ahead: Option<ReadAhead>,
-    shared: Option<shared::Member>,
+    shared: Option<Arc<Shared>>,
     spare: EventBuffer,
     state: State,
     joined: bool,
@@ -150,7 +150,7 @@ impl<P: Projection> Worker<P> {
 
     /// The same worker, which reads together with others of its pool.
     pub(super) fn sharing(mut self, shared: &Arc<Shared>) -> Self {
-        self.shared = Some(shared::Member::of(shared));
+        self.shared = Some(Arc::clone(shared));
         self
     }
 
