@@ -1,3 +1,4 @@
+use super::wake;
 use crate::event::{Aggregate, NewEvent};
 use crate::hash::IdHash;
 use serde_json::value::RawValue;
@@ -75,6 +76,9 @@ pub enum AppendError {
 /// own. An expected version is that of the aggregate just before the event: earlier events of the same call count.
 /// Writers of the same aggregate wait for each other's transactions to end.
 ///
+/// When it commits it wakes the workers that sleep, by NOTIFY on [`CHANNEL`](super::CHANNEL), unless another append of
+/// this process has just done so. PostgreSQL does not let a transaction that notifies be prepared for a two-phase commit.
+///
 /// # Errors
 ///
 /// See [`AppendError`]. The caller's transaction is as it was before, and can go on, except after
@@ -116,11 +120,11 @@ async fn attempt(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome
     // One statement is all or nothing by itself, and a transaction around it would be two round trips more: by far
     // the most of what a single event costs.
     if !conn.is_in_transaction() {
-        return insert(conn, events).await;
+        return insert(conn, events, &wake::OWN).await;
     }
     // A savepoint: a lost race must not abort what the caller has done before.
     let mut savepoint = conn.begin().await?;
-    let outcome = insert(&mut savepoint, events).await;
+    let outcome = insert(&mut savepoint, events, &wake::CALLERS).await;
     match outcome {
         Ok(Outcome::Written(_)) => savepoint.commit().await?,
         _ => savepoint.rollback().await?,
@@ -133,19 +137,27 @@ enum Outcome {
     Conflict(AppendError),
 }
 
-async fn insert(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
-    if let [event] = events
-        && let Some(appended) = insert_one(conn, event).await?
-    {
-        return Ok(Outcome::Written(vec![appended]));
+/// Inserts the events, and wakes the workers when they are committed, if it is time to.
+async fn insert(conn: &mut PgConnection, events: &[NewEvent], turns: &wake::Turns) -> Result<Outcome, sqlx::Error> {
+    let notify = turns.take();
+    let outcome = match events {
+        [event] => match insert_one(conn, event, notify).await {
+            Ok(Some(appended)) => Ok(Outcome::Written(vec![appended])),
+            // This one tells the version that the conflict is with.
+            Ok(None) => insert_all(conn, events, notify).await,
+            Err(error) => Err(error),
+        },
+        _ => insert_all(conn, events, notify).await,
+    };
+    if notify && !matches!(outcome, Ok(Outcome::Written(_))) {
+        turns.give_back();
     }
-    // Also after a conflict of one event: it tells the version that the conflict is with.
-    insert_all(conn, events).await
+    outcome
 }
 
 /// Inserts one event, unless its aggregate does not have the expected version. With the statement for any number of
 /// events, 8 writers of single events get 0.7 of the throughput.
-async fn insert_one(conn: &mut PgConnection, event: &NewEvent) -> Result<Option<Appended>, sqlx::Error> {
+async fn insert_one(conn: &mut PgConnection, event: &NewEvent, notify: bool) -> Result<Option<Appended>, sqlx::Error> {
     let row = sqlx::query(include_str!("append_one.sql"))
         .bind(&event.aggregate.aggregate_type)
         .bind(&event.aggregate.aggregate_id)
@@ -155,12 +167,13 @@ async fn insert_one(conn: &mut PgConnection, event: &NewEvent) -> Result<Option<
         .bind(event.payload.get())
         .bind(event.metadata.as_deref().map(RawValue::get))
         .bind(event.expected.as_number())
+        .bind(notify)
         .fetch_optional(conn)
         .await?;
     row.map(|row| Ok(Appended { version: row.try_get(0)?, position: row.try_get(1)? })).transpose()
 }
 
-async fn insert_all(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
+async fn insert_all(conn: &mut PgConnection, events: &[NewEvent], notify: bool) -> Result<Outcome, sqlx::Error> {
     let order = by_aggregate(events);
     let sorted = || order.iter().map(|&(index, _)| &events[index]);
     let column = |part: fn(&NewEvent) -> &str| sorted().map(part).collect::<Vec<_>>();
@@ -174,6 +187,7 @@ async fn insert_all(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outc
         .bind(sorted().map(|event| event.metadata.as_deref().map(RawValue::get)).collect::<Vec<_>>())
         .bind(sorted().map(|event| event.expected.as_number()).collect::<Vec<_>>())
         .bind(order.iter().map(|&(_, nth)| nth).collect::<Vec<_>>())
+        .bind(notify)
         .fetch_all(conn)
         .await?;
     let mut placed = Vec::with_capacity(rows.len());

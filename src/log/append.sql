@@ -25,7 +25,9 @@ written AS (
     RETURNING position, version
 )
 -- What was written, in the order of the events, because positions are handed out in it; or what is in conflict.
-SELECT version, NULL AS conflict, position AS place FROM written
+-- The notification is made once, with the first row that was written.
+SELECT version, NULL AS conflict, position AS place, (SELECT pg_notify('evenfold_events', '')::text WHERE $10) AS told
+FROM written
 UNION ALL
-SELECT version, ord - 1, NULL FROM placed WHERE conflict
+SELECT version, ord - 1, NULL, NULL FROM placed WHERE conflict
 ORDER BY place

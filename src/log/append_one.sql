@@ -9,4 +9,4 @@ FROM (
     ), 0) AS version OFFSET 0
 ) head
 WHERE $8::bigint IS NULL OR $8 = head.version
-RETURNING version, position
+RETURNING version, position, CASE WHEN $9 THEN pg_notify('evenfold_events', '') END

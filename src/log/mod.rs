@@ -9,6 +9,7 @@ mod buffer;
 mod fence;
 mod interest;
 mod snapshot;
+mod wake;
 mod window;
 
 pub use append::{AppendError, Appended, MAX_APPEND_EVENTS, append};
@@ -19,6 +20,6 @@ pub use snapshot::{Snapshot, SnapshotError};
 pub(crate) use window::decode;
 pub use window::{Read, Slice, Window, read};
 
-/// The channel on which those who append notify workers, in the transaction that appends: `NOTIFY evenfold_events`.
-/// Once every few tens of milliseconds is enough for each of them: workers go on looking for a while.
+/// The channel on which an append tells, by NOTIFY and when it commits, that there is something to read: at most once in
+/// 50 ms per process, so whoever is woken must go on looking for a while, and must look by itself now and then.
 pub const CHANNEL: &str = "evenfold_events";

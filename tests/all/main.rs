@@ -32,6 +32,7 @@ mod found_by_the_model;
 mod index;
 mod late_commit;
 mod log_table;
+mod notify;
 mod open_transaction;
 mod order;
 mod parking;

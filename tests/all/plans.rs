@@ -125,10 +125,11 @@ async fn the_head_of_an_aggregate_is_one_step_down_the_index() {
     let db = TestDb::new().await;
     let mut conn = db.database.by_index().connect().await.unwrap();
     with_events(&mut conn, LOGS[0]).await;
-    let nulls = |count| ["NULL"; 9][..count].join(", ");
-    for (append, arguments) in
-        [(include_str!("../../src/log/append.sql"), nulls(9)), (include_str!("../../src/log/append_one.sql"), nulls(8))]
-    {
+    let nulls = |count| ["NULL"; 10][..count].join(", ");
+    for (append, arguments) in [
+        (include_str!("../../src/log/append.sql"), nulls(10)),
+        (include_str!("../../src/log/append_one.sql"), nulls(9)),
+    ] {
         let plan = generic_plan(&mut conn, append, &arguments).await;
         assert!(plan.contains("events_version_key"), "{plan}");
         assert!(!plan.contains("Seq Scan on events") && !plan.contains("Join"), "{plan}");

@@ -1,0 +1,70 @@
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// The shortest pause between two notifications of one process. Whoever notifies takes, at its commit, a lock that the
+/// whole cluster has one of: notifications of every append would make commits wait for each other. A worker that was
+/// woken looks for more for longer than this.
+const PAUSE_MS: u64 = 50;
+
+/// When appends last notified, in milliseconds of [`now`]; 0 for never. One per process, not per connection: it is the
+/// process's commits, whatever the connection, that would wait for each other.
+#[derive(Debug)]
+pub(super) struct Turns(AtomicU64);
+
+/// Of appends that are a transaction of their own.
+pub(super) static OWN: Turns = Turns(AtomicU64::new(0));
+
+/// Of appends within transactions of their callers. They may commit much later, or not at all, and must not use up the
+/// turns of those that commit now.
+pub(super) static CALLERS: Turns = Turns(AtomicU64::new(0));
+
+impl Turns {
+    /// Whether to notify now. Of several who ask at the same time one is told to.
+    pub(super) fn take(&self) -> bool {
+        let now = now();
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| is_due(last, now).then_some(now)).is_ok()
+    }
+
+    /// The turn was taken, and nothing was appended: the next may have it.
+    pub(super) fn give_back(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+fn is_due(last: u64, now: u64) -> bool {
+    last == 0 || now.saturating_sub(last) >= PAUSE_MS
+}
+
+/// Milliseconds since the first call, plus 1.
+fn now() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_due_and_then_one_per_pause() {
+        let mut told = Vec::new();
+        let mut last = 0;
+        for now in 1..=170 {
+            if is_due(last, now) {
+                told.push(now);
+                last = now;
+            }
+        }
+        assert_eq!(told, [1, 51, 101, 151]);
+        assert!(!is_due(100, 90), "a thread that read the clock before another has taken the turn");
+    }
+
+    #[test]
+    fn of_many_at_once_one_is_told_to_until_it_gives_its_turn_back() {
+        let turns = Turns(AtomicU64::new(0));
+        assert_eq!((0..100).filter(|_| turns.take()).count(), 1);
+        turns.give_back();
+        assert!(turns.take());
+    }
+}
