@@ -59,11 +59,13 @@ pub async fn status(conn: &mut PgConnection, projection: &str) -> Result<Status,
     .bind(projection)
     .fetch_all(&mut *tx)
     .await?;
-    // Whoever has appended holds this lock on the table until its transaction ends.
+    // Whoever has appended holds this lock on the table until its transaction ends. Locks are the cluster's, and the
+    // tables of another database may have the same numbers.
     let oldest_append_open_seconds = sqlx::query_scalar(
         "SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start))::float8
          FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-         WHERE l.locktype = 'relation' AND l.relation = 'events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted",
+         WHERE l.locktype = 'relation' AND l.relation = 'events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
     .fetch_one(&mut *tx)
     .await?;

@@ -97,3 +97,14 @@ async fn a_lag_is_counted_up_to_100_000_positions_and_estimated_beyond() {
         assert!(lag.age > Duration::ZERO && lag.age < SOON, "the age is the event's: {:?}", lag.age);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_of_another_database_is_not_told_of() {
+    // Made from one template, in which the table has the same number.
+    let (db, other) = (TestDb::new().await, TestDb::new().await);
+    let (mut conn, mut writer) = (db.connect().await, other.connect().await);
+    Stepped::start(&db, 0, 1, 2).await;
+    let mut tx = writer.begin().await.unwrap();
+    log::append(&mut tx, &[event("a", 1)]).await.unwrap();
+    assert_eq!(look(&mut conn).await.oldest_append_open_seconds, None);
+}
