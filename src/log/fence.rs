@@ -1,19 +1,6 @@
 use super::Snapshot;
 use sqlx::{PgConnection, Row};
 
-/// One message, and so one round trip, of statements that are run one after the other. At READ COMMITTED each has a
-/// snapshot of its own, also within the transaction that PostgreSQL makes around them; at any other level the first
-/// one's would be everybody's, so the level is set here, whatever the connection's default.
-///
-/// The floor first. A transaction owns its xid before it takes a position, so whoever has a position at or below the
-/// floor and has not ended is one of those in progress that are looked at later. The other way round, a transaction may
-/// start, take a position and commit between the two, and be missed for ever.
-///
-/// `age` counts from the next transaction id, without taking one; 3 is the first that it counts from.
-const TAKE: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position_seq;
-    SELECT pg_current_snapshot()::text, age('3'::xid)";
-
 /// A point up to which the log can be read without missing anything.
 ///
 /// What it gives (F1 in `docs/design.md`): an event that is not visible in `snapshot` has a position above `floor`,
@@ -35,22 +22,27 @@ impl Fence {
         Self { floor: 0, snapshot: Snapshot::before_all(), next_xid: 1 }
     }
 
-    /// Takes a fence. The connection must not be inside a transaction of its own: in one that is REPEATABLE READ it
-    /// fails, because the snapshot would be the transaction's, taken before the floor; and in one that has written, the
-    /// next transaction id would be its own.
+    /// Takes a fence. The connection must not be inside a transaction of its own: in one that is REPEATABLE READ the
+    /// snapshot would be the transaction's, taken before the floor, and in one that has written, the next transaction
+    /// id would be its own.
     ///
     /// # Cancel safety
     ///
     /// Reads only.
     pub async fn take(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let rows = sqlx::raw_sql(TAKE).fetch_all(conn).await?;
-        let [floor, now] = rows.as_slice() else {
-            return Err(sqlx::Error::RowNotFound);
-        };
-        let floor = floor.try_get(0)?;
+        // The floor first. A transaction owns its xid before it takes a position, so whoever has a position at or
+        // below the floor and has not ended is one of those in progress that are looked at later. The other way
+        // round, a transaction may start, take a position and commit between the two, and be missed for ever. Two round
+        // trips: in one message they could not be prepared, and take longer.
+        let floor =
+            sqlx::query_scalar("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position_seq")
+                .fetch_one(&mut *conn)
+                .await?;
+        // `age` counts from the next transaction id, without taking one; 3 is the first that it counts from.
+        let row = sqlx::query("SELECT pg_current_snapshot()::text, age('3'::xid)").fetch_one(conn).await?;
         let snapshot: Snapshot =
-            now.try_get::<&str, _>(0)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        let next_xid = full_xid(snapshot.xmax(), now.try_get(1)?);
+            row.try_get::<&str, _>(0)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let next_xid = full_xid(snapshot.xmax(), row.try_get(1)?);
         Ok(Self { floor, snapshot, next_xid })
     }
 
