@@ -10,6 +10,9 @@ const TICKS: f64 = 100.0;
 const PARENT: usize = 1;
 const TIMES: std::ops::RangeInclusive<usize> = 11..=14;
 
+/// How often it is looked for a moment in which no process of the server ends.
+const ATTEMPTS: u32 = 1000;
+
 /// A server whose processes can be seen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Server {
@@ -37,15 +40,27 @@ impl Server {
 
     /// The seconds that it has used so far, with those of its processes that have ended. Other sessions count as well.
     pub(super) fn seconds(self) -> Option<f64> {
-        // Read first: what a process has used moves to the postmaster when it ends, and must not be counted twice.
-        let own = times(&stat(self.postmaster)?)?;
+        let mut before = times(&stat(self.postmaster)?)?;
+        for _ in 0..ATTEMPTS {
+            let children = self.children()?;
+            let own = times(&stat(self.postmaster)?)?;
+            // What a process has used moves to the postmaster when it ends. Nothing has moved, so nothing was missed.
+            #[expect(clippy::float_cmp, reason = "the same ticks give the same number")]
+            if own == before {
+                return Some(own + children);
+            }
+            before = own;
+        }
+        None
+    }
+
+    fn children(self) -> Option<f64> {
         let processes = std::fs::read_dir("/proc").ok()?.flatten();
-        let children: f64 = processes
+        let children = processes
             .filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?))
             .filter(|stat| parent(stat) == Some(self.postmaster))
-            .filter_map(|stat| times(&stat))
-            .sum();
-        Some(own + children)
+            .filter_map(|stat| times(&stat));
+        Some(children.sum())
     }
 }
 
