@@ -142,16 +142,18 @@ fn with_file(command: Command, file: &BTreeMap<String, String>) -> Result<Comman
         Some(value) => arg.default_value(value.clone()),
         None => arg,
     };
-    Ok(command.mut_args(set).mut_subcommands(|subcommand| subcommand.mut_args(set)))
+    Ok(everywhere(command, &set))
+}
+
+/// Changes the flags of a command, and of those below it, however deep they are.
+fn everywhere(command: Command, change: &dyn Fn(clap::Arg) -> clap::Arg) -> Command {
+    command.mut_args(change).mut_subcommands(|subcommand| everywhere(subcommand, change))
 }
 
 /// The names that a settings file may have.
 fn names(command: &Command) -> BTreeSet<String> {
-    std::iter::once(command)
-        .chain(command.get_subcommands())
-        .flat_map(Command::get_arguments)
-        .filter_map(name)
-        .collect()
+    let below = command.get_subcommands().flat_map(names);
+    command.get_arguments().filter_map(name).chain(below).collect()
 }
 
 /// The name of a setting. A flag without an environment variable is none: it is about one run of one command.
@@ -203,6 +205,15 @@ mod tests {
     enum Sub {
         Work(Work),
         Rest,
+        Below {
+            #[command(subcommand)]
+            leaf: Leaf,
+        },
+    }
+
+    #[derive(Debug, Subcommand)]
+    enum Leaf {
+        Work(Work),
     }
 
     #[derive(Debug, Args)]
@@ -221,7 +232,9 @@ mod tests {
         let matches = command.try_get_matches_from(arguments).map_err(|e| sentence(&e))?;
         let Cli { place, command } = Cli::from_arg_matches(&matches).map_err(|e| sentence(&e))?;
         Ok(match command {
-            Sub::Work(Work { batch_size, .. }) => format!("{place} work {batch_size}"),
+            Sub::Work(Work { batch_size, .. }) | Sub::Below { leaf: Leaf::Work(Work { batch_size, .. }) } => {
+                format!("{place} work {batch_size}")
+            }
             Sub::Rest => format!("{place} rest"),
         })
     }
@@ -231,6 +244,7 @@ mod tests {
         assert_eq!(parsed(&[], ""), Ok("a work 1".into()));
         assert_eq!(parsed(&[], "batch_size = 3\nplace = 'b'"), Ok("b work 3".into()));
         assert_eq!(parsed(&["--batch-size=4"], "batch_size = 3"), Ok("a work 4".into()));
+        assert_eq!(parsed(&["below", "work"], "batch_size = 3"), Ok("a work 3".into()));
     }
 
     #[test]
