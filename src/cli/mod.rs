@@ -86,6 +86,9 @@ enum Command {
     /// Change the number of partitions under load, and show what it costs and that nothing is lost
     Scale(scale::ScaleArgs),
     /// Measure how fast it is here, against what the database can do at best
+    ///
+    /// Each benchmark works in a schema of its own, which is removed afterwards. Each figure is a ratio to a yardstick
+    /// that is measured in the same run. A missed goal is no error: the exit code is 0 once there are figures.
     Bench(bench::BenchArgs),
     /// Look after events that could not be applied
     Parked(parked::ParkedArgs),

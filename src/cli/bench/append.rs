@@ -3,7 +3,7 @@
 use super::arena::{Arena, within};
 use super::report::{Figure, Goal, Unit};
 use super::sample::settle;
-use super::{Bench, Runs, steps};
+use super::{Bench, Runs, stats, steps};
 use clap::Args;
 use evenfold::config::number;
 use evenfold::event::NewEvent;
@@ -104,8 +104,7 @@ async fn rate(arena: &Arena, args: &AppendArgs, way: Way, run: u64) -> anyhow::R
     while let Some(written) = tasks.join_next().await {
         total += written??;
     }
-    #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
-    Ok(total as f64 / started.elapsed().as_secs_f64())
+    Ok(stats::sample(total) / started.elapsed().as_secs_f64())
 }
 
 #[derive(Serialize)]

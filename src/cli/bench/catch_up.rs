@@ -3,7 +3,7 @@
 use super::arena::{Arena, within};
 use super::report::{Figure, Goal, Unit};
 use super::sample::{Sample, start_over};
-use super::{Bench, Runs, child, steps, yardsticks};
+use super::{Bench, Runs, child, stats, steps, yardsticks};
 use crate::cli::output::thousands;
 use crate::cli::worker::Tuning;
 use anyhow::bail;
@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What a worker may have at the default of `--max-actors`.
 const MEMORY_MIB: f64 = 96.0;
+
+const MIB: f64 = 1_048_576.0;
 
 #[derive(Debug, Args)]
 pub(super) struct CatchUpArgs {
@@ -74,13 +76,10 @@ async fn few_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> an
         steps.inc(1);
         let Folded { took, received } = folded(arena, &mut conn, args, sample, args.workers).await?;
         pool.push(took.as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "events to compare")]
-        sent.push(received as f64);
+        sent.push(stats::sample(received));
         steps.inc(1);
     }
     steps.finish_and_clear();
-    #[expect(clippy::cast_precision_loss, reason = "events to compare")]
-    let log = vec![sample.events as f64];
     let name = format!("pool of {}", args.workers);
     Ok(vec![
         Figure {
@@ -104,7 +103,7 @@ async fn few_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> an
             unit: Unit::Events,
             samples: sent,
             against: "the log",
-            yardstick: log,
+            yardstick: vec![stats::sample(sample.events)],
             goal: Goal::AtMost(1.05),
         },
     ])
@@ -125,8 +124,7 @@ async fn many_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> a
         start_over(&mut conn).await?;
         let done = child::fold(arena, &args.tuning, 1).await?;
         sample.check(&mut conn, &args.tuning.amount_pointer).await?;
-        #[expect(clippy::cast_precision_loss, reason = "a size to look at")]
-        memory.extend(done.iter().filter_map(|done| Some(done.peak_rss_bytes? as f64 / 1_048_576.0)));
+        memory.extend(done.iter().filter_map(|done| Some(stats::sample(done.peak_rss_bytes?) / MIB)));
         steps.inc(1);
     }
     steps.finish_and_clear();

@@ -4,7 +4,7 @@ use super::arena::{Arena, within};
 use super::cpu::Server;
 use super::report::{Figure, Goal, Unit};
 use super::sample::{Sample, start_over};
-use super::{Bench, Runs, child, steps};
+use super::{Bench, Runs, child, stats, steps};
 use crate::cli::output::thousands;
 use crate::cli::worker::Tuning;
 use clap::Args;
@@ -81,15 +81,13 @@ async fn measure(arena: &Arena, args: &FanOutArgs) -> anyhow::Result<Vec<Figure>
             crew.wall.push(started.elapsed().as_secs_f64());
             let used = server.and_then(Server::seconds).zip(before).map(|(after, before)| after - before);
             crew.cpu.extend(used);
-            #[expect(clippy::cast_precision_loss, reason = "events to compare")]
-            crew.rows.push(done.iter().map(|done| done.received).sum::<u64>() as f64);
+            crew.rows.push(stats::sample(done.iter().map(|done| done.received).sum()));
             sample.check(&mut conn, &args.tuning.amount_pointer).await?;
             steps.inc(1);
         }
     }
     steps.finish_and_clear();
-    #[expect(clippy::cast_precision_loss, reason = "events to compare")]
-    let log = sample.events as f64;
+    let log = stats::sample(sample.events);
     let one = crews.first().map(|(_, crew)| crew.clone()).unwrap_or_default();
     Ok(crews.into_iter().flat_map(|(number, crew)| figures(number, crew, &one, log)).collect())
 }

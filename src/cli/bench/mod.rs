@@ -27,7 +27,6 @@ pub(super) struct BenchArgs {
     benchmark: Benchmark,
 }
 
-/// Each works in a schema of its own, which is removed afterwards. A missed goal is no error: the exit code is 0.
 #[derive(Debug, Subcommand)]
 enum Benchmark {
     /// Apply a whole log: against reading it, and against one SQL statement that folds it

@@ -27,6 +27,12 @@ pub(super) fn ratio(value: Option<f64>, yardstick: Option<f64>) -> Option<f64> {
     ratio.is_finite().then_some(ratio)
 }
 
+/// A number of events as a sample.
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+pub(super) fn sample(count: u64) -> f64 {
+    count as f64
+}
+
 fn sorted(samples: &[f64]) -> Vec<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
