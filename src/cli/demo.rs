@@ -8,7 +8,7 @@ use super::{Global, counters, signals};
 use anyhow::bail;
 use clap::Args;
 use evenfold::checkpoint::{self, Lag};
-use evenfold::class::Class;
+use evenfold::class::{Class, is_exact_cover};
 use evenfold::config::number;
 use evenfold::log::Interest;
 use evenfold::projection::counters::{NAME, top};
@@ -133,11 +133,14 @@ pub(super) async fn caught_up(
 ) -> anyhow::Result<Vec<Lag>> {
     let mut conn = session.connect().await?;
     loop {
-        let mut lags = Vec::new();
+        let (mut lags, mut begun) = (Vec::new(), true);
         for class in partitions {
             lags.push(checkpoint::lag(&mut conn, NAME, *class, &Interest::everything()).await?);
+            // A partition that no worker has begun yet has no checkpoint, and so no lag.
+            let rows: Vec<Class> = checkpoint::load(&mut conn, NAME, *class).await?.iter().map(|row| row.class).collect();
+            begun &= is_exact_cover(*class, &rows);
         }
-        if shutdown.is_cancelled() || lags.iter().all(|lag| lag.events == 0) {
+        if shutdown.is_cancelled() || (begun && lags.iter().all(|lag| lag.events == 0)) {
             return Ok(lags);
         }
         tokio::time::sleep(TICK).await;

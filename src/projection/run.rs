@@ -99,6 +99,8 @@ pub(super) async fn run_woken<P: Projection>(
         return Ok(worker.progress().report(started));
     };
     let stop_heart = CancellationToken::new();
+    // A dropped run leaves nothing behind that says that it is at work.
+    let _stopped = stop_heart.clone().drop_guard();
     let heart = Heart {
         database: database.clone(),
         worker: worker.id(),
