@@ -111,12 +111,13 @@ impl Database {
     /// that was not analyzed yet looks as if sorting all that is left were cheaper than walking the index for a batch.
     /// What is joined to the arrays of a batch is looked up, row by row, not scanned. The rows of one partition are in the
     /// table's order, which the planner of an index by partition can't know: pages cost nothing, so that the fewest rows
-    /// decide. Compiling plans pays off for long queries only.
+    /// decide. No statement is planned again for its parameters, which is more work than looking for a few new events.
+    /// Compiling plans pays off for long queries only.
     #[must_use]
     pub fn by_index(&self) -> Self {
         let off = ["enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit"];
-        let costs = [("seq_page_cost", "0"), ("random_page_cost", "0")];
-        Self { options: self.options.clone().options(off.map(|setting| (setting, "off"))).options(costs) }
+        let choice = [("seq_page_cost", "0"), ("random_page_cost", "0"), ("plan_cache_mode", "force_generic_plan")];
+        Self { options: self.options.clone().options(off.map(|setting| (setting, "off"))).options(choice) }
     }
 
     /// The same database, with connections that find evenfold's tables in this schema, and make them there: the name

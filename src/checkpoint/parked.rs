@@ -183,7 +183,7 @@ pub async fn parked_of(
     .fetch_all(tx)
     .await?;
     for row in &rows {
-        into.push(&crate::log::decode(row)?);
+        into.push(&crate::log::decode(row, true)?);
     }
     Ok(())
 }

@@ -137,7 +137,8 @@ pub(super) async fn caught_up(
         for class in partitions {
             lags.push(checkpoint::lag(&mut conn, NAME, *class, &Interest::everything()).await?);
             // A partition that no worker has begun yet has no checkpoint, and so no lag.
-            let rows: Vec<Class> = checkpoint::load(&mut conn, NAME, *class).await?.iter().map(|row| row.class).collect();
+            let rows: Vec<Class> =
+                checkpoint::load(&mut conn, NAME, *class).await?.iter().map(|row| row.class).collect();
             begun &= is_exact_cover(*class, &rows);
         }
         if shutdown.is_cancelled() || (begun && lags.iter().all(|lag| lag.events == 0)) {

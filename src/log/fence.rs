@@ -70,7 +70,7 @@ impl Fence {
 }
 
 /// The next transaction id in 64 bits: the first one from `xmax` on with the 32 bits that `age` counted to from 3.
-fn full_xid(xmax: u64, age: i32) -> u64 {
+pub(super) fn full_xid(xmax: u64, age: i32) -> u64 {
     let low = age.cast_unsigned().wrapping_add(3);
     let ahead = u64::from(low).wrapping_sub(xmax) & u64::from(u32::MAX);
     xmax + ahead

@@ -38,9 +38,13 @@ impl Slice {
         Self { modulus: classes.first().map_or(1, |class| class.modulus().into()), residues }
     }
 
+    pub(super) fn residues(&self) -> &[i64] {
+        &self.residues
+    }
+
     /// The condition on a hash, with the residues as `$2`. The modulus is part of the text: a plan that is made for any
     /// parameter can't know that `hash % $2` is what the index for one modulus has.
-    fn condition(&self, hash: &str) -> String {
+    pub(super) fn condition(&self, hash: &str) -> String {
         let modulus = self.modulus;
         match self.residues.len() {
             // All that there are. A filter would cost something per row.
@@ -113,10 +117,13 @@ const XID: &str = ", xid::text::bigint";
 const ENVELOPE: &str = ", event_id, (extract(epoch FROM recorded_at) * 1000000)::bigint, metadata";
 const MORE_AT: usize = 7;
 
-fn statement(template: &str, slice: &str, interest: &Interest) -> String {
+pub(super) fn more(interest: &Interest) -> String {
     let more = [(interest.envelope, ENVELOPE), (interest.xid, XID)];
-    let more: String = more.into_iter().filter_map(|(wanted, columns)| wanted.then_some(columns)).collect();
-    template.replace("{slice}", slice).replace("{more}", &more)
+    more.into_iter().filter_map(|(wanted, columns)| wanted.then_some(columns)).collect()
+}
+
+fn statement(template: &str, slice: &str, interest: &Interest) -> String {
+    template.replace("{slice}", slice).replace("{more}", &more(interest))
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -150,10 +157,10 @@ async fn fill(
     while let Some(row) = rows.try_next().await? {
         if into.len().is_multiple_of(TIMED_ROWS as usize) {
             let started = Instant::now();
-            into.push(&decode(&row)?);
+            into.push(&decode(&row, interest.envelope)?);
             decoding += started.elapsed() * TIMED_ROWS;
         } else {
-            into.push(&decode(&row)?);
+            into.push(&decode(&row, interest.envelope)?);
         }
         if interest.xid {
             let xid: i64 = row.try_get_unchecked(row.len() - 1)?;
@@ -168,9 +175,9 @@ async fn fill(
 
 /// An event of a row with the columns of `range.sql`. Their types are known: looking them up again for each row would be
 /// half of what decoding costs.
-pub(crate) fn decode(row: &PgRow) -> Result<Event<'_>, sqlx::Error> {
+pub(crate) fn decode(row: &PgRow, envelope: bool) -> Result<Event<'_>, sqlx::Error> {
     let hash: i64 = row.try_get_unchecked(2)?;
-    let envelope = if row.len() > MORE_AT + 1 {
+    let envelope = if envelope {
         Some(Envelope {
             event_id: row.try_get_unchecked(MORE_AT)?,
             recorded_at_micros: row.try_get_unchecked(MORE_AT + 1)?,

@@ -135,3 +135,27 @@ async fn the_head_of_an_aggregate_is_one_step_down_the_index() {
         assert!(!plan.contains("Seq Scan on events") && !plan.contains("Join"), "{plan}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_for_new_events_walks_the_end_of_the_log_and_finds_late_ones_by_their_transactions() {
+    for log in LOGS {
+        let db = TestDb::new().await;
+        let mut conn = db.database.by_index().connect().await.unwrap();
+        with_events(&mut conn, log).await;
+        for (snapshot, late) in [("9:9:", false), ("3:9:5", true)] {
+            let seen = Fence { floor: 19_000, snapshot: snapshot.parse().unwrap(), next_xid: 9 };
+            let slice = Slice::of(&[partition(1, 4)]);
+            let mut buffer = EventBuffer::default();
+            let mut looking = db.connect().await;
+            log::poll(&mut looking, (&seen, 19_000), &slice, &Interest::everything(), 10, &mut buffer).await.unwrap();
+            let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '-- What is new%'";
+            let statement: String = sqlx::query_scalar(prepared).fetch_one(&mut looking).await.unwrap();
+            let arguments = "19000, '{1}', '9:9:', NULL, NULL, 1000";
+            let arguments = if late { format!("{arguments}, '{{5,6}}', '8', '9'") } else { arguments.to_owned() };
+            let plan = generic_plan(&mut conn, &statement, &arguments).await;
+            assert!(plan.contains("Index Scan using events_pkey"), "{plan}");
+            assert!(!plan.contains("Seq Scan on events "), "{plan}");
+            assert_eq!(plan.contains("events_xid_idx"), late, "{plan}");
+        }
+    }
+}

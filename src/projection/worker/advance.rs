@@ -5,7 +5,7 @@ use super::transaction::Work;
 use super::{Chunk, Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, Held, Next};
 use crate::class::Class;
-use crate::log::{EventBuffer, Fence, Slice};
+use crate::log::{self, EventBuffer, Fence, Slice};
 use crate::projection::shared::Reading;
 use crate::projection::{Phase, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 
 /// An empty window is not written each time, but this often, so that a restart does not read far back.
 const WRITE_EMPTY_WINDOW_AFTER: Duration = Duration::from_secs(10);
+
+/// The most events that a look takes along: more than come within a few milliseconds, and so few that whoever is further
+/// behind loses nothing by it.
+const POLLED: usize = 1_000;
 
 impl<P: Projection> Worker<P> {
     /// Does what the rows need next: merges them, or opens a window if none is open, reads its next events, and applies
@@ -28,6 +32,7 @@ impl<P: Projection> Worker<P> {
                 checkpoint.open(upto);
                 (rows, checkpoint)
             }
+            Next::Fence if holding.polling.is_some() => return self.poll(conn, holding, started).await,
             Next::Fence => {
                 // After the row was read or written, never before.
                 let fence = Fence::take(conn).await?;
@@ -54,6 +59,38 @@ impl<P: Projection> Worker<P> {
         }
         self.progress.set_phase(Phase::Applying);
         self.apply(conn, holding, Work { rows, checkpoint, chunk, started }).await
+    }
+
+    /// Looks whether there is anything new, in one statement, and applies it.
+    async fn poll(
+        &mut self,
+        conn: &mut PgConnection,
+        mut holding: Holding,
+        started: Instant,
+    ) -> Result<Step, WorkerError> {
+        let mut checkpoint = holding.rows[0].checkpoint.clone();
+        let from = (checkpoint.seen(), holding.polling.unwrap_or(checkpoint.floor()));
+        let (slice, limit) = (Slice::of(&[holding.rows[0].class]), POLLED.min(self.limit.most()));
+        let mut events = std::mem::take(&mut self.spare);
+        let polled = log::poll(conn, from, &slice, &self.interest, limit, &mut events).await?;
+        self.progress.add_received(events.len());
+        if !polled.complete && self.shared.is_some() {
+            // There is more, and the rest of the pool may be as far behind: from here on by a fence, and together.
+            (holding.polling, self.spare) = (None, events);
+            self.state = State::Holding(holding);
+            return Ok(Step::Converged);
+        }
+        let chunk = Chunk { events, complete: polled.complete, decoding: Duration::ZERO };
+        checkpoint.open(polled.fence);
+        chunk.advance(&mut checkpoint);
+        holding.polling = Some(polled.last_position);
+        if chunk.events.is_empty() {
+            holding.rows[0].checkpoint = checkpoint;
+            self.spare = chunk.events;
+            return self.rest(conn, holding, started).await;
+        }
+        self.progress.set_phase(Phase::Applying);
+        self.apply(conn, holding, Work { rows: vec![0], checkpoint, chunk, started }).await
     }
 
     /// Looks whether others of the pool are as far behind, to read together with them. Gives the fence to open the window
@@ -136,7 +173,12 @@ impl<P: Projection> Worker<P> {
     }
 
     /// Nothing was there to apply. The window's end is remembered, and written now and then.
-    async fn rest(&mut self, conn: &mut PgConnection, holding: Holding, started: Instant) -> Result<Step, WorkerError> {
+    async fn rest(
+        &mut self,
+        conn: &mut PgConnection,
+        mut holding: Holding,
+        started: Instant,
+    ) -> Result<Step, WorkerError> {
         self.progress.add_time(started.elapsed(), Duration::ZERO);
         if holding.rows.len() > 1 {
             // Behind by nothing that concerns them: on to the next group, or the merge, which writes it all.
@@ -144,6 +186,9 @@ impl<P: Projection> Worker<P> {
             return Ok(Step::Converged);
         }
         self.progress.set_phase(Phase::CaughtUp);
+        // Any floor that was read before the next snapshot is right.
+        let floor = lowest_floor(&holding.rows);
+        holding.polling.get_or_insert(floor);
         if holding.written.elapsed() >= WRITE_EMPTY_WINDOW_AFTER {
             return self.write(conn, holding).await;
         }

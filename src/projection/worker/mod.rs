@@ -70,6 +70,8 @@ struct Holding {
     /// All of the partition, and usually one row. What they say is ahead of the database by empty windows only.
     rows: Vec<Held>,
     any_parked: bool,
+    /// Once everything there was is applied: the last position that had been handed out at a moment before now.
+    polling: Option<i64>,
     written: Instant,
     written_floor: i64,
     /// When the rows were last seen to be as they are here.
@@ -246,7 +248,7 @@ impl<P: Projection> Worker<P> {
         let any_parked = checkpoint::has_parked(conn, self.projection.name(), self.class).await?;
         let (written, written_floor) = (Instant::now(), lowest_floor(&rows));
         self.outrun = false;
-        self.advance(conn, Holding { rows, any_parked, written, written_floor, looked: written }).await
+        self.advance(conn, Holding { rows, any_parked, polling: None, written, written_floor, looked: written }).await
     }
 
     /// The rows inside the partition, which are all of it, unless the number of partitions was changed. Where they are

@@ -128,6 +128,7 @@ impl<P: Projection> Worker<P> {
         // Few large transactions write a counter less often than many small ones do.
         self.growing = if more { (GROWTH * sum.events).min(self.options.batch_size) } else { 0 };
         let caught_up = holding.rows.len() == 1 && !more;
+        holding.polling = holding.polling.filter(|_| caught_up);
         self.recycle(work.chunk);
         self.state = State::Holding(holding);
         Step::Applied(Applied { events, parked, position, caught_up })

@@ -1,0 +1,78 @@
+//! Looking whether there is anything new, by whoever has seen all there was a moment ago.
+
+use super::window::{decode, more};
+use super::{EventBuffer, Fence, Interest, Slice, Snapshot};
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+const POLL: &str = include_str!("poll.sql");
+const LATE: &str = include_str!("poll_late.sql");
+
+/// What a look has found.
+#[derive(Debug, Clone)]
+pub struct Polled {
+    /// The fence up to which it has looked.
+    pub fence: Fence,
+    /// The last position that has been handed out. It was read after the fence's snapshot, so it is the floor of no fence
+    /// before the next.
+    pub last_position: i64,
+    /// Whether these are all of the events between the fences; otherwise the buffer is full, and there may be more.
+    pub complete: bool,
+}
+
+/// Fills the buffer with the events that are visible now and not in `seen`, in the order of their positions: at most
+/// `limit`. In one statement: its snapshot is the fence's, and `floor`, which was read before, is the fence's floor.
+///
+/// The older the floor, the more positions the next look walks again. The connection must not be inside a transaction.
+///
+/// # Errors
+///
+/// The database's. The buffer may then hold some of the events.
+///
+/// # Cancel safety
+///
+/// Reads only; a dropped look leaves the connection usable.
+pub async fn poll(
+    conn: &mut PgConnection,
+    (seen, floor): (&Fence, i64),
+    slice: &Slice,
+    interest: &Interest,
+    limit: usize,
+    into: &mut EventBuffer,
+) -> Result<Polled, sqlx::Error> {
+    into.clear();
+    let late = if seen.is_final() { "" } else { LATE };
+    let sql = POLL
+        .replace("{late}", late)
+        .replace("{slice}", &slice.condition("hash"))
+        .replace("{late_slice}", &slice.condition("(hash + 0)"))
+        .replace("{more}", &more(interest));
+    // Put together from our own text and a number.
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .bind(seen.floor)
+        .bind(slice.residues())
+        .bind(seen.snapshot.to_string())
+        .bind(interest.aggregate_types.as_deref())
+        .bind(interest.event_types.as_deref())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    if !seen.is_final() {
+        let listed: Vec<String> = seen.snapshot.in_progress().iter().map(u64::to_string).collect();
+        query = query.bind(listed).bind(seen.snapshot.xmax().to_string()).bind(seen.next_xid.to_string());
+    }
+    let mut rows = query.fetch(conn);
+    let mut polled = None;
+    while let Some(row) = rows.try_next().await? {
+        let now = row.len() - 3;
+        if polled.is_none() {
+            let snapshot: Snapshot =
+                row.try_get::<&str, _>(now)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let next_xid = super::fence::full_xid(snapshot.xmax(), row.try_get(now + 1)?);
+            polled = Some((Fence { floor, snapshot, next_xid }, row.try_get(now + 2)?));
+        }
+        if row.try_get_unchecked::<Option<i64>, _>(0)?.is_some() {
+            into.push(&decode(&row, interest.envelope)?);
+        }
+    }
+    let (fence, last_position) = polled.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Polled { fence, last_position, complete: into.len() < limit })
+}
