@@ -58,18 +58,30 @@ async fn max_actors_decides_whether_a_counter_stays_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn poll_interval_is_the_pause_after_finding_nothing() {
+async fn poll_interval_is_the_longest_pause_after_finding_nothing() {
+    let listening =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
+    // Time enough for looking often to cease, and for ten polls of the default.
+    let later = "SELECT count(*) FROM heartbeats
+         WHERE beat_at > (SELECT max(recorded_at) FROM events) + '500 ms'";
     for (interval, applied) in [("--poll-interval-ms=3600000", 1), ("--poll-interval-ms=1", 2)] {
         let db = TestDb::new().await;
         let mut conn = db.connect().await;
-        append_one(&mut conn, "a", 1).await;
         let worker = spawn(&db, &[interval, "--heartbeat-interval-ms=100"]);
-        // Its only batch took everything, so that it pauses now.
-        wait_for_counter(&mut conn, 1, 1).await;
+        wait_until("the listener", SOON, async || scalar(&mut conn, listening).await == 1).await;
         append_one(&mut conn, "a", 1).await;
-        // Time enough for ten polls of the default.
-        let later = "SELECT count(*) FROM heartbeats
-             WHERE beat_at > (SELECT max(recorded_at) FROM events) + '500 ms'";
+        sqlx::raw_sql("NOTIFY evenfold_events").execute(&mut conn).await.unwrap();
+        // Its only batch took everything.
+        wait_for_counter(&mut conn, 1, 1).await;
+        wait_until("a later heartbeat", SOON, async || scalar(&mut conn, later).await == 1).await;
+        // Nobody is notified of this one.
+        sqlx::raw_sql(
+            "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+             VALUES (2, 't', 'a', 'added', '{}')",
+        )
+        .execute(&mut conn)
+        .await
+        .unwrap();
         wait_until("a later heartbeat", SOON, async || scalar(&mut conn, later).await == 1).await;
         let log = stop(worker);
         assert_eq!(field(log.lines().last().unwrap(), "applied"), applied, "{log}");
