@@ -7,6 +7,11 @@ use std::time::Duration;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
+/// random, so that processes that failed together do not come back together.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// A worker that was stopped in the middle of a transaction (a debugger, a frozen container) holds its row's lock no
 /// longer than this; then PostgreSQL ends the transaction, and another worker can go on.
 const IDLE_IN_TRANSACTION: &str = "30s";
@@ -127,6 +132,13 @@ impl Database {
         Self { options: self.options.clone().options([("search_path", name)]) }
     }
 
+    /// The same database, with connections whose statements fail where they would have to wait for a lock for longer.
+    #[must_use]
+    pub(crate) fn waiting_at_most(&self, limit: Duration) -> Self {
+        let options = self.options.clone().options([("lock_timeout", format!("{}ms", limit.as_millis()))]);
+        Self { options }
+    }
+
     /// Makes a connection.
     ///
     /// # Errors
@@ -190,6 +202,12 @@ impl Database {
     }
 }
 
+/// The pause after this many failures in a row.
+pub(crate) fn back_off(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
+    pause.mul_f64(1.0 - 0.5 * fastrand::f64())
+}
+
 /// What is wrong, without what sqlx says before it.
 fn said(error: &sqlx::Error) -> String {
     match error {
@@ -197,5 +215,19 @@ fn said(error: &sqlx::Error) -> String {
         sqlx::Error::Configuration(error) => error.downcast_ref().map_or_else(|| error.to_string(), said),
         sqlx::Error::Tls(error) => error.to_string(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_after_failures_grow_up_to_a_limit() {
+        for (failures, longest) in [(0, FIRST_PAUSE), (1, 2 * FIRST_PAUSE), (4, 16 * FIRST_PAUSE), (99, LONGEST_PAUSE)]
+        {
+            let pause = back_off(failures);
+            assert!(longest / 2 <= pause && pause <= longest, "{failures}: {pause:?}");
+        }
     }
 }

@@ -64,6 +64,14 @@ pub enum AppendError {
     /// More than [`MAX_APPEND_EVENTS`].
     #[error("{0} events at once are too many: append at most {MAX_APPEND_EVENTS}")]
     TooMany(usize),
+    /// The connection of an [`Appender`](super::Appender) was lost, or its database did not answer in time. The events
+    /// are in the log, all of them, or they are not: appending them again, with the same event ids, tells
+    /// ([`AlreadyAppended`](Self::AlreadyAppended)).
+    #[error("whether the events were appended is not known ({0}): append them again, with the same event ids")]
+    Unanswered(String),
+    /// The [`Appender`](super::Appender) was closed before. Nothing was appended.
+    #[error("the appender is closed")]
+    Closed,
     /// The database's.
     #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
@@ -89,15 +97,9 @@ pub enum AppendError {
 /// If the future is dropped, roll the transaction back; without a transaction of the caller's, all of the events are
 /// in the log or none, and appending them again tells which ([`AppendError::AlreadyAppended`]).
 pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
+    check(events)?;
     if events.is_empty() {
         return Ok(Vec::new());
-    }
-    if events.len() > MAX_APPEND_EVENTS {
-        return Err(AppendError::TooMany(events.len()));
-    }
-    let mut ids = HashSet::with_capacity(events.len());
-    if let Some(index) = events.iter().position(|event| !ids.insert(event.event_id)) {
-        return Err(AppendError::DuplicateEventId { event_id: events[index].event_id, position: None, index });
     }
     for _ in 0..MAX_ATTEMPTS {
         match attempt(conn, events).await {
@@ -113,6 +115,18 @@ pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Vec<
         }
     }
     Err(AppendError::Contended)
+}
+
+/// Refuses what is wrong whatever the log holds.
+pub(super) fn check(events: &[NewEvent]) -> Result<(), AppendError> {
+    if events.len() > MAX_APPEND_EVENTS {
+        return Err(AppendError::TooMany(events.len()));
+    }
+    let mut ids = HashSet::with_capacity(events.len());
+    match events.iter().position(|event| !ids.insert(event.event_id)) {
+        Some(index) => Err(AppendError::DuplicateEventId { event_id: events[index].event_id, position: None, index }),
+        None => Ok(()),
+    }
 }
 
 /// Inserts the events once. What is not [`Outcome::Written`] leaves nothing behind, and the caller's transaction good.

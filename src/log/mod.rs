@@ -5,8 +5,10 @@
 //! `docs/design.md` has the argument.
 
 mod append;
+mod appender;
 mod buffer;
 mod fence;
+mod group;
 mod interest;
 mod poll;
 mod snapshot;
@@ -14,6 +16,7 @@ mod wake;
 mod window;
 
 pub use append::{AppendError, Appended, MAX_APPEND_EVENTS, append};
+pub use appender::{Appender, AppenderOptions};
 pub use buffer::EventBuffer;
 pub use fence::Fence;
 pub use interest::Interest;

@@ -18,17 +18,6 @@ const BUSY_FOR: Duration = Duration::from_millis(100);
 /// The pause between two looks of a worker that stands by, at the partition of another one.
 const STANDING_BY_PAUSE: Duration = Duration::from_millis(100);
 
-/// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
-/// random, so that those that failed together do not come back together.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// The pause after a failure, of which there were so many before.
-pub(super) fn back_off(failures: u32) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
-    pause.mul_f64(1.0 - 0.5 * fastrand::f64())
-}
-
 /// What to do before the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pause {
@@ -120,15 +109,6 @@ mod tests {
             let (mut pace, now) = (Pace::new(poll_interval), Instant::now());
             pace.woken(now);
             assert_eq!(pace.after(Step::StandingBy, now, 1), Pause::Fixed(STANDING_BY_PAUSE));
-        }
-    }
-
-    #[test]
-    fn pauses_after_failures_grow_up_to_a_limit() {
-        for (failures, longest) in [(0, FIRST_PAUSE), (1, 2 * FIRST_PAUSE), (4, 16 * FIRST_PAUSE), (99, LONGEST_PAUSE)]
-        {
-            let pause = back_off(failures);
-            assert!(longest / 2 <= pause && pause <= longest, "{failures}: {pause:?}");
         }
     }
 }

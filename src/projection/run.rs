@@ -1,11 +1,11 @@
 //! A worker's life: connect, check, step until told to stop, survive the database.
 
 use super::heart::Heart;
-use super::pace::{Pace, Pause, back_off};
+use super::pace::{Pace, Pause};
 use super::wake::{Sleeper, Wake};
 use super::{Applied, Phase, Progress, Projection, Report, Step, Worker, WorkerError};
 use crate::checkpoint::{RegisterError, Registered};
-use crate::database::{ConnectError, Database};
+use crate::database::{ConnectError, Database, back_off};
 use crate::schema::{self, SchemaError};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};

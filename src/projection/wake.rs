@@ -3,8 +3,7 @@
 //! One connection per process listens, however many workers there are. Nothing rests on it but time: whatever is not
 //! heard, because its writer does not notify or the connection is gone, is found at the next look at the log.
 
-use super::pace::back_off;
-use crate::database::Database;
+use crate::database::{Database, back_off};
 use crate::log::CHANNEL;
 use sqlx::postgres::PgListener;
 use std::sync::Arc;

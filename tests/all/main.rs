@@ -11,6 +11,7 @@
 mod support;
 
 mod append;
+mod appender;
 mod architecture;
 mod cli;
 mod cli_append;
