@@ -41,13 +41,14 @@ pub async fn lag(
 /// The lag by the positions that are left, if they are too many to count: each class has its share of them.
 async fn estimate(conn: &mut PgConnection, projection: &str, partition: Class) -> Result<Option<Lag>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT sum((s.last_value - b.bound) / c.modulus)::bigint,
+        "SELECT sum((s.last_position - b.bound) / c.modulus)::bigint,
              coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM events
                        WHERE position > min(b.bound) ORDER BY position LIMIT 1), 0)::float8
-         FROM checkpoints c, events_position_seq s,
+         FROM checkpoints c,
+             (SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0) AS last_position OFFSET 0) s,
              LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b
          WHERE c.projection = $1 AND c.modulus % $2 = 0 AND c.residue % $2 = $3
-         HAVING max(s.last_value - b.bound) > $4",
+         HAVING max(s.last_position - b.bound) > $4",
     )
     .bind(projection)
     .bind(i64::from(partition.modulus()))

@@ -34,10 +34,13 @@ impl Fence {
         // below the floor and has not ended is one of those in progress that are looked at later. The other way
         // round, a transaction may start, take a position and commit between the two, and be missed for ever. Two round
         // trips: in one message they could not be prepared, and take longer.
-        let floor =
-            sqlx::query_scalar("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position_seq")
-                .fetch_one(&mut *conn)
-                .await?;
+        //
+        // By the function, which locks the page: to log a sequence, PostgreSQL sets `last_value` up to 32 too high for a
+        // moment, and a SELECT from the sequence may show that. A transaction that begins later could then have a
+        // position at or below the floor.
+        let floor = sqlx::query_scalar("SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0)")
+            .fetch_one(&mut *conn)
+            .await?;
         // `age` counts from the next transaction id, without taking one; 3 is the first that it counts from.
         let row = sqlx::query("SELECT pg_current_snapshot()::text, age('3'::xid)").fetch_one(conn).await?;
         let snapshot: Snapshot =

@@ -3,8 +3,8 @@
 SELECT e.*,
        pg_current_snapshot()::text,
        age('3'::xid),
-       CASE WHEN s.is_called THEN s.last_value ELSE 0 END
-FROM events_position_seq s
+       s.last_position
+FROM (SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0) AS last_position OFFSET 0) s
 LEFT JOIN LATERAL (
     {late}
     (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload{more}

@@ -89,7 +89,7 @@ pub async fn check(conn: &mut PgConnection) -> Result<(), SchemaError> {
 /// Whether positions are handed out one by one, and above all that were handed out before.
 async fn sequence(conn: &mut PgConnection) -> Result<(), SchemaError> {
     let (cache, last, highest): (i64, i64, i64) = sqlx::query_as(
-        "SELECT seqcache, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position_seq),
+        "SELECT seqcache, coalesce(pg_sequence_last_value(seqrelid), 0),
              greatest((SELECT max(position) FROM events), (SELECT max(floor) FROM checkpoints),
                       (SELECT max(upto_floor) FROM checkpoints), 0)
          FROM pg_sequence WHERE seqrelid = 'events_position_seq'::regclass",

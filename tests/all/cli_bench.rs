@@ -25,9 +25,9 @@ const BENCHMARKS: [(&[&str], &[&str]); 4] = [
             "1,000/s, open tx: p99",
         ],
     ),
-    (&["bench", "append", "--seconds=1", "--writers=3"], &["append"]),
+    (&["bench", "append", "--seconds=1", "--writers=3"], &["append", "grouped"]),
     (
-        &["bench", "fan-out", "--events=600", "--aggregates=20", "--processes=3"],
+        &["bench", "fan-out", "--events=600", "--aggregates=20", "--processes=3", "--index"],
         &[
             "1 process: rows",
             "1 process: CPU",

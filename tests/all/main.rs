@@ -33,6 +33,7 @@ mod found_by_the_model;
 mod index;
 mod late_commit;
 mod log_table;
+mod looks;
 mod notify;
 mod open_transaction;
 mod order;

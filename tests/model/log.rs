@@ -171,7 +171,7 @@ impl Log {
         }
     }
 
-    /// `last_value` of the sequence.
+    /// The sequence's last value, as `pg_sequence_last_value` gives it.
     pub fn floor(&self) -> i64 {
         self.last_position
     }

@@ -12,6 +12,9 @@ use evenfold::log::Fence;
 pub enum Mutant {
     /// A fence reads the snapshot first, and then the floor.
     SnapshotBeforeFloor,
+    /// A fence reads a floor that is ahead of the positions that were handed out, as the sequence's `last_value` may show
+    /// it for a moment.
+    FloorAhead,
     /// A fence knows of the listed transactions only.
     NoNextXid,
     /// Events at or below the floor are not looked for.

@@ -40,6 +40,11 @@ fn a_fence_reads_the_floor_before_the_snapshot() {
 }
 
 #[test]
+fn a_floor_is_not_ahead_of_what_was_handed_out() {
+    rejects(Mutant::FloorAhead, one_worker());
+}
+
+#[test]
 fn a_fence_knows_of_transactions_that_are_in_no_list() {
     rejects(Mutant::NoNextXid, one_worker());
 }

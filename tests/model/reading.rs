@@ -115,7 +115,8 @@ impl Worker {
                 return;
             }
             None => {
-                self.phase = Phase::Fencing(holding, Part::Floor(log.floor()));
+                let ahead = i64::from(rules.has(Mutant::FloorAhead));
+                self.phase = Phase::Fencing(holding, Part::Floor(log.floor() + ahead));
                 return;
             }
             Some(Part::Floor(floor)) if rules.apart => {

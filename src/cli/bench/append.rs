@@ -1,4 +1,4 @@
-//! How many events per second writers append, each in a transaction of its own.
+//! How many events per second writers append, each in a transaction of its own or in one for whatever waits.
 
 use super::arena::{Arena, within};
 use super::report::{Figure, Goal, Unit};
@@ -8,7 +8,7 @@ use clap::Args;
 use evenfold::config::number;
 use evenfold::event::NewEvent;
 use evenfold::hash::IdHash;
-use evenfold::log;
+use evenfold::log::{self, Appender, AppenderOptions};
 use serde::Serialize;
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ use tokio::task::JoinSet;
 
 /// Aggregates of each writer, which no other writer appends to.
 const AGGREGATES: u64 = 1000;
+
+/// Callers of each writer where they are grouped, as the requests that a busy service serves at the same time.
+const CALLERS: u32 = 50;
 
 #[derive(Debug, Args)]
 pub(super) struct AppendArgs {
@@ -32,7 +35,7 @@ pub(super) struct AppendArgs {
 impl AppendArgs {
     pub(super) fn about(&self) -> String {
         let Self { writers, seconds, runs } = self;
-        format!("{writers} writers, one event per transaction, {seconds} s each; {}.", runs.told())
+        format!("{writers} writers, one event per append, {seconds} s each; {}.", runs.told())
     }
 }
 
@@ -43,10 +46,12 @@ enum Way {
     Insert,
     /// By [`log::append`], on the writer's connection.
     Append,
+    /// By the [`Appender`] of all writers, of which each has several callers that wait at the same time.
+    Grouped,
 }
 
 /// What is measured beside the yardstick: its name, and how many times the yardstick it should be.
-const WAYS: [(Way, &str, f64); 1] = [(Way::Append, "append", 1.0)];
+const WAYS: [(Way, &str, f64); 2] = [(Way::Append, "append", 1.0), (Way::Grouped, "grouped", 8.0)];
 
 pub(super) async fn run(bench: Bench<'_>, args: &AppendArgs) -> anyhow::Result<Vec<Figure>> {
     within(bench.session, bench.shutdown, "append", async |arena| measure(arena, args).await).await
@@ -80,31 +85,38 @@ async fn measure(arena: &Arena, args: &AppendArgs) -> anyhow::Result<Vec<Figure>
 
 /// Events per second of all writers together.
 async fn rate(arena: &Arena, args: &AppendArgs, way: Way, run: u64) -> anyhow::Result<f64> {
-    let mut writers = Vec::new();
-    for number in 0..args.writers {
-        let mut writer =
-            Writer { conn: arena.database.connect().await?, prefix: format!("{way:?}-{run}-{number}"), done: 0 };
-        // Prepares the statement.
-        writer.write(way).await?;
-        writers.push(writer);
+    let appender = Appender::start(&arena.database, AppenderOptions::default());
+    let mut callers = Vec::new();
+    for number in 0..args.writers * if way == Way::Grouped { CALLERS } else { 1 } {
+        let prefix = format!("{way:?}-{run}-{number}");
+        let mut caller = match way {
+            Way::Insert => Caller::new(Sink::Insert(arena.database.connect().await?), prefix, AGGREGATES),
+            Way::Append => Caller::new(Sink::Append(arena.database.connect().await?), prefix, AGGREGATES),
+            Way::Grouped => Caller::new(Sink::Grouped(appender.clone()), prefix, AGGREGATES / u64::from(CALLERS)),
+        };
+        // Connects, and prepares the statement.
+        caller.write().await?;
+        callers.push(caller);
     }
     let started = Instant::now();
     let until = started + Duration::from_secs(args.seconds);
     let mut tasks = JoinSet::new();
-    for mut writer in writers {
+    for mut caller in callers {
         tasks.spawn(async move {
-            let before = writer.done;
+            let before = caller.done;
             while Instant::now() < until {
-                writer.write(way).await?;
+                caller.write().await?;
             }
-            Ok::<_, anyhow::Error>(writer.done - before)
+            Ok::<_, anyhow::Error>(caller.done - before)
         });
     }
     let mut total = 0;
     while let Some(written) = tasks.join_next().await {
         total += written??;
     }
-    Ok(stats::sample(total) / started.elapsed().as_secs_f64())
+    let rate = stats::sample(total) / started.elapsed().as_secs_f64();
+    appender.close().await;
+    Ok(rate)
 }
 
 #[derive(Serialize)]
@@ -113,41 +125,56 @@ struct Payload {
     source: &'static str,
 }
 
-/// One connection, and how many events it has written.
-struct Writer {
-    conn: PgConnection,
+/// What events go through.
+enum Sink {
+    Insert(PgConnection),
+    Append(PgConnection),
+    Grouped(Appender),
+}
+
+/// Appends one event after the other to its aggregates in turn.
+struct Caller {
+    sink: Sink,
     prefix: String,
+    aggregates: u64,
+    /// How many of its events are in the log.
     done: u64,
 }
 
-impl Writer {
-    async fn write(&mut self, way: Way) -> anyhow::Result<()> {
-        let id = format!("{}-{}", self.prefix, self.done % AGGREGATES);
+impl Caller {
+    fn new(sink: Sink, prefix: String, aggregates: u64) -> Self {
+        Self { sink, prefix, aggregates, done: 0 }
+    }
+
+    async fn write(&mut self) -> anyhow::Result<()> {
+        let id = format!("{}-{}", self.prefix, self.done % self.aggregates);
         let payload = Payload { amount: 1, source: "bench" };
-        match way {
-            Way::Insert => self.insert(&id, &serde_json::to_string(&payload)?).await?,
-            Way::Append => {
-                log::append(&mut self.conn, &[NewEvent::new("counter", id, "incremented", &payload)?]).await?;
+        let event = |id| NewEvent::new("counter", id, "incremented", &payload);
+        match &mut self.sink {
+            Sink::Insert(conn) => {
+                let version = i64::try_from(self.done / self.aggregates + 1)?;
+                insert(conn, &id, version, &serde_json::to_string(&payload)?).await?;
             }
+            Sink::Append(conn) => drop(log::append(conn, &[event(id)?]).await?),
+            Sink::Grouped(appender) => drop(appender.append(vec![event(id)?]).await?),
         }
         self.done += 1;
         Ok(())
     }
+}
 
-    /// Into the log itself, so that table, indexes and triggers are the same.
-    async fn insert(&mut self, id: &str, payload: &str) -> anyhow::Result<()> {
-        let version = i64::try_from(self.done / AGGREGATES + 1)?;
-        sqlx::query(
-            "INSERT INTO events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload)
-             VALUES ($1, $2, $3, 'counter', $4, 'incremented', $5::text::json)",
-        )
-        .bind(version)
-        .bind(IdHash::of(id).to_sql())
-        .bind(uuid::Uuid::new_v4())
-        .bind(id)
-        .bind(payload)
-        .execute(&mut self.conn)
-        .await?;
-        Ok(())
-    }
+/// Into the log itself, so that table, indexes and triggers are the same.
+async fn insert(conn: &mut PgConnection, id: &str, version: i64, payload: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload)
+         VALUES ($1, $2, $3, 'counter', $4, 'incremented', $5::text::json)",
+    )
+    .bind(version)
+    .bind(IdHash::of(id).to_sql())
+    .bind(uuid::Uuid::new_v4())
+    .bind(id)
+    .bind(payload)
+    .execute(conn)
+    .await?;
+    Ok(())
 }

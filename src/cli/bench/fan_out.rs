@@ -9,6 +9,7 @@ use crate::cli::output::thousands;
 use crate::cli::worker::Tuning;
 use clap::Args;
 use evenfold::config::number;
+use evenfold::schema;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -23,6 +24,9 @@ pub(super) struct FanOutArgs {
     /// How many worker processes, one partition each; one alone is always measured: each 1 to 64
     #[arg(long, default_value = "1,2,4,8,16", value_name = "N,N,…", value_delimiter = ',', value_parser = |t: &str| number::<u32>(t, &(1..=64)))]
     processes: Vec<u32>,
+    /// Build the index of `evenfold index` for each number of processes first
+    #[arg(long)]
+    index: bool,
     #[command(flatten)]
     pub(super) runs: Runs,
     #[command(flatten)]
@@ -49,12 +53,13 @@ impl FanOutArgs {
     }
 
     pub(super) fn about(&self, figures: &[Figure]) -> String {
-        let Self { events, aggregates, .. } = self;
+        let Self { events, aggregates, index, .. } = self;
         let unseen = figures.iter().any(|figure| figure.samples.is_empty());
         format!(
-            "{} events of {} aggregates; {}.{}",
+            "{} events of {} aggregates{}; {}.{}",
             thousands(*events),
             thousands(*aggregates),
+            if *index { ", indexed by partition" } else { "" },
             self.runs.told(),
             if unseen { "\nPostgreSQL's CPU time is seen only where it runs on this machine, on Linux." } else { "" }
         )
@@ -69,8 +74,13 @@ async fn measure(arena: &Arena, args: &FanOutArgs) -> anyhow::Result<Vec<Figure>
     let sample = args.sample();
     sample.write(arena).await?;
     let numbers: BTreeSet<u32> = args.processes.iter().copied().chain([1]).collect();
-    let mut crews: Vec<(u32, Crew)> = numbers.into_iter().map(|number| (number, Crew::default())).collect();
     let mut conn = arena.database.connect().await?;
+    if args.index {
+        for number in numbers.iter().filter(|number| **number > 1) {
+            schema::create_index(&mut conn, *number).await?;
+        }
+    }
+    let mut crews: Vec<(u32, Crew)> = numbers.into_iter().map(|number| (number, Crew::default())).collect();
     let server = Server::of(&mut conn).await?;
     let steps = steps(args.runs.runs * crews.len() as u64);
     for _ in 0..args.runs.runs {
