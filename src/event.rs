@@ -114,7 +114,7 @@ impl NewEvent {
             event_type: event_type.into(),
             payload: serde_json::value::to_raw_value(payload)?,
             metadata: None,
-            event_id: Uuid::new_v4(),
+            event_id: Uuid::now_v7(),
             expected: ExpectedVersion::Any,
         }
         .checked()
@@ -144,7 +144,7 @@ impl NewEvent {
             event_type: line.event_type,
             payload: line.payload,
             metadata: line.metadata,
-            event_id: line.event_id.unwrap_or_else(Uuid::new_v4),
+            event_id: line.event_id.unwrap_or_else(Uuid::now_v7),
             expected: line.expected_version.map_or(ExpectedVersion::Any, ExpectedVersion::Exactly),
         }
         .checked()

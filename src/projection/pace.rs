@@ -4,8 +4,10 @@
 use super::Step;
 use std::time::{Duration, Instant};
 
-/// The pause between two looks while events come. What is on average half of it is part of their latency; a look costs
-/// the server some 30 µs.
+/// The pause between two looks while events come: half of the time since the last one, within these limits. Half of it
+/// is part of an event's latency; a look costs the server some 30 µs. Where an event comes every millisecond the pause is
+/// short, and where one comes every ten few looks are in vain.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(250);
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 
 /// How many workers of one process may look that often. More of them share what these would cost the server.
@@ -33,18 +35,19 @@ pub(super) enum Pause {
 #[derive(Debug)]
 pub(super) struct Pace {
     poll_interval: Duration,
-    busy_until: Option<Instant>,
+    /// When there was something, or somebody said so.
+    last: Option<Instant>,
 }
 
 impl Pace {
     /// Of a worker that looks at least this often.
     pub(super) fn new(poll_interval: Duration) -> Self {
-        Self { poll_interval, busy_until: None }
+        Self { poll_interval, last: None }
     }
 
     /// Somebody says that there is something, or there was something.
     pub(super) fn woken(&mut self, now: Instant) {
-        self.busy_until = Some(now + BUSY_FOR);
+        self.last = Some(now);
     }
 
     /// The pause after a step of a worker that is one of so many in its process.
@@ -57,11 +60,13 @@ impl Pace {
             Step::Converged | Step::Outrun => Pause::None,
             // It is of no use to wake it: what it waits for is that nothing happens.
             Step::StandingBy => Pause::Fixed(STANDING_BY_PAUSE),
-            Step::CaughtUp if self.busy_until.is_some_and(|until| now < until) => {
-                let pause = BUSY_PAUSE * workers.div_ceil(BUSY_WORKERS).max(1);
-                Pause::UntilWoken(pause.min(self.poll_interval))
-            }
-            Step::CaughtUp => Pause::UntilWoken(self.poll_interval),
+            Step::CaughtUp => match self.last.map(|last| now.saturating_duration_since(last)) {
+                Some(since) if since < BUSY_FOR => {
+                    let pause = (since / 2).clamp(SHORTEST_PAUSE, BUSY_PAUSE);
+                    Pause::UntilWoken((pause * workers.div_ceil(BUSY_WORKERS).max(1)).min(self.poll_interval))
+                }
+                _ => Pause::UntilWoken(self.poll_interval),
+            },
         }
     }
 }
@@ -75,16 +80,22 @@ mod tests {
     const APPLIED: Step = Step::Applied(Applied { events: 1, parked: 0, position: 1, caught_up: true });
 
     #[test]
-    fn a_worker_looks_often_after_an_event_and_then_waits_until_it_is_woken() {
+    fn a_worker_looks_often_after_an_event_ever_less_often_and_then_waits_until_it_is_woken() {
         let (mut pace, start) = (Pace::new(HOUR), Instant::now());
-        let (busy, idle) = (Pause::UntilWoken(BUSY_PAUSE), Pause::UntilWoken(HOUR));
+        let idle = Pause::UntilWoken(HOUR);
         assert_eq!(pace.after(Step::CaughtUp, start, 1), idle, "nothing has happened yet");
         assert_eq!(pace.after(APPLIED, start, 1), Pause::None);
-        assert_eq!(pace.after(Step::CaughtUp, start, 1), busy);
-        assert_eq!(pace.after(Step::CaughtUp, start + BUSY_FOR / 2, 1), busy, "looking does not prolong it");
-        assert_eq!(pace.after(Step::CaughtUp, start + BUSY_FOR, 1), idle);
+        for (since, pause) in [(0, 250), (400, 250), (1_200, 600), (2_000, 1_000), (99_999, 1_000)] {
+            let now = start + Duration::from_micros(since);
+            assert_eq!(
+                pace.after(Step::CaughtUp, now, 1),
+                Pause::UntilWoken(Duration::from_micros(pause)),
+                "{since} µs"
+            );
+        }
+        assert_eq!(pace.after(Step::CaughtUp, start + BUSY_FOR, 1), idle, "looking does not prolong it");
         pace.woken(start + HOUR);
-        assert_eq!(pace.after(Step::CaughtUp, start + HOUR, 1), busy);
+        assert_eq!(pace.after(Step::CaughtUp, start + HOUR, 1), Pause::UntilWoken(SHORTEST_PAUSE));
     }
 
     #[test]
@@ -99,7 +110,8 @@ mod tests {
         let (mut pace, now) = (Pace::new(HOUR), Instant::now());
         pace.woken(now);
         for (workers, pauses) in [(0, 1), (1, 1), (4, 1), (5, 2), (16, 4), (64, 16)] {
-            assert_eq!(pace.after(Step::CaughtUp, now, workers), Pause::UntilWoken(BUSY_PAUSE * pauses), "{workers}");
+            let pause = Pause::UntilWoken(SHORTEST_PAUSE * pauses);
+            assert_eq!(pace.after(Step::CaughtUp, now, workers), pause, "{workers}");
         }
     }
 

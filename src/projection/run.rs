@@ -224,15 +224,30 @@ async fn work<P: Projection>(
     Ok(())
 }
 
+/// Pauses up to this one are worth a thread's time.
+const SHORT: Duration = Duration::from_millis(4);
+
 async fn rest(pause: Pause, pace: &mut Pace, sleeper: &mut Sleeper) {
     match pause {
         Pause::None => {}
         Pause::Fixed(pause) => tokio::time::sleep(pause).await,
         Pause::UntilWoken(pause) => {
-            if tokio::time::timeout(pause, sleeper.woken()).await.is_ok() {
-                pace.woken(Instant::now());
+            tokio::select! {
+                () = sleeper.woken() => pace.woken(Instant::now()),
+                () = exactly(pause) => {}
             }
         }
+    }
+}
+
+/// Sleeps. The runtime's timers count whole milliseconds and wait for one more: a pause of one would take two or three,
+/// by far the most of an event's latency. So a short one is left to a thread.
+async fn exactly(pause: Duration) {
+    if pause > SHORT {
+        tokio::time::sleep(pause).await;
+    } else {
+        // It ends by itself, also if this is dropped.
+        let _ = tokio::task::spawn_blocking(move || std::thread::sleep(pause)).await;
     }
 }
 

@@ -107,8 +107,8 @@ pub struct Worker<P> {
     interest: Interest,
     options: WorkerOptions,
     limit: Limit,
-    /// How many events the next transaction may have, beyond its first chunk.
-    growing: usize,
+    /// Whether the last transaction has left more to apply.
+    far_behind: bool,
     readiness: Readiness,
     ahead: Option<ReadAhead>,
     shared: Option<Arc<Shared>>,
@@ -128,7 +128,7 @@ impl<P: Projection> Worker<P> {
             interest: projection.interest(),
             projection,
             limit: Limit::new(options.batch_size),
-            growing: 0,
+            far_behind: false,
             readiness: Readiness::default(),
             ahead: None,
             shared: None,

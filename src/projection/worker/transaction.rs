@@ -13,9 +13,6 @@ use std::time::{Duration, Instant};
 /// whoever wants the worker to stop waits.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How many times as many events the next transaction may have while the worker is far behind.
-const GROWTH: usize = 4;
-
 /// A chunk that was read: for which rows, and how far it takes them.
 pub(super) struct Work {
     pub(super) rows: Vec<usize>,
@@ -75,9 +72,7 @@ impl<P: Projection> Worker<P> {
     /// one is applied, so that the projection can be told which is the last.
     async fn following(&mut self, work: &Work, sum: &Sum) -> Option<(Chunk, Checkpoint)> {
         let taken = sum.events + work.chunk.events.len();
-        // The next one is likely to be as large as this one; it may be as large as any.
-        let likely = taken + work.chunk.events.len() <= self.growing;
-        let room = likely && taken + self.limit.most() <= self.options.batch_size;
+        let room = self.far_behind && taken + self.limit.most() <= self.options.batch_size;
         // Whatever keeps the next chunk away does not keep this transaction open. Where reading ahead has failed, the
         // next step reads by itself.
         let left = LONGEST.checked_sub(work.started.elapsed()).filter(|_| room)?;
@@ -126,7 +121,7 @@ impl<P: Projection> Worker<P> {
         holding.written_floor = lowest_floor(&holding.rows);
         let more = work.checkpoint.has_open_window();
         // Few large transactions write a counter less often than many small ones do.
-        self.growing = if more { (GROWTH * sum.events).min(self.options.batch_size) } else { 0 };
+        self.far_behind = more;
         let caught_up = holding.rows.len() == 1 && !more;
         holding.polling = holding.polling.filter(|_| caught_up);
         self.recycle(work.chunk);
