@@ -1,5 +1,6 @@
 use super::append::check;
-use super::group::{self, Request};
+use super::group;
+use super::queue::Request;
 use super::{AppendError, Appended};
 use crate::database::Database;
 use crate::event::NewEvent;
@@ -23,13 +24,13 @@ impl Default for AppenderOptions {
     }
 }
 
-/// Appends for many callers at once: whatever waits when the connection is free becomes one transaction.
+/// Appends for many callers at once: whatever waits when a connection is free becomes one transaction.
 ///
 /// What a commit costs is shared by a group, so the more callers wait at the same time, the more is appended. Nobody
 /// waits for a group to fill. An append is not part of a transaction of its caller's: for that there is
 /// [`append`](super::append).
 ///
-/// Clones are cheap, and share one connection and its task. The task ends when the last of them is dropped, after what
+/// Clones are cheap, and share two connections and their task. Of one aggregate only one group is on its way at a time. The task ends when the last of them is dropped, after what
 /// was called for.
 #[derive(Debug, Clone)]
 pub struct Appender {
@@ -60,9 +61,9 @@ impl Appender {
 
     /// Appends all of the events or none, as [`append`](super::append) does, together with those of other callers.
     ///
-    /// Events get their versions in the order of the calls. What is wrong with the events of one caller is told to that
+    /// Events of one aggregate get their versions in the order of the calls. What is wrong with the events of one caller is told to that
     /// one alone: a group that can't be appended is halved until it can. An aggregate in which another connection has
-    /// an open transaction that appended holds up the other callers for some seconds, at most, and its own caller gets
+    /// an open transaction that appended holds up others for some seconds, at most, and its own caller gets
     /// the database's lock timeout (`55P03`).
     ///
     /// # Errors

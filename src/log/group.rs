@@ -1,19 +1,18 @@
 //! The task of an appender: takes what waits, appends it together, and answers each caller.
+//!
+//! There are two lanes, each with a connection: while the database works on one group, the other is made and answered.
 
 use super::append::append;
+use super::queue::{Busy, Queue, Request};
 use super::{AppendError, Appended, MAX_APPEND_EVENTS};
 use crate::database::{Database, back_off, told};
 use crate::event::NewEvent;
-use serde_json::value::RawValue;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{Connection, PgConnection};
 use std::ops::Range;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-
-/// The events of a group may have this many bytes together, unless those of its first call have more.
-const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a group may wait for a lock, which is another writer's open transaction. A group is halved at most 14 times
 /// before it is known whose events must wait, so this is a part of what all others wait.
@@ -22,36 +21,14 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// sqlx has no timeout of its own: on a connection that went silent all callers would wait for ever.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One call.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) events: Vec<NewEvent>,
-    pub(super) answer: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
-}
-
-impl Request {
-    fn bytes(&self) -> usize {
-        let text = |json: &Option<Box<RawValue>>| json.as_deref().map_or(0, |json| json.get().len());
-        let one = |event: &NewEvent| {
-            let name = &event.aggregate;
-            let names = name.aggregate_type.len() + name.aggregate_id.len() + event.event_type.len();
-            names + event.payload.get().len() + text(&event.metadata)
-        };
-        self.events.iter().map(one).sum()
-    }
-}
-
+/// What the lanes have in common.
 #[derive(Debug)]
 pub(super) struct Task {
     database: Database,
-    waiting: mpsc::Receiver<Request>,
-    max_events: usize,
+    /// Whoever waits for calls holds it.
+    queue: Mutex<Queue>,
+    busy: Busy,
     closing: CancellationToken,
-    conn: Option<PgConnection>,
-    /// A call that did not fit into the last group.
-    held: Option<Request>,
-    /// How often in a row there was no connection, or it was lost.
-    failures: u32,
 }
 
 impl Task {
@@ -62,94 +39,75 @@ impl Task {
         closing: CancellationToken,
     ) -> Self {
         let database = database.named("evenfold append").waiting_at_most(LOCK_TIMEOUT);
-        let max_events = max_events.clamp(1, MAX_APPEND_EVENTS);
-        Self { database, waiting, max_events, closing, conn: None, held: None, failures: 0 }
+        let queue = Queue::new(waiting, max_events.clamp(1, MAX_APPEND_EVENTS), closing.clone());
+        Self { database, queue: Mutex::new(queue), busy: Busy::default(), closing }
     }
 
     /// Until the last appender is dropped or one is closed, and everything that was called for is answered.
-    pub(super) async fn run(mut self) {
-        while let Some(first) = self.next().await {
+    pub(super) async fn run(self) {
+        // With a third one 8 writers append a few percent more.
+        tokio::join!(self.lane(), self.lane());
+    }
+
+    async fn lane(&self) {
+        let mut kept = None;
+        // How often in a row there was no connection, or it was lost.
+        let mut failures = 0;
+        loop {
+            let mut queue = self.queue.lock().await;
+            if !queue.any().await {
+                break;
+            }
             // Before the group is made: what comes in while there is no connection is part of it.
-            let conn = self.connection().await;
-            let mut group = self.group(first);
+            let conn = match kept.take() {
+                Some(conn) => Ok(conn),
+                None => self.connect(&mut failures).await,
+            };
+            let Some(mut group) = queue.take(&self.busy).await else { break };
+            drop(queue);
             let outcome = match conn {
                 Ok(mut conn) => group.append(&mut conn).await.map(|()| conn),
                 Err(why) => Err(why),
             };
             match outcome {
                 Ok(conn) => {
-                    self.conn = Some(conn);
-                    self.failures = 0;
+                    kept = Some(conn);
+                    failures = 0;
                 }
                 Err(why) => {
-                    self.failures += 1;
+                    failures += 1;
                     tracing::warn!("{} appends have no answer: {why}", group.lose(&why));
                 }
             }
+            self.busy.free(&group.events);
         }
-        if let Some(conn) = self.conn {
+        if let Some(conn) = kept {
             // The server finds out by itself if this fails.
             let _ = tokio::time::timeout(TIMEOUT, conn.close()).await;
         }
     }
 
-    async fn next(&mut self) -> Option<Request> {
-        if let Some(held) = self.held.take() {
-            return Some(held);
-        }
-        if let Some(next) = self.closing.run_until_cancelled(self.waiting.recv()).await {
-            return next;
-        }
-        // Nothing more comes in; what has come in is still there to be taken.
-        self.waiting.close();
-        self.waiting.recv().await
-    }
-
-    /// The connection, or a new one, or the reason why there is none, once the appender is to close.
-    async fn connection(&mut self) -> Result<PgConnection, String> {
-        if let Some(conn) = self.conn.take() {
-            return Ok(conn);
-        }
+    /// A connection, or the reason why there is none, once the appender is to close.
+    async fn connect(&self, failures: &mut u32) -> Result<PgConnection, String> {
         loop {
-            if let Some(before) = self.failures.checked_sub(1) {
+            if let Some(before) = failures.checked_sub(1) {
                 self.closing.run_until_cancelled(tokio::time::sleep(back_off(before))).await;
             }
             match self.database.connect().await {
                 Ok(conn) => return Ok(conn),
                 Err(error) if self.closing.is_cancelled() => return Err(error.to_string()),
                 Err(error) => {
-                    self.failures += 1;
-                    tracing::warn!(failures = self.failures, %error, "appends wait; trying again");
+                    *failures += 1;
+                    tracing::warn!(failures, %error, "appends wait; trying again");
                 }
             }
         }
-    }
-
-    /// Takes what waits, as far as it fits.
-    fn group(&mut self, first: Request) -> Group {
-        let mut group = Group::default();
-        let (mut next, mut bytes) = (Some(first), 0);
-        while let Some(request) = next {
-            bytes += request.bytes();
-            let full = group.events.len() + request.events.len() > self.max_events || bytes > MAX_GROUP_BYTES;
-            if full && !group.events.is_empty() {
-                self.held = Some(request);
-                break;
-            }
-            // Whoever does not want the answer any more may take it that nothing was appended.
-            if !request.answer.is_closed() {
-                group.events.extend(request.events);
-                group.calls.push(Call { end: group.events.len(), answer: Some(request.answer) });
-            }
-            next = self.waiting.try_recv().ok();
-        }
-        group
     }
 }
 
 /// Events of several calls, in the order of the calls.
 #[derive(Debug, Default)]
-struct Group {
+pub(super) struct Group {
     events: Vec<NewEvent>,
     calls: Vec<Call>,
 }
@@ -163,6 +121,19 @@ struct Call {
 }
 
 impl Group {
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(super) fn add(&mut self, call: Request) {
+        self.events.extend(call.events);
+        self.calls.push(Call { end: self.events.len(), answer: Some(call.answer) });
+    }
+
     /// Appends the group, or, where that fails, its halves, one after the other, until a call that can't be appended is
     /// alone with its error. An error here is the connection's, which is of no use any more.
     async fn append(&mut self, conn: &mut PgConnection) -> Result<(), String> {

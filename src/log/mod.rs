@@ -11,6 +11,7 @@ mod fence;
 mod group;
 mod interest;
 mod poll;
+mod queue;
 mod snapshot;
 mod wake;
 mod window;
