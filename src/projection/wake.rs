@@ -6,7 +6,7 @@
 use crate::database::{Database, back_off};
 use crate::log::CHANNEL;
 use sqlx::postgres::PgListener;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,33 +24,44 @@ pub(super) struct Wake {
 #[derive(Debug)]
 struct Bell {
     rung: watch::Sender<()>,
-    listening: Option<JoinHandle<()>>,
+    /// Where to listen; nowhere if nobody is to be woken.
+    database: Option<Database>,
+    /// Begins with the first worker that can wait: until one has started, whatever is wrong with the database is for the
+    /// worker to say, once.
+    listening: OnceLock<JoinHandle<()>>,
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
-        if let Some(listening) = &self.listening {
+        if let Some(listening) = self.listening.get() {
             listening.abort();
         }
     }
 }
 
 impl Wake {
-    /// Listens, from now on and again whenever the connection is lost.
+    /// Listens, from the first worker on and again whenever the connection is lost.
     pub(super) fn listening(database: &Database) -> Self {
-        let rung = watch::Sender::new(());
-        let listening = tokio::spawn(listen(database.named("evenfold listener"), rung.clone()));
-        Self { bell: Arc::new(Bell { rung, listening: Some(listening) }) }
+        Self::new(Some(database.named("evenfold listener")))
     }
 
     /// Wakes nobody: for workers that end when nothing is left.
     pub(super) fn never() -> Self {
-        Self { bell: Arc::new(Bell { rung: watch::Sender::new(()), listening: None }) }
+        Self::new(None)
     }
 
-    /// One more worker to wake.
+    fn new(database: Option<Database>) -> Self {
+        Self { bell: Arc::new(Bell { rung: watch::Sender::new(()), database, listening: OnceLock::new() }) }
+    }
+
+    /// One more worker to wake, which has started.
     pub(super) fn sleeper(&self) -> Sleeper {
-        Sleeper { wake: self.clone(), rung: self.bell.rung.subscribe() }
+        let Bell { rung, database, listening } = &*self.bell;
+        let sleeper = Sleeper { wake: self.clone(), rung: rung.subscribe() };
+        if let Some(database) = database {
+            listening.get_or_init(|| tokio::spawn(listen(database.clone(), rung.clone())));
+        }
+        sleeper
     }
 }
 

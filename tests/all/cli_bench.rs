@@ -25,7 +25,7 @@ const BENCHMARKS: [(&[&str], &[&str]); 4] = [
             "1,000/s, open tx: p99",
         ],
     ),
-    (&["bench", "append", "--seconds=1", "--writers=3"], &["append", "grouped"]),
+    (&["bench", "append", "--seconds=1", "--writers=3"], &["append", "grouped, 50 each", "grouped, 250 each"]),
     (
         &["bench", "fan-out", "--events=600", "--aggregates=20", "--processes=3", "--index"],
         &[

@@ -17,9 +17,6 @@ use tokio::task::JoinSet;
 /// Aggregates of each writer, which no other writer appends to.
 const AGGREGATES: u64 = 1000;
 
-/// Callers of each writer where they are grouped, as the requests that a busy service serves at the same time.
-const CALLERS: u32 = 50;
-
 #[derive(Debug, Args)]
 pub(super) struct AppendArgs {
     /// How many connections append at the same time: 1 to 64
@@ -46,12 +43,17 @@ enum Way {
     Insert,
     /// By [`log::append`], on the writer's connection.
     Append,
-    /// By the [`Appender`] of all writers, of which each has several callers that wait at the same time.
-    Grouped,
+    /// By the [`Appender`] of all writers, of which each has so many callers that wait at the same time, as the requests
+    /// that a service serves do.
+    Grouped(u32),
 }
 
 /// What is measured beside the yardstick: its name, and how many times the yardstick it should be.
-const WAYS: [(Way, &str, f64); 2] = [(Way::Append, "append", 1.0), (Way::Grouped, "grouped", 8.0)];
+const WAYS: [(Way, &str, f64); 3] = [
+    (Way::Append, "append", 1.0),
+    (Way::Grouped(50), "grouped, 50 each", 8.0),
+    (Way::Grouped(250), "grouped, 250 each", 8.0),
+];
 
 pub(super) async fn run(bench: Bench<'_>, args: &AppendArgs) -> anyhow::Result<Vec<Figure>> {
     within(bench.session, bench.shutdown, "append", async |arena| measure(arena, args).await).await
@@ -87,13 +89,18 @@ async fn measure(arena: &Arena, args: &AppendArgs) -> anyhow::Result<Vec<Figure>
 async fn rate(arena: &Arena, args: &AppendArgs, way: Way, run: u64) -> anyhow::Result<f64> {
     let appender = Appender::start(&arena.database, AppenderOptions::default());
     let mut callers = Vec::new();
-    for number in 0..args.writers * if way == Way::Grouped { CALLERS } else { 1 } {
-        let prefix = format!("{way:?}-{run}-{number}");
-        let mut caller = match way {
-            Way::Insert => Caller::new(Sink::Insert(arena.database.connect().await?), prefix, AGGREGATES),
-            Way::Append => Caller::new(Sink::Append(arena.database.connect().await?), prefix, AGGREGATES),
-            Way::Grouped => Caller::new(Sink::Grouped(appender.clone()), prefix, AGGREGATES / u64::from(CALLERS)),
+    let (callers_each, aggregates) = match way {
+        Way::Grouped(callers) => (callers, AGGREGATES / u64::from(callers)),
+        _ => (1, AGGREGATES),
+    };
+    for number in 0..args.writers * callers_each {
+        let sink = match way {
+            Way::Insert => Sink::Insert(arena.database.connect().await?),
+            Way::Append => Sink::Append(arena.database.connect().await?),
+            Way::Grouped(_) => Sink::Grouped(appender.clone()),
         };
+        let prefix = format!("{way:?}-{run}-{number}");
+        let mut caller = Caller { sink, prefix, aggregates, done: 0 };
         // Connects, and prepares the statement.
         caller.write().await?;
         callers.push(caller);
@@ -142,10 +149,6 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(sink: Sink, prefix: String, aggregates: u64) -> Self {
-        Self { sink, prefix, aggregates, done: 0 }
-    }
-
     async fn write(&mut self) -> anyhow::Result<()> {
         let id = format!("{}-{}", self.prefix, self.done % self.aggregates);
         let payload = Payload { amount: 1, source: "bench" };
