@@ -7,6 +7,7 @@
 //! moves its [checkpoint].
 
 pub mod actor;
+pub mod cache;
 pub mod checkpoint;
 pub mod class;
 pub mod config;
@@ -14,7 +15,9 @@ pub mod counter;
 pub mod database;
 pub mod embedded;
 pub mod event;
+pub mod group;
 pub mod hash;
+pub mod http;
 pub mod lease;
 pub mod log;
 pub mod projection;

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from those that know nothing to those that know everything.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 17] = [
     "hash",
     "class",
     "event",
     "counter",
     "actor",
+    "group",
     "config",
     "telemetry",
     "embedded",
@@ -20,6 +21,8 @@ const ROOMS: [&str; 14] = [
     "lease",
     "schema",
     "projection",
+    "cache",
+    "http",
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

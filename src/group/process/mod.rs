@@ -1,0 +1,1 @@
+//! Publish and subscribe: all members of a group receive every broadcast.

@@ -1,0 +1,1 @@
+//! The HTTP services: the only place that knows status codes.
