@@ -10,6 +10,7 @@
 
 mod support;
 
+mod actor_group;
 mod append;
 mod appender;
 mod architecture;
