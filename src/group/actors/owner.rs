@@ -124,37 +124,36 @@ async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, slice: &mut Inst
         return;
     }
     let began = Instant::now();
-    let mut tally = Tally { meters: &cell.meters, handled: 0, began, now: began };
+    let mut busy = Busy { meters: &cell.meters, began, now: began };
     // One at a time is taken out, so that after a panic the others are still here.
     while let Some(Envelope { message, reply, accepted, .. }) = next_in_hand(cell, body) {
         if let Some(accepted) = accepted {
-            cell.meters.queueing.add_sample(accepted, tally.now);
+            cell.meters.queueing.add_sample(accepted, busy.now);
         }
         let answer = body.state.handle(message).await;
+        // Before the answer: who has it finds the message counted.
+        cell.meters.handled.add(1);
         if let Some(reply) = reply {
             // Whoever asked may have ceased to wait.
             let _nobody = reply.send(answer);
         }
-        tally.handled += 1;
-        tally.now = Instant::now();
-        if tally.now.duration_since(*slice) > SLICE {
+        busy.now = Instant::now();
+        if busy.now.duration_since(*slice) > SLICE {
             tokio::task::yield_now().await;
             *slice = Instant::now();
         }
     }
 }
 
-/// Counts what was handled, up to a panic if there is one.
-struct Tally<'a> {
+/// Counts the time, up to a panic if there is one.
+struct Busy<'a> {
     meters: &'a Meters,
-    handled: u64,
     began: Instant,
     now: Instant,
 }
 
-impl Drop for Tally<'_> {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.meters.handled.add(self.handled);
         self.meters.busy.add(self.now.duration_since(self.began));
     }
 }

@@ -56,15 +56,16 @@ fn switch<S: Shard>(router: &Router<S>, before: &[Member<S>], after: &[Member<S>
     for taker in takers {
         taker.cell.mailbox.expect(givers.len(), hand_over);
     }
-    for giver in givers {
-        giver.cell.mailbox.give(hand_over);
-    }
     let waited: Vec<_> = before.iter().map(|member| member.cell.mailbox.drain()).collect();
     for envelope in waited.into_iter().flatten() {
         // A message to a shard that is no more is dropped: whoever asked is told.
         if let Some(member) = place(after, envelope.address) {
             member.cell.mailbox.put_back(envelope);
         }
+    }
+    // Only now: a shard that has given must not find a message any more about what it gave.
+    for giver in givers {
+        giver.cell.mailbox.give(hand_over);
     }
     *members = after.to_vec();
     drop(members);

@@ -41,7 +41,7 @@ async fn under_load(sizes: &[u32], mailbox: usize, panics: bool) -> (u64, HashMa
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_doubled_or_overtaken_while_the_number_of_shards_changes(
