@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 /// Each benchmark at a size that takes a moment, and its figures.
-const BENCHMARKS: [(&[&str], &[&str]); 4] = [
+const BENCHMARKS: [(&[&str], &[&str]); 5] = [
     (
         &["bench", "catch-up", "--events=600", "--aggregates=20", "--workers=3"],
         &["20 aggregates", "pool of 3", "pool of 3: rows", "600 aggregates", "its peak memory"],
@@ -37,7 +37,15 @@ const BENCHMARKS: [(&[&str], &[&str]); 4] = [
             "3 processes: wall",
         ],
     ),
+    (&["bench", "groups", "--messages=1000"], GROUPS),
 ];
+
+/// One more row where ractor is built in.
+const GROUPS: &[&str] = if cfg!(feature = "yardsticks") {
+    &["tells", "tells", "tells", "asks, 64 clients", "tells"]
+} else {
+    &["tells", "tells", "tells", "asks, 64 clients"]
+};
 
 /// What a benchmark has of its own in the database: schemas, and connections other than this one.
 const LEFT: &str = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'evenfold\\_bench\\_%')

@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "worker",
     "pool",
     "status",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 21] = [
     "bench latency",
     "bench append",
     "bench fan-out",
+    "bench groups",
     "parked list",
     "parked retry",
     "parked drop",

@@ -6,6 +6,7 @@ mod catch_up;
 mod child;
 mod cpu;
 mod fan_out;
+mod groups;
 mod latency;
 mod report;
 mod sample;
@@ -29,6 +30,14 @@ pub(super) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum Benchmark {
+    #[command(flatten)]
+    OfDatabase(OfDatabase),
+    /// Tell and ask a group of actors: against mailboxes that take one message after the other; needs no database
+    Groups(groups::GroupsArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum OfDatabase {
     /// Apply a whole log: against reading it, and against one SQL statement that folds it
     CatchUp(catch_up::CatchUpArgs),
     /// From the commit of an event to that of the counter: against a single INSERT
@@ -68,33 +77,43 @@ struct Bench<'a> {
 
 pub(super) async fn run(global: &Global, args: BenchArgs) -> anyhow::Result<()> {
     match &args.benchmark {
-        Benchmark::CatchUp(args) => args.check()?,
-        Benchmark::Latency(args) => args.check()?,
-        Benchmark::Append(_) => {}
-        Benchmark::FanOut(args) => args.check()?,
+        Benchmark::OfDatabase(benchmark) => run_on_database(global, benchmark).await,
+        Benchmark::Groups(args) => {
+            let figures = groups::run(&signals::shutdown()?, args).await?;
+            report::show("groups", &args.about(), &figures, args.runs.json)
+        }
+    }
+}
+
+async fn run_on_database(global: &Global, benchmark: &OfDatabase) -> anyhow::Result<()> {
+    match benchmark {
+        OfDatabase::CatchUp(args) => args.check()?,
+        OfDatabase::Latency(args) => args.check()?,
+        OfDatabase::Append(_) => {}
+        OfDatabase::FanOut(args) => args.check()?,
     }
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
-    let outcome = measure(Bench { session: &session, shutdown: &shutdown }, &args.benchmark).await;
+    let outcome = measure(Bench { session: &session, shutdown: &shutdown }, benchmark).await;
     session.close().await?;
     outcome
 }
 
-async fn measure(bench: Bench<'_>, benchmark: &Benchmark) -> anyhow::Result<()> {
+async fn measure(bench: Bench<'_>, benchmark: &OfDatabase) -> anyhow::Result<()> {
     match benchmark {
-        Benchmark::CatchUp(args) => {
+        OfDatabase::CatchUp(args) => {
             let figures = catch_up::run(bench, args).await?;
             report::show("catch-up", &args.about(), &figures, args.runs.json)
         }
-        Benchmark::Latency(args) => {
+        OfDatabase::Latency(args) => {
             let figures = latency::run(bench, args).await?;
             report::show("latency", &args.about(), &figures, args.runs.json)
         }
-        Benchmark::Append(args) => {
+        OfDatabase::Append(args) => {
             let figures = append::run(bench, args).await?;
             report::show("append", &args.about(), &figures, args.runs.json)
         }
-        Benchmark::FanOut(args) => {
+        OfDatabase::FanOut(args) => {
             let figures = fan_out::run(bench, args).await?;
             report::show("fan-out", &args.about(&figures), &figures, args.runs.json)
         }

@@ -101,9 +101,9 @@ impl<S: Shard> Message<Work> for Owner<S> {
 
     async fn handle(&mut self, _: Work, context: &mut Context<Self, ()>) {
         let Some(body) = &mut self.body else { return };
-        let mut slice = Instant::now();
+        let mut pace = Pace::new();
         loop {
-            work_off(&self.cell, body, &mut slice).await;
+            work_off(&self.cell, body, &mut pace).await;
             match self.cell.mailbox.next(&mut body.hand) {
                 Next::Handle => {}
                 Next::Give(hand_over) => give(&self.cell, body, &hand_over),
@@ -119,16 +119,15 @@ impl<S: Shard> Message<Work> for Owner<S> {
 }
 
 /// Handles what is in the hand, and lets others have the thread after each slice of time.
-async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, slice: &mut Instant) {
+async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, pace: &mut Pace) {
     if body.hand.is_empty() {
         return;
     }
-    let began = Instant::now();
-    let mut busy = Busy { meters: &cell.meters, began, now: began };
+    let _busy = Busy { meters: &cell.meters, began: Instant::now() };
     // One at a time is taken out, so that after a panic the others are still here.
     while let Some(Envelope { message, reply, accepted, .. }) = next_in_hand(cell, body) {
         if let Some(accepted) = accepted {
-            cell.meters.queueing.add_sample(accepted, busy.now);
+            cell.meters.queueing.add_sample(accepted, Instant::now());
         }
         let answer = body.state.handle(message).await;
         // Before the answer: who has it finds the message counted.
@@ -137,11 +136,37 @@ async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, slice: &mut Inst
             // Whoever asked may have ceased to wait.
             let _nobody = reply.send(answer);
         }
-        busy.now = Instant::now();
-        if busy.now.duration_since(*slice) > SLICE {
+        if pace.is_over() {
             tokio::task::yield_now().await;
-            *slice = Instant::now();
+            *pace = Pace::new();
         }
+    }
+}
+
+/// When a slice of time is over. Reading the clock takes as long as handling a small message, so it is read once in several
+/// of these, and after each that takes long.
+struct Pace {
+    began: Instant,
+    read: Instant,
+    every: u32,
+    unread: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { began: now, read: now, every: 1, unread: 0 }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.unread += 1;
+        if self.unread < self.every {
+            return false;
+        }
+        let now = Instant::now();
+        let quick = now.duration_since(self.read) < SLICE / 50;
+        (self.read, self.unread, self.every) = (now, 0, if quick { (self.every * 2).min(32) } else { 1 });
+        now.duration_since(self.began) > SLICE
     }
 }
 
@@ -149,12 +174,11 @@ async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, slice: &mut Inst
 struct Busy<'a> {
     meters: &'a Meters,
     began: Instant,
-    now: Instant,
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.meters.busy.add(self.now.duration_since(self.began));
+        self.meters.busy.add(self.began.elapsed());
     }
 }
 
