@@ -92,7 +92,7 @@ async fn work(session: &Session, args: &DemoArgs, shutdown: &CancellationToken) 
     let stop = CancellationToken::new();
     let (tuning, takeover) = (args.tuning.clone(), args.partitions.takeover());
     let make = move |class| tuning.worker(class, takeover);
-    let mut pool = Pool::start(&session.database, &partitions, make, &args.tuning.run_options(), &stop);
+    let mut pool = Pool::start(&session.database, &partitions, make, &args.tuning.run_options(), &stop).await?;
     let bars = MultiProgress::new();
     let panel = Panel::new(&bars, &pool);
     let appended = bars.add(bar("appended", args.events));

@@ -5,16 +5,17 @@ use super::worker::{Topology, Tuning};
 use super::{Global, signals};
 use anyhow::bail;
 use clap::Args;
-use evenfold::class::{Class, MAX_PARTITIONS};
+use evenfold::class::Class;
 use evenfold::config::{UsageError, number};
+use evenfold::group::MAX_SHARDS;
 use evenfold::projection::{Pool, Report, RunError, RunOptions};
 use indicatif::MultiProgress;
 use std::ops::Range;
 
 #[derive(Debug, Args)]
 pub(super) struct PoolArgs {
-    /// How many partitions, all of them in this process: 1 to 65536
-    #[arg(long, value_name = "N", conflicts_with = "partitions", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_PARTITIONS)))]
+    /// How many partitions, all of them in this process: 1 to 1024
+    #[arg(long, value_name = "N", conflicts_with = "partitions", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_SHARDS)))]
     workers: Option<u32>,
     /// Which of the total partitions: 0..2 is the first two [default: all]
     #[arg(long, value_name = "FROM..TO", value_parser = range)]
@@ -39,6 +40,11 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
     let partitions: Vec<Class> = keys
         .map(|key| Class::partition(key, total).map_err(|error| UsageError(error.to_string())))
         .collect::<Result<_, _>>()?;
+    if partitions.len() > MAX_SHARDS as usize {
+        let sentence =
+            format!("one process has at most {MAX_SHARDS} of the {total} partitions: choose them with --partitions");
+        return Err(UsageError(sentence).into());
+    }
     args.tuning.check()?;
     let options = RunOptions { until_caught_up: args.until_caught_up, ..args.tuning.run_options() };
     let shutdown = signals::shutdown()?;
@@ -46,7 +52,7 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
     drop(session.connect().await?);
     let (tuning, takeover) = (args.tuning.clone(), args.of.takeover());
     let make = move |class| tuning.worker(class, takeover);
-    let pool = Pool::start(&session.database, &partitions, make, &options, &shutdown);
+    let pool = Pool::start(&session.database, &partitions, make, &options, &shutdown).await?;
     let ended = watch(pool).await;
     session.close().await?;
     print(&summary(&ended))?;

@@ -114,7 +114,7 @@ async fn walk(
         let tuning = args.tuning.clone();
         let make = move |class| tuning.worker(class, Takeover::Now);
         let stop = CancellationToken::new();
-        let pool = Pool::start(&session.database, &partitions, make, &args.tuning.run_options(), &stop);
+        let pool = Pool::start(&session.database, &partitions, make, &args.tuning.run_options(), &stop).await?;
         let panel = Panel::new(bars, &pool);
         let stay = async {
             let old = match before.take() {

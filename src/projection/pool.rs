@@ -1,4 +1,7 @@
 //! Several partitions in one process: each with a worker of its own, whose failure is its own.
+//!
+//! The workers are the shards of an actor group: each runs inside the actor of its partition, which the group's supervisor
+//! restarts when the projection panics.
 
 use super::run::{run_woken, wake};
 use super::shared::Shared;
@@ -6,10 +9,12 @@ use super::wake::Wake;
 use super::{Progress, Projection, Report, RunError, RunOptions, Worker, WorkerError};
 use crate::class::Class;
 use crate::database::Database;
+use crate::group::{ActorGroup, AskError, GroupOptions, GroupOptionsError, Shard};
+use crate::hash::KeyHash;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The pause before a partition that failed is started again: doubled with each failure up to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -19,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub struct Pool {
     members: Vec<Member>,
     tasks: JoinSet<(Class, Result<Report, RunError>)>,
+    /// The actors are not the pool's tasks: they are told when it is dropped.
+    _dropped: DropGuard,
 }
 
 /// One partition of a pool.
@@ -35,25 +42,49 @@ impl Pool {
     ///
     /// A worker that ends with an error is started again after a growing pause, without end: only one that is superseded,
     /// or whose projection was begun otherwise, is not. The others go on meanwhile.
-    pub fn start<P: Projection>(
+    ///
+    /// # Errors
+    ///
+    /// [`GroupOptionsError`] for no partition at all, or more than [`MAX_SHARDS`](crate::group::MAX_SHARDS).
+    ///
+    /// # Cancel safety
+    ///
+    /// A pool whose start is dropped has started no worker; one that is dropped later ends as a killed process would.
+    pub async fn start<P: Projection>(
         database: &Database,
         partitions: &[Class],
-        make: impl Fn(Class) -> Worker<P> + Clone + Send + 'static,
+        make: impl Fn(Class) -> Worker<P> + Clone + Send + Sync + 'static,
         options: &RunOptions,
         shutdown: &CancellationToken,
-    ) -> Self {
-        let mut pool = Self { members: Vec::new(), tasks: JoinSet::new() };
+    ) -> Result<Self, GroupOptionsError> {
         let (shared, wake) = (Shared::new(partitions.len()), wake(database, options));
-        for &partition in partitions {
-            let progress = Arc::<Progress>::default();
-            pool.members.push(Member { partition, progress: Arc::clone(&progress) });
-            let (make, shared) = (make.clone(), Arc::clone(&shared));
-            let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
-            let (database, options, wake) = (database.clone(), options.clone(), wake.clone());
-            let shutdown = shutdown.clone();
-            pool.tasks.spawn(async move { (partition, supervise(&database, make, &options, &wake, shutdown).await) });
+        let members: Vec<Member> =
+            partitions.iter().map(|&partition| Member { partition, progress: Arc::default() }).collect();
+        let dropped = CancellationToken::new();
+        let group = GroupOptions {
+            id: "workers".to_owned(),
+            shards: u32::try_from(members.len()).unwrap_or(u32::MAX),
+            mailbox: 1,
+            ..GroupOptions::default()
+        };
+        let partition = {
+            let (members, database, options) = (members.clone(), database.clone(), options.clone());
+            let (shutdown, dropped) = (shutdown.clone(), dropped.clone());
+            move |shard: u32| {
+                let Member { partition, progress } = members[shard as usize].clone();
+                let (make, shared) = (make.clone(), Arc::clone(&shared));
+                let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
+                let run = Run { database: database.clone(), options: options.clone(), wake: wake.clone() };
+                Partition { make, run, shutdown: shutdown.clone(), dropped: dropped.clone() }
+            }
+        };
+        let group = ActorGroup::start(group, partition).await?;
+        let mut pool = Self { members, tasks: JoinSet::new(), _dropped: dropped.drop_guard() };
+        for (shard, member) in (0..).zip(&pool.members) {
+            let (group, partition, shutdown) = (group.clone(), member.partition, shutdown.clone());
+            pool.tasks.spawn(async move { (partition, supervise(&group, shard, partition, shutdown).await) });
         }
-        pool
+        Ok(pool)
     }
 
     /// The partitions, in the order in which they were given.
@@ -78,27 +109,22 @@ impl Pool {
     }
 }
 
-/// Runs a worker, and another one when it fails.
-async fn supervise<P: Projection>(
-    database: &Database,
-    make: impl Fn() -> Worker<P>,
-    options: &RunOptions,
-    wake: &Wake,
+/// Has a partition's actor run a worker, and another one when that fails.
+async fn supervise<S: Shard<Message = (), Reply = Result<Report, RunError>>>(
+    group: &ActorGroup<S>,
+    shard: u32,
+    partition: Class,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let worker = make();
-        let partition = worker.class();
-        let (database, options, wake) = (database.clone(), options.clone(), wake.clone());
-        let token = shutdown.clone();
-        // A task of its own, so that a projection that panics takes down nothing else.
-        let ended = tokio::spawn(async move { run_woken(&database, worker, &options, &wake, token).await }).await;
-        let why = match ended {
+        let why = match group.ask_shard(shard, (), Duration::MAX).await {
             Ok(Ok(report)) => return Ok(report),
             Ok(Err(error)) if is_final(&error) => return Err(error),
             Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic.to_string(),
+            Err(AskError::Panicked) => "the projection panicked".to_owned(),
+            // The group ends with the last of these tasks.
+            Err(error) => error.to_string(),
         };
         tracing::error!(%partition, "{why}; starting this partition again in {pause:.1?}");
         if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -106,6 +132,42 @@ async fn supervise<P: Projection>(
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// A partition as a shard: what it is asked is to run a worker to its end.
+struct Partition<F> {
+    make: F,
+    run: Run,
+    shutdown: CancellationToken,
+    dropped: CancellationToken,
+}
+
+struct Run {
+    database: Database,
+    options: RunOptions,
+    wake: Wake,
+}
+
+impl<P: Projection, F: Fn() -> Worker<P> + Send + 'static> Shard for Partition<F> {
+    type Message = ();
+    type Reply = Result<Report, RunError>;
+    type Item = ();
+
+    async fn handle(&mut self, (): ()) -> Self::Reply {
+        let Run { database, options, wake } = &self.run;
+        let worker = run_woken(database, (self.make)(), options, wake, self.shutdown.clone());
+        self.dropped.run_until_cancelled(worker).await.unwrap_or_else(|| Ok(Report::default()))
+    }
+
+    /// What a worker knows, it reads again from the database when it starts.
+    async fn recover(&mut self) {}
+
+    /// Events are divided by the database's classes, not by the group: it always has one shard for each partition.
+    fn give(&mut self, _: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, ())> {
+        Vec::new()
+    }
+
+    fn take(&mut self, _: Vec<(KeyHash, ())>) {}
 }
 
 fn is_final(error: &RunError) -> bool {

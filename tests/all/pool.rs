@@ -54,7 +54,7 @@ impl Projection for Flaky {
 }
 
 /// A pool of four, of which partition 2 comes to nothing this often, and what is left of that.
-fn flaky_pool(db: &TestDb, how: How, times: u32, stop: &CancellationToken) -> (Pool, Arc<AtomicU32>) {
+async fn flaky_pool(db: &TestDb, how: How, times: u32, stop: &CancellationToken) -> (Pool, Arc<AtomicU32>) {
     let left = Arc::new(AtomicU32::new(times));
     let times = Arc::clone(&left);
     let make = move |class| {
@@ -63,7 +63,7 @@ fn flaky_pool(db: &TestDb, how: How, times: u32, stop: &CancellationToken) -> (P
         Worker::new(class, flaky, WorkerOptions { batch_size: 3, ..WorkerOptions::default() })
     };
     let partitions: Vec<Class> = (0..4).map(|key| partition(key, 4)).collect();
-    (Pool::start(&db.database, &partitions, make, &RunOptions::default(), stop), left)
+    (Pool::start(&db.database, &partitions, make, &RunOptions::default(), stop).await.unwrap(), left)
 }
 
 async fn one_fails(how: How) {
@@ -71,7 +71,7 @@ async fn one_fails(how: How) {
     let mut conn = db.connect().await;
     let stop = CancellationToken::new();
     // So often that it can't recover before the others are looked at.
-    let (mut pool, left) = flaky_pool(&db, how, u32::MAX, &stop);
+    let (mut pool, left) = flaky_pool(&db, how, u32::MAX, &stop).await;
     for key in 0..4 {
         for id in ids_in(partition(key, 4), 5) {
             append_one(&mut conn, &id, 1).await;
@@ -106,7 +106,7 @@ async fn a_pool_that_is_superseded_ends_with_the_sentence_for_each_partition() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let stop = CancellationToken::new();
-    let (mut pool, _) = flaky_pool(&db, How::Fails, 0, &stop);
+    let (mut pool, _) = flaky_pool(&db, How::Fails, 0, &stop).await;
     let members = pool.members().to_vec();
     wait_until("all to be at work", SOON, async || members.iter().all(|m| m.progress.phase() == Phase::CaughtUp)).await;
     let team = crate::support::Stepped::team(&db, 3, 10).await;

@@ -56,7 +56,9 @@ async fn a_rebuild_beside_running_workers_and_writers_loses_and_doubles_nothing(
     let db = TestDb::new().await;
     let stop = CancellationToken::new();
     let partitions = [0, 1, 2].map(|key| Class::partition(key, 3).unwrap());
-    let mut pool = Pool::start(&db.database, &partitions, |class| worker_of(class, 20), &RunOptions::default(), &stop);
+    let mut pool = Pool::start(&db.database, &partitions, |class| worker_of(class, 20), &RunOptions::default(), &stop)
+        .await
+        .unwrap();
     let mut writer = db.connect().await;
     let load = tokio::spawn(async move {
         for n in 0..300 {

@@ -116,7 +116,8 @@ async fn a_pool_has_one_listener_that_wakes_all_of_its_workers_and_ends_with_the
     let stop = CancellationToken::new();
     let partitions: Vec<Class> = (0..8).map(|key| Class::partition(key, 8).unwrap()).collect();
     let options = RunOptions { poll_interval: HOUR, ..RunOptions::default() };
-    let mut pool = Pool::start(&db.database, &partitions, |class| worker_of(class, 100), &options, &stop);
+    let mut pool =
+        Pool::start(&db.database, &partitions, |class| worker_of(class, 100), &options, &stop).await.unwrap();
     wait_for("the listener", &mut conn, LISTENING, 1).await;
     wait_for("the workers to fall asleep", &mut conn, ASLEEP, 8).await;
     assert_eq!(scalar(&mut conn, LISTENING).await, 1);

@@ -170,7 +170,7 @@ async fn folded(
     let tuning = args.tuning.clone();
     let started = Instant::now();
     let make = move |class| tuning.worker(class, Takeover::Now);
-    let mut pool = Pool::start(&arena.database, &partitions, make, &options, &stop);
+    let mut pool = Pool::start(&arena.database, &partitions, make, &options, &stop).await?;
     let mut total = Report::default();
     while let Some((_, report)) = pool.ended().await {
         total = total.and(report?);

@@ -126,6 +126,7 @@ impl GroupMetrics {
 
 /// A report of at most 80 columns.
 impl fmt::Display for GroupMetrics {
+    #[expect(clippy::cast_precision_loss, reason = "an average to look at")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} shards, {} messages handled", self.id, self.shards.len(), self.handled())?;
         writeln!(f, "{:>5}  {:>12}  {:>8}  {:>10}  {:>6}", "shard", "handled", "waiting", "busy", "panics")?;
@@ -143,7 +144,8 @@ impl fmt::Display for GroupMetrics {
             "coordination {:.1?}: routing {routing:.1?}, waiting for room {waiting:.1?},",
             self.coordination()
         )?;
-        writeln!(f, "  in mailboxes {queueing:.1?} (added up over all messages)")?;
+        let each = queueing.div_f64(f64::max(1.0, self.handled() as f64));
+        writeln!(f, "  in mailboxes {queueing:.1?} (added up over all messages: {each:.1?} each)")?;
         write!(f, "compute {:.1?}", self.compute())?;
         if let (Some(ratio), Some(imbalance)) = (self.ratio(), self.imbalance()) {
             write!(f, "; coordination per compute {ratio:.2}; imbalance {imbalance:.2}")?;

@@ -4,6 +4,10 @@
 //! Each setting is declared once, as a flag with a variable. The file has the same names with underscores; what it
 //! says becomes the flag's default, so that it goes through the same checks.
 
+mod sharding;
+
+pub use sharding::{RELEASE_FILE, Sharding};
+
 use clap::{Command, CommandFactory, FromArgMatches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -44,7 +48,7 @@ pub fn parse<T: CommandFactory + FromArgMatches>(
     match outcome {
         Ok(parsed) => Ok(Parsed::Run(parsed)),
         Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
-        Err(error) => Err(UsageError(sentence(&error))),
+        Err(error) => Err(UsageError(sentence(&error, "evenfold --help"))),
     }
 }
 
@@ -115,10 +119,17 @@ fn settings_file(arguments: &[OsString]) -> Result<BTreeMap<String, String>, Usa
 }
 
 fn parse_file(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+    parse_table(toml_table(text)?)
+}
+
+fn toml_table(text: &str) -> Result<toml::Table, String> {
+    text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
         format!("line {line}: {}", error.message())
-    })?;
+    })
+}
+
+fn parse_table(table: toml::Table) -> Result<BTreeMap<String, String>, String> {
     let scalar = |(key, value): (String, toml::Value)| match value {
         toml::Value::String(text) => Ok((key, text)),
         toml::Value::Integer(number) => Ok((key, number.to_string())),
@@ -138,11 +149,15 @@ fn with_file(command: Command, file: &BTreeMap<String, String>) -> Result<Comman
             known.join(", ")
         )));
     }
-    let set = |arg: clap::Arg| match name(&arg).and_then(|name| file.get(&name)) {
+    Ok(with_values(command, file))
+}
+
+fn with_values(command: Command, values: &BTreeMap<String, String>) -> Command {
+    let set = |arg: clap::Arg| match name(&arg).and_then(|name| values.get(&name)) {
         Some(value) => arg.default_value(value.clone()),
         None => arg,
     };
-    Ok(everywhere(command, &set))
+    everywhere(command, &set)
 }
 
 /// Changes the flags of a command, and of those below it, however deep they are.
@@ -163,7 +178,7 @@ fn name(arg: &clap::Arg) -> Option<String> {
 }
 
 /// clap explains over several lines, and adds the usage; one sentence is enough to know what to do.
-fn sentence(error: &clap::Error) -> String {
+fn sentence(error: &clap::Error, help: &str) -> String {
     let text = error.render().to_string();
     let lines = text
         .lines()
@@ -171,7 +186,7 @@ fn sentence(error: &clap::Error) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty());
     let joined = lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
-    format!("{} (see evenfold --help)", joined.trim_start_matches("error: "))
+    format!("{} (see {help})", joined.trim_start_matches("error: "))
 }
 
 /// A whole number within limits, for `value_parser`.
@@ -229,8 +244,8 @@ mod tests {
         let arguments = std::iter::once("test").chain(arguments.iter().copied()).map(OsString::from).collect();
         let arguments = with_subcommand(arguments, &Cli::command(), "work");
         let command = plain_spoken(with_file(Cli::command(), &parse_file(file)?).map_err(|e| e.to_string())?);
-        let matches = command.try_get_matches_from(arguments).map_err(|e| sentence(&e))?;
-        let Cli { place, command } = Cli::from_arg_matches(&matches).map_err(|e| sentence(&e))?;
+        let matches = command.try_get_matches_from(arguments).map_err(|e| sentence(&e, "--help"))?;
+        let Cli { place, command } = Cli::from_arg_matches(&matches).map_err(|e| sentence(&e, "--help"))?;
         Ok(match command {
             Sub::Work(Work { batch_size, .. }) | Sub::Below { leaf: Leaf::Work(Work { batch_size, .. }) } => {
                 format!("{place} work {batch_size}")
