@@ -132,10 +132,10 @@ async fn show_resizes(group: &ActorGroup<Counters>) -> Result<u64, BoxError> {
         }
         Ok::<_, BoxError>(())
     };
-    let (added, changed) = tokio::join!(add(group, 10), changes);
+    let (sum, changed) = tokio::join!(add(group, 10), changes);
     changed?;
     println!("resize    {before} to {} to 2 to {before} shards while {} were added", before + 2, 10 * COUNTERS);
-    added
+    sum
 }
 
 async fn show_panic(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
