@@ -1,4 +1,5 @@
 use super::options::{MAX_KEY_BYTES, MAX_TTL, MIN_TTL};
+use crate::group::{AskError, ResizeError};
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,9 +67,20 @@ pub enum CacheError {
         /// The shard's share of the budget.
         limit: u64,
     },
-    /// The number of shards was not changed.
-    #[error("the number of shards was not changed: {0}")]
-    Resize(String),
+    /// The number of shards was not changed, or not properly.
+    #[error("the number of shards: {0}")]
+    Resize(ResizeError),
+}
+
+impl From<AskError> for CacheError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Full => Self::Busy,
+            AskError::TimedOut => Self::TimedOut,
+            AskError::Panicked => Self::Panicked,
+            AskError::Stopped => Self::Stopped,
+        }
+    }
 }
 
 fn conflict(current: Option<u64>) -> String {

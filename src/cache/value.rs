@@ -150,6 +150,14 @@ impl Number {
             Digits::Text(text) => text.as_ref().into(),
         }
     }
+
+    /// How many bytes of its own it has on the heap; none if it has no allocation.
+    pub(super) fn heap_bytes(&self) -> Option<usize> {
+        match &self.0 {
+            Digits::Whole(_) => None,
+            Digits::Text(text) => Some(text.len()),
+        }
+    }
 }
 
 impl From<i64> for Number {
