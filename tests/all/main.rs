@@ -14,6 +14,7 @@ mod actor_group;
 mod append;
 mod appender;
 mod architecture;
+mod cache;
 mod cli;
 mod cli_append;
 mod cli_bench;
