@@ -1,9 +1,11 @@
-//! Groups of actors: [shards](ActorGroup) that have the keys divided among them, and members that all receive every broadcast.
+//! Groups of actors: [shards](ActorGroup) that have the keys divided among them, and
+//! [members](ProcessGroups) that all receive every broadcast.
 
 mod actors;
-mod process;
+pub mod process;
 
 pub use actors::{
     ActorGroup, AfterPanic, AskError, GatherError, Gathered, GroupMetrics, GroupOptions, GroupOptionsError,
     MAX_MAILBOX, MAX_SHARDS, Missing, ResizeError, Shard, ShardMetrics, TellError, top, total,
 };
+pub use process::ProcessGroups;

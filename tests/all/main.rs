@@ -43,6 +43,8 @@ mod parking;
 mod plans;
 mod pool;
 mod pool_reads;
+mod process_groups;
+mod process_groups_slow;
 mod read_ahead;
 mod readme;
 mod rebuild;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "containers")]
 mod container;
+pub mod groups;
 mod process;
 mod server;
 mod stepped;
