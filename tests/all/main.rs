@@ -44,6 +44,8 @@ mod plans;
 mod pool;
 mod pool_reads;
 mod process_groups;
+mod process_groups_actors;
+mod process_groups_random;
 mod process_groups_slow;
 mod read_ahead;
 mod readme;
