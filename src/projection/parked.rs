@@ -62,6 +62,7 @@ pub async fn retry<P: Projection>(
     let retried =
         if parked.is_empty() { Retried::NotParked } else { apply_parked(&mut tx, projection, aggregate, None).await? };
     tx.commit().await?;
+    projection.committed();
     Ok(retried)
 }
 
@@ -90,6 +91,7 @@ pub async fn drop_first<P: Projection>(
     checkpoint::drop_parked(&mut tx, &name, cause.position).await?;
     let retried = apply_parked(&mut tx, projection, aggregate, Some(cause.position)).await?;
     tx.commit().await?;
+    projection.committed();
     Ok(retried)
 }
 

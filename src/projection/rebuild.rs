@@ -78,6 +78,7 @@ impl Rebuild {
         self.worker.finish(&mut conn).await?;
         counters::switch(&mut tx).await.map_err(WorkerError::Database)?;
         tx.commit().await.map_err(WorkerError::Database)?;
+        self.worker.projection().switched();
         Ok(Rebuilt::Switched)
     }
 

@@ -15,6 +15,7 @@ mod append;
 mod appender;
 mod architecture;
 mod cache;
+mod changes;
 mod cli;
 mod cli_append;
 mod cli_bench;

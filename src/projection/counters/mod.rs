@@ -1,8 +1,10 @@
 //! The counter projection: one actor per aggregate, and the table `counters` that it is kept in.
 
+mod changes;
 mod switch;
 mod table;
 
+pub use changes::{Changes, MAX_LISTED, changes_group};
 pub use switch::forget_rebuild;
 pub(super) use switch::{begin, lock, switch};
 pub use table::{CounterRow, Mismatch, empty, mismatches, one, top, totals};
@@ -11,8 +13,11 @@ use super::{Batch, BoxError, Projection};
 use crate::actor::Actors;
 use crate::counter::{AmountPointer, Counter, Refused};
 use crate::event::Event;
+use crate::group::process::Group;
+use changes::Telling;
 use sqlx::PgConnection;
 use std::collections::HashSet;
+use std::sync::Arc;
 use table::Table;
 
 /// The name of the projection.
@@ -29,6 +34,8 @@ pub struct Counters {
     actors: Actors<Actor>,
     /// How many counters are changed and not written.
     changed: usize,
+    /// None if nobody is to be told.
+    telling: Option<Telling>,
 }
 
 /// One aggregate's counter, and what is known of its row.
@@ -69,12 +76,26 @@ impl Counters {
     /// Sums the integers at `pointer`; keeps up to `max_actors` counters in memory, and at least those of one batch.
     #[must_use]
     pub fn new(pointer: AmountPointer, max_actors: usize) -> Self {
-        Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), changed: 0 }
+        Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), changed: 0, telling: None }
+    }
+
+    /// The same, which tell the members of this group, [`changes_group`] for one, what each commit has changed. They are
+    /// waited for in no case, and nothing is done for them while there are none.
+    #[must_use]
+    pub fn telling(self, group: Group<Arc<Changes>>) -> Self {
+        Self { telling: Some(Telling::new(group)), ..self }
     }
 
     /// The same, into the table of a rebuild, under a name of its own.
     pub(super) fn beside(self) -> Self {
         Self { table: Table::Rebuild, ..self }
+    }
+
+    /// Tells that the table of the rebuild is in use.
+    pub(super) fn switched(&self) {
+        if let Some(telling) = &self.telling {
+            telling.tell(Changes::Any);
+        }
     }
 
     /// Loads the counters of these events, which have an actor each, in one query.
@@ -109,6 +130,10 @@ impl Counters {
             let rows =
                 those.map(|(aggregate_type, aggregate_id, actor)| (*aggregate_type, *aggregate_id, actor.counter));
             table::write(conn, self.table, row == Row::There, rows).await?;
+        }
+        // What a rebuild writes is not in use yet.
+        if let Some(telling) = self.telling.as_mut().filter(|_| self.table == Table::Counters) {
+            telling.written(changed.iter().map(|(aggregate_type, id, actor)| (*aggregate_type, *id, actor.counter)));
         }
         for (.., actor) in changed {
             (actor.row, actor.changed) = (Row::There, false);
@@ -178,8 +203,17 @@ impl Projection for Counters {
         Ok(())
     }
 
+    fn committed(&mut self) {
+        if let Some(telling) = &mut self.telling {
+            telling.committed();
+        }
+    }
+
     fn forget(&mut self) {
         self.actors.clear();
         self.changed = 0;
+        if let Some(telling) = &mut self.telling {
+            telling.forget();
+        }
     }
 }
