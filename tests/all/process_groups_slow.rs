@@ -110,12 +110,11 @@ async fn a_member_that_always_finds_a_message_lets_others_run() {
     let (_groups, group) = group();
     let mut member = plain(&group, "m");
     let mut others_ran = tokio::spawn(async {});
-    for n in 0..1_000 {
-        group.offer(n).unwrap();
-    }
+    group.offer(1).unwrap();
     let received = async {
         let mut received = 0;
-        while member.recv().await.is_ok() {
+        while received < 100_000 && member.recv().await.is_ok() {
+            group.offer(1).unwrap();
             received += 1;
         }
         received
