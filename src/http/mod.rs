@@ -1,1 +1,6 @@
-//! The HTTP services: the only place that knows status codes.
+//! What is served over HTTP: connections, and how they end.
+
+mod connection;
+mod serve;
+
+pub use serve::{Limits, Respond, serve};

@@ -33,6 +33,7 @@ mod crash;
 mod embedded;
 mod fence;
 mod found_by_the_model;
+mod http_serve;
 mod index;
 mod late_commit;
 mod log_table;

@@ -3,11 +3,13 @@
 #[cfg(feature = "containers")]
 mod container;
 pub mod groups;
+mod http;
 mod process;
 mod server;
 mod stepped;
 mod wait;
 
+pub use http::Client;
 pub use process::Evenfold;
 pub use server::TestDb;
 pub use stepped::{Stepped, assert_all_applied_once, counted, drain_all, ids_in, partition, rows};

@@ -1,0 +1,178 @@
+//! Connections: how many, how long, and how they end.
+
+use crate::support::{Client, SOON, wait_until};
+use axum::body::Body;
+use evenfold::http::{Limits, Respond, serve};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Answers `/at-once` at once, `/panic` not at all, and anything else when it is let.
+#[derive(Clone)]
+struct Doorman {
+    begun: Arc<AtomicUsize>,
+    let_through: Arc<Semaphore>,
+}
+
+impl Respond for Doorman {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        match request.uri().path() {
+            "/at-once" => {}
+            "/panic" => panic!("as the test asked for"),
+            _ => {
+                self.begun.fetch_add(1, Ordering::SeqCst);
+                self.let_through.acquire().await.unwrap().forget();
+            }
+        }
+        Response::new(Body::from("through"))
+    }
+}
+
+struct Served {
+    address: SocketAddr,
+    doorman: Doorman,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Served {
+    async fn new(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let doorman = Doorman { begun: Arc::default(), let_through: Arc::new(Semaphore::new(0)) };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(serve(listener, doorman.clone(), limits, shutdown.clone().cancelled_owned()));
+        Self { address, doorman, shutdown, task }
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// A client whose request has come and is held.
+    async fn held(&self) -> Client {
+        let (mut client, before) = (self.client().await, self.begun());
+        client.begin("GET", "/held", &[], "").await;
+        wait_until("the request", SOON, async || self.begun() > before).await;
+        client
+    }
+
+    fn begun(&self) -> usize {
+        self.doorman.begun.load(Ordering::SeqCst)
+    }
+
+    async fn end(self) {
+        self.shutdown.cancel();
+        timeout(SOON, self.task).await.expect("an end").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_are_answered_after_a_shutdown_and_new_ones_are_not_taken() {
+    let served = Served::new(Limits::default()).await;
+    let (mut held, mut idle) = (served.held().await, served.client().await);
+    assert_eq!(idle.get("/at-once").await.status, 200);
+    served.shutdown.cancel();
+    wait_until("the end of the listener", SOON, async || TcpStream::connect(served.address).await.is_err()).await;
+    assert!(idle.answer().await.is_none(), "connections without a request end");
+    served.doorman.let_through.add_permits(1);
+    assert_eq!(held.answer().await.unwrap().body, "through");
+    assert!(held.answer().await.is_none());
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_answered_within_the_grace_is_cut_off() {
+    let served = Served::new(Limits { grace: Duration::from_millis(20), ..Limits::default() }).await;
+    let mut held = served.held().await;
+    served.end().await;
+    assert!(held.answer().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_are_closed_and_those_that_wait_for_an_answer_are_not() {
+    let served = Served::new(Limits { idle: Duration::from_millis(20), ..Limits::default() }).await;
+    let mut held = served.held().await;
+    // One after the other, so that the one that waits has been there for several times the limit.
+    for _ in 0..4 {
+        let mut idle = served.client().await;
+        assert!(idle.answer().await.is_none(), "nothing was sent");
+        let mut slow = served.client().await;
+        slow.send("GET /at-once HTTP/1.1\r\nhost: te").await;
+        assert!(slow.answer().await.is_none(), "the headers did not come");
+    }
+    served.doorman.let_through.add_permits(1);
+    assert_eq!(held.answer().await.unwrap().body, "through");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_does_not_keep_a_connection() {
+    let served = Served::new(Limits { idle: Duration::from_millis(20), connections: 1, ..Limits::default() }).await;
+    let mut deaf = served.client().await;
+    // Pipelined until neither side's buffers take more: the server is stuck writing.
+    let requests = "GET /at-once HTTP/1.1\r\nhost: test\r\n\r\n".repeat(1_000);
+    while timeout(Duration::from_millis(50), deaf.try_send(&requests)).await.is_ok_and(|sent| sent) {}
+    let mut next = served.client().await;
+    assert_eq!(next.get("/at-once").await.status, 200, "the only place is free again");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_connections_than_the_limit_are_served() {
+    let served = Served::new(Limits { connections: 1, ..Limits::default() }).await;
+    let (mut first, mut second) = (served.client().await, served.client().await);
+    assert_eq!(first.get("/at-once").await.status, 200);
+    second.begin("GET", "/held", &[], "").await;
+    for _ in 0..100 {
+        assert_eq!(first.get("/at-once").await.status, 200);
+    }
+    assert_eq!(served.begun(), 0, "the second waits for a place");
+    drop(first);
+    served.doorman.let_through.add_permits(1);
+    assert_eq!(second.answer().await.unwrap().body, "through");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_its_own_connection_only() {
+    let served = Served::new(Limits::default()).await;
+    let (mut other, mut panics) = (served.client().await, served.client().await);
+    panics.begin("GET", "/panic", &[], "").await;
+    assert!(panics.answer().await.is_none());
+    assert_eq!(other.get("/at-once").await.status, 200);
+    assert_eq!(served.client().await.get("/at-once").await.status, 200);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_http_is_answered_with_400_and_the_end() {
+    let served = Served::new(Limits::default()).await;
+    for bytes in ["nonsense\r\n\r\n", "GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
+        let mut client = served.client().await;
+        client.send(bytes).await;
+        assert_eq!(client.answer().await.map(|reply| reply.status), Some(400), "{bytes}");
+        assert!(client.answer().await.is_none(), "{bytes}");
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_are_too_long_are_not_kept() {
+    let served = Served::new(Limits::default()).await;
+    let mut client = served.client().await;
+    client.send(format!("GET /at-once HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(16_000))).await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    client.try_send(format!("GET /at-once HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(16 * 1024))).await;
+    // The end may overtake the answer, since not all was read.
+    assert!(client.answer().await.is_none_or(|reply| reply.status == 431));
+    served.end().await;
+}

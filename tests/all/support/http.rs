@@ -1,0 +1,100 @@
+//! A client of HTTP/1.1 that does what a test tells it, right or wrong.
+
+use super::SOON;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// One connection.
+pub struct Client {
+    stream: TcpStream,
+    /// What has come and was not asked for yet.
+    ahead: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(address).await.unwrap(), ahead: Vec::new() }
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Sends bytes as far as the other side takes them; whether it took them all.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// Sends a request with a body.
+    pub async fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
+        let body = body.as_ref();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        // What is not wanted may not be read: then the answer is there all the same.
+        let _ = self.stream.write_all(&[head.as_bytes(), body].concat()).await;
+    }
+
+    /// The answer; none if the connection ends without one.
+    pub async fn answer(&mut self) -> Option<Reply> {
+        timeout(SOON, self.read(true)).await.expect("an answer, or an end")
+    }
+
+    /// Asks, and gives the answer.
+    pub async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
+        self.begin(method, path, headers, body).await;
+        timeout(SOON, self.read(method != "HEAD"))
+            .await
+            .expect("an answer")
+            .unwrap_or_else(|| panic!("{method} {path}"))
+    }
+
+    pub async fn get(&mut self, path: &str) -> Reply {
+        self.ask("GET", path, &[], "").await
+    }
+
+    async fn read(&mut self, with_body: bool) -> Option<Reply> {
+        let end = loop {
+            if let Some(at) = self.ahead.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.more().await?;
+        };
+        let head = String::from_utf8(self.ahead.drain(..end).collect()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut reply = Reply { status, head, body: String::new() };
+        let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
+        if with_body {
+            while self.ahead.len() < length {
+                self.more().await?;
+            }
+            reply.body = String::from_utf8(self.ahead.drain(..length).collect()).unwrap();
+        }
+        Some(reply)
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        let read = self.stream.read_buf(&mut self.ahead).await;
+        (read.is_ok_and(|bytes| bytes > 0)).then_some(())
+    }
+}
