@@ -21,7 +21,7 @@ impl Cache {
     ///
     /// As for [`put`](Self::put), for each of them.
     pub async fn put_many(&self, puts: Vec<Put>) -> Vec<Result<Stored, CacheError>> {
-        let put = async |put: Put| self.put(&put.key, put.value, put.ttl, put.condition).await;
+        let put = |put: Put| async move { self.put(&put.key, put.value, put.ttl, put.condition).await };
         in_order(puts, |put| &put.key, put).await
     }
 
@@ -31,12 +31,16 @@ impl Cache {
     ///
     /// As for [`delete`](Self::delete), for each of them.
     pub async fn delete_many(&self, keys: Vec<String>) -> Vec<Result<bool, CacheError>> {
-        in_order(keys, |key| key, async |key: String| self.delete(&key, Condition::Always).await).await
+        in_order(keys, |key| key, |key: String| async move { self.delete(&key, Condition::Always).await }).await
     }
 }
 
 /// Does something with each, one after another where they have the same key, and gives the outcomes in their order.
-async fn in_order<T, R>(items: Vec<T>, key: impl Fn(&T) -> &str, change: impl AsyncFn(T) -> R) -> Vec<R> {
+async fn in_order<T, R, F: Future<Output = R>>(
+    items: Vec<T>,
+    key: impl Fn(&T) -> &str,
+    change: impl Fn(T) -> F,
+) -> Vec<R> {
     let mut groups: Vec<Vec<(usize, T)>> = Vec::new();
     let mut group_of: HashMap<String, usize> = HashMap::new();
     for (index, item) in items.into_iter().enumerate() {
@@ -46,7 +50,9 @@ async fn in_order<T, R>(items: Vec<T>, key: impl Fn(&T) -> &str, change: impl As
         }
         groups[group].push((index, item));
     }
-    let one = async |group: Vec<(usize, T)>| {
+    // Not an async closure: the compiler could not tell that the whole may move between threads.
+    let change = &change;
+    let one = |group: Vec<(usize, T)>| async move {
         let mut outcomes = Vec::with_capacity(group.len());
         for (index, item) in group {
             outcomes.push((index, change(item).await));

@@ -1,5 +1,6 @@
-//! What is served over HTTP: connections, and how they end.
+//! What is served over HTTP: the connections, and the cache as a service.
 
+pub mod cache;
 mod connection;
 mod serve;
 

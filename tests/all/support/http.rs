@@ -1,6 +1,7 @@
 //! A client of HTTP/1.1 that does what a test tells it, right or wrong.
 
 use super::SOON;
+use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,6 +26,15 @@ impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The status, and the code of an error.
+    pub fn code(&self) -> (u16, String) {
+        (self.status, self.json()["error"]["code"].as_str().unwrap_or_else(|| panic!("no code: {self:?}")).to_owned())
     }
 }
 
@@ -71,6 +81,14 @@ impl Client {
 
     pub async fn get(&mut self, path: &str) -> Reply {
         self.ask("GET", path, &[], "").await
+    }
+
+    pub async fn put(&mut self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.ask("PUT", path, &[], body).await
+    }
+
+    pub async fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.ask("POST", path, &[], body).await
     }
 
     async fn read(&mut self, with_body: bool) -> Option<Reply> {

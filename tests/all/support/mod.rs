@@ -1,5 +1,6 @@
 //! What the tests share: a database each, workers, and waiting.
 
+mod cached;
 #[cfg(feature = "containers")]
 mod container;
 pub mod groups;
@@ -9,7 +10,8 @@ mod server;
 mod stepped;
 mod wait;
 
-pub use http::Client;
+pub use cached::Cached;
+pub use http::{Client, Reply};
 pub use process::Evenfold;
 pub use server::TestDb;
 pub use stepped::{Stepped, assert_all_applied_once, counted, drain_all, ids_in, partition, rows};

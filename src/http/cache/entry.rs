@@ -1,0 +1,272 @@
+//! Values as JSON: how they come in and how they go out.
+
+use super::error::{ApiError, ErrorCode};
+use crate::cache::{Found, Value};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::io::Write;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// What an answer about a value has besides the value: names, quotes, a version and a time to live.
+const AROUND_A_VALUE: usize = 96;
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    String,
+    Number,
+    Boolean,
+    Json,
+    Base64,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Json => "json",
+            Self::Base64 => "base64",
+        }
+    }
+
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::String(_) => Self::String,
+            Value::Number(_) => Self::Number,
+            Value::Bool(_) => Self::Boolean,
+            Value::Json(_) => Self::Json,
+            Value::Bytes(_) => Self::Base64,
+        }
+    }
+}
+
+/// A value, as it is answered: for the document; answers are written by hand.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the macro that makes the document")]
+#[schema(rename_all = "camelCase")]
+pub(super) struct Entry {
+    /// Any JSON value.
+    value: serde_json::Value,
+    /// What it is.
+    #[schema(rename = "type")]
+    kind: Kind,
+    /// No other value, of any key, has the same.
+    version: u64,
+    /// How many seconds it is still there; missing if that is not limited.
+    ttl_sec: Option<f64>,
+}
+
+/// A value that is to be put.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct NewEntry<'a> {
+    /// Any JSON value. Numbers keep every digit they are sent with.
+    #[serde(borrow)]
+    #[schema(value_type = serde_json::Value)]
+    value: &'a RawValue,
+    /// What the value is. Only `base64` says more than the value itself does: a string that stands for bytes.
+    #[serde(rename = "type")]
+    kind: Option<Kind>,
+    /// How long the value is there, in seconds, from 0.001 to 315360000 (10 years), with fractions; for ever, or until
+    /// there is no more room for it, without.
+    #[schema(minimum = 0.001, maximum = 315_360_000.0)]
+    ttl_sec: Option<f64>,
+}
+
+impl NewEntry<'_> {
+    pub(super) fn value(&self) -> Result<Value, ApiError> {
+        value(self.value, self.kind)
+    }
+
+    pub(super) fn ttl(&self) -> Result<Option<Duration>, ApiError> {
+        ttl(self.ttl_sec)
+    }
+}
+
+/// The value that a JSON text stands for, if it is of this type.
+pub(super) fn value(json: &RawValue, said: Option<Kind>) -> Result<Value, ApiError> {
+    let invalid = |message: String| ApiError::new(ErrorCode::InvalidValue, message);
+    if said == Some(Kind::Base64) {
+        let bytes = serde_json::from_str::<Cow<'_, str>>(json.get()).ok().and_then(|text| STANDARD.decode(&*text).ok());
+        return bytes.map(|bytes| Value::Bytes(bytes.into())).ok_or_else(|| {
+            invalid("a value of the type base64 is a string in padded base64 (RFC 4648, section 4)".to_owned())
+        });
+    }
+    let value = Value::from_raw(json).map_err(|error| invalid(error.to_string()))?;
+    let is = Kind::of(&value);
+    match said {
+        Some(said) if said != is => {
+            Err(invalid(format!("the value is said to be {} and is {}; leave the type out", said.name(), is.name())))
+        }
+        _ => Ok(value),
+    }
+}
+
+pub(super) fn ttl(seconds: Option<f64>) -> Result<Option<Duration>, ApiError> {
+    // The cache has limits of its own; these numbers are no durations at all.
+    seconds.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
+        ApiError::new(ErrorCode::InvalidTtl, "ttlSec must be from 0.001 to 315360000 seconds; leave it out for ever")
+    })
+}
+
+/// A value that was found, as JSON.
+///
+/// Written by hand: the value is already text, and every answer to a read goes through here.
+pub(super) fn found(found: &Found) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room(found));
+    out.push(b'{');
+    write_found(&mut out, found);
+    out.push(b'}');
+    out
+}
+
+/// How many bytes an answer about this value has, at least without escapes.
+pub(super) fn room(found: &Found) -> usize {
+    let text = match &found.value {
+        Value::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
+        other => other.len(),
+    };
+    text + AROUND_A_VALUE
+}
+
+/// The fields of a value, without braces around them.
+pub(super) fn write_found(out: &mut Vec<u8>, found: &Found) {
+    out.extend_from_slice(b"\"value\":");
+    write_value(out, &found.value);
+    // Writing to memory does not fail.
+    let _ = write!(out, ",\"type\":\"{}\",\"version\":{}", Kind::of(&found.value).name(), found.version);
+    if let Some(left) = found.expires_in {
+        // What is still there has some time left, also when that is less than is shown.
+        let millis = left.as_nanos().div_ceil(1_000_000);
+        let _ = write!(out, ",\"ttlSec\":{}.{:03}", millis / 1_000, millis % 1_000);
+    }
+}
+
+fn write_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::String(text) => {
+            // Writing to memory does not fail.
+            let _ = serde_json::to_writer(out, &**text);
+        }
+        Value::Number(number) => out.extend_from_slice(number.text().as_bytes()),
+        Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Value::Json(json) => out.extend_from_slice(json.text().as_bytes()),
+        Value::Bytes(bytes) => {
+            out.push(b'"');
+            let from = out.len();
+            out.resize(from + bytes.len().div_ceil(3) * 4, 0);
+            // There is exactly as much room as padded base64 has.
+            let _ = STANDARD.encode_slice(bytes, &mut out[from..]);
+            out.push(b'"');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::body::parse;
+    use super::*;
+    use crate::cache::MAX_TTL;
+    use proptest::prelude::*;
+
+    fn put(body: &str) -> Result<(Value, Option<Duration>), ErrorCode> {
+        let code = |error: ApiError| error.code;
+        let entry: NewEntry<'_> = parse(body.as_bytes()).map_err(code)?;
+        Ok((entry.value().map_err(code)?, entry.ttl().map_err(code)?))
+    }
+
+    fn shown(value: Value) -> String {
+        String::from_utf8(found(&Found { value, version: 7, expires_in: None })).unwrap()
+    }
+
+    #[test]
+    fn values_come_back_as_they_were_sent() {
+        for (value, kind) in [
+            ("\"a\"", "string"),
+            ("\"\"", "string"),
+            ("12345678901234567890", "number"),
+            ("1e400", "number"),
+            ("-0", "number"),
+            ("1.10", "number"),
+            ("true", "boolean"),
+            ("false", "boolean"),
+            ("null", "json"),
+            ("{\"a\": [1 , 2]}", "json"),
+            ("[]", "json"),
+        ] {
+            let (stored, _) = put(&format!("{{\"value\": {value} , \"type\":\"{kind}\"}}")).unwrap();
+            assert_eq!(shown(stored), format!("{{\"value\":{value},\"type\":\"{kind}\",\"version\":7}}"));
+        }
+    }
+
+    #[test]
+    fn bytes_are_padded_base64() {
+        for (text, bytes) in [("", &b""[..]), ("AA==", b"\0"), ("+/8=", &[0xfb, 0xff]), ("YWJj", b"abc")] {
+            let (value, _) = put(&format!("{{\"value\":\"{text}\",\"type\":\"base64\"}}")).unwrap();
+            assert_eq!(value, Value::from(bytes));
+            assert_eq!(shown(value), format!("{{\"value\":\"{text}\",\"type\":\"base64\",\"version\":7}}"));
+        }
+        for wrong in ["\"AA\"", "\"-_8=\"", "\"A A=\"", "1", "null", "\"AB==\""] {
+            assert_eq!(
+                put(&format!("{{\"value\":{wrong},\"type\":\"base64\"}}")),
+                Err(ErrorCode::InvalidValue),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_to_live_has_fractions_and_is_never_shown_as_nothing() {
+        let ttl = |text: &str| put(&format!("{{\"value\":1,\"ttlSec\":{text}}}")).map(|(_, ttl)| ttl);
+        assert_eq!(ttl("0.25"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(ttl("2"), Ok(Some(Duration::from_secs(2))));
+        assert_eq!(ttl("null"), Ok(None));
+        assert_eq!((ttl("-1"), ttl("1e300")), (Err(ErrorCode::InvalidTtl), Err(ErrorCode::InvalidTtl)));
+        assert_eq!(ttl("1e999"), Err(ErrorCode::MalformedJson), "no number of 64 bits");
+        let left = |left| Found { value: Value::from(true), version: 1, expires_in: Some(left) };
+        for (time, text) in [(1, "0.001"), (1_000_000, "0.001"), (1_000_001, "0.002"), (90_061_000_000, "90.061")] {
+            let body = String::from_utf8(found(&left(Duration::from_nanos(time)))).unwrap();
+            assert!(body.ends_with(&format!(",\"ttlSec\":{text}}}")), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_entry_is_refused_with_a_code() {
+        for (body, code) in [
+            ("", ErrorCode::MalformedJson),
+            ("{", ErrorCode::MalformedJson),
+            ("{\"value\":01}", ErrorCode::MalformedJson),
+            ("{\"value\":1} 2", ErrorCode::MalformedJson),
+            ("{}", ErrorCode::InvalidBody),
+            ("[]", ErrorCode::InvalidBody),
+            ("{\"value\":1,\"value\":2}", ErrorCode::InvalidBody),
+            ("{\"value\":1,\"ttl\":2}", ErrorCode::InvalidBody),
+            ("{\"value\":1,\"ttlSec\":\"2\"}", ErrorCode::InvalidBody),
+            ("{\"value\":1,\"type\":\"integer\"}", ErrorCode::InvalidBody),
+            ("{\"value\":1,\"type\":\"string\"}", ErrorCode::InvalidValue),
+            ("{\"value\":\"\\ud800\"}", ErrorCode::InvalidValue),
+        ] {
+            assert_eq!(put(body), Err(code), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_is_what_a_json_reader_reads(text: String, bytes: Vec<u8>) {
+            let body: serde_json::Value = serde_json::from_str(&shown(Value::from(text.as_str()))).unwrap();
+            prop_assert_eq!(&body["value"], &serde_json::Value::from(text));
+            let found = Found { value: Value::from(&bytes[..]), version: u64::MAX, expires_in: Some(MAX_TTL) };
+            let body = super::found(&found);
+            prop_assert!(body.len() <= room(&found), "there is room for all of it");
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            prop_assert_eq!(STANDARD.decode(body["value"].as_str().unwrap()).unwrap(), bytes);
+        }
+    }
+}

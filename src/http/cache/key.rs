@@ -1,0 +1,92 @@
+//! The key in a path.
+
+use super::error::{ApiError, ErrorCode};
+use super::route::KV;
+use crate::cache::MAX_KEY_BYTES;
+use std::borrow::Cow;
+
+/// The key that a path ends with: percent-encoded UTF-8, of 1 to [`MAX_KEY_BYTES`] bytes without control characters.
+///
+/// Most keys need no decoding, and are not copied.
+pub(super) fn in_path(path: &str) -> Result<Cow<'_, str>, ApiError> {
+    let encoded = path.strip_prefix(KV).unwrap_or_default();
+    let key = if encoded.contains('%') { Cow::Owned(decoded(encoded)?) } else { Cow::Borrowed(encoded) };
+    check(&key)?;
+    Ok(key)
+}
+
+/// The limits of a key, wherever it came from.
+pub(super) fn check(key: &str) -> Result<(), ApiError> {
+    let wrong = if key.is_empty() {
+        format!("the key is empty; give one of 1 to {MAX_KEY_BYTES} bytes")
+    } else if key.len() > MAX_KEY_BYTES {
+        format!("the key has {} bytes; shorten it to {MAX_KEY_BYTES}", key.len())
+    } else if let Some(control) = key.chars().find(|c| c.is_control()) {
+        format!("the key has the control character U+{:04X}; leave it out", u32::from(control))
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(ErrorCode::InvalidKey, wrong))
+}
+
+fn decoded(encoded: &str) -> Result<String, ApiError> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => escaped(&mut rest)
+                .ok_or_else(|| wrong("a percent sign in the path starts two hex digits; %25 is one"))?,
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| wrong("the key in the path must be percent-encoded UTF-8"))
+}
+
+fn escaped(digits: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    let mut digit = || char::from(digits.next()?).to_digit(16);
+    let (high, low) = (digit()?, digit()?);
+    u8::try_from(high * 16 + low).ok()
+}
+
+fn wrong(message: &'static str) -> ApiError {
+    ApiError::new(ErrorCode::InvalidKey, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(encoded: &str) -> Option<String> {
+        in_path(&format!("{KV}{encoded}")).ok().map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_key_is_percent_encoded_utf_8() {
+        for (encoded, expected) in
+            [("a", "a"), ("a%2Fb%2fc", "a/b/c"), ("%25", "%"), ("%C3%A9", "é"), ("a+b", "a+b"), ("%F0%9F%A6%80", "🦀")]
+        {
+            assert_eq!(key(encoded).as_deref(), Some(expected));
+        }
+        for wrong in ["%", "%4", "%zz", "%+1", "a%", "%C3", "%FF%FE", "%ED%A0%80", "%0A", "%00", "%7F", "%C2%85"] {
+            assert_eq!(key(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_1_to_512_bytes() {
+        assert_eq!(key(""), None);
+        assert_eq!(key(&"k".repeat(512)), Some("k".repeat(512)));
+        assert_eq!(key(&"k".repeat(513)), None);
+        assert_eq!(key(&"%C3%A9".repeat(256)), Some("é".repeat(256)), "bytes are counted when they are decoded");
+        assert_eq!(key(&"%C3%A9".repeat(257)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_can_be_written(text in "[^\\p{Cc}]{1,100}") {
+            let encoded = text.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"));
+            prop_assert_eq!(key(&encoded), Some(text));
+        }
+    }
+}

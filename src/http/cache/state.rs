@@ -1,0 +1,89 @@
+//! What all requests of one service share.
+
+use super::auth::{Auth, Gate};
+use super::error::{ApiError, ErrorCode};
+use super::metrics::Metrics;
+use crate::cache::Cache;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A text of JSON has at most six bytes for each that it stands for (`\u0001`), and there are names around it.
+const ESCAPED: usize = 6;
+const AROUND_A_VALUE: usize = 1024;
+
+/// The smallest limit of a batch: a thousand values of 16 KiB.
+const MIN_BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// How a service serves its cache.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// What needs a token; without, everything is open to whoever can connect, but changes are not taken from web pages.
+    pub auth: Option<Auth>,
+    /// How many requests for keys may be in flight; further ones are answered with 503. At least 1.
+    pub max_inflight: usize,
+    /// How long a body may take to come, and a shard to tell its health.
+    pub request_timeout: Duration,
+    /// What the cache allows a value, in bytes. A body may have six times as many, and 1 KiB, so that every value can be
+    /// sent however it is escaped; the bodies of a batch, and what it answers, as many, or 16 MiB if that is more.
+    pub max_item_bytes: usize,
+}
+
+impl Default for ServiceOptions {
+    /// No token, 1,000 requests, 2 seconds, 1 MiB.
+    fn default() -> Self {
+        Self { auth: None, max_inflight: 1_000, request_timeout: Duration::from_secs(2), max_item_bytes: 1024 * 1024 }
+    }
+}
+
+pub(super) struct State {
+    pub(super) cache: Cache,
+    pub(super) gate: Gate,
+    pub(super) metrics: Metrics,
+    pub(super) request_timeout: Duration,
+    pub(super) max_body: usize,
+    pub(super) max_batch: usize,
+    max_inflight: usize,
+    inflight: AtomicUsize,
+}
+
+impl State {
+    pub(super) fn new(cache: Cache, options: ServiceOptions) -> Self {
+        let max_body = options.max_item_bytes.saturating_mul(ESCAPED).saturating_add(AROUND_A_VALUE);
+        Self {
+            cache,
+            gate: Gate(options.auth),
+            metrics: Metrics::default(),
+            request_timeout: options.request_timeout,
+            max_body,
+            max_batch: max_body.max(MIN_BATCH_BYTES),
+            max_inflight: options.max_inflight,
+            inflight: AtomicUsize::new(0),
+        }
+    }
+
+    /// A place among the requests in flight, until it is dropped.
+    pub(super) fn enter(&self) -> Result<Place<'_>, ApiError> {
+        let place = Place(&self.inflight);
+        if self.inflight.fetch_add(1, Ordering::Relaxed) < self.max_inflight {
+            return Ok(place);
+        }
+        Err(ApiError::new(
+            ErrorCode::TooManyInFlight,
+            "as many requests are in flight as may be; try again in a moment",
+        ))
+    }
+
+    pub(super) fn inflight(&self) -> usize {
+        self.inflight.load(Ordering::Relaxed)
+    }
+}
+
+/// One of the requests in flight.
+#[derive(Debug)]
+pub(super) struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
