@@ -4,6 +4,7 @@
 
 mod append;
 mod bench;
+mod cache;
 mod counters;
 mod db;
 mod demo;
@@ -60,7 +61,7 @@ struct Global {
     #[arg(long, global = true, env = "EVENFOLD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// What to log: error, warn, info, debug or trace, also by module, as in evenfold=debug,warn [default: info for
-    /// the worker, warn for the rest]
+    /// the worker and the cache, warn for the rest]
     #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
@@ -102,6 +103,8 @@ enum Command {
     Repair(repair::RepairArgs),
     /// Start, stop or find evenfold's own PostgreSQL
     Db(db::DbArgs),
+    /// Serve a cache over HTTP; needs no database
+    Cache(cache::CacheArgs),
 }
 
 /// Parses, runs, and says what went wrong: code 2 for what was asked, 1 for what happened.
@@ -117,7 +120,7 @@ pub(super) fn main() -> ExitCode {
         Ok(Parsed::Show(text)) => return exit(output::print(&output::help(&text))),
         Err(error) => return failed(&error.into()),
     };
-    let usual = if matches!(cli.command, Command::Worker(_)) { "info" } else { "warn" };
+    let usual = if matches!(cli.command, Command::Worker(_) | Command::Cache(_)) { "info" } else { "warn" };
     if let Err(error) = telemetry::start(cli.global.log.as_deref().unwrap_or(usual)) {
         return failed(&error.into());
     }
@@ -156,6 +159,7 @@ async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
         Command::Rebuild(args) => rebuild::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,
         Command::Db(args) => db::run(&global, &args).await,
+        Command::Cache(args) => cache::run(args).await,
     }
 }
 

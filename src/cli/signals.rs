@@ -20,7 +20,7 @@ pub(super) fn shutdown() -> anyhow::Result<CancellationToken> {
             if cancel.is_cancelled() {
                 std::process::exit(INTERRUPTED);
             }
-            tracing::info!("finishing the batch in hand; once more to stop at once");
+            tracing::info!("finishing what is in hand; once more to stop at once");
             cancel.cancel();
         }
     });

@@ -19,6 +19,7 @@ mod changes;
 mod cli;
 mod cli_append;
 mod cli_bench;
+mod cli_cache;
 mod cli_counters;
 mod cli_databases;
 mod cli_db;

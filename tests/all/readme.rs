@@ -27,6 +27,7 @@ const COMMANDS: [&str; 22] = [
     "index",
     "repair",
     "db",
+    "cache",
 ];
 
 fn help(args: &[&str]) -> String {
