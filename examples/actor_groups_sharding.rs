@@ -132,8 +132,8 @@ async fn show_resizes(group: &ActorGroup<Counters>) -> Result<u64, BoxError> {
         }
         Ok::<_, BoxError>(())
     };
-    let (sum, changed) = tokio::join!(add(group, 10), changes);
-    changed?;
+    let (sum, outcome) = tokio::join!(add(group, 10), changes);
+    outcome?;
     println!("resize    {before} to {} to 2 to {before} shards while {} were added", before + 2, 10 * COUNTERS);
     sum
 }

@@ -67,7 +67,7 @@ async fn the_last_row_that_two_workers_have_told_of_each_counter_is_that_of_the_
     let (partitions, stop) = ([partition(0, 2), partition(1, 2)], CancellationToken::new());
     let ids: Vec<String> = partitions.iter().flat_map(|&class| ids_in(class, 20)).collect();
     let make = move |class: Class| Worker::new(class, telling(&group), WorkerOptions::default());
-    let mut pool = Pool::start(&db.database, &partitions, make, &RunOptions::default(), &stop);
+    let mut pool = Pool::start(&db.database, &partitions, make, &RunOptions::default(), &stop).await.unwrap();
     // The first commit of each worker lists nothing: others may have written before it.
     for class in partitions {
         append_one(&mut conn, &ids_in(class, 1)[0], 1).await;

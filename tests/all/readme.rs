@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "worker",
     "pool",
     "status",
