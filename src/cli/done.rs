@@ -26,14 +26,15 @@ impl Done {
             batches: report.batches,
             position: report.position,
             elapsed_ms: u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
-            peak_rss_bytes: peak_rss(),
+            // `getrusage` would count what the parent had when it forked.
+            peak_rss_bytes: memory("VmHWM:"),
         }
     }
 }
 
-/// From Linux's status of this process. `getrusage` would count what the parent had when it forked.
-fn peak_rss() -> Option<u64> {
+/// A line of Linux's status of this process that counts memory, in bytes; none where the system does not tell.
+pub(super) fn memory(line: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
+    let kib = status.lines().find_map(|told| told.strip_prefix(line))?.split_whitespace().next()?;
     Some(kib.parse::<u64>().ok()? * 1024)
 }

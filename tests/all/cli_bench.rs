@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 /// Each benchmark at a size that takes a moment, and its figures.
-const BENCHMARKS: [(&[&str], &[&str]); 5] = [
+const BENCHMARKS: [(&[&str], &[&str]); 6] = [
     (
         &["bench", "catch-up", "--events=600", "--aggregates=20", "--workers=3"],
         &["20 aggregates", "pool of 3", "pool of 3: rows", "600 aggregates", "its peak memory"],
@@ -38,6 +38,7 @@ const BENCHMARKS: [(&[&str], &[&str]); 5] = [
         ],
     ),
     (&["bench", "groups", "--messages=1000"], GROUPS),
+    (&["bench", "cache", "--seconds=1", "--connections=8", "--writes=100000"], CACHE),
 ];
 
 /// One more row where ractor is built in.
@@ -45,6 +46,13 @@ const GROUPS: &[&str] = if cfg!(feature = "yardsticks") {
     &["tells", "tells", "tells", "asks, 64 clients", "tells"]
 } else {
     &["tells", "tells", "tells", "asks, 64 clients"]
+};
+
+/// Two more rows where the other caches are built in.
+const CACHE: &[&str] = if cfg!(feature = "yardsticks") {
+    &["get", "get", "GET", "GET: p95", "PUT", "PUT: p95", "writes: bytes", "writes: resident"]
+} else {
+    &["GET", "GET: p95", "PUT", "PUT: p95", "writes: bytes", "writes: resident"]
 };
 
 /// What a benchmark has of its own in the database: schemas, and connections other than this one.

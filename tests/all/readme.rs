@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "worker",
     "pool",
     "status",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 23] = [
     "bench append",
     "bench fan-out",
     "bench groups",
+    "bench cache",
     "parked list",
     "parked retry",
     "parked drop",

@@ -2,6 +2,7 @@
 
 mod append;
 mod arena;
+mod cache;
 mod catch_up;
 mod child;
 mod cpu;
@@ -34,6 +35,8 @@ enum Benchmark {
     OfDatabase(OfDatabase),
     /// Tell and ask a group of actors: against mailboxes that take one message after the other; needs no database
     Groups(groups::GroupsArgs),
+    /// Read and write the cache, in the process and over HTTP: against other caches, and a handler that does nothing
+    Cache(cache::CacheArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +84,10 @@ pub(super) async fn run(global: &Global, args: BenchArgs) -> anyhow::Result<()> 
         Benchmark::Groups(args) => {
             let figures = groups::run(&signals::shutdown()?, args).await?;
             report::show("groups", &args.about(), &figures, args.runs.json)
+        }
+        Benchmark::Cache(args) => {
+            let figures = cache::run(&signals::shutdown()?, args).await?;
+            report::show("cache", &args.about(), &figures, args.runs.json)
         }
     }
 }
