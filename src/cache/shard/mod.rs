@@ -162,7 +162,10 @@ impl CacheShard {
     }
 
     fn remove_expired(&mut self, now: u64) -> bool {
-        let Some(&(_, slot)) = self.expiring.first().filter(|(expires, _)| *expires <= now) else { return false };
+        if self.expiring.first().is_none_or(|(expires, _)| *expires > now) {
+            return false;
+        }
+        let Some((_, slot)) = self.expiring.pop_first() else { return false };
         self.shared.expired.fetch_add(1, Ordering::Relaxed);
         self.remove(slot);
         true

@@ -1,8 +1,10 @@
 //! The memory budget, under changes that come in any order.
 
 use evenfold::cache::{Cache, CacheError, CacheOptions, Condition, MIN_MEMORY_BUDGET, Value};
+use evenfold::hash::KeyHash;
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 use tokio::time::{Instant, advance};
 
@@ -152,4 +154,33 @@ async fn what_can_never_fit_is_refused_and_nothing_is_evicted_for_it() {
     assert_eq!((cache.stats().evicted, cache.stats().entries), (0, 1));
     cache.resize(1).await.unwrap();
     assert!(cache.put("large", value, None, Condition::Always).await.is_ok());
+}
+
+#[tokio::test]
+async fn no_shard_has_more_than_its_share_however_uneven_the_keys_are() {
+    let options = CacheOptions { shards: 4, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let cache = Cache::start(options).await.unwrap();
+    let shards = NonZeroU32::new(4).unwrap();
+    let of_one_shard = (0..).map(|n| format!("k{n}")).filter(|key| KeyHash::from(key).shard(shards) == 2);
+    for key in of_one_shard.take(500) {
+        cache.put(&key, "x".repeat(1_000).as_str().into(), None, Condition::Always).await.unwrap();
+        assert!(cache.stats().bytes <= MIN_MEMORY_BUDGET / 4);
+    }
+    assert!(cache.stats().bytes > MIN_MEMORY_BUDGET / 4 - 2_000, "and all of its share");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_share_is_kept_within_seconds_though_nobody_writes() {
+    let options = CacheOptions { shards: 1, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let cache = Cache::start(options).await.unwrap();
+    let shards = NonZeroU32::new(8).unwrap();
+    let stays = (0..).map(|n| format!("k{n}")).filter(|key| KeyHash::from(key).shard(shards) == 0);
+    for key in stays.take(500) {
+        cache.put(&key, "x".repeat(1_000).as_str().into(), None, Condition::Always).await.unwrap();
+    }
+    cache.resize(8).await.unwrap();
+    // The clock goes on by itself while all wait.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(cache.stats().bytes <= MIN_MEMORY_BUDGET / 8, "{:?}", cache.stats());
+    balance(&cache).await;
 }
