@@ -1,7 +1,7 @@
 //! What whoever operates a cache relies on: refusals under load, maintenance, changes of the shards, and the hot one.
 
 use super::{ALWAYS, cache, value};
-use evenfold::cache::{Cache, CacheError, CacheOptions, Value};
+use evenfold::cache::{Cache, CacheError, CacheOptions, Put, Value};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::pin::pin;
@@ -90,6 +90,34 @@ async fn no_read_misses_and_no_change_is_lost_while_the_number_of_shards_changes
         assert_eq!(found.sum::<i64>(), counts.unwrap());
     }
     assert!(matches!(cache.resize(0).await, Err(CacheError::Resize(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_read_misses_while_the_map_grows_and_shrinks() {
+    let cache = cache(2).await;
+    for n in 0..100 {
+        cache.put(&format!("fixed {n}"), n.into(), None, ALWAYS).await.unwrap();
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    let readers = (0..2).map(|_| {
+        let (cache, done) = (cache.clone(), Arc::clone(&done));
+        tokio::task::spawn_blocking(move || {
+            let mut reads = 0_i64;
+            while !done.load(Ordering::Relaxed) || reads < 100 {
+                assert_eq!(value(cache.get(&format!("fixed {}", reads % 100))), Some((reads % 100).into()));
+                reads += 1;
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for round in 0..2 {
+        let put = |n: i64| Put { key: format!("{round} {n}"), value: n.into(), ttl: None, condition: ALWAYS };
+        assert!(cache.put_many((0..20_000).map(put).collect()).await.iter().all(Result::is_ok));
+        let deleted = cache.delete_many((0..20_000).map(|n| format!("{round} {n}")).collect()).await;
+        assert!(deleted.into_iter().all(|deleted| deleted == Ok(true)));
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(join_all(readers).await.into_iter().all(|ended| ended.is_ok()));
 }
 
 #[tokio::test(start_paused = true)]
