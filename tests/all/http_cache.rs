@@ -114,27 +114,35 @@ async fn counting_is_one_step_and_refuses_what_is_no_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_answers_for_each_key_in_its_order() {
+async fn a_batch_answers_for_each_key_in_its_order_and_does_nothing_if_one_is_wrong() {
     let served = Cached::plain().await;
     let mut client = served.client().await;
-    let set = r#"{"entries":[{"key":"a","value":"x","ttlSec":0.0001},{"key":"b","value":"AAE=","type":"base64"},
+    let set = r#"{"entries":[{"key":"b","value":"AAE=","type":"base64"},
         {"key":"c","value":[],"ttlSec":60},{"key":"b","value":true}]}"#;
-    let set = client.post("/v1/kv/batch/set", set).await;
-    let results = &set.json()["results"];
-    assert_eq!((set.status, &results[0]["error"]["code"]), (200, &json!("invalid_ttl")));
-    assert_eq!((&results[1]["created"], &results[3]["created"]), (&json!(true), &json!(false)), "{results}");
+    let set = client.post("/v1/kv/batch/set", set).await.json();
+    let results = &set["results"];
+    assert_eq!((&results[0]["created"], &results[2]["created"]), (&json!(true), &json!(false)), "{results}");
     let got = client.post("/v1/kv/batch/get", r#"{"keys":["c","a","b"]}"#).await.json();
     assert_eq!(got["results"][1], json!({"key": "a", "found": false}));
-    let b = json!({"key": "b", "found": true, "value": true, "type": "boolean", "version": results[3]["version"]});
+    let b = json!({"key": "b", "found": true, "value": true, "type": "boolean", "version": results[2]["version"]});
     assert_eq!(got["results"][2], b);
     assert!(got["results"][0]["ttlSec"].as_f64().unwrap() > 50.0, "{got}");
     let deleted = client.post("/v1/kv/batch/delete", r#"{"keys":["b","a"]}"#).await.json();
     let expected = json!([{"key": "b", "deleted": true}, {"key": "a", "deleted": false}]);
     assert_eq!(deleted["results"], expected);
-    // Nothing is put where the request itself is wrong.
-    let wrong = r#"{"entries":[{"key":"d","value":1},{"key":"","value":1}]}"#;
-    assert_eq!(client.post("/v1/kv/batch/set", wrong).await.code(), (400, "invalid_key".to_owned()));
-    assert_eq!(client.get("/v1/kv/d").await.status, 404);
+    // Nothing is put where one of the entries is wrong.
+    let long = format!(r#""key":"e","value":"{}""#, "x".repeat(1024 * 1024 + 1));
+    for (wrong, code) in [
+        (r#""key":"","value":1"#, "invalid_key"),
+        (r#""key":"e","value":1,"ttlSec":0.0001"#, "invalid_ttl"),
+        (r#""key":"e","value":1,"type":"base64""#, "invalid_value"),
+        (&long, "too_large"),
+    ] {
+        let refused =
+            client.post("/v1/kv/batch/set", format!(r#"{{"entries":[{{"key":"d","value":1}},{{{wrong}}}]}}"#)).await;
+        assert_eq!(refused.code().1, code);
+        assert_eq!(client.get("/v1/kv/d").await.status, 404);
+    }
     served.end().await;
 }
 

@@ -66,7 +66,7 @@ async fn keys_batches_and_times_have_their_limits() {
     assert_eq!((set.status, set.body.matches("\"created\":true").count()), (200, 1_000));
     assert_eq!(client.post("/v1/kv/batch/get", keys(1_000)).await.body.matches("\"found\":true").count(), 1_000);
     for path in ["/v1/kv/batch/get", "/v1/kv/batch/delete"] {
-        assert_eq!(client.post(path, keys(1_001)).await.code(), (413, "too_large".to_owned()));
+        assert_eq!(client.post(path, keys(1_001)).await.code(), (422, "invalid_body".to_owned()));
         assert_eq!(client.post(path, keys(0)).await.code(), (422, "invalid_body".to_owned()));
     }
     for (ttl, status) in [("0.001", 200), ("315360000", 200), ("0.0009", 422), ("315360000.1", 422), ("-0", 422)] {
@@ -123,6 +123,24 @@ async fn a_full_mailbox_is_told_changes_nothing_and_empties() {
     served.end().await;
 }
 
+#[tokio::test]
+async fn a_batch_tells_which_of_its_changes_a_full_mailbox_has_refused() {
+    let options = CacheOptions { shards: 1, max_shard_mailbox: 1, ..CacheOptions::default() };
+    let served = Cached::new(options, ServiceOptions::default()).await;
+    let mut client = served.client().await;
+    let entries: Vec<Value> = (0..20).map(|n| json!({"key": n.to_string(), "value": n})).collect();
+    let set = client.post("/v1/kv/batch/set", json!({"entries": entries}).to_string()).await;
+    let mut refused = 0;
+    for result in set.json()["results"].as_array().unwrap() {
+        let there = served.cache.get(result["key"].as_str().unwrap()).is_some();
+        let busy = result["error"]["code"] == "busy";
+        assert!(there != busy && result["created"].is_boolean() != busy, "{result}");
+        refused += usize::from(busy);
+    }
+    assert!((1..20).contains(&refused), "{refused} of 20");
+    served.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
     let served =
@@ -174,6 +192,8 @@ async fn in_maintenance_reads_go_on_and_changes_are_told_to_come_back() {
         ("PUT", "/v1/kv/a", r#"{"value":2}"#),
         ("DELETE", "/v1/kv/a", ""),
         ("POST", "/v1/kv/incr", r#"{"key":"a","delta":1}"#),
+        ("POST", "/v1/kv/batch/set", r#"{"entries":[{"key":"a","value":2}]}"#),
+        ("POST", "/v1/kv/batch/delete", r#"{"keys":["a"]}"#),
         ("GET", "/readyz", ""),
     ] {
         let refused = client.ask(method, path, &[], body).await;

@@ -116,8 +116,8 @@ impl Done {
 fn check<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> Result<(), ApiError> {
     let count = keys.len();
     if !(1..=MAX_BATCH_KEYS).contains(&count) {
-        let code = if count == 0 { ErrorCode::InvalidBody } else { ErrorCode::TooLarge };
-        return Err(ApiError::new(code, format!("a batch has 1 to {MAX_BATCH_KEYS} keys, not {count}; split it")));
+        let message = format!("a batch has 1 to {MAX_BATCH_KEYS} keys, not {count}; split it");
+        return Err(ApiError::new(ErrorCode::InvalidBody, message));
     }
     for each in keys {
         key::check(each)?;
@@ -182,22 +182,26 @@ pub(super) async fn get(Shared(state): Shared<Arc<State>>, request: Request) -> 
 )]
 pub(super) async fn set(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Json<Results>, ApiError> {
     let body = body_of(&state, request).await?;
-    let puts = puts(&body)?;
+    let puts = puts(&body, state.max_item)?;
     drop(body);
     let keys: Vec<String> = puts.iter().map(|put| put.key.clone()).collect();
     let stored = state.cache.put_many(puts).await;
-    Ok(results(keys, stored, |key, Stored { version, created }| Done {
+    results(keys, stored, |key, Stored { version, created }| Done {
         version: Some(version),
         created: Some(created),
         ..Done::of(key)
-    }))
+    })
 }
 
-fn puts(body: &[u8]) -> Result<Vec<Put>, ApiError> {
+fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
     let Entries { entries } = body::parse(body)?;
     check(entries.iter().map(|entry| entry.key.as_ref()))?;
     let put = |KeyedEntry { key, value, kind, ttl_sec }| {
         let (value, ttl) = (entry::value(value, kind)?, entry::ttl(ttl_sec)?);
+        let bytes = value.len();
+        if bytes > limit {
+            return Err(CacheError::TooLarge { bytes, limit }.into());
+        }
         Ok(Put { key: Cow::into_owned(key), value, ttl, condition: Condition::Always })
     };
     entries.into_iter().map(put).collect()
@@ -218,17 +222,23 @@ pub(super) async fn delete(Shared(state): Shared<Arc<State>>, request: Request) 
     check(keys.iter().map(Cow::as_ref))?;
     let keys: Vec<String> = keys.into_iter().map(Cow::into_owned).collect();
     let deleted = state.cache.delete_many(keys.clone()).await;
-    Ok(results(keys, deleted, |key, deleted| Done { deleted: Some(deleted), ..Done::of(key) }))
+    results(keys, deleted, |key, deleted| Done { deleted: Some(deleted), ..Done::of(key) })
 }
 
+/// What was done about each key; where nothing was done about any, as in maintenance, the whole answer is the first error.
 fn results<T>(
     keys: Vec<String>,
     outcomes: Vec<Result<T, CacheError>>,
     done: impl Fn(String, T) -> Done,
-) -> Json<Results> {
+) -> Result<Json<Results>, ApiError> {
     let one = |(key, outcome)| match outcome {
         Ok(outcome) => done(key, outcome),
         Err(error) => Done { error: Some(ApiError::from(error)), ..Done::of(key) },
     };
-    Json(Results { results: keys.into_iter().zip(outcomes).map(one).collect() })
+    let mut results: Vec<Done> = keys.into_iter().zip(outcomes).map(one).collect();
+    let failed = results.iter().all(|done| done.error.is_some());
+    match results.first_mut().and_then(|first| first.error.take_if(|_| failed)) {
+        Some(error) => Err(error),
+        None => Ok(Json(Results { results })),
+    }
 }

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::routing::get;
 use std::sync::Arc;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
 
 const PAGE: &str = include_str!("docs.html");
@@ -21,13 +22,22 @@ that says what to do; an unknown path is `unknown_path` (404), a method that the
 `method_not_allowed` (405). Codes with status 503 come with Retry-After: nothing was changed. After 504 a change may still be \
 made. Where the service has a token, changes and administration need it in X-API-Token, and reads where that is set.";
 
+/// The groups of operations, in the order in which they are of interest.
+const TAGS: [(&str, &str); 4] = [
+    ("keys", "One key at a time."),
+    ("batches", "Up to 1,000 keys at a time."),
+    ("administration", "Maintenance, and the number of shards."),
+    ("watching", "Probes and figures; without a token."),
+];
+
 /// The document, before the operations are added.
 pub(super) fn about() -> OpenApi {
     let info = InfoBuilder::new().title("evenfold cache").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT));
     let mut components = Components::new();
     let token = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Token")));
     components.add_security_scheme("token", token);
-    OpenApiBuilder::new().info(info.build()).components(Some(components)).build()
+    let tags = TAGS.map(|(name, what)| TagBuilder::new().name(name).description(Some(what)).build());
+    OpenApiBuilder::new().info(info.build()).components(Some(components)).tags(Some(tags)).build()
 }
 
 pub(super) fn routes(api: &OpenApi) -> Router<Arc<State>> {

@@ -1,7 +1,7 @@
 //! Values as JSON: how they come in and how they go out.
 
 use super::error::{ApiError, ErrorCode};
-use crate::cache::{Found, Value};
+use crate::cache::{CacheError, Found, MAX_TTL, MIN_TTL, Value};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -110,10 +110,9 @@ pub(super) fn value(json: &RawValue, said: Option<Kind>) -> Result<Value, ApiErr
 }
 
 pub(super) fn ttl(seconds: Option<f64>) -> Result<Option<Duration>, ApiError> {
-    // The cache has limits of its own; these numbers are no durations at all.
-    seconds.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
-        ApiError::new(ErrorCode::InvalidTtl, "ttlSec must be from 0.001 to 315360000 seconds; leave it out for ever")
-    })
+    let Some(seconds) = seconds else { return Ok(None) };
+    let ttl = Duration::try_from_secs_f64(seconds).ok().filter(|ttl| (MIN_TTL..=MAX_TTL).contains(ttl));
+    ttl.map(Some).ok_or_else(|| CacheError::TtlOutOfRange.into())
 }
 
 /// A value that was found, as JSON.
@@ -173,7 +172,6 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
 mod tests {
     use super::super::body::parse;
     use super::*;
-    use crate::cache::MAX_TTL;
     use proptest::prelude::*;
 
     fn put(body: &str) -> Result<(Value, Option<Duration>), ErrorCode> {
@@ -228,7 +226,10 @@ mod tests {
         assert_eq!(ttl("0.25"), Ok(Some(Duration::from_millis(250))));
         assert_eq!(ttl("2"), Ok(Some(Duration::from_secs(2))));
         assert_eq!(ttl("null"), Ok(None));
-        assert_eq!((ttl("-1"), ttl("1e300")), (Err(ErrorCode::InvalidTtl), Err(ErrorCode::InvalidTtl)));
+        assert_eq!((ttl("0.001"), ttl("315360000")), (Ok(Some(MIN_TTL)), Ok(Some(MAX_TTL))));
+        for wrong in ["-1", "0", "0.00099", "315360000.1", "1e300"] {
+            assert_eq!(ttl(wrong), Err(ErrorCode::InvalidTtl), "{wrong}");
+        }
         assert_eq!(ttl("1e999"), Err(ErrorCode::MalformedJson), "no number of 64 bits");
         let left = |left| Found { value: Value::from(true), version: 1, expires_in: Some(left) };
         for (time, text) in [(1, "0.001"), (1_000_000, "0.001"), (1_000_001, "0.002"), (90_061_000_000, "90.061")] {
