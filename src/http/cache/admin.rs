@@ -2,7 +2,7 @@
 
 use super::body;
 use super::error::ApiError;
-use super::responses::BodyErrors;
+use super::responses::{AccessErrors, BodyErrors};
 use super::state::State;
 use axum::Json;
 use axum::extract::{Request, State as Shared};
@@ -50,7 +50,7 @@ pub(super) async fn resize(Shared(state): Shared<Arc<State>>, request: Request) 
     post,
     path = "/v1/admin/drain",
     tag = "administration",
-    responses((status = 200, description = "No change is under way.", body = Maintenance), BodyErrors),
+    responses((status = 200, description = "No change is under way.", body = Maintenance), AccessErrors),
     security((), ("token" = [])),
 )]
 pub(super) async fn drain(Shared(state): Shared<Arc<State>>) -> Json<Maintenance> {
@@ -66,7 +66,7 @@ pub(super) async fn drain(Shared(state): Shared<Arc<State>>) -> Json<Maintenance
     post,
     path = "/v1/admin/resume",
     tag = "administration",
-    responses((status = 200, description = "Changes are accepted.", body = Maintenance), BodyErrors),
+    responses((status = 200, description = "Changes are accepted.", body = Maintenance), AccessErrors),
     security((), ("token" = [])),
 )]
 pub(super) async fn resume(Shared(state): Shared<Arc<State>>) -> Json<Maintenance> {

@@ -1,12 +1,13 @@
 //! Many keys in one request. What is wrong with the request is found before any of it is done; what a shard then says is
 //! told for each key.
 
+use super::body;
 use super::entry::{self, Kind};
 use super::error::{ApiError, ErrorCode};
+use super::key::{self, Key};
 use super::kv::json;
 use super::responses::BodyErrors;
 use super::state::State;
-use super::{body, key};
 use crate::cache::{CacheError, Condition, Put, Stored};
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -28,7 +29,7 @@ pub const MAX_BATCH_KEYS: usize = 1_000;
 pub(super) struct Keys<'a> {
     /// 1 to 1,000 keys.
     #[serde(borrow)]
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 1000)]
+    #[schema(value_type = Vec<Key>, min_items = 1, max_items = 1000)]
     keys: Vec<Cow<'a, str>>,
 }
 
@@ -47,7 +48,7 @@ pub(super) struct Entries<'a> {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct KeyedEntry<'a> {
     #[serde(borrow)]
-    #[schema(value_type = String, min_length = 1, max_length = 512)]
+    #[schema(value_type = Key)]
     key: Cow<'a, str>,
     /// Any JSON value.
     #[serde(borrow)]
@@ -61,7 +62,9 @@ struct KeyedEntry<'a> {
     ttl_sec: Option<f64>,
 }
 
-/// What was found, in the order of the keys: for the document; answers are written by hand.
+/// What was found, in the order of the keys.
+//
+// For the document: answers are written by hand.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by the macro that makes the document")]
 pub(super) struct GetAnswers {

@@ -47,7 +47,9 @@ impl Kind {
     }
 }
 
-/// A value, as it is answered: for the document; answers are written by hand.
+/// A value, as it is answered.
+//
+// For the document: answers are written by hand.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by the macro that makes the document")]
 #[schema(rename_all = "camelCase")]

@@ -1,6 +1,6 @@
 use super::body;
 use super::error::ApiError;
-use super::key;
+use super::key::{self, Key};
 use super::kv::{json, versioned};
 use super::responses::BodyErrors;
 use super::state::State;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 pub(super) struct Count<'a> {
     /// The key; an absent one counts from 0.
     #[serde(borrow)]
-    #[schema(value_type = String, min_length = 1, max_length = 512)]
+    #[schema(value_type = Key)]
     key: Cow<'a, str>,
     /// What is added; negative counts down.
     delta: i64,

@@ -4,6 +4,13 @@ use super::error::{ApiError, ErrorCode};
 use super::route::KV;
 use crate::cache::MAX_KEY_BYTES;
 use std::borrow::Cow;
+use utoipa::ToSchema;
+
+/// Text of 1 to 512 bytes in UTF-8, without control characters.
+#[derive(ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 512, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")]
+#[expect(dead_code, reason = "read by the macro that makes the document")]
+pub(super) struct Key(String);
 
 /// The key that a path ends with: percent-encoded UTF-8, of 1 to [`MAX_KEY_BYTES`] bytes without control characters.
 ///

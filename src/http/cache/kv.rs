@@ -4,7 +4,7 @@ use super::body;
 use super::condition;
 use super::entry::{self, Entry, NewEntry};
 use super::error::{ApiError, ErrorCode};
-use super::key;
+use super::key::{self, Key};
 use super::responses::{ChangeErrors, ReadErrors};
 use super::state::State;
 use axum::body::Body;
@@ -55,9 +55,8 @@ pub(super) fn versioned(status: StatusCode, version: u64, json: Vec<u8>) -> Resp
     path = "/v1/kv/{key}",
     tag = "keys",
     params(
-        ("key" = String, Path, description = "The key, percent-encoded: 1 to 512 bytes of UTF-8 without control characters.",
-            min_length = 1, max_length = 512),
-        ("If-None-Match" = Option<String>, Header, description = "Versions in quotes that the reader has."),
+        ("key" = Key, Path, description = "The key, percent-encoded."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Versions in quotes that the reader has."),
     ),
     responses(
         (status = 200, description = "The value.", body = Entry,
@@ -89,10 +88,9 @@ pub(super) async fn get(Shared(state): Shared<Arc<State>>, request: Request) -> 
     path = "/v1/kv/{key}",
     tag = "keys",
     params(
-        ("key" = String, Path, description = "The key, percent-encoded: 1 to 512 bytes of UTF-8 without control characters.",
-            min_length = 1, max_length = 512),
-        ("If-Match" = Option<String>, Header, description = "The version in quotes that is to be replaced, or *."),
-        ("If-None-Match" = Option<String>, Header, description = "Only *: the key must be absent."),
+        ("key" = Key, Path, description = "The key, percent-encoded."),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The version in quotes that is to be replaced, or *.", pattern = r#"^(\*|"[1-9][0-9]{0,18}")$"#),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Only *: the key must be absent.", pattern = r"^\*$"),
     ),
     request_body(content = NewEntry),
     responses(
@@ -126,9 +124,8 @@ pub(super) async fn put(Shared(state): Shared<Arc<State>>, request: Request) -> 
     path = "/v1/kv/{key}",
     tag = "keys",
     params(
-        ("key" = String, Path, description = "The key, percent-encoded: 1 to 512 bytes of UTF-8 without control characters.",
-            min_length = 1, max_length = 512),
-        ("If-Match" = Option<String>, Header, description = "The version in quotes that is to be deleted, or *."),
+        ("key" = Key, Path, description = "The key, percent-encoded."),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The version in quotes that is to be deleted, or *.", pattern = r#"^(\*|"[1-9][0-9]{0,18}")$"#),
     ),
     responses((status = 204, description = "Deleted."), ChangeErrors),
     security((), ("token" = [])),

@@ -21,6 +21,18 @@ pub(super) enum ReadErrors {
     Unavailable(ErrorBody),
 }
 
+/// Of what takes nothing and changes no key.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the macro that makes the document")]
+pub(super) enum AccessErrors {
+    /// `unauthorized`
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// `foreign_origin`
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+}
+
 /// Of changing one key.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the macro that makes the document")]
