@@ -92,11 +92,16 @@ async fn a_batch_answers_with_no_more_than_its_limit() {
     served.end().await;
 }
 
+/// The mailbox has room for what the cache itself asks the shard for now and then, and little more.
+async fn with_tiny_mailbox() -> Cached {
+    let options = CacheOptions { shards: 1, max_shard_mailbox: 3, ..CacheOptions::default() };
+    Cached::new(options, ServiceOptions::default()).await
+}
+
 /// One thread: what several clients have sent is all taken before the actor of the shard gets its turn.
 #[tokio::test]
 async fn a_full_mailbox_is_told_changes_nothing_and_empties() {
-    let options = CacheOptions { shards: 1, max_shard_mailbox: 1, ..CacheOptions::default() };
-    let served = Cached::new(options, ServiceOptions::default()).await;
+    let served = with_tiny_mailbox().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = served.client().await;
@@ -125,8 +130,7 @@ async fn a_full_mailbox_is_told_changes_nothing_and_empties() {
 
 #[tokio::test]
 async fn a_batch_tells_which_of_its_changes_a_full_mailbox_has_refused() {
-    let options = CacheOptions { shards: 1, max_shard_mailbox: 1, ..CacheOptions::default() };
-    let served = Cached::new(options, ServiceOptions::default()).await;
+    let served = with_tiny_mailbox().await;
     let mut client = served.client().await;
     let entries: Vec<Value> = (0..20).map(|n| json!({"key": n.to_string(), "value": n})).collect();
     let set = client.post("/v1/kv/batch/set", json!({"entries": entries}).to_string()).await;
