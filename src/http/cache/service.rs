@@ -6,7 +6,8 @@ use crate::cache::Cache;
 use crate::http::Respond;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, Response};
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, Method, Request, Response};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::body::Incoming;
@@ -58,6 +59,28 @@ impl CacheService {
         self.state.gate.check(route, headers)?;
         if route.limited() { self.state.enter().map(Some) } else { Ok(None) }
     }
+
+    /// Reads and puts of a key are nearly all that comes: they go to their handlers past the router, which would find the
+    /// same ones for more than the handlers themselves take.
+    async fn answer(&self, route: Route, request: Request<Incoming>) -> Response<Body> {
+        let state = || Shared(Arc::clone(&self.state));
+        let answered = match route {
+            Route::Get if request.method() == Method::GET && names_a_key(&request) => {
+                kv::get(state(), request.map(|_| Body::empty())).await
+            }
+            Route::Put if names_a_key(&request) => kv::put(state(), request.map(Body::new)).await,
+            _ => match self.router.clone().call(request).await {
+                Ok(response) => Ok(response),
+                Err(never) => match never {},
+            },
+        };
+        answered.unwrap_or_else(IntoResponse::into_response)
+    }
+}
+
+/// Whether the path is that of a key, and of nothing below it.
+fn names_a_key(request: &Request<Incoming>) -> bool {
+    request.uri().path().strip_prefix(KV).is_some_and(|key| !key.contains('/'))
 }
 
 impl Respond for CacheService {
@@ -65,10 +88,7 @@ impl Respond for CacheService {
         let begun = Instant::now();
         let route = Route::of(request.method(), request.uri().path());
         let response = match self.admit(route, request.headers()) {
-            Ok(_place) => match self.router.clone().call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+            Ok(_place) => self.answer(route, request).await,
             Err(error) => error.into_response(),
         };
         self.state.metrics.answered(route, response.status(), begun.elapsed());

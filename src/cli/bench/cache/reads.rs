@@ -104,7 +104,7 @@ fn moka() -> Moka {
 struct Trace {
     keys: Vec<String>,
     draws: Vec<u32>,
-    value: Arc<str>,
+    value: String,
 }
 
 impl Trace {
@@ -121,7 +121,12 @@ impl Trace {
         let mut random = fastrand::Rng::with_seed(7);
         let draws = (0..1 << 20).map(|_| upto.partition_point(|upto| *upto < random.f64() * sum) as u32).collect();
         let keys = (0..KEYS).map(|key| format!("counter-{key:08}")).collect();
-        Self { keys, draws, value: "v".repeat(VALUE_BYTES).into() }
+        Self { keys, draws, value: "v".repeat(VALUE_BYTES) }
+    }
+
+    /// A value of its own for each entry: one for all would be a single reference count that everybody fights for.
+    fn value(&self) -> Arc<str> {
+        self.value.as_str().into()
     }
 
     /// The keys of one who begins at his own place.
@@ -154,7 +159,7 @@ pub(super) async fn measure(args: &CacheArgs, steps: &ProgressBar) -> anyhow::Re
 /// Reads per second of all readers together.
 async fn rate<T: Target>(target: T, trace: &Arc<Trace>, time: Duration) -> anyhow::Result<f64> {
     for key in trace.keys.iter().rev() {
-        target.put(key, Arc::clone(&trace.value)).await?;
+        target.put(key, trace.value()).await?;
     }
     let stop = Arc::new(AtomicBool::new(false));
     let written = Arc::new(AtomicU64::new(0));
@@ -209,7 +214,7 @@ fn write<T: Target>(
         let mut pace = tokio::time::interval(Duration::from_millis(1));
         while !stop.load(Ordering::Relaxed) {
             pace.tick().await;
-            let portion = keys.by_ref().take(PORTION).map(|key| target.put(key, Arc::clone(&trace.value)));
+            let portion = keys.by_ref().take(PORTION).map(|key| target.put(key, trace.value()));
             let put = try_join_all(portion).await?;
             written.fetch_add(put.len() as u64, Ordering::Relaxed);
         }
