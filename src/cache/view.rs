@@ -19,8 +19,8 @@ const LARGE: u32 = 4096;
 /// The map, and the clock that decides what in it is over.
 #[derive(Debug)]
 pub(super) struct View {
-    /// Hashed by keyed foldhash: its keys are drawn for each map, so that nobody outside can choose keys that collide, and
-    /// it takes a fraction of the standard library's `SipHash`, which is most of a read otherwise.
+    /// Hashed by seeded foldhash: the seed is drawn at random, so that colliding keys can't be prepared, and it takes a
+    /// fraction of the standard library's `SipHash`, which is most of a read otherwise.
     map: HashMap<Key, Entry, RandomState>,
     start: Instant,
 }
@@ -45,6 +45,7 @@ impl View {
 
     /// The entry of a key. No reader waits for anything here, and none makes anyone wait. The clock is read for entries
     /// that expire, and for no others.
+    #[inline]
     pub(super) fn look(&self, key: &str) -> Look {
         let map = self.map.pin();
         let Some(entry) = map.get(&Wanted(key)) else { return Look::Absent };

@@ -80,10 +80,10 @@ async fn what_is_over_makes_room_before_anything_is_evicted() {
     let large = |bytes: usize| Value::from("x".repeat(bytes).as_str());
     cache.put("stays", large(100_000), None, ALWAYS).await.unwrap();
     for n in 0..8 {
-        cache.put(&format!("k{n}"), large(100_000), Some(Duration::from_millis(10)), ALWAYS).await.unwrap();
+        cache.put(&format!("k{n}"), large(80_000), Some(Duration::from_millis(10)), ALWAYS).await.unwrap();
     }
     advance(Duration::from_millis(10)).await;
-    cache.put("new", large(900_000), None, ALWAYS).await.unwrap();
+    cache.put("new", large(780_000), None, ALWAYS).await.unwrap();
     assert!(cache.get("stays").is_some());
     assert_eq!((cache.stats().expired, cache.stats().evicted), (8, 0));
 }
