@@ -2,8 +2,11 @@
 
 use super::stats::Hot;
 
-/// A shard is hot with more than so many times the mean. Of two shards none can be.
+/// A shard is hot with more than so many times the mean.
 const TIMES_THE_MEAN: f64 = 2.0;
+
+/// Of two shards none can have that: there it is one that has more than this share.
+const OF_TWO: f64 = 0.75;
 
 /// Fewer reads and changes in an interval are no load, however they are spread. Reads are counted by 64.
 const FLOOR: f64 = 10_000.0;
@@ -28,7 +31,8 @@ impl Watch {
         let (shard, most) = (0..).zip(done).max_by_key(|(_, done)| *done)?;
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         let (most, sum, shards) = (most as f64, sum as f64, before.len() as f64);
-        (sum >= FLOOR && most * shards > TIMES_THE_MEAN * sum).then(|| Hot { shard, share: most / sum })
+        let limit = f64::min(TIMES_THE_MEAN / shards, OF_TWO);
+        (shards > 1.0 && sum >= FLOOR && most > limit * sum).then(|| Hot { shard, share: most / sum })
     }
 }
 
@@ -46,5 +50,16 @@ mod tests {
         assert_eq!(watch.next(vec![10_000, 11_000, 10_000, 5_000]), None, "twice the mean is not more than that");
         assert_eq!(watch.next(vec![10_000, 11_000, 10_000, 14_999]), None, "there is hardly anything to do");
         assert_eq!(watch.next(vec![99_999, 11_000]), None, "the shards are others");
+    }
+
+    #[test]
+    fn of_two_shards_one_with_more_than_three_quarters_is_hot_and_of_one_none_is() {
+        let next = |counts: Vec<u64>| {
+            let mut watch = Watch { before: vec![0; counts.len()] };
+            watch.next(counts)
+        };
+        assert_eq!(next(vec![7_500, 2_500]), None);
+        assert_eq!(next(vec![2_000, 8_000]), Some(Hot { shard: 1, share: 0.8 }));
+        assert_eq!(next(vec![10_000]), None);
     }
 }
