@@ -19,8 +19,8 @@ const LARGE: u32 = 4096;
 /// The map, and the clock that decides what in it is over.
 #[derive(Debug)]
 pub(super) struct View {
-    /// Hashed by seeded foldhash: the seed is drawn at random, so that colliding keys can't be prepared, and it takes a
-    /// fraction of the standard library's `SipHash`, which is most of a read otherwise.
+    /// Hashed by seeded foldhash: the seed is drawn at random, so that colliding keys can't be prepared, and short keys take
+    /// a fraction of the time that the standard library's `SipHash` takes.
     map: HashMap<Key, Entry, RandomState>,
     start: Instant,
 }
