@@ -1,7 +1,7 @@
 //! Counts that many threads add to at once, and that no reader waits for.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::group::threads;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many threads have a stripe of their own. Those that begin later share some.
 const OWN: usize = 64;
@@ -29,24 +29,6 @@ pub(super) struct Load {
     changes: Box<[AtomicU64]>,
 }
 
-/// How many threads have a number. It is no state of any cache: it tells threads apart, for all of them.
-static NUMBERED: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// The thread's number plus 1; 0 before it has one.
-    static NUMBER: Cell<usize> = const { Cell::new(0) };
-}
-
-/// A number that no other thread has or has had.
-fn number() -> usize {
-    NUMBER.with(|number| {
-        if number.get() == 0 {
-            number.set(NUMBERED.fetch_add(1, Ordering::Relaxed) + 1);
-        }
-        number.get() - 1
-    })
-}
-
 fn zeros(shards: u32) -> Box<[AtomicU64]> {
     (0..shards).map(|_| AtomicU64::new(0)).collect()
 }
@@ -60,7 +42,7 @@ impl Load {
 
     /// Counts a read. True for one in 64 of a thread: that one is to be [counted for its shard](Self::sampled).
     pub(super) fn read(&self, hit: bool) -> bool {
-        let number = number();
+        let number = threads::number();
         let stripe = &self.stripes[if number < OWN { number } else { OWN + number % SHARED }];
         let count = if hit { &stripe.hits } else { &stripe.misses };
         let before = if number < OWN {

@@ -3,6 +3,7 @@
 
 mod actors;
 pub mod process;
+pub(crate) mod threads;
 
 pub use actors::{
     ActorGroup, AfterPanic, AskError, GatherError, Gathered, GroupMetrics, GroupOptions, GroupOptionsError,

@@ -1,6 +1,7 @@
 //! Data parallelism: a key belongs to one of N shards, and each shard is owned by one actor.
 
 mod cell;
+mod copies;
 mod error;
 mod gather;
 mod handover;

@@ -67,7 +67,7 @@ fn switch<S: Shard>(router: &Router<S>, before: &[Member<S>], after: &[Member<S>
     for giver in givers {
         giver.cell.mailbox.give(hand_over);
     }
-    *members = after.to_vec();
+    members.set(&after.to_vec());
     drop(members);
     for member in before.iter().skip(new) {
         member.close();
@@ -82,7 +82,8 @@ pub(super) async fn stop<S: Shard>(router: &Arc<Router<S>>) -> Vec<S> {
     let router = Arc::clone(router);
     let stopped = tokio::spawn(async move {
         let _alone = router.change.write().await;
-        let members = std::mem::take(&mut *router.write());
+        let members = router.read().clone();
+        router.write().set(&Vec::new());
         let mut states = Vec::new();
         for member in &members {
             member.close();

@@ -1,6 +1,7 @@
 //! Finds the shard of a message, and brings it there.
 
 use super::cell::{Cell, Member};
+use super::copies::{Copies, Writing};
 use super::error::AskError;
 use super::mailbox::{Address, Envelope, Refused};
 use super::meters::{Meters, Routing, is_sampled};
@@ -11,7 +12,7 @@ use super::unasked;
 use kameo::actor::{ActorRef, Spawn};
 use std::num::NonZeroU32;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLockReadGuard};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -23,7 +24,7 @@ pub(super) struct Router<S: Shard> {
     supervisor: ActorRef<Supervisor>,
     /// Whoever sends holds it for reading until the message is in its mailbox: under the write lock nobody is on the way to a
     /// shard that is no longer the right one.
-    members: RwLock<Vec<Member<S>>>,
+    members: Copies<Vec<Member<S>>>,
     /// One change of the members at a time, and none while somebody gathers.
     pub(super) change: tokio::sync::RwLock<()>,
     pub(super) routing: Routing,
@@ -37,7 +38,7 @@ impl<S: Shard> Router<S> {
         let router = Self {
             make,
             supervisor,
-            members: RwLock::default(),
+            members: Copies::new(),
             change: tokio::sync::RwLock::default(),
             routing: Routing::default(),
             gone: Meters::default(),
@@ -47,7 +48,7 @@ impl<S: Shard> Router<S> {
         for shard in 0..router.options.shards {
             members.push(router.spawn(router.cell(shard)).await);
         }
-        *router.write() = members;
+        router.write().set(&members);
         router
     }
 
@@ -62,12 +63,11 @@ impl<S: Shard> Router<S> {
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<Member<S>>> {
-        // Nothing of the user's runs under this lock.
-        self.members.read().unwrap_or_else(PoisonError::into_inner)
+        self.members.read()
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Vec<Member<S>>> {
-        self.members.write().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn write(&self) -> Writing<'_, Vec<Member<S>>> {
+        self.members.write()
     }
 
     pub(super) fn shards(&self) -> u32 {

@@ -78,12 +78,12 @@ async fn what_is_over_makes_room_before_anything_is_evicted() {
     let options = CacheOptions { shards: 1, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
     let cache = Cache::start(options).await.unwrap();
     let large = |bytes: usize| Value::from("x".repeat(bytes).as_str());
-    cache.put("stays", large(100_000), None, ALWAYS).await.unwrap();
+    cache.put("stays", large(90_000), None, ALWAYS).await.unwrap();
     for n in 0..8 {
-        cache.put(&format!("k{n}"), large(80_000), Some(Duration::from_millis(10)), ALWAYS).await.unwrap();
+        cache.put(&format!("k{n}"), large(72_000), Some(Duration::from_millis(10)), ALWAYS).await.unwrap();
     }
     advance(Duration::from_millis(10)).await;
-    cache.put("new", large(780_000), None, ALWAYS).await.unwrap();
+    cache.put("new", large(702_000), None, ALWAYS).await.unwrap();
     assert!(cache.get("stays").is_some());
     assert_eq!((cache.stats().expired, cache.stats().evicted), (8, 0));
 }
