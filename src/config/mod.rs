@@ -43,12 +43,21 @@ pub fn parse<T: CommandFactory + FromArgMatches>(
 ) -> Result<Parsed<T>, UsageError> {
     let arguments = with_subcommand(arguments.into_iter().collect(), &T::command(), default);
     let file = settings_file(&arguments)?;
-    let command = plain_spoken(with_file(T::command(), &file)?);
-    let outcome = command.try_get_matches_from(&arguments).and_then(|matches| T::from_arg_matches(&matches));
-    match outcome {
+    let command = with_file(T::command(), &file, "the settings file")?;
+    parsed(command, arguments, "evenfold --help")
+}
+
+/// What the arguments say to a command, whose defaults are those of the file already.
+fn parsed<T: FromArgMatches>(
+    command: Command,
+    arguments: impl IntoIterator<Item = OsString>,
+    help: &str,
+) -> Result<Parsed<T>, UsageError> {
+    let matches = plain_spoken(command).try_get_matches_from(arguments);
+    match matches.and_then(|matches| T::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(Parsed::Run(parsed)),
         Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
-        Err(error) => Err(UsageError(sentence(&error, "evenfold --help"))),
+        Err(error) => Err(UsageError(sentence(&error, help))),
     }
 }
 
@@ -140,24 +149,20 @@ fn parse_table(table: toml::Table) -> Result<BTreeMap<String, String>, String> {
 }
 
 /// Makes the file's values the defaults of the flags of the same name.
-fn with_file(command: Command, file: &BTreeMap<String, String>) -> Result<Command, UsageError> {
+fn with_file(command: Command, file: &BTreeMap<String, String>, called: &str) -> Result<Command, UsageError> {
     let known: BTreeSet<String> = names(&command);
     if let Some(unknown) = file.keys().find(|key| !known.contains(*key)) {
         let known: Vec<_> = known.into_iter().collect();
         return Err(UsageError(format!(
-            "the settings file has the key {unknown}, which is not a setting; these are: {}",
+            "{called} has the key {unknown}, which is not a setting; these are: {}",
             known.join(", ")
         )));
     }
-    Ok(with_values(command, file))
-}
-
-fn with_values(command: Command, values: &BTreeMap<String, String>) -> Command {
-    let set = |arg: clap::Arg| match name(&arg).and_then(|name| values.get(&name)) {
+    let set = |arg: clap::Arg| match name(&arg).and_then(|name| file.get(&name)) {
         Some(value) => arg.default_value(value.clone()),
         None => arg,
     };
-    everywhere(command, &set)
+    Ok(everywhere(command, &set))
 }
 
 /// Changes the flags of a command, and of those below it, however deep they are.
@@ -240,12 +245,14 @@ mod tests {
         once: bool,
     }
 
-    fn parsed(arguments: &[&str], file: &str) -> Result<String, String> {
+    fn said(arguments: &[&str], file: &str) -> Result<String, String> {
         let arguments = std::iter::once("test").chain(arguments.iter().copied()).map(OsString::from).collect();
         let arguments = with_subcommand(arguments, &Cli::command(), "work");
-        let command = plain_spoken(with_file(Cli::command(), &parse_file(file)?).map_err(|e| e.to_string())?);
-        let matches = command.try_get_matches_from(arguments).map_err(|e| sentence(&e, "--help"))?;
-        let Cli { place, command } = Cli::from_arg_matches(&matches).map_err(|e| sentence(&e, "--help"))?;
+        let command = with_file(Cli::command(), &parse_file(file)?, "the file").map_err(|error| error.to_string())?;
+        let Cli { place, command } = match parsed(command, arguments, "--help").map_err(|error| error.to_string())? {
+            Parsed::Run(cli) => cli,
+            Parsed::Show(text) => return Err(text),
+        };
         Ok(match command {
             Sub::Work(Work { batch_size, .. }) | Sub::Below { leaf: Leaf::Work(Work { batch_size, .. }) } => {
                 format!("{place} work {batch_size}")
@@ -256,19 +263,19 @@ mod tests {
 
     #[test]
     fn flags_beat_the_file_which_beats_the_defaults() {
-        assert_eq!(parsed(&[], ""), Ok("a work 1".into()));
-        assert_eq!(parsed(&[], "batch_size = 3\nplace = 'b'"), Ok("b work 3".into()));
-        assert_eq!(parsed(&["--batch-size=4"], "batch_size = 3"), Ok("a work 4".into()));
-        assert_eq!(parsed(&["below", "work"], "batch_size = 3"), Ok("a work 3".into()));
+        assert_eq!(said(&[], ""), Ok("a work 1".into()));
+        assert_eq!(said(&[], "batch_size = 3\nplace = 'b'"), Ok("b work 3".into()));
+        assert_eq!(said(&["--batch-size=4"], "batch_size = 3"), Ok("a work 4".into()));
+        assert_eq!(said(&["below", "work"], "batch_size = 3"), Ok("a work 3".into()));
     }
 
     #[test]
     fn without_a_subcommand_the_default_is_meant() {
-        assert_eq!(parsed(&["--place", "rest"], ""), Ok("rest work 1".into()));
-        assert_eq!(parsed(&["--place=x", "rest"], ""), Ok("x rest".into()));
-        assert_eq!(parsed(&["--place", "x", "rest"], ""), Ok("x rest".into()));
-        assert_eq!(parsed(&["rest"], ""), Ok("a rest".into()));
-        assert_eq!(parsed(&["--batch-size", "4", "--place=x"], ""), Ok("x work 4".into()));
+        assert_eq!(said(&["--place", "rest"], ""), Ok("rest work 1".into()));
+        assert_eq!(said(&["--place=x", "rest"], ""), Ok("x rest".into()));
+        assert_eq!(said(&["--place", "x", "rest"], ""), Ok("x rest".into()));
+        assert_eq!(said(&["rest"], ""), Ok("a rest".into()));
+        assert_eq!(said(&["--batch-size", "4", "--place=x"], ""), Ok("x work 4".into()));
     }
 
     #[test]
@@ -284,7 +291,7 @@ mod tests {
             (&["--batch-sice=3"], "", "unexpected argument '--batch-sice' found"),
         ];
         for (arguments, file, expected) in cases {
-            let error = parsed(arguments, file).map_or_else(|error| error, |fine| format!("accepted: {fine}"));
+            let error = said(arguments, file).map_or_else(|error| error, |fine| format!("accepted: {fine}"));
             assert!(error.contains(expected), "{arguments:?} {file:?}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }

@@ -1,8 +1,8 @@
 //! How an actor group is divided: flags beat the environment, which beats `release.toml`, which beats the defaults.
 
-use super::{Parsed, UsageError, names, number, parse_table, plain_spoken, sentence, with_values};
+use super::{Parsed, UsageError, number, parse_table, with_file};
 use crate::group::{GroupOptions, MAX_SHARDS};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, Parser};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Sharding {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(UsageError(format!("can't read {RELEASE_FILE}: {error}"))),
         };
-        parse(std::env::args_os(), std::env::var(SHARD_COUNT).ok(), values)
+        parse(std::env::args_os(), std::env::var(SHARD_COUNT).ok(), &values)
     }
 
     /// The options of a group that is divided like this.
@@ -70,20 +70,14 @@ fn values(text: &str) -> Result<BTreeMap<String, String>, UsageError> {
 fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     count: Option<String>,
-    mut values: BTreeMap<String, String>,
+    values: &BTreeMap<String, String>,
 ) -> Result<Parsed<Sharding>, UsageError> {
-    let command = Sharding::command();
-    let known = names(&command);
-    if let Some(unknown) = values.keys().find(|key| !known.contains(*key)) {
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(UsageError(format!("{RELEASE_FILE} has the key {unknown} in [{TABLE}]; these are known: {known}")));
-    }
-    values.extend(count.map(|count| ("shard_count".to_owned(), count)));
-    let matches = plain_spoken(with_values(command, &values)).try_get_matches_from(arguments);
-    match matches.and_then(|matches| Sharding::from_arg_matches(&matches)) {
-        Ok(sharding) => Ok(Parsed::Run(sharding)),
-        Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
-        Err(error) => Err(UsageError(sentence(&error, "--help"))),
+    let command = with_file(Sharding::command(), values, RELEASE_FILE)?;
+    match count {
+        Some(count) => {
+            super::parsed(command.mut_arg("shard_count", |arg| arg.default_value(count)), arguments, "--help")
+        }
+        None => super::parsed(command, arguments, "--help"),
     }
 }
 
@@ -93,7 +87,7 @@ mod tests {
 
     fn parsed(arguments: &[&str], count: Option<&str>, file: &str) -> Result<(u32, String), String> {
         let arguments = std::iter::once("test").chain(arguments.iter().copied()).map(OsString::from);
-        let parsed = values(file).and_then(|values| parse(arguments, count.map(str::to_owned), values));
+        let parsed = values(file).and_then(|values| parse(arguments, count.map(str::to_owned), &values));
         match parsed.map_err(|error| error.to_string())? {
             Parsed::Run(Sharding { shard_count, group_id }) => Ok((shard_count, group_id)),
             Parsed::Show(text) => Err(text),
@@ -119,7 +113,12 @@ mod tests {
             (&[], Some("many"), "", wanted),
             (&[], None, "[sharding]\nshard_count = 0", wanted),
             (&[], None, "[sharding]\nshard_count = -3", wanted),
-            (&[], None, "[sharding]\nshards = 3", "shards in [sharding]; these are known: group_id, shard_count"),
+            (
+                &[],
+                None,
+                "[sharding]\nshards = 3",
+                "the key shards, which is not a setting; these are: group_id, shard_count",
+            ),
             (&[], None, "sharding = 4", "sharding must be a table"),
             (&["--group-id="], None, "", "it must be a name"),
         ];
