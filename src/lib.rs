@@ -22,6 +22,7 @@ pub mod lease;
 pub mod log;
 pub mod projection;
 pub mod schema;
+pub mod service;
 pub mod telemetry;
 
 /// The README's Rust is compiled as a test.

@@ -7,6 +7,6 @@ pub(crate) mod threads;
 
 pub use actors::{
     ActorGroup, AfterPanic, AskError, GatherError, Gathered, GroupMetrics, GroupOptions, GroupOptionsError,
-    MAX_MAILBOX, MAX_SHARDS, Missing, ResizeError, Shard, ShardMetrics, TellError, top, total,
+    MAX_MAILBOX, MAX_SHARDS, Missing, ResizeError, Shard, ShardMetrics, TellError, WeakGroup, top, total,
 };
 pub use process::ProcessGroups;

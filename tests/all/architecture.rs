@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from those that know nothing to those that know everything.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "hash",
     "class",
     "event",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 17] = [
     "schema",
     "projection",
     "cache",
+    "service",
     "http",
 ];
 

@@ -23,7 +23,7 @@ pub use shard::Shard;
 use crate::hash::KeyHash;
 use mailbox::{Address, Envelope, Refused};
 use router::Router;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -43,6 +43,25 @@ pub struct ActorGroup<S: Shard> {
 impl<S: Shard> Clone for ActorGroup<S> {
     fn clone(&self) -> Self {
         Self { router: Arc::clone(&self.router) }
+    }
+}
+
+/// A group that is there for as long as others [keep](ActorGroup) it.
+pub struct WeakGroup<S: Shard> {
+    router: Weak<Router<S>>,
+}
+
+impl<S: Shard> Clone for WeakGroup<S> {
+    fn clone(&self) -> Self {
+        Self { router: Weak::clone(&self.router) }
+    }
+}
+
+impl<S: Shard> WeakGroup<S> {
+    /// The group, if it is still there.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<ActorGroup<S>> {
+        self.router.upgrade().map(|router| ActorGroup { router })
     }
 }
 
@@ -199,6 +218,22 @@ impl<S: Shard> ActorGroup<S> {
     /// Once begun, it goes on when its wait is dropped.
     pub async fn resize(&self, shards: u32) -> Result<(), ResizeError> {
         resize::resize(&self.router, shards).await
+    }
+
+    /// Sends a message to the shard of this number, if its mailbox has room.
+    ///
+    /// # Errors
+    ///
+    /// [`TellError`] with the message, which has not been accepted; `Stopped` also for a number that no shard has.
+    pub fn try_tell_shard(&self, shard: u32, message: S::Message) -> Result<(), TellError<S::Message>> {
+        let address = Address::Shard(shard);
+        self.router.offer(Envelope { message, reply: None, address, accepted: None }).map_err(refused)
+    }
+
+    /// A handle that does not keep the group: for its own shards, who would otherwise keep themselves.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakGroup<S> {
+        WeakGroup { router: Arc::downgrade(&self.router) }
     }
 
     /// What has been done until now, and how much of the time went where.

@@ -1,0 +1,71 @@
+//! What a shard is asked.
+
+use super::error::ServiceError;
+use super::id::CounterId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// What a counter stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counted {
+    /// The sum of its increments.
+    pub value: i64,
+    /// How many events it has had: 0 if it is not known.
+    pub version: i64,
+}
+
+/// About one counter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Command {
+    pub(super) id: CounterId,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) enum What {
+    Read,
+    Increment {
+        amount: i64,
+        event_id: Uuid,
+        /// It may be in the log already, by an attempt that was not answered.
+        again: bool,
+    },
+}
+
+impl Command {
+    pub(super) fn changes(&self) -> bool {
+        matches!(self.what, What::Increment { .. })
+    }
+}
+
+/// What became of a command.
+pub(super) type Outcome = Result<Counted, Refused>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Refused {
+    /// The shard belongs to another node: nothing has happened.
+    NotOwner,
+    /// For the client.
+    Error(ServiceError),
+}
+
+impl From<ServiceError> for Refused {
+    fn from(error: ServiceError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A command and who waits for its outcome.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) command: Command,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+impl Call {
+    pub(super) fn answer(self, outcome: Outcome) {
+        // Whoever asked may have ceased to wait.
+        let _nobody = self.answer.send(outcome);
+    }
+}

@@ -1,0 +1,24 @@
+//! The counter service: increments in, events in the log, values out.
+//!
+//! The counters of a [`Node`] are divided among the shards of an actor group. A shard takes what waits for it, decides it
+//! against its counters, appends the events, and answers when they are committed.
+
+mod command;
+mod error;
+mod id;
+mod key;
+mod meters;
+mod node;
+mod options;
+mod shard;
+mod volatile;
+mod watch;
+
+pub use command::Counted;
+pub use error::ServiceError;
+pub use id::{CounterId, InvalidCounterId, MAX_COUNTER_ID};
+pub use key::{IdempotencyKey, InvalidIdempotencyKey, MAX_IDEMPOTENCY_KEY};
+pub use meters::NodeMetrics;
+pub use node::Node;
+pub use options::{NodeOptions, StartError, Storage};
+pub use watch::Watching;
