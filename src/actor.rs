@@ -12,6 +12,8 @@ pub struct Actors<S> {
     young: Generation<S>,
     old: Generation<S>,
     limit: usize,
+    /// How many of the old generation are in the young one too.
+    moved: usize,
 }
 
 /// Looking an aggregate up costs little but cache misses, so that there are few: the hashes are in the table, and a state is
@@ -104,15 +106,18 @@ impl<S: Copy> Actors<S> {
     /// No actors yet, and never more than `limit` (at least 2).
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { young: Generation::default(), old: Generation::default(), limit: (limit / 2).max(1) }
+        Self { young: Generation::default(), old: Generation::default(), limit: (limit / 2).max(1), moved: 0 }
     }
 
     /// Makes sure that `more` actors can be used without one of them being dropped, as long as `more` is not above
-    /// half the limit.
-    pub fn make_room(&mut self, more: usize) {
-        if !self.has_room(more) {
-            self.old = std::mem::take(&mut self.young);
+    /// half the limit. Gives how many were dropped for it.
+    pub fn make_room(&mut self, more: usize) -> usize {
+        if self.has_room(more) {
+            return 0;
         }
+        let dropped = self.old.actors.len() - std::mem::take(&mut self.moved);
+        self.old = std::mem::take(&mut self.young);
+        dropped
     }
 
     /// Whether that many more can be used, and none that was used since room was last made is dropped.
@@ -125,6 +130,7 @@ impl<S: Copy> Actors<S> {
     pub fn get_or_insert(&mut self, hash: IdHash, name: (&str, &str), new: impl FnOnce() -> S) -> &mut S {
         let index = self.young.find(hash, name).unwrap_or_else(|| {
             let old = self.old.find(hash, name).and_then(|index| self.old.actors.get(index));
+            self.moved += usize::from(old.is_some());
             let state = old.map_or_else(new, |actor| actor.state);
             self.young.insert(hash, name, state)
         });
@@ -141,13 +147,25 @@ impl<S: Copy> Actors<S> {
 
     /// Forgets all of them.
     pub fn clear(&mut self) {
-        (self.young, self.old) = Default::default();
+        (self.young, self.old, self.moved) = Default::default();
     }
 
-    /// How many there are: those that have moved from the old to the young generation count twice.
+    /// All of them, in no order: type, id, and state.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &S)> {
+        let old = self.old.table.iter().filter_map(|&(hash, index)| {
+            let actor = &self.old.actors[index as usize];
+            self.young.find(hash, actor.name.texts()).is_none().then_some(actor)
+        });
+        self.young.actors.iter().chain(old).map(|Actor { name, state }| {
+            let (aggregate_type, aggregate_id) = name.texts();
+            (aggregate_type, aggregate_id, state)
+        })
+    }
+
+    /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.young.actors.len() + self.old.actors.len()
+        self.young.actors.len() + self.old.actors.len() - self.moved
     }
 
     /// Whether there are none.
@@ -176,6 +194,25 @@ mod tests {
             touch(&mut actors, &format!("used once {round}"));
             assert!(actors.len() <= 10, "{}", actors.len());
         }
+    }
+
+    #[test]
+    fn each_is_counted_and_shown_once_and_dropped_or_there() {
+        let (mut actors, mut made, mut dropped) = (Actors::new(10), 0, 0);
+        for round in 0..1000 {
+            let id = format!("{}", round * 7 % 23 % (1 + round % 11));
+            dropped += actors.make_room(1);
+            *actors.get_or_insert(IdHash::of(&id), ("t", &id), || {
+                made += 1;
+                0
+            }) = round;
+            let shown: Vec<_> = actors.iter().map(|(_, id, _)| id.to_owned()).collect();
+            let different: std::collections::HashSet<_> = shown.iter().collect();
+            assert_eq!((shown.len(), different.len()), (actors.len(), actors.len()));
+            assert!(actors.iter().any(|(_, shown, state)| shown == id && *state == round));
+            assert_eq!(made, dropped + actors.len(), "round {round}");
+        }
+        assert!(dropped > 100);
     }
 
     #[test]

@@ -54,6 +54,13 @@ impl AmountPointer {
     }
 }
 
+impl Default for AmountPointer {
+    /// `/amount`
+    fn default() -> Self {
+        Self { parts: vec!["amount".to_owned()] }
+    }
+}
+
 impl FromStr for AmountPointer {
     type Err = BadPointer;
 

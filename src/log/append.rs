@@ -1,3 +1,4 @@
+use super::find::find;
 use super::wake;
 use crate::event::{Aggregate, NewEvent};
 use crate::hash::IdHash;
@@ -249,20 +250,11 @@ fn by_aggregate(events: &[NewEvent]) -> Vec<(usize, i64)> {
 /// Whether the event ids are in the log: all of them, for the same aggregates (a retry), or some (a mistake).
 async fn find_taken(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Option<AppendError>, sqlx::Error> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
-    let rows = sqlx::query(
-        "SELECT i.ord, e.position, e.version, e.aggregate_type, e.aggregate_id
-         FROM unnest($1::uuid[]) WITH ORDINALITY AS i (event_id, ord) JOIN events e USING (event_id) ORDER BY i.ord",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await?;
-    let mut appended = Vec::with_capacity(rows.len());
-    let mut same = rows.len() == events.len();
-    for row in &rows {
-        let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or_default();
-        let aggregate = Aggregate { aggregate_type: row.try_get(3)?, aggregate_id: row.try_get(4)? };
-        same &= aggregate == events[index].aggregate;
-        appended.push((index, Appended { position: row.try_get(1)?, version: row.try_get(2)? }));
+    let mut appended = Vec::new();
+    let mut same = true;
+    for (index, (event, found)) in events.iter().zip(find(conn, &ids).await?).enumerate() {
+        same &= found.as_ref().is_some_and(|found| found.aggregate == event.aggregate);
+        appended.extend(found.map(|found| (index, Appended { position: found.position, version: found.version })));
     }
     Ok(appended.first().map(|&(index, first)| {
         let event_id = events[index].event_id;

@@ -1,9 +1,11 @@
 use super::append::check;
 use super::group;
 use super::queue::Request;
+use super::sizes::{GroupCommits, Sizes};
 use super::{AppendError, Appended};
 use crate::database::Database;
 use crate::event::NewEvent;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +37,7 @@ impl Default for AppenderOptions {
 #[derive(Debug, Clone)]
 pub struct Appender {
     queue: mpsc::Sender<Request>,
+    sizes: Arc<Sizes>,
     closing: CancellationToken,
     ended: CancellationToken,
 }
@@ -50,13 +53,14 @@ impl Appender {
     pub fn start(database: &Database, options: AppenderOptions) -> Self {
         let (queue, waiting) = mpsc::channel(options.queue.clamp(1, tokio::sync::Semaphore::MAX_PERMITS));
         let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
-        let task = group::Task::new(database, waiting, options.group, closing.clone());
+        let sizes = Arc::<Sizes>::default();
+        let task = group::Task::new(database, waiting, options.group, closing.clone(), Arc::clone(&sizes));
         let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _ended = guard;
             task.run().await;
         });
-        Self { queue, closing, ended }
+        Self { queue, sizes, closing, ended }
     }
 
     /// Appends all of the events or none, as [`append`](super::append) does, together with those of other callers.
@@ -86,6 +90,12 @@ impl Appender {
         answered.await.unwrap_or_else(|_| Err(AppendError::Unanswered("the appender was dropped".to_owned())))
     }
 
+    /// What has been committed until now, by all clones.
+    #[must_use]
+    pub fn commits(&self) -> GroupCommits {
+        self.sizes.commits()
+    }
+
     /// Lets no more events in, from any clone, and waits until those that were called for are appended. If the database
     /// is not there, it is not waited for: their callers get [`AppendError::Unanswered`].
     ///
@@ -107,7 +117,12 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_makes_callers_wait_for_room() -> Result<(), crate::event::InvalidEvent> {
         let (queue, mut waiting) = mpsc::channel(2);
-        let appender = Appender { queue, closing: CancellationToken::new(), ended: CancellationToken::new() };
+        let appender = Appender {
+            queue,
+            sizes: Arc::default(),
+            closing: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        };
         let event = || Ok::<_, crate::event::InvalidEvent>(vec![NewEvent::new("t", "a", "e", &1)?]);
         let (one, two, three) = (appender.append(event()?), appender.append(event()?), appender.append(event()?));
         let (mut one, mut two, mut three) = (pin!(one), pin!(two), pin!(three));

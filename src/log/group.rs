@@ -4,12 +4,14 @@
 
 use super::append::append;
 use super::queue::{Busy, Queue, Request};
+use super::sizes::Sizes;
 use super::{AppendError, Appended, MAX_APPEND_EVENTS};
 use crate::database::{Database, back_off, told};
 use crate::event::NewEvent;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{Connection, PgConnection};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,7 @@ pub(super) struct Task {
     queue: Mutex<Queue>,
     busy: Busy,
     closing: CancellationToken,
+    sizes: Arc<Sizes>,
 }
 
 impl Task {
@@ -37,10 +40,11 @@ impl Task {
         waiting: mpsc::Receiver<Request>,
         max_events: usize,
         closing: CancellationToken,
+        sizes: Arc<Sizes>,
     ) -> Self {
         let database = database.named("evenfold append").waiting_at_most(LOCK_TIMEOUT);
         let queue = Queue::new(waiting, max_events.clamp(1, MAX_APPEND_EVENTS), closing.clone());
-        Self { database, queue: Mutex::new(queue), busy: Busy::default(), closing }
+        Self { database, queue: Mutex::new(queue), busy: Busy::default(), closing, sizes }
     }
 
     /// Until the last appender is dropped or one is closed, and everything that was called for is answered.
@@ -66,7 +70,7 @@ impl Task {
             let Some(mut group) = queue.take(&self.busy).await else { break };
             drop(queue);
             let outcome = match conn {
-                Ok(mut conn) => group.append(&mut conn).await.map(|()| conn),
+                Ok(mut conn) => group.append(&mut conn, &self.sizes).await.map(|()| conn),
                 Err(why) => Err(why),
             };
             match outcome {
@@ -136,7 +140,7 @@ impl Group {
 
     /// Appends the group, or, where that fails, its halves, one after the other, until a call that can't be appended is
     /// alone with its error. An error here is the connection's, which is of no use any more.
-    async fn append(&mut self, conn: &mut PgConnection) -> Result<(), String> {
+    async fn append(&mut self, conn: &mut PgConnection, sizes: &Sizes) -> Result<(), String> {
         let mut parts: Vec<Range<usize>> = std::iter::once(0..self.calls.len()).collect();
         while let Some(part) = parts.pop() {
             let events = &self.events[self.begin(part.start)..self.begin(part.end)];
@@ -146,7 +150,10 @@ impl Group {
                 Err(_) => return Err(format!("no answer within {} seconds", TIMEOUT.as_secs())),
             };
             match outcome {
-                Ok(appended) => self.answer(part, &appended),
+                Ok(appended) => {
+                    sizes.add(appended.len());
+                    self.answer(part, &appended);
+                }
                 Err(error) if part.len() == 1 => self.calls[part.start].answer(Err(error)),
                 Err(_) => {
                     let middle = part.start + part.len() / 2;

@@ -3,17 +3,23 @@
 //! The counters of a [`Node`] are divided among the shards of an actor group. A shard takes what waits for it, decides it
 //! against its counters, appends the events, and answers when they are committed.
 
+mod batch;
 mod command;
+mod decide;
+mod durable;
 mod error;
 mod id;
 mod key;
 mod meters;
 mod node;
 mod options;
+mod ownership;
 mod shard;
+mod storage;
 mod volatile;
 mod watch;
 
+pub use crate::log::GroupCommits;
 pub use command::Counted;
 pub use error::ServiceError;
 pub use id::{CounterId, InvalidCounterId, MAX_COUNTER_ID};

@@ -1,19 +1,23 @@
 //! One node: where requests enter.
 
 use super::command::{Call, Command, Counted, Outcome, Refused, What};
+use super::durable::{Common, Durable};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::key::IdempotencyKey;
-use super::meters::{Meters, NodeMetrics};
+use super::meters::{Meter, Meters, NodeMetrics};
 use super::options::{NodeOptions, StartError, Storage};
+use super::ownership::Ownership;
 use super::shard::{CounterShard, Message};
+use super::storage::Log;
 use super::volatile::Volatile;
 use super::watch::Watching;
+use crate::counter::AmountPointer;
 use crate::group::process::{Group, GroupError, JoinOptions, Slow};
 use crate::group::{ActorGroup, GatherError, GroupOptions, Missing, ProcessGroups, TellError, top};
 use crate::hash::KeyHash;
 use crate::projection::counters::{Changes, changes_group};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -29,7 +33,8 @@ pub struct Node {
 
 struct Inner {
     options: NodeOptions,
-    storage: Storage,
+    /// None where counters are kept in memory only.
+    log: Option<Arc<Common>>,
     shards: ActorGroup<CounterShard>,
     changes: Group<Arc<Changes>>,
     meters: Arc<Meters>,
@@ -52,7 +57,7 @@ impl Node {
         groups: &ProcessGroups<Arc<Changes>>,
     ) -> Result<Self, StartError> {
         let changes = changes_group(groups)?;
-        let meters = Arc::<Meters>::default();
+        let meters = Arc::new(Meters::new(options.shards));
         let each = (options.max_actors / options.shards.max(1) as usize).max(1);
         let group = GroupOptions {
             id: "counters".to_owned(),
@@ -60,13 +65,28 @@ impl Node {
             mailbox: options.max_waiting,
             ..GroupOptions::default()
         };
-        let parts = (changes.clone(), Arc::clone(&meters));
-        let shard = move |_| {
-            let (changes, meters) = parts.clone();
-            CounterShard { volatile: Volatile::new(each), changes, meters }
+        let log = match storage {
+            Storage::Volatile => None,
+            Storage::Durable(database) => Some(Arc::new(Common {
+                log: Log::new(&database, AmountPointer::default()),
+                ownership: Arc::new(Ownership::all(options.shards)),
+                meters: Arc::clone(&meters),
+                max_waiting: options.max_waiting,
+                request_timeout: options.request_timeout,
+                group: OnceLock::new(),
+            })),
+        };
+        let parts = (changes.clone(), Arc::clone(&meters), log.clone());
+        let shard = move |shard| match parts.clone() {
+            (_, _, Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
+            (changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, changes, meters)),
         };
         let shards = ActorGroup::start(group, shard).await?;
-        Ok(Self { inner: Arc::new(Inner { options, storage, shards, changes, meters }) })
+        if let Some(log) = &log {
+            // Nobody else sets it.
+            let _set = log.group.set(shards.downgrade());
+        }
+        Ok(Self { inner: Arc::new(Inner { options, log, shards, changes, meters }) })
     }
 
     /// Adds to a counter, and gives what it stands at by that. With a key, repeating the request changes nothing and gives
@@ -85,7 +105,7 @@ impl Node {
         amount: i64,
         key: Option<IdempotencyKey>,
     ) -> Result<Counted, ServiceError> {
-        if key.is_some() && matches!(self.inner.storage, Storage::Volatile) {
+        if key.is_some() && self.inner.log.is_none() {
             return Err(ServiceError::KeysNeedTheLog);
         }
         let event_id = key.map_or_else(Uuid::now_v7, IdempotencyKey::event_id);
@@ -140,8 +160,23 @@ impl Node {
     /// What it has done until now.
     #[must_use]
     pub fn metrics(&self) -> NodeMetrics {
-        let Inner { shards, meters, .. } = &*self.inner;
-        NodeMetrics { actors: shards.metrics(), counters: Vec::new(), handled: meters.handled.get() }
+        let Inner { shards, meters, log, .. } = &*self.inner;
+        NodeMetrics {
+            node: String::new(),
+            actors: shards.metrics(),
+            counters: meters.counters.iter().map(Meter::get).collect(),
+            handled: meters.handled.get(),
+            passivations: meters.passivated.get(),
+            loads: meters.loaded.get(),
+            conflicts: meters.conflicts.get(),
+            commits: log.as_ref().map(|common| common.log.commits()).unwrap_or_default(),
+            forwarded: meters.forwarded.get(),
+            coordination: meters.coordination.spent(),
+            compute: meters.compute.spent(),
+            members: 1,
+            batched: 0,
+            batches: 0,
+        }
     }
 
     /// Watches a counter.
@@ -165,6 +200,9 @@ impl Node {
     /// A node whose stop is dropped stops nevertheless.
     pub async fn stop(&self) {
         self.inner.shards.stop().await;
+        if let Some(common) = &self.inner.log {
+            common.log.close().await;
+        }
     }
 
     async fn ask(&self, command: Command) -> Result<Counted, ServiceError> {

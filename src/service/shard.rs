@@ -1,16 +1,13 @@
 //! A shard of counters, as an actor of the node's group.
 
 use super::command::{Call, Counted};
+use super::durable::{Durable, Finished};
 use super::id::CounterId;
-use super::meters::Meters;
 use super::volatile::Volatile;
 use crate::event::MAX_ID_BYTES;
-use crate::group::process::Group;
 use crate::group::{Shard, top};
 use crate::hash::KeyHash;
-use crate::projection::counters::{Changes, CounterRow};
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 const _: () = assert!(super::id::MAX_COUNTER_ID <= MAX_ID_BYTES);
 
@@ -20,6 +17,8 @@ pub(super) const AGGREGATE_TYPE: &str = "counter";
 /// What a shard is sent.
 pub(super) enum Message {
     Call(Call),
+    /// What became of its batch.
+    Finished(Finished),
     /// For its counters of the highest values, and so many of them.
     Top(usize),
 }
@@ -31,43 +30,36 @@ pub(super) struct Ranked {
     pub(super) id: Reverse<CounterId>,
 }
 
-pub(super) struct CounterShard {
-    pub(super) volatile: Volatile,
-    pub(super) changes: Group<Arc<Changes>>,
-    pub(super) meters: Arc<Meters>,
+pub(super) enum CounterShard {
+    Volatile(Volatile),
+    Durable(Durable),
 }
 
 impl Shard for CounterShard {
     type Message = Message;
-    /// Of a call none: it has its own answer.
+    /// Of [`Message::Top`]; a call has its own answer.
     type Reply = Vec<Ranked>;
     type Item = ();
 
     async fn handle(&mut self, message: Message) -> Vec<Ranked> {
-        match message {
-            Message::Call(call) => {
-                let outcome = self.volatile.handle(&call.command);
-                if let Ok(counted) = outcome
-                    && call.command.changes()
-                    && !self.changes.is_empty()
-                {
-                    // It may have been deleted just now: then there is nobody to be told.
-                    let _ = self.changes.offer(Arc::new(Changes::Listed(vec![row(&call.command.id, counted)])));
-                }
-                self.meters.handled.add(1);
-                call.answer(outcome);
-                Vec::new()
-            }
-            Message::Top(limit) => {
-                let ranked =
-                    |(id, counted): (&CounterId, &Counted)| Ranked { value: counted.value, id: Reverse(id.clone()) };
-                top(limit)(Vec::new(), self.volatile.iter().map(ranked).collect())
-            }
+        match (self, message) {
+            (shard, Message::Top(limit)) => return shard.top(limit),
+            (Self::Volatile(shard), Message::Call(call)) => shard.call(call),
+            (Self::Durable(shard), Message::Call(call)) => shard.call(call),
+            (Self::Durable(shard), Message::Finished(finished)) => shard.finished(finished),
+            // It has no batches.
+            (Self::Volatile(_), Message::Finished(_)) => {}
         }
+        Vec::new()
     }
 
-    /// Between two messages the counters are whole.
-    async fn recover(&mut self) {}
+    async fn recover(&mut self) {
+        match self {
+            // Between two steps its counters are whole.
+            Self::Volatile(_) => {}
+            Self::Durable(shard) => shard.forget(),
+        }
+    }
 
     /// The number of a node's shards never changes.
     fn give(&mut self, _: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, ())> {
@@ -77,13 +69,16 @@ impl Shard for CounterShard {
     fn take(&mut self, _: Vec<(KeyHash, ())>) {}
 }
 
-fn row(id: &CounterId, counted: Counted) -> CounterRow {
-    CounterRow {
-        aggregate_type: AGGREGATE_TYPE.to_owned(),
-        aggregate_id: id.as_str().to_owned(),
-        events: counted.version,
-        value: counted.value,
-        version: counted.version,
-        last_position: 0,
+impl CounterShard {
+    fn top(&self, limit: usize) -> Vec<Ranked> {
+        let ranked = |(id, counted): (CounterId, Counted)| Ranked { value: counted.value, id: Reverse(id) };
+        let all = match self {
+            Self::Volatile(shard) => shard.counters().map(ranked).collect(),
+            Self::Durable(shard) => {
+                let known = |(id, counted)| Some((CounterId::new(id).ok()?, counted));
+                shard.counters().filter_map(known).map(ranked).collect()
+            }
+        };
+        top(limit)(Vec::new(), all)
     }
 }

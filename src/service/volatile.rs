@@ -1,23 +1,46 @@
 //! The counters of a shard that keeps them in memory only.
 
-use super::command::{Command, Counted, Outcome, What};
+use super::command::{Call, Command, Counted, Outcome, What};
 use super::error::ServiceError;
 use super::id::CounterId;
+use super::meters::Meters;
+use super::shard::AGGREGATE_TYPE;
+use crate::group::process::Group;
+use crate::projection::counters::{Changes, CounterRow};
 use hashbrown::HashMap;
+use std::sync::Arc;
 
 /// All counters of a shard. None is ever forgotten: that would be losing what was counted.
-#[derive(Debug)]
 pub(super) struct Volatile {
+    shard: u32,
     counters: HashMap<CounterId, Counted, foldhash::fast::RandomState>,
     limit: usize,
+    changes: Group<Arc<Changes>>,
+    meters: Arc<Meters>,
 }
 
 impl Volatile {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { counters: HashMap::default(), limit }
+    /// No counters yet, and never more than the limit. The members of the group are told of each change: there are no workers
+    /// who would.
+    pub(super) fn new(shard: u32, limit: usize, changes: Group<Arc<Changes>>, meters: Arc<Meters>) -> Self {
+        Self { shard, counters: HashMap::default(), limit, changes, meters }
     }
 
-    pub(super) fn handle(&mut self, command: &Command) -> Outcome {
+    pub(super) fn call(&mut self, call: Call) {
+        let outcome = self.handle(&call.command);
+        if let Ok(counted) = outcome
+            && call.command.changes()
+            && !self.changes.is_empty()
+        {
+            // It may have been deleted just now: then there is nobody to be told.
+            let _ = self.changes.offer(Arc::new(Changes::Listed(vec![row(&call.command.id, counted)])));
+        }
+        self.meters.handled.add(1);
+        self.meters.counters(self.shard, self.counters.len());
+        call.answer(outcome);
+    }
+
+    fn handle(&mut self, command: &Command) -> Outcome {
         let known = self.counters.get_mut(&command.id);
         let What::Increment { amount, .. } = command.what else {
             return Ok(known.map_or_else(Counted::default, |counted| *counted));
@@ -34,8 +57,19 @@ impl Volatile {
         Ok(counted)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&CounterId, &Counted)> {
-        self.counters.iter()
+    pub(super) fn counters(&self) -> impl Iterator<Item = (CounterId, Counted)> {
+        self.counters.iter().map(|(id, counted)| (id.clone(), *counted))
+    }
+}
+
+fn row(id: &CounterId, counted: Counted) -> CounterRow {
+    CounterRow {
+        aggregate_type: AGGREGATE_TYPE.to_owned(),
+        aggregate_id: id.as_str().to_owned(),
+        events: counted.version,
+        value: counted.value,
+        version: counted.version,
+        last_position: 0,
     }
 }
 
@@ -51,8 +85,14 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::ProcessGroups;
+    use crate::projection::counters::changes_group;
     use crate::service::command::Refused;
     use uuid::Uuid;
+
+    fn shard_of(limit: usize) -> Volatile {
+        Volatile::new(0, limit, changes_group(&ProcessGroups::default()).unwrap(), Arc::default())
+    }
 
     fn increment(id: &str, amount: i64) -> Command {
         let what = What::Increment { amount, event_id: Uuid::nil(), again: false };
@@ -65,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_full_shard_refuses_new_counters_and_forgets_none() {
-        let mut shard = Volatile::new(2);
+        let mut shard = shard_of(2);
         for id in ["a", "b", "a"] {
             assert!(shard.handle(&increment(id, 5)).is_ok());
         }
@@ -76,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_changes_nothing() {
-        let mut shard = Volatile::new(2);
+        let mut shard = shard_of(2);
         assert!(shard.handle(&increment("a", i64::MAX)).is_ok());
         let overflow = ServiceError::Overflow { value: i64::MAX, amount: 1 };
         assert_eq!(shard.handle(&increment("a", 1)), Err(overflow.into()));

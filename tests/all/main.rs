@@ -60,6 +60,7 @@ mod rebuild;
 mod replicas;
 mod same_key;
 mod schema;
+mod service;
 mod status;
 mod superseded;
 mod topology;

@@ -1,10 +1,12 @@
 //! The counter projection: one actor per aggregate, and the table `counters` that it is kept in.
 
 mod changes;
+mod current;
 mod switch;
 mod table;
 
 pub use changes::{Changes, MAX_LISTED, changes_group};
+pub use current::current;
 pub use switch::forget_rebuild;
 pub(super) use switch::{begin, lock, switch};
 pub use table::{CounterRow, Mismatch, empty, mismatches, one, top, totals};

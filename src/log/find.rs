@@ -1,0 +1,55 @@
+use crate::event::Aggregate;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+/// An event that is in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its place in the log.
+    pub position: i64,
+    /// Its place in its aggregate.
+    pub version: i64,
+    /// Whose it is.
+    pub aggregate: Aggregate,
+    /// What it is called.
+    pub event_type: String,
+    /// JSON text.
+    pub payload: String,
+    /// JSON text.
+    pub metadata: Option<String>,
+}
+
+/// The events of these ids, in their order; none where the log has no such event.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// A read that is dropped changes nothing; its connection is of no use any more.
+pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Found>>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT i.ord, e.position, e.version, e.aggregate_type, e.aggregate_id, e.event_type, e.payload::text, e.metadata::text
+         FROM unnest($1::uuid[]) WITH ORDINALITY AS i (event_id, ord) JOIN events e USING (event_id)",
+    )
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
+    let mut found = vec![None; ids.len()];
+    for row in &rows {
+        let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
+        let event = Found {
+            position: row.try_get(1)?,
+            version: row.try_get(2)?,
+            aggregate: Aggregate { aggregate_type: row.try_get(3)?, aggregate_id: row.try_get(4)? },
+            event_type: row.try_get(5)?,
+            payload: row.try_get(6)?,
+            metadata: row.try_get(7)?,
+        };
+        if let Some(place) = found.get_mut(index) {
+            *place = Some(event);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,230 @@
+//! What a shard takes together: loaded, decided, appended, and answered.
+//!
+//! The log decides. Each event expects the version that its counter had when it was decided; if another node has appended
+//! meanwhile, or the answer is lost, the counters concerned are read back, what may have been appended is looked for by its
+//! event id, and the rest is decided again. So nothing is counted twice, whoever believes to own the shard.
+
+use super::command::{Call, Command, Counted, Outcome, Refused, What};
+use super::decide::{Decided, Known, decide, repeated};
+use super::error::ServiceError;
+use super::id::CounterId;
+use super::meters::Meters;
+use super::storage::{Loaded, Log};
+use crate::database::back_off;
+use crate::log::AppendError;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+/// The longest pause before a database that could not be used is tried again: somebody waits for each answer.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Commands on their way to the log.
+pub(super) struct Batch {
+    pending: Vec<Pending>,
+    known: Known,
+    answers: Vec<(Call, Outcome)>,
+}
+
+struct Pending {
+    call: Call,
+    /// Its event may be in the log, by an attempt that was not answered.
+    maybe: bool,
+}
+
+/// A batch that has ended: what its counters stand at, none for those of which that is not known, and the answers.
+pub(super) struct Done {
+    pub(super) counters: Vec<(CounterId, Option<Counted>)>,
+    pub(super) answers: Vec<(Call, Outcome)>,
+}
+
+/// What is next after an attempt.
+enum Next {
+    End,
+    Again,
+    /// The database could not be used.
+    Pause(String),
+}
+
+impl Batch {
+    /// A batch of these calls, about counters of which some are known.
+    pub(super) fn new(calls: Vec<Call>, known: Known) -> Self {
+        let pending = |call: Call| Pending { maybe: call.command.may_be_repeated(), call };
+        Self { pending: calls.into_iter().map(pending).collect(), known, answers: Vec::new() }
+    }
+
+    /// Does what it takes until each call has an answer, or until the deadline.
+    pub(super) async fn run(mut self, log: &Log, meters: &Meters, owns: impl Fn() -> bool, deadline: Instant) -> Done {
+        let ids: HashSet<CounterId> = self.pending.iter().map(|pending| pending.id().clone()).collect();
+        let (mut failures, mut why) = (0, "the log has not answered in time".to_owned());
+        loop {
+            match timeout_at(deadline, self.attempt(log, meters)).await {
+                Ok(Next::End) => break,
+                Ok(Next::Again) => {}
+                Ok(Next::Pause(problem)) => {
+                    why = problem;
+                    // Past the deadline the next attempt ends at once.
+                    let _over = timeout_at(deadline, sleep(back_off(failures).min(LONGEST_PAUSE))).await;
+                    failures += 1;
+                }
+                Err(_) => {
+                    self.give_up(&why);
+                    break;
+                }
+            }
+            if !owns() {
+                self.hand_back();
+            }
+        }
+        let counted = |id: CounterId| {
+            let counted = self.known.get(&id).and_then(|known| known.as_ref().ok().copied());
+            (id, counted)
+        };
+        Done { counters: ids.into_iter().map(counted).collect(), answers: self.answers }
+    }
+
+    async fn attempt(&mut self, log: &Log, meters: &Meters) -> Next {
+        let began = Instant::now();
+        if let Err(why) = self.load(log, meters).await {
+            return Next::Pause(why);
+        }
+        let loaded = Instant::now();
+        let mut decided = decide(self.pending.iter().map(|pending| &pending.call.command), &self.known);
+        let appending = Instant::now();
+        meters.compute.spend(appending - loaded);
+        let events = std::mem::take(&mut decided.events);
+        let appended = if events.is_empty() {
+            Ok(())
+        } else {
+            // If the future is dropped from here on, they may be in the log, and their counters are not known any more.
+            self.may_be_appended(&decided);
+            log.append(events).await.map(|_| ())
+        };
+        meters.coordination.spend((loaded - began) + appending.elapsed());
+        match appended {
+            Ok(()) => self.commit(decided),
+            Err(error) => self.failed(&error, &decided, meters),
+        }
+    }
+
+    /// Reads back what has to be known: the counters that are not, and the events that may be in the log.
+    async fn load(&mut self, log: &Log, meters: &Meters) -> Result<(), String> {
+        let unknown: HashSet<&CounterId> =
+            self.pending.iter().map(Pending::id).filter(|id| !self.known.contains_key(*id)).collect();
+        let unknown: Vec<CounterId> = unknown.into_iter().cloned().collect();
+        let events: Vec<Uuid> = self.pending.iter().filter_map(Pending::looked_for).collect();
+        if unknown.is_empty() && events.is_empty() {
+            return Ok(());
+        }
+        let Loaded { counters, events } = log.load(&unknown, &events).await?;
+        meters.loaded.add(unknown.len() as u64);
+        self.known.extend(unknown.into_iter().zip(counters));
+        let mut events = events.into_iter();
+        for mut pending in std::mem::take(&mut self.pending) {
+            let found = pending.looked_for().and_then(|_| events.next().flatten());
+            pending.maybe = false;
+            match found {
+                Some(found) => {
+                    let outcome = repeated(&pending.call.command, &found);
+                    self.answers.push((pending.call, outcome));
+                }
+                None => self.pending.push(pending),
+            }
+        }
+        Ok(())
+    }
+
+    fn may_be_appended(&mut self, decided: &Decided) {
+        for &index in &decided.of {
+            self.pending[index].maybe = true;
+        }
+        for id in decided.changed.keys() {
+            self.known.remove(id);
+        }
+    }
+
+    /// What was decided is in the log.
+    fn commit(&mut self, decided: Decided) -> Next {
+        self.known.extend(decided.changed.into_iter().map(|(id, counted)| (id, Ok(counted))));
+        for (pending, outcome) in std::mem::take(&mut self.pending).into_iter().zip(decided.outcomes) {
+            match outcome {
+                Some(outcome) => self.answers.push((pending.call, outcome)),
+                // What it repeats is in the log now, or was refused.
+                None => self.pending.push(Pending { maybe: true, ..pending }),
+            }
+        }
+        if self.pending.is_empty() { Next::End } else { Next::Again }
+    }
+
+    /// What was decided is not in the log, or that is not known. The counters of it are read back in any case.
+    fn failed(&mut self, error: &AppendError, decided: &Decided, meters: &Meters) -> Next {
+        let mut none_of_it = |but: Option<usize>| {
+            for &index in &decided.of {
+                self.pending[index].maybe = but == Some(index);
+            }
+        };
+        match error {
+            AppendError::Conflict { .. } => {
+                meters.conflicts.add(1);
+                none_of_it(None);
+                Next::Again
+            }
+            AppendError::DuplicateEventId { index, .. } => {
+                none_of_it(decided.of.get(*index).copied());
+                Next::Again
+            }
+            AppendError::AlreadyAppended { .. } => Next::Again,
+            AppendError::Closed => {
+                none_of_it(None);
+                for pending in std::mem::take(&mut self.pending) {
+                    self.answers.push((pending.call, Err(ServiceError::Stopped.into())));
+                }
+                Next::End
+            }
+            // The connection of an answer that says so is good, and nothing was appended.
+            AppendError::Contended | AppendError::TooMany(_) => {
+                none_of_it(None);
+                Next::Pause(error.to_string())
+            }
+            AppendError::Unanswered(_) | AppendError::Database(_) => Next::Pause(error.to_string()),
+        }
+    }
+
+    /// The time is over.
+    fn give_up(&mut self, why: &str) {
+        for Pending { call, maybe } in std::mem::take(&mut self.pending) {
+            let error = if maybe { ServiceError::TimedOut } else { ServiceError::Unavailable };
+            self.answers.push((call, Err(error(why.to_owned()).into())));
+        }
+    }
+
+    /// The shard belongs to another node now. Whoever asks there is answered rightly also about what is in the log already: its
+    /// event id is taken.
+    fn hand_back(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            self.answers.push((pending.call, Err(Refused::NotOwner)));
+        }
+    }
+}
+
+impl Pending {
+    fn id(&self) -> &CounterId {
+        &self.call.command.id
+    }
+
+    /// The id of its event, if that may be in the log.
+    fn looked_for(&self) -> Option<Uuid> {
+        match self.call.command.what {
+            What::Increment { event_id, .. } if self.maybe => Some(event_id),
+            _ => None,
+        }
+    }
+}
+
+impl Command {
+    /// Whether an earlier attempt may have appended its event.
+    fn may_be_repeated(&self) -> bool {
+        matches!(self.what, What::Increment { again: true, .. })
+    }
+}

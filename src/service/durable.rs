@@ -1,0 +1,176 @@
+//! The counters of a shard that keeps them in the log.
+
+use super::batch::{Batch, Done};
+use super::command::{Call, Counted, Outcome, Refused};
+use super::decide::Known;
+use super::error::ServiceError;
+use super::id::CounterId;
+use super::meters::Meters;
+use super::ownership::Ownership;
+use super::shard::{AGGREGATE_TYPE, CounterShard, Message};
+use super::storage::Log;
+use crate::actor::Actors;
+use crate::group::WeakGroup;
+use crate::hash::IdHash;
+use futures_util::FutureExt;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// The most commands of one append.
+const MAX_BATCH: usize = 1_000;
+
+/// What the shards of a node have in common.
+pub(super) struct Common {
+    pub(super) log: Log,
+    pub(super) ownership: Arc<Ownership>,
+    pub(super) meters: Arc<Meters>,
+    pub(super) max_waiting: usize,
+    pub(super) request_timeout: Duration,
+    /// Set once the group of the shards is there.
+    pub(super) group: OnceLock<WeakGroup<CounterShard>>,
+}
+
+/// The counters of a shard that are in memory, and what waits for the log. At most one batch is on its way to it.
+pub(super) struct Durable {
+    shard: u32,
+    common: Arc<Common>,
+    /// As they are in the log, unless another node has appended; none for those of which that is not known.
+    counters: Actors<Option<Counted>>,
+    waiting: VecDeque<Call>,
+    busy: bool,
+    /// Who waits until nothing is on its way any more.
+    released: Vec<oneshot::Sender<()>>,
+    /// What a batch has learned that began before the shard was released is not good any more.
+    releases: u64,
+}
+
+/// A batch that has ended; none if it panicked.
+pub(super) struct Finished {
+    done: Option<Done>,
+    releases: u64,
+}
+
+impl Durable {
+    pub(super) fn new(shard: u32, max_actors: usize, common: Arc<Common>) -> Self {
+        let counters = Actors::new(max_actors);
+        Self { shard, common, counters, waiting: VecDeque::new(), busy: false, released: Vec::new(), releases: 0 }
+    }
+
+    /// Answers at once what it can, and takes the rest to the log.
+    pub(super) fn call(&mut self, call: Call) {
+        if !self.common.ownership.owns(self.shard) {
+            return self.answer(call, Err(Refused::NotOwner));
+        }
+        if !call.command.changes()
+            && self.common.ownership.is_certain()
+            && let Some(counted) = *self.counter(&call.command.id)
+        {
+            return self.answer(call, Ok(counted));
+        }
+        if self.waiting.len() >= self.common.max_waiting {
+            return self.answer(call, Err(ServiceError::Busy.into()));
+        }
+        self.waiting.push_back(call);
+        self.begin();
+    }
+
+    /// Takes what waits to the log, if nothing is on its way there.
+    fn begin(&mut self) {
+        if self.busy {
+            return;
+        }
+        let next = self.waiting.len().min(MAX_BATCH);
+        // Whoever does not want the answer any more may take it that nothing happened.
+        let calls: Vec<Call> = self.waiting.drain(..next).filter(|call| !call.answer.is_closed()).collect();
+        if calls.is_empty() {
+            return;
+        }
+        self.busy = true;
+        let mut known = Known::new();
+        // A node that may have been taken for dead knows nothing: another one may have appended.
+        if self.common.ownership.is_certain() {
+            for id in calls.iter().map(|call| &call.command.id) {
+                if let Some(counted) = *self.counter(id) {
+                    known.insert(id.clone(), Ok(counted));
+                }
+            }
+        }
+        let (common, shard, releases) = (Arc::clone(&self.common), self.shard, self.releases);
+        // It ends by itself, at the deadline at the latest, and this shard sees its panic.
+        tokio::spawn(async move {
+            let deadline = Instant::now() + common.request_timeout;
+            let batch = Batch::new(calls, known);
+            let owns = || common.ownership.owns(shard);
+            let run = batch.run(&common.log, &common.meters, owns, deadline);
+            let done = AssertUnwindSafe(run).catch_unwind().await.ok();
+            let group = common.group.get().and_then(WeakGroup::upgrade);
+            if let Some(group) = group {
+                let finished = Message::Finished(Finished { done, releases });
+                // A group that has ended has no counters, and nobody whom it has not answered.
+                let _ended = group.ask_shard(shard, finished, Duration::MAX).await;
+            }
+        });
+    }
+
+    pub(super) fn finished(&mut self, finished: Finished) {
+        self.busy = false;
+        if let Some(done) = finished.done {
+            let good = finished.releases == self.releases;
+            for (id, counted) in done.counters {
+                *self.counter(&id) = counted.filter(|_| good);
+            }
+            // Only now: who has an answer finds it in what is read afterwards.
+            for (call, outcome) in done.answers {
+                self.answer(call, outcome);
+            }
+        } else {
+            // What it had decided may be in the log. Whoever waited is told by the end of his call.
+            tracing::error!(shard = self.shard, "a batch panicked; its counters are read back");
+            self.forget();
+        }
+        for waiting in self.released.drain(..) {
+            let _nobody = waiting.send(());
+        }
+        self.common.meters.counters(self.shard, self.counters.len());
+        self.begin();
+    }
+
+    /// The shard belongs to another node: refuses what waits, forgets its counters, and tells when nothing is on its way any
+    /// more.
+    pub(super) fn release(&mut self, done: oneshot::Sender<()>) {
+        for call in std::mem::take(&mut self.waiting) {
+            self.answer(call, Err(Refused::NotOwner));
+        }
+        self.forget();
+        if self.busy {
+            self.released.push(done);
+        } else {
+            let _nobody = done.send(());
+        }
+    }
+
+    /// Forgets all counters: they are read back when they are asked for.
+    pub(super) fn forget(&mut self) {
+        self.counters.clear();
+        self.common.meters.counters(self.shard, 0);
+        self.releases += 1;
+    }
+
+    fn counter(&mut self, id: &CounterId) -> &mut Option<Counted> {
+        self.common.meters.passivated.add(self.counters.make_room(1) as u64);
+        self.counters.get_or_insert(IdHash::of(id.as_str()), (AGGREGATE_TYPE, id.as_str()), || None)
+    }
+
+    pub(super) fn counters(&self) -> impl Iterator<Item = (&str, Counted)> {
+        self.counters.iter().filter_map(|(_, id, counted)| Some((id, (*counted)?)))
+    }
+
+    fn answer(&self, call: Call, outcome: Outcome) {
+        self.common.meters.handled.add(1);
+        call.answer(outcome);
+    }
+}

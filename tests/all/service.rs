@@ -1,0 +1,124 @@
+//! A node of the counter service, on a real log: each answered increment is counted once, and answered rightly.
+
+use crate::support::{TestDb, assert_counters_agree, drain, only_worker};
+use evenfold::event::NewEvent;
+use evenfold::group::ProcessGroups;
+use evenfold::log;
+use evenfold::service::{Counted, CounterId, IdempotencyKey, Node, NodeOptions, ServiceError, Storage};
+use serde_json::json;
+use std::collections::BTreeSet;
+use tokio::task::JoinSet;
+
+fn id(name: &str) -> CounterId {
+    CounterId::new(name).unwrap()
+}
+
+fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).unwrap()
+}
+
+async fn node(db: &TestDb, options: NodeOptions) -> Node {
+    Node::start(options, Storage::Durable(db.database.clone()), &ProcessGroups::default()).await.unwrap()
+}
+
+fn few_actors() -> NodeOptions {
+    NodeOptions { shards: 4, max_actors: 40, ..NodeOptions::default() }
+}
+
+/// Increments from many tasks, and gives what was answered.
+async fn increments(nodes: &[Node], tasks: usize, each: usize, names: usize) -> Vec<(usize, Counted)> {
+    let mut running = JoinSet::new();
+    for task in 0..tasks {
+        let node = nodes[task % nodes.len()].clone();
+        running.spawn(async move {
+            let mut answers = Vec::new();
+            for n in 0..each {
+                let name = (task * 31 + n * 7) % names;
+                let counted = node.increment(&id(&format!("c{name}")), 1, None).await.unwrap();
+                answers.push((name, counted));
+            }
+            answers
+        });
+    }
+    running.join_all().await.concat()
+}
+
+/// Each counter's answers are 1, 2, 3 …: none is missing, and none was given twice.
+fn assert_each_once(answers: &[(usize, Counted)], names: usize) {
+    for name in 0..names {
+        let of: Vec<i64> = answers.iter().filter(|(other, _)| *other == name).map(|(_, c)| c.value).collect();
+        let expected: BTreeSet<i64> = (1..=i64::try_from(of.len()).unwrap()).collect();
+        assert_eq!(of.iter().copied().collect::<BTreeSet<_>>(), expected, "c{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_increment_is_committed_before_it_is_answered_and_has_a_value_of_its_own() {
+    let db = TestDb::new().await;
+    let node = node(&db, few_actors()).await;
+    let answers = increments(std::slice::from_ref(&node), 32, 50, 300).await;
+    assert_each_once(&answers, 300);
+    let metrics = node.metrics();
+    assert!(metrics.passivations > 0, "{metrics:?}");
+    assert_eq!((metrics.commits.events, metrics.handled), (1_600, 1_600));
+    assert!(metrics.commits.count() < 800, "they are committed in groups: {metrics:?}");
+    let mut conn = db.connect().await;
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut conn).await.unwrap();
+    assert_eq!(events, 1_600);
+    drain(&mut only_worker(&mut conn, 1_000).await, &mut conn).await;
+    assert_counters_agree(&mut conn).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_both_believe_to_own_every_counter_lose_and_double_nothing() {
+    let db = TestDb::new().await;
+    let nodes = [node(&db, few_actors()).await, node(&db, few_actors()).await];
+    let answers = increments(&nodes, 16, 40, 5).await;
+    assert_each_once(&answers, 5);
+    assert!(nodes.iter().map(|node| node.metrics().conflicts).sum::<u64>() > 0);
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_answered_as_it_was_and_counted_once() {
+    let db = TestDb::new().await;
+    let first = node(&db, few_actors()).await;
+    let answered = first.increment(&id("a"), 5, Some(key("order-1"))).await.unwrap();
+    first.increment(&id("a"), 1, None).await.unwrap();
+    first.stop().await;
+    let second = node(&db, few_actors()).await;
+    assert_eq!(second.increment(&id("a"), 5, Some(key("order-1"))).await, Ok(answered));
+    assert_eq!(second.increment(&id("a"), 6, Some(key("order-1"))).await, Err(ServiceError::KeyReused));
+    assert_eq!(second.increment(&id("b"), 5, Some(key("order-1"))).await, Err(ServiceError::KeyReused));
+    assert_eq!(second.get(&id("a")).await, Ok(Counted { value: 6, version: 2 }));
+    let a = id("a");
+    let (one, two) =
+        tokio::join!(second.increment(&a, 3, Some(key("order-2"))), second.increment(&a, 3, key("order-2")));
+    assert_eq!((one.clone(), two), (Ok(Counted { value: 9, version: 3 }), one));
+}
+
+#[tokio::test]
+async fn what_another_writer_appends_is_in_the_next_answer() {
+    let db = TestDb::new().await;
+    let node = node(&db, few_actors()).await;
+    assert_eq!(node.get(&id("a")).await, Ok(Counted::default()));
+    let mut conn = db.connect().await;
+    let event = NewEvent::new("counter", "a", "added", &json!({ "amount": 10 })).unwrap();
+    log::append(&mut conn, &[event]).await.unwrap();
+    assert_eq!(node.increment(&id("a"), 1, None).await, Ok(Counted { value: 11, version: 2 }));
+    let bad = NewEvent::new("counter", "b", "added", &json!({ "amount": "ten" })).unwrap();
+    log::append(&mut conn, &[bad]).await.unwrap();
+    assert!(
+        matches!(node.increment(&id("b"), 1, None).await, Err(ServiceError::Parked(why)) if why.contains("integer"))
+    );
+}
+
+#[tokio::test]
+async fn an_overflow_is_refused_and_changes_nothing() {
+    let db = TestDb::new().await;
+    let node = node(&db, few_actors()).await;
+    node.increment(&id("a"), i64::MAX, None).await.unwrap();
+    let overflow = ServiceError::Overflow { value: i64::MAX, amount: 1 };
+    assert_eq!(node.increment(&id("a"), 1, None).await, Err(overflow));
+    assert_eq!(node.increment(&id("a"), -1, None).await.map(|counted| counted.value), Ok(i64::MAX - 1));
+}
