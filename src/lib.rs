@@ -10,6 +10,7 @@ pub mod actor;
 pub mod cache;
 pub mod checkpoint;
 pub mod class;
+pub mod cluster;
 pub mod config;
 pub mod counter;
 pub mod database;

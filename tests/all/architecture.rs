@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from those that know nothing to those that know everything.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "hash",
     "class",
     "event",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 18] = [
     "schema",
     "projection",
     "cache",
+    "cluster",
     "service",
     "http",
 ];

@@ -30,6 +30,7 @@ mod cli_settings;
 mod cli_tables;
 mod cli_worker;
 mod cli_worker_settings;
+mod cluster;
 mod crash;
 mod embedded;
 mod fence;

@@ -1,0 +1,146 @@
+//! The heart of a node: it writes the heartbeats, each over the one before.
+
+use super::beat::{Beat, State};
+use super::certainty::Certainty;
+use super::transport::{Transport, Unreachable, WriteError};
+use super::{ClusterOptions, Ended, JoinError, NodeId, Record};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+/// A node's name, which is its own as long as its record says so.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) node: NodeId,
+    pub(super) beat: Beat,
+    /// Of its record, as far as it knows.
+    revision: u64,
+    /// How long one write may take. An acknowledgement that is later than this hardly makes anybody certain any more.
+    limit: Duration,
+}
+
+impl Name {
+    /// Takes the name. One that another process had, which was killed, is free when it has been silent long enough by the
+    /// clock of this process: nobody knows how old a record is.
+    pub(super) async fn take(
+        transport: Arc<dyn Transport>,
+        node: NodeId,
+        options: &ClusterOptions,
+    ) -> Result<Self, JoinError> {
+        let beat = Beat::first(options.shards.get());
+        let mut name = Self { transport, node, beat, revision: 0, limit: options.heartbeat * 2 };
+        loop {
+            let record = name.read().await?;
+            let is_taken = |beat: Beat| beat.state != State::Gone && beat.incarnation != name.beat.incarnation;
+            if let Some(record) = &record
+                && Beat::of(&name.node, record).is_some_and(is_taken)
+            {
+                name.outlast(record, options).await?;
+            }
+            name.revision = record.map_or(0, |record| record.revision);
+            match name.write().await {
+                Ok(()) => return Ok(name),
+                // Somebody else was faster: that one's heartbeats will tell.
+                Err(WriteError::Conflict) => {}
+                Err(WriteError::Unreachable(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits as long as a dead node would be silent.
+    async fn outlast(&self, record: &Record, options: &ClusterOptions) -> Result<(), JoinError> {
+        let started = Instant::now();
+        while started.elapsed() < options.dead_after {
+            sleep(options.heartbeat / 2).await;
+            match self.read().await? {
+                Some(now) if now.revision == record.revision => {}
+                None => return Ok(()),
+                Some(now) if Beat::of(&self.node, &now).is_some_and(|beat| beat.state == State::Gone) => return Ok(()),
+                Some(_) => return Err(JoinError::AlreadyRunning(self.node.clone())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<Option<Record>, Unreachable> {
+        self.transport.read(&self.node, self.limit).await
+    }
+
+    async fn write(&mut self) -> Result<(), WriteError> {
+        let value = self.beat.encode();
+        self.revision = self.transport.write(&self.node, self.revision, value, self.limit).await?;
+        Ok(())
+    }
+
+    /// Writes the next heartbeat.
+    pub(super) async fn beat(&mut self, state: State) -> Result<(), BeatError> {
+        self.beat.next(state);
+        match self.write().await {
+            Ok(()) => return Ok(()),
+            Err(WriteError::Conflict) => {}
+            Err(WriteError::Unreachable(error)) => return Err(BeatError::Unreachable(error)),
+        }
+        // The acknowledgement of the last one was lost, or the whole record; or somebody else has the name.
+        let record = self.read().await.map_err(BeatError::Unreachable)?;
+        let other = record.as_ref().and_then(|record| Beat::of(&self.node, record));
+        if other.is_some_and(|other| other.incarnation != self.beat.incarnation) {
+            return Err(BeatError::Superseded);
+        }
+        self.revision = record.map_or(0, |record| record.revision);
+        self.write().await.map_err(|error| match error {
+            WriteError::Conflict => BeatError::Unreachable(Unreachable("the record changes all the time".to_owned())),
+            WriteError::Unreachable(error) => BeatError::Unreachable(error),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum BeatError {
+    Unreachable(Unreachable),
+    /// Another process has the name.
+    Superseded,
+}
+
+/// What runs as long as the node is a member.
+#[derive(Debug)]
+pub(super) struct Heart {
+    pub(super) name: Name,
+    pub(super) options: ClusterOptions,
+    pub(super) certainty: Arc<Certainty>,
+    /// What the others are to see.
+    pub(super) wanted: watch::Receiver<State>,
+    /// What they can see.
+    pub(super) shown: watch::Sender<State>,
+}
+
+impl Heart {
+    /// Until the node is gone, by its own will or not.
+    pub(super) async fn run(mut self) -> Ended {
+        let mut ticks = interval(self.options.heartbeat);
+        // Heartbeats that were not sent in time are not made up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wanted = *self.wanted.borrow_and_update();
+            let sent = Instant::now();
+            match self.name.beat(wanted).await {
+                Ok(()) => {
+                    self.certainty.acknowledged(sent);
+                    self.shown.send_replace(wanted);
+                    if wanted == State::Gone {
+                        return Ended::Left;
+                    }
+                }
+                Err(BeatError::Superseded) => return Ended::Superseded(self.name.node),
+                Err(BeatError::Unreachable(error)) => {
+                    tracing::warn!(node = %self.name.node, %error, "a heartbeat was not acknowledged");
+                }
+            }
+            tokio::select! {
+                _ = ticks.tick() => {}
+                changed = self.wanted.changed() => if changed.is_err() { return Ended::Left },
+            }
+        }
+    }
+}

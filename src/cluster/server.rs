@@ -1,0 +1,107 @@
+//! Answering the requests of other nodes.
+
+use super::NodeId;
+use super::frame::{Answered, Answers, Questions};
+use super::metrics::Counts;
+use super::transport::{Incoming, Requests};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What answers the questions of other nodes.
+pub trait Answer<Q, A>: Clone + Send + Sync + 'static {
+    /// Answers one question. Those that come together are answered concurrently, and their answers go back together, so
+    /// one that takes long keeps the others waiting.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the asker waits no more, or this node leaves.
+    fn answer(&self, from: &NodeId, question: Q) -> impl Future<Output = A> + Send;
+}
+
+pub(super) struct Server<Q, A, H> {
+    answer: H,
+    counts: Arc<Counts>,
+    /// How many frames are answered at the same time.
+    limit: usize,
+    max_frame: usize,
+    types: PhantomData<fn(Q) -> A>,
+}
+
+impl<Q, A, H> Server<Q, A, H>
+where
+    Q: DeserializeOwned + Send + 'static,
+    A: Serialize + Send + 'static,
+    H: Answer<Q, A>,
+{
+    pub(super) fn new(answer: H, counts: Arc<Counts>, limit: usize, max_frame: usize) -> Self {
+        Self { answer, counts, limit, max_frame, types: PhantomData }
+    }
+
+    /// Answers until it is to stop; then those that have been accepted, within this time.
+    pub(super) async fn run(self, mut requests: Requests, stop: CancellationToken, grace: Duration) {
+        let server = Arc::new(self);
+        let mut answering = JoinSet::new();
+        while let Some(Some(incoming)) = stop.run_until_cancelled(requests.next()).await {
+            // Those that panic have told so in their answers.
+            while answering.try_join_next().is_some() {}
+            if answering.len() < server.limit {
+                answering.spawn(Arc::clone(&server).answer(incoming));
+            } else {
+                server.counts.refused();
+                incoming.reply.send(Answers::Busy.encode(server.max_frame)).await;
+            }
+        }
+        drop(requests);
+        let all = async { while answering.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tracing::warn!("requests of other nodes were not answered before this node left");
+        }
+    }
+
+    async fn answer(self: Arc<Self>, incoming: Incoming) {
+        let Some(questions) = Questions::decode(incoming.frame) else {
+            return incoming.reply.send(Answers::Unreadable.encode(self.max_frame)).await;
+        };
+        let answers = self.answers(questions).await;
+        self.counts.answered(answers.len());
+        incoming.reply.send(Answers::All(answers).encode(self.max_frame)).await;
+    }
+
+    async fn answers(&self, questions: Questions) -> Vec<Answered> {
+        let Questions { from, limit, all } = questions;
+        let mut answers = vec![Answered::Late; all.len()];
+        let one = async |(place, question)| (place, self.one(&from, question).await);
+        let mut pending: FuturesUnordered<_> = all.into_iter().enumerate().map(one).collect();
+        let all = async {
+            while let Some((place, answer)) = pending.next().await {
+                answers[place] = answer;
+            }
+        };
+        // Who waits no longer needs no answer; those that are done are worth nothing then either, but say so.
+        let _ = tokio::time::timeout(limit, all).await;
+        answers
+    }
+
+    async fn one(&self, from: &NodeId, question: Bytes) -> Answered {
+        let Ok(question) = postcard::from_bytes(&question) else { return Answered::Unreadable };
+        // A mistake in one answer must not take the others with it.
+        let answer = AssertUnwindSafe(self.answer.answer(from, question)).catch_unwind().await;
+        match answer.map(|answer| postcard::to_stdvec(&answer)) {
+            Ok(Ok(bytes)) => Answered::Answer(bytes.into()),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "an answer can't be encoded");
+                Answered::Panicked
+            }
+            Err(_) => Answered::Panicked,
+        }
+    }
+}
