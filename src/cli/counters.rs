@@ -23,7 +23,7 @@ pub(super) async fn run(global: &Global, args: CountersArgs) -> anyhow::Result<(
     let mut conn = session.connect().await?;
     let rows = match &args.id {
         Some(id) => counters::one(&mut conn, id).await?,
-        None => counters::top(&mut conn, args.top).await?,
+        None => counters::top(&mut conn, None, args.top).await?,
     };
     drop(conn);
     session.close().await?;

@@ -70,7 +70,7 @@ async fn demonstrate(
         thousands(written)
     ))?;
     let mut conn = session.connect().await?;
-    print(&format!("{}\n", counters::render(&top(&mut conn, 5).await?)))?;
+    print(&format!("{}\n", counters::render(&top(&mut conn, None, 5).await?)))?;
     verify(&mut conn, &args.tuning.amount_pointer, SHOWN, false).await?;
     print(&format!("{:.0?} in all.\n", started.elapsed()))
 }

@@ -7,6 +7,7 @@ use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
 use super::ownership::Ownership;
+use super::peer::Released;
 use super::shard::{AGGREGATE_TYPE, CounterShard, Message};
 use super::storage::Log;
 use crate::actor::Actors;
@@ -43,7 +44,7 @@ pub(super) struct Durable {
     waiting: VecDeque<Call>,
     busy: bool,
     /// Who waits until nothing is on its way any more.
-    released: Vec<oneshot::Sender<()>>,
+    released: Vec<oneshot::Sender<Released>>,
     /// What a batch has learned that began before the shard was released is not good any more.
     releases: u64,
 }
@@ -133,7 +134,7 @@ impl Durable {
             self.forget();
         }
         for waiting in self.released.drain(..) {
-            let _nobody = waiting.send(());
+            let _nobody = waiting.send(Released::default());
         }
         self.common.meters.counters(self.shard, self.counters.len());
         self.begin();
@@ -141,7 +142,7 @@ impl Durable {
 
     /// The shard belongs to another node: refuses what waits, forgets its counters, and tells when nothing is on its way any
     /// more.
-    pub(super) fn release(&mut self, done: oneshot::Sender<()>) {
+    pub(super) fn release(&mut self, done: oneshot::Sender<Released>) {
         for call in std::mem::take(&mut self.waiting) {
             self.answer(call, Err(Refused::NotOwner));
         }
@@ -149,7 +150,7 @@ impl Durable {
         if self.busy {
             self.released.push(done);
         } else {
-            let _nobody = done.send(());
+            let _nobody = done.send(Released::default());
         }
     }
 
@@ -165,8 +166,10 @@ impl Durable {
         self.counters.get_or_insert(IdHash::of(id.as_str()), (AGGREGATE_TYPE, id.as_str()), || None)
     }
 
+    /// What the shard knows of its counters: of all of them nothing, if it is another node's.
     pub(super) fn counters(&self) -> impl Iterator<Item = (&str, Counted)> {
-        self.counters.iter().filter_map(|(_, id, counted)| Some((id, (*counted)?)))
+        let owns = self.common.ownership.owns(self.shard);
+        self.counters.iter().filter(move |_| owns).filter_map(|(_, id, counted)| Some((id, (*counted)?)))
     }
 
     fn answer(&self, call: Call, outcome: Outcome) {

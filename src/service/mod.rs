@@ -3,6 +3,7 @@
 //! The counters of a [`Node`] are divided among the shards of an actor group. A shard takes what waits for it, decides it
 //! against its counters, appends the events, and answers when they are committed.
 
+mod acquire;
 mod batch;
 mod command;
 mod decide;
@@ -14,8 +15,11 @@ mod meters;
 mod node;
 mod options;
 mod ownership;
+mod peer;
+mod route;
 mod shard;
 mod storage;
+mod top;
 mod volatile;
 mod watch;
 

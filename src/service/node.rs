@@ -1,6 +1,7 @@
 //! One node: where requests enter.
 
-use super::command::{Call, Command, Counted, Outcome, Refused, What};
+use super::acquire::Acquiring;
+use super::command::{Command, Counted, What};
 use super::durable::{Common, Durable};
 use super::error::ServiceError;
 use super::id::CounterId;
@@ -8,22 +9,30 @@ use super::key::IdempotencyKey;
 use super::meters::{Meter, Meters, NodeMetrics};
 use super::options::{NodeOptions, StartError, Storage};
 use super::ownership::Ownership;
-use super::shard::{CounterShard, Message};
+use super::peer::Peer;
+use super::shard::CounterShard;
 use super::storage::Log;
 use super::volatile::Volatile;
 use super::watch::Watching;
+use crate::cluster::{Cluster, ClusterOptions, NodeId, Transport};
 use crate::counter::AmountPointer;
 use crate::group::process::{Group, GroupError, JoinOptions, Slow};
-use crate::group::{ActorGroup, GatherError, GroupOptions, Missing, ProcessGroups, TellError, top};
+use crate::group::{ActorGroup, GroupOptions, GroupOptionsError, ProcessGroups};
 use crate::hash::KeyHash;
 use crate::projection::counters::{Changes, changes_group};
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 /// A watcher that has this many changes waiting for it is given no more of them, and reads the counter anew.
 const WATCHERS_QUEUE: usize = 64;
+
+/// How long a node that leaves waits until the others have taken over its shards.
+const HANDING_OVER: Duration = Duration::from_secs(4);
 
 /// A node of the counter service. Clones are the same node.
 #[derive(Clone)]
@@ -31,13 +40,20 @@ pub struct Node {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    options: NodeOptions,
+pub(super) struct Inner {
+    pub(super) options: NodeOptions,
     /// None where counters are kept in memory only.
-    log: Option<Arc<Common>>,
-    shards: ActorGroup<CounterShard>,
+    pub(super) log: Option<Arc<Common>>,
+    pub(super) shards: ActorGroup<CounterShard>,
+    pub(super) ownership: Arc<Ownership>,
+    pub(super) meters: Arc<Meters>,
+    shard_count: NonZeroU32,
     changes: Group<Arc<Changes>>,
-    meters: Arc<Meters>,
+    /// The requests that have entered here.
+    requests: TaskTracker,
+    /// What is done beside the requests, until the node is dropped.
+    beside: CancellationToken,
+    _dropped: DropGuard,
 }
 
 impl Node {
@@ -56,37 +72,34 @@ impl Node {
         storage: Storage,
         groups: &ProcessGroups<Arc<Changes>>,
     ) -> Result<Self, StartError> {
-        let changes = changes_group(groups)?;
-        let meters = Arc::new(Meters::new(options.shards));
-        let each = (options.max_actors / options.shards.max(1) as usize).max(1);
-        let group = GroupOptions {
-            id: "counters".to_owned(),
-            shards: options.shards,
-            mailbox: options.max_waiting,
-            ..GroupOptions::default()
-        };
-        let log = match storage {
-            Storage::Volatile => None,
-            Storage::Durable(database) => Some(Arc::new(Common {
-                log: Log::new(&database, AmountPointer::default()),
-                ownership: Arc::new(Ownership::all(options.shards)),
-                meters: Arc::clone(&meters),
-                max_waiting: options.max_waiting,
-                request_timeout: options.request_timeout,
-                group: OnceLock::new(),
-            })),
-        };
-        let parts = (changes.clone(), Arc::clone(&meters), log.clone());
-        let shard = move |shard| match parts.clone() {
-            (_, _, Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
-            (changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, changes, meters)),
-        };
-        let shards = ActorGroup::start(group, shard).await?;
-        if let Some(log) = &log {
-            // Nobody else sets it.
-            let _set = log.group.set(shards.downgrade());
-        }
-        Ok(Self { inner: Arc::new(Inner { options, log, shards, changes, meters }) })
+        Ok(Self { inner: Arc::new(Inner::start(options, storage, groups, true).await?) })
+    }
+
+    /// Starts a node of a cluster. It returns as soon as the node is a member; [`is_ready`](Self::is_ready) once it has
+    /// taken over its shards.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the others may see a member that is dead soon.
+    pub async fn join(
+        options: NodeOptions,
+        storage: Storage,
+        groups: &ProcessGroups<Arc<Changes>>,
+        transport: Arc<dyn Transport>,
+        id: NodeId,
+    ) -> Result<Self, StartError> {
+        let inner = Arc::new(Inner::start(options, storage, groups, false).await?);
+        let options = ClusterOptions { shards: inner.shard_count, ..ClusterOptions::default() };
+        let cluster = Cluster::join(transport, id, options, Peer(Arc::downgrade(&inner))).await?;
+        inner.ownership.join(cluster.clone());
+        let acquiring = Acquiring::new(Arc::clone(&inner.ownership), inner.shards.clone(), cluster);
+        // It ends with the node, and runs no code but this room's.
+        tokio::spawn(acquiring.run(inner.beside.clone()));
+        Ok(Self { inner })
     }
 
     /// Adds to a counter, and gives what it stands at by that. With a key, repeating the request changes nothing and gives
@@ -127,8 +140,19 @@ impl Node {
         self.ask(Command { id: id.clone(), what: What::Read }).await
     }
 
+    async fn ask(&self, command: Command) -> Result<Counted, ServiceError> {
+        let _counted = self.enter()?;
+        self.inner.ask(command).await
+    }
+
+    fn enter(&self) -> Result<tokio_util::task::task_tracker::TaskTrackerToken, ServiceError> {
+        let token = self.inner.requests.token();
+        if self.inner.requests.is_closed() { Err(ServiceError::Stopped) } else { Ok(token) }
+    }
+
     /// The counters of the highest values, and so many of them: the highest first, and of equal ones the name that comes
-    /// first.
+    /// first. It is what all nodes have in memory, and for the other counters what the read model has, which is behind the log
+    /// by some milliseconds.
     ///
     /// # Errors
     ///
@@ -138,14 +162,10 @@ impl Node {
     ///
     /// A read that is dropped changes nothing.
     pub async fn top(&self, limit: usize) -> Result<Vec<(CounterId, i64)>, ServiceError> {
-        let timeout = self.inner.options.request_timeout;
-        let message = |_| Message::Top(limit);
-        let gathered = self.inner.shards.ask_all(message, Vec::new(), top(limit), timeout, Missing::Fail).await;
-        let ranked = gathered.map_err(|error| match error {
-            GatherError::Missing { .. } => ServiceError::Unavailable(error.to_string()),
-            GatherError::Stopped => ServiceError::Stopped,
-        })?;
-        Ok(ranked.value.into_iter().map(|ranked| (ranked.id.0, ranked.value)).collect())
+        let _counted = self.enter()?;
+        let deadline = Instant::now() + self.inner.options.request_timeout;
+        let top = self.inner.top(limit, deadline).await?;
+        Ok(top.into_iter().map(|ranked| (ranked.id.0, ranked.value)).collect())
     }
 
     /// Whether requests can be answered now; or why not, in a sentence.
@@ -154,15 +174,30 @@ impl Node {
     ///
     /// The sentence.
     pub fn is_ready(&self) -> Result<(), String> {
-        Ok(())
+        let Inner { requests, ownership, .. } = &*self.inner;
+        if requests.is_closed() {
+            return Err("the node is stopping".to_owned());
+        }
+        let Some(cluster) = ownership.cluster() else { return Ok(()) };
+        let (view, owned) = (cluster.view(), ownership.len());
+        let own = view.owned_by(cluster.id()).count();
+        if owned < own {
+            Err(format!("the node is taking over its shards: it has {owned} of {own}"))
+        } else if !cluster.is_certain() {
+            Err("the node is cut off from the cluster".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     /// What it has done until now.
     #[must_use]
     pub fn metrics(&self) -> NodeMetrics {
-        let Inner { shards, meters, log, .. } = &*self.inner;
+        let Inner { shards, meters, log, ownership, .. } = &*self.inner;
+        let cluster = ownership.cluster();
+        let sent = cluster.map(Cluster::metrics);
         NodeMetrics {
-            node: String::new(),
+            node: cluster.map(|cluster| cluster.id().as_str().to_owned()).unwrap_or_default(),
             actors: shards.metrics(),
             counters: meters.counters.iter().map(Meter::get).collect(),
             handled: meters.handled.get(),
@@ -173,9 +208,9 @@ impl Node {
             forwarded: meters.forwarded.get(),
             coordination: meters.coordination.spent(),
             compute: meters.compute.spent(),
-            members: 1,
-            batched: 0,
-            batches: 0,
+            members: sent.map_or(1, |sent| sent.members),
+            batched: sent.map_or(0, |sent| sent.sent),
+            batches: sent.map_or(0, |sent| sent.batches),
         }
     }
 
@@ -193,41 +228,90 @@ impl Node {
         Ok(Watching::new(self.clone(), id.clone(), member))
     }
 
-    /// Accepts nothing more, and ends when all that was accepted is answered.
+    /// Waits until the node is a member of its cluster no more, and tells why in a sentence: another process has taken its
+    /// name, for one. A node by itself never is.
     ///
     /// # Cancel safety
     ///
-    /// A node whose stop is dropped stops nevertheless.
-    pub async fn stop(&self) {
-        self.inner.shards.stop().await;
-        if let Some(common) = &self.inner.log {
-            common.log.close().await;
+    /// Nothing is lost.
+    pub async fn ended(&self) -> String {
+        match self.inner.ownership.cluster() {
+            Some(cluster) => cluster.ended().await.to_string(),
+            None => std::future::pending().await,
         }
     }
 
-    async fn ask(&self, command: Command) -> Result<Counted, ServiceError> {
-        let deadline = Instant::now() + self.inner.options.request_timeout;
-        match self.inner.here(command, deadline).await {
-            Ok(counted) => Ok(counted),
-            Err(Refused::Error(error)) => Err(error),
-            Err(Refused::NotOwner) => Err(ServiceError::Unavailable("no node answers for it".to_owned())),
+    /// Accepts nothing more, answers what was accepted, hands its shards over, and leaves.
+    ///
+    /// # Cancel safety
+    ///
+    /// Call it again: it goes on where it was.
+    pub async fn stop(&self) {
+        let inner = &self.inner;
+        inner.requests.close();
+        inner.requests.wait().await;
+        if let Some(cluster) = inner.ownership.cluster() {
+            cluster.announce_leaving().await;
+            if cluster.view().members().iter().any(|member| member != cluster.id())
+                && timeout(HANDING_OVER, inner.ownership.all_given()).await.is_err()
+            {
+                tracing::warn!("not all shards were asked for by their new owners in {HANDING_OVER:?}");
+            }
+            cluster.leave().await;
+        }
+        inner.beside.cancel();
+        inner.shards.stop().await;
+        if let Some(common) = &inner.log {
+            common.log.close().await;
         }
     }
 }
 
 impl Inner {
-    /// Has a shard of this node handle a command.
-    async fn here(&self, command: Command, deadline: Instant) -> Outcome {
-        let (answer, outcome) = oneshot::channel();
-        let key = KeyHash::from(command.id.as_str());
-        self.shards.try_tell(key, Message::Call(Call { command, answer })).map_err(|refused| match refused {
-            TellError::Full(_) => ServiceError::Busy,
-            TellError::Stopped(_) => ServiceError::Stopped,
-        })?;
-        match timeout_at(deadline, outcome).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(ServiceError::TimedOut("its shard failed".to_owned()).into()),
-            Err(_) => Err(ServiceError::TimedOut("its shard has not answered in time".to_owned()).into()),
+    async fn start(
+        options: NodeOptions,
+        storage: Storage,
+        groups: &ProcessGroups<Arc<Changes>>,
+        alone: bool,
+    ) -> Result<Self, StartError> {
+        let shard_count = NonZeroU32::new(options.shards).ok_or(GroupOptionsError::Shards(0))?;
+        let changes = changes_group(groups)?;
+        let meters = Arc::new(Meters::new(options.shards));
+        let ownership = Arc::new(Ownership::new(options.shards, alone));
+        let log = match storage {
+            Storage::Volatile => None,
+            Storage::Durable(database) => Some(Arc::new(Common {
+                log: Log::new(&database, AmountPointer::default()),
+                ownership: Arc::clone(&ownership),
+                meters: Arc::clone(&meters),
+                max_waiting: options.max_waiting,
+                request_timeout: options.request_timeout,
+                group: OnceLock::new(),
+            })),
+        };
+        let each = (options.max_actors / shard_count.get() as usize).max(1);
+        let parts = (changes.clone(), Arc::clone(&meters), log.clone());
+        let shard = move |shard| match parts.clone() {
+            (_, _, Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
+            (changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, changes, meters)),
+        };
+        let group = GroupOptions {
+            id: "counters".to_owned(),
+            shards: options.shards,
+            mailbox: options.max_waiting,
+            ..GroupOptions::default()
+        };
+        let shards = ActorGroup::start(group, shard).await?;
+        if let Some(log) = &log {
+            // Nobody else sets it.
+            let _first = log.group.set(shards.downgrade());
         }
+        let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
+        let dropped = beside.clone().drop_guard();
+        Ok(Self { options, log, shards, ownership, meters, shard_count, changes, requests, beside, _dropped: dropped })
+    }
+
+    pub(super) fn shard_of(&self, id: &CounterId) -> u32 {
+        KeyHash::from(id.as_str()).shard(self.shard_count)
     }
 }

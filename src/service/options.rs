@@ -1,5 +1,6 @@
 //! How a node runs.
 
+use crate::cluster::JoinError;
 use crate::database::Database;
 use crate::group::GroupOptionsError;
 use crate::group::process::GroupError;
@@ -46,4 +47,7 @@ pub enum StartError {
     /// The process groups have no room for the one that is told of changes.
     #[error(transparent)]
     Groups(#[from] GroupError),
+    /// The cluster can't be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
 }

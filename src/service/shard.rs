@@ -3,11 +3,16 @@
 use super::command::{Call, Counted};
 use super::durable::{Durable, Finished};
 use super::id::CounterId;
+use super::peer::Released;
 use super::volatile::Volatile;
 use crate::event::MAX_ID_BYTES;
 use crate::group::{Shard, top};
 use crate::hash::KeyHash;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 const _: () = assert!(super::id::MAX_COUNTER_ID <= MAX_ID_BYTES);
 
@@ -19,12 +24,16 @@ pub(super) enum Message {
     Call(Call),
     /// What became of its batch.
     Finished(Finished),
-    /// For its counters of the highest values, and so many of them.
-    Top(usize),
+    /// For its counters of the highest values, and so many of them; and for those that are named.
+    Top(usize, Arc<[CounterId]>),
+    /// It is another node's now: for what is to be handed over, when nothing is on its way to the log any more.
+    Release(oneshot::Sender<Released>),
+    /// It is this node's now, with what the one before has handed over.
+    Take(Vec<(CounterId, Counted)>),
 }
 
 /// A counter by its value. The greater one has the higher value or, with the same, the name that comes first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Ranked {
     pub(super) value: i64,
     pub(super) id: Reverse<CounterId>,
@@ -43,12 +52,21 @@ impl Shard for CounterShard {
 
     async fn handle(&mut self, message: Message) -> Vec<Ranked> {
         match (self, message) {
-            (shard, Message::Top(limit)) => return shard.top(limit),
+            (shard, Message::Top(limit, named)) => return shard.top(limit, &named),
             (Self::Volatile(shard), Message::Call(call)) => shard.call(call),
-            (Self::Durable(shard), Message::Call(call)) => shard.call(call),
-            (Self::Durable(shard), Message::Finished(finished)) => shard.finished(finished),
+            (Self::Volatile(shard), Message::Take(counters)) => shard.take(counters),
+            (Self::Volatile(shard), Message::Release(done)) => {
+                // Whoever does not wait any more asks again; what he was given is lost with him.
+                if !done.is_closed() {
+                    let _nobody = done.send(shard.release());
+                }
+            }
             // It has no batches.
             (Self::Volatile(_), Message::Finished(_)) => {}
+            (Self::Durable(shard), Message::Call(call)) => shard.call(call),
+            (Self::Durable(shard), Message::Take(_)) => shard.forget(),
+            (Self::Durable(shard), Message::Release(done)) => shard.release(done),
+            (Self::Durable(shard), Message::Finished(finished)) => shard.finished(finished),
         }
         Vec::new()
     }
@@ -70,15 +88,18 @@ impl Shard for CounterShard {
 }
 
 impl CounterShard {
-    fn top(&self, limit: usize) -> Vec<Ranked> {
+    fn top(&self, limit: usize, named: &[CounterId]) -> Vec<Ranked> {
         let ranked = |(id, counted): (CounterId, Counted)| Ranked { value: counted.value, id: Reverse(id) };
-        let all = match self {
+        let all: Vec<_> = match self {
             Self::Volatile(shard) => shard.counters().map(ranked).collect(),
             Self::Durable(shard) => {
                 let known = |(id, counted)| Some((CounterId::new(id).ok()?, counted));
                 shard.counters().filter_map(known).map(ranked).collect()
             }
         };
-        top(limit)(Vec::new(), all)
+        let named: HashSet<&CounterId> = named.iter().collect();
+        let (mut named, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|ranked| named.contains(&ranked.id.0));
+        named.extend(top(limit)(Vec::new(), others));
+        named
     }
 }

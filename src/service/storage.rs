@@ -4,10 +4,10 @@ use super::command::Counted;
 use super::id::CounterId;
 use super::shard::AGGREGATE_TYPE;
 use crate::counter::AmountPointer;
-use crate::database::Database;
+use crate::database::{Database, told};
 use crate::event::NewEvent;
 use crate::log::{self, AppendError, Appended, Appender, AppenderOptions, Found, GroupCommits};
-use crate::projection::counters::current;
+use crate::projection::counters::{current, top};
 use sqlx::PgConnection;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -20,6 +20,7 @@ const LOADING: usize = 4;
 pub(super) struct Log {
     appender: Appender,
     database: Database,
+    plain: Database,
     pointer: AmountPointer,
     places: Semaphore,
     idle: Mutex<Vec<PgConnection>>,
@@ -38,6 +39,7 @@ impl Log {
         Self {
             appender: Appender::start(database, AppenderOptions::default()),
             database: database.named("evenfold counters").by_index(),
+            plain: database.named("evenfold counters"),
             pointer,
             places: Semaphore::new(LOADING),
             idle: Mutex::default(),
@@ -58,9 +60,21 @@ impl Log {
             Some(conn) => conn,
             None => self.database.connect().await.map_err(|error| error.to_string())?,
         };
-        let loaded = self.read(&mut conn, counters, events).await.map_err(|error| crate::database::told(&error))?;
+        let loaded = self.read(&mut conn, counters, events).await.map_err(|error| told(&error))?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
         Ok(loaded)
+    }
+
+    /// The counters of the highest values that the read model has; an error is a sentence.
+    pub(super) async fn top(&self, limit: usize) -> Result<Vec<(CounterId, i64)>, String> {
+        let _place = self.places.acquire().await;
+        // Not one of those that go by an index: this reads the whole table.
+        let mut conn = self.plain.connect().await.map_err(|error| error.to_string())?;
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let rows = top(&mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| told(&error))?;
+        // A counter that another writer has given a longer name can't be asked for.
+        let named = rows.into_iter().filter_map(|row| Some((CounterId::new(&row.aggregate_id).ok()?, row.value)));
+        Ok(named.collect())
     }
 
     async fn read(

@@ -4,11 +4,15 @@ use super::command::{Call, Command, Counted, Outcome, What};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
+use super::peer::Released;
 use super::shard::AGGREGATE_TYPE;
 use crate::group::process::Group;
 use crate::projection::counters::{Changes, CounterRow};
 use hashbrown::HashMap;
 use std::sync::Arc;
+
+/// How many counters are handed over at once: their names are not half of what a message may have.
+const HANDED_OVER: usize = 1_500;
 
 /// All counters of a shard. None is ever forgotten: that would be losing what was counted.
 pub(super) struct Volatile {
@@ -55,6 +59,21 @@ impl Volatile {
         let counted = Counted::default().plus(amount)?;
         self.counters.insert(command.id.clone(), counted);
         Ok(counted)
+    }
+
+    /// Gives up a part of its counters.
+    pub(super) fn release(&mut self) -> Released {
+        let counters: Vec<_> = self.counters.extract_if(|_, _| true).take(HANDED_OVER).collect();
+        Released { counters, more: !self.counters.is_empty() }
+    }
+
+    /// Takes over counters. Of one that is there already too, both have been counting for a while: what they counted is added.
+    pub(super) fn take(&mut self, counters: Vec<(CounterId, Counted)>) {
+        for (id, more) in counters {
+            let counted = self.counters.entry(id).or_default();
+            counted.value = counted.value.saturating_add(more.value);
+            counted.version += more.version;
+        }
     }
 
     pub(super) fn counters(&self) -> impl Iterator<Item = (CounterId, Counted)> {

@@ -55,7 +55,7 @@ fn listed(rows: &[(&str, i64)]) -> Vec<(String, i64)> {
 }
 
 async fn all_rows(conn: &mut PgConnection) -> HashMap<String, CounterRow> {
-    let rows = evenfold::projection::counters::top(conn, 1_000_000).await.unwrap();
+    let rows = evenfold::projection::counters::top(conn, None, 1_000_000).await.unwrap();
     rows.into_iter().map(|row| (row.aggregate_id.clone(), row)).collect()
 }
 

@@ -62,6 +62,7 @@ mod replicas;
 mod same_key;
 mod schema;
 mod service;
+mod service_cluster;
 mod status;
 mod superseded;
 mod topology;

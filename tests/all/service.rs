@@ -93,7 +93,7 @@ async fn a_repeated_request_is_answered_as_it_was_and_counted_once() {
     assert_eq!(second.get(&id("a")).await, Ok(Counted { value: 6, version: 2 }));
     let a = id("a");
     let (one, two) =
-        tokio::join!(second.increment(&a, 3, Some(key("order-2"))), second.increment(&a, 3, key("order-2")));
+        tokio::join!(second.increment(&a, 3, Some(key("order-2"))), second.increment(&a, 3, Some(key("order-2"))));
     assert_eq!((one.clone(), two), (Ok(Counted { value: 9, version: 3 }), one));
 }
 

@@ -181,19 +181,19 @@ pub async fn empty(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// The counters with the largest values.
+/// The counters with the largest values, of one type of aggregate or of all.
 ///
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn top(conn: &mut PgConnection, limit: u32) -> Result<Vec<CounterRow>, sqlx::Error> {
-    sqlx::query("SELECT * FROM counters ORDER BY value DESC, aggregate_type, aggregate_id LIMIT $1")
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(decode)
-        .collect()
+pub async fn top(
+    conn: &mut PgConnection,
+    aggregate_type: Option<&str>,
+    limit: u32,
+) -> Result<Vec<CounterRow>, sqlx::Error> {
+    let query = "SELECT * FROM counters WHERE aggregate_type = $1 OR $1 IS NULL
+                 ORDER BY value DESC, aggregate_type, aggregate_id LIMIT $2";
+    sqlx::query(query).bind(aggregate_type).bind(i64::from(limit)).fetch_all(conn).await?.iter().map(decode).collect()
 }
 
 /// How many counters there are, and how many events they had together.
