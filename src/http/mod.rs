@@ -1,7 +1,17 @@
-//! What is served over HTTP: the connections, and the cache as a service.
+//! What is served over HTTP: the connections, and as services the cache and the counters.
 
+mod auth;
+mod body;
 pub mod cache;
 mod connection;
+pub mod counter;
+mod docs;
+mod error;
+mod histogram;
+mod inflight;
+mod metrics;
+mod percent;
 mod serve;
 
+pub use auth::{ApiToken, ApiTokenError, Auth};
 pub use serve::{Limits, Respond, serve};

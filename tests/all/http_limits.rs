@@ -2,7 +2,8 @@
 
 use crate::support::{Cached, Client, SOON, wait_until};
 use evenfold::cache::CacheOptions;
-use evenfold::http::cache::{ApiToken, Auth, ServiceOptions};
+use evenfold::http::cache::ServiceOptions;
+use evenfold::http::{ApiToken, Auth};
 use serde_json::{Value, json};
 use std::time::Duration;
 

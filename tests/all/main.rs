@@ -36,6 +36,7 @@ mod embedded;
 mod fence;
 mod found_by_the_model;
 mod http_cache;
+mod http_counter;
 mod http_docs;
 mod http_fuzz;
 mod http_limits;

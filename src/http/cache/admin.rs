@@ -1,9 +1,9 @@
 //! Looking after the service: maintenance, and the number of shards.
 
-use super::body;
 use super::error::ApiError;
 use super::responses::{AccessErrors, BodyErrors};
 use super::state::State;
+use crate::http::body;
 use axum::Json;
 use axum::extract::{Request, State as Shared};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,6 @@
 //! Many keys in one request. What is wrong with the request is found before any of it is done; what a shard then says is
 //! told for each key.
 
-use super::body;
 use super::entry::{self, Kind};
 use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
@@ -9,6 +8,7 @@ use super::kv::json;
 use super::responses::BodyErrors;
 use super::state::State;
 use crate::cache::{CacheError, Condition, Put, Stored};
+use crate::http::body;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Shared};
@@ -129,7 +129,7 @@ fn check<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> Result<(), ApiErro
 }
 
 async fn body_of(state: &State, request: Request) -> Result<Bytes, ApiError> {
-    body::read(request.into_body(), state.max_batch, state.request_timeout).await
+    Ok(body::read(request.into_body(), state.max_batch, state.request_timeout).await?)
 }
 
 /// Read many values

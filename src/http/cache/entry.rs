@@ -172,13 +172,13 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::body::parse;
     use super::*;
+    use crate::http::body::parse;
     use proptest::prelude::*;
 
     fn put(body: &str) -> Result<(Value, Option<Duration>), ErrorCode> {
         let code = |error: ApiError| error.code;
-        let entry: NewEntry<'_> = parse(body.as_bytes()).map_err(code)?;
+        let entry: NewEntry<'_> = parse(body.as_bytes()).map_err(ApiError::from).map_err(code)?;
         Ok((entry.value().map_err(code)?, entry.ttl().map_err(code)?))
     }
 

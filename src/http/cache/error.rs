@@ -2,15 +2,14 @@
 
 use crate::cache::CacheError;
 use crate::group::ResizeError;
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use crate::http::auth::{Refusal, Scheme};
+use crate::http::body::BodyError;
+use crate::http::error::answer;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use utoipa::ToSchema;
-
-/// After this many seconds it is worth trying again: mailboxes empty in milliseconds, and a header has no fractions.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// What went wrong, for programs. There are no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -118,7 +117,10 @@ enum Current {
 }
 
 /// The body of an answer that is an error.
-#[derive(Debug, Serialize, ToSchema)]
+//
+// For the document: answers are written for all services alike.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the macro that makes the document")]
 pub(super) struct ErrorBody {
     error: ApiError,
 }
@@ -156,28 +158,31 @@ impl From<CacheError> for ApiError {
     }
 }
 
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        let code = match error {
+            BodyError::TooLarge(_) => ErrorCode::TooLarge,
+            BodyError::TimedOut => ErrorCode::BodyTimeout,
+            BodyError::Incomplete => ErrorCode::IncompleteBody,
+            BodyError::Malformed(_) => ErrorCode::MalformedJson,
+            BodyError::Invalid(_) => ErrorCode::InvalidBody,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::NoToken(_) | Refusal::WrongToken(_) => ErrorCode::Unauthorized,
+            Refusal::ForeignOrigin => ErrorCode::ForeignOrigin,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let code = self.code;
-        // Numbers and texts alone: nothing in it can fail to be written.
-        let text = serde_json::to_vec(&ErrorBody { error: self }).unwrap_or_default();
-        let mut response = Response::new(Body::from(text));
-        *response.status_mut() = code.status();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        match code {
-            ErrorCode::Unauthorized => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("X-API-Token"));
-            }
-            code if code.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-            }
-            // The rest of the body may still come, and would be taken for the next request's headers.
-            ErrorCode::BodyTimeout => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
-        }
-        response
+        answer(self.code.status(), &self, || Scheme::Header.challenge())
     }
 }

@@ -1,9 +1,9 @@
-use super::body;
 use super::error::ApiError;
 use super::key::{self, Key};
 use super::kv::{json, versioned};
 use super::responses::BodyErrors;
 use super::state::State;
+use crate::http::body;
 use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -1,12 +1,12 @@
 //! One key: read, put, delete.
 
-use super::body;
 use super::condition;
 use super::entry::{self, Entry, NewEntry};
 use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
 use super::responses::{ChangeErrors, ReadErrors};
 use super::state::State;
+use crate::http::body;
 use axum::body::Body;
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};

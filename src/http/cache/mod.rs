@@ -1,15 +1,12 @@
 //! The cache as an HTTP service: what is asked for, who may, and what is counted about it.
 
 mod admin;
-mod auth;
 mod batch;
-mod body;
 mod condition;
 mod docs;
 mod entry;
 mod error;
 mod health;
-mod histogram;
 mod incr;
 mod key;
 mod kv;
@@ -19,7 +16,6 @@ mod route;
 mod service;
 mod state;
 
-pub use auth::{ApiToken, ApiTokenError, Auth};
 pub use batch::MAX_BATCH_KEYS;
 pub use error::ErrorCode;
 pub use service::CacheService;

@@ -1,5 +1,6 @@
 //! What a request is about, as far as it decides who may ask, what is limited, and what is counted.
 
+use crate::http::auth::Access;
 use axum::http::Method;
 
 /// Before the key of an entry.
@@ -19,14 +20,6 @@ pub(super) enum Route {
     Watch,
     Docs,
     Other,
-}
-
-/// Who may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Open,
-    Read,
-    Write,
 }
 
 impl Route {

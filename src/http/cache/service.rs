@@ -4,6 +4,8 @@ use super::state::{ServiceOptions, State};
 use super::{admin, batch, docs, health, incr, kv, metrics};
 use crate::cache::Cache;
 use crate::http::Respond;
+use crate::http::docs::routes;
+use crate::http::inflight::{InFlight, Place};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State as Shared;
@@ -29,7 +31,7 @@ impl CacheService {
     #[must_use]
     pub fn new(cache: Cache, options: ServiceOptions) -> Self {
         let state = Arc::new(State::new(cache, options));
-        let (router, api) = OpenApiRouter::with_openapi(docs::about())
+        let (router, api) = OpenApiRouter::with_openapi(docs::ABOUT.document())
             .routes(routes!(kv::get, kv::put, kv::delete))
             .routes(routes!(incr::incr))
             .routes(routes!(batch::get))
@@ -47,7 +49,7 @@ impl CacheService {
         let router = router
             .route("/v1/kv/incr", key())
             .route(KV, key())
-            .merge(docs::routes(&api))
+            .merge(routes(&api))
             .fallback(unknown_path)
             .method_not_allowed_fallback(unknown_method)
             .with_state(Arc::clone(&state));
@@ -55,8 +57,8 @@ impl CacheService {
     }
 
     /// A request is let in before it is routed: what the rules say does not hang on which handler it would be.
-    fn admit(&self, route: Route, headers: &HeaderMap) -> Result<Option<super::state::Place<'_>>, ApiError> {
-        self.state.gate.check(route, headers)?;
+    fn admit(&self, route: Route, headers: &HeaderMap) -> Result<Option<Place<&InFlight>>, ApiError> {
+        self.state.gate.check(route.access(), headers)?;
         if route.limited() { self.state.enter().map(Some) } else { Ok(None) }
     }
 
@@ -91,7 +93,7 @@ impl Respond for CacheService {
             Ok(_place) => self.answer(route, request).await,
             Err(error) => error.into_response(),
         };
-        self.state.metrics.answered(route, response.status(), begun.elapsed());
+        self.state.requests.answered(route as usize, response.status(), begun.elapsed());
         response
     }
 }

@@ -1,10 +1,11 @@
 //! What all requests of one service share.
 
-use super::auth::{Auth, Gate};
 use super::error::{ApiError, ErrorCode};
-use super::metrics::Metrics;
+use super::route::Route;
 use crate::cache::Cache;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::http::auth::{Auth, Gate, Scheme};
+use crate::http::inflight::{InFlight, Place};
+use crate::http::metrics::Requests;
 use std::time::Duration;
 
 /// A text of JSON has at most six bytes for each that it stands for (`\u0001`), and there are names around it.
@@ -38,13 +39,12 @@ impl Default for ServiceOptions {
 pub(super) struct State {
     pub(super) cache: Cache,
     pub(super) gate: Gate,
-    pub(super) metrics: Metrics,
+    pub(super) requests: Requests<{ Route::ALL.len() }>,
+    pub(super) inflight: InFlight,
     pub(super) request_timeout: Duration,
     pub(super) max_item: usize,
     pub(super) max_body: usize,
     pub(super) max_batch: usize,
-    max_inflight: usize,
-    inflight: AtomicUsize,
 }
 
 impl State {
@@ -52,40 +52,20 @@ impl State {
         let max_body = options.max_item_bytes.saturating_mul(ESCAPED).saturating_add(AROUND_A_VALUE);
         Self {
             cache,
-            gate: Gate(options.auth),
-            metrics: Metrics::default(),
+            gate: Gate { scheme: Scheme::Header, auth: options.auth },
+            requests: Requests::default(),
+            inflight: InFlight::new(options.max_inflight),
             request_timeout: options.request_timeout,
             max_item: options.max_item_bytes,
             max_body,
             max_batch: max_body.max(MIN_BATCH_BYTES),
-            max_inflight: options.max_inflight,
-            inflight: AtomicUsize::new(0),
         }
     }
 
     /// A place among the requests in flight, until it is dropped.
-    pub(super) fn enter(&self) -> Result<Place<'_>, ApiError> {
-        let place = Place(&self.inflight);
-        if self.inflight.fetch_add(1, Ordering::Relaxed) < self.max_inflight {
-            return Ok(place);
-        }
-        Err(ApiError::new(
-            ErrorCode::TooManyInFlight,
-            "as many requests are in flight as may be; try again in a moment",
-        ))
-    }
-
-    pub(super) fn inflight(&self) -> usize {
-        self.inflight.load(Ordering::Relaxed)
-    }
-}
-
-/// One of the requests in flight.
-#[derive(Debug)]
-pub(super) struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn enter(&self) -> Result<Place<&InFlight>, ApiError> {
+        self.inflight.enter().ok_or_else(|| {
+            ApiError::new(ErrorCode::TooManyInFlight, "as many requests are in flight as may be; try again in a moment")
+        })
     }
 }

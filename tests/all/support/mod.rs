@@ -3,6 +3,7 @@
 mod cached;
 #[cfg(feature = "containers")]
 mod container;
+mod counting;
 pub mod groups;
 mod http;
 mod process;
@@ -11,6 +12,7 @@ mod stepped;
 mod wait;
 
 pub use cached::Cached;
+pub use counting::Counting;
 pub use http::{Client, Reply};
 pub use process::Evenfold;
 pub use server::TestDb;

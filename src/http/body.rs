@@ -1,0 +1,118 @@
+//! Bodies: as large as they may be, and in time.
+
+use axum::body::{Bytes, HttpBody};
+use serde::Deserialize;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+/// Why a body can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the body has more than {0} bytes; send less at a time")]
+    TooLarge(usize),
+    #[error("the body did not come in time; send it faster")]
+    TimedOut,
+    #[error("the body broke off; send all of what was announced")]
+    Incomplete,
+    /// It is no JSON.
+    #[error("the body can't be used: {0}; /docs says what it may be")]
+    Malformed(String),
+    /// It is other JSON than what is taken.
+    #[error("the body can't be used: {0}; /docs says what it may be")]
+    Invalid(String),
+}
+
+/// Reads a body whole.
+pub(super) async fn read(
+    body: impl HttpBody<Data = Bytes>,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Bytes, BodyError> {
+    // Not read at all where it says itself that it is too large.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyError::TooLarge(limit));
+    }
+    // The timer is set only if the body is not here yet.
+    tokio::time::timeout(deadline, whole(body, limit)).await.unwrap_or(Err(BodyError::TimedOut))
+}
+
+async fn whole(body: impl HttpBody<Data = Bytes>, limit: usize) -> Result<Bytes, BodyError> {
+    let mut body = pin!(body);
+    // Most bodies are one chunk, which is not copied.
+    let first = next(&mut body).await?.unwrap_or_default();
+    let Some(second) = next(&mut body).await? else {
+        return if first.len() > limit { Err(BodyError::TooLarge(limit)) } else { Ok(first) };
+    };
+    let mut all = first.to_vec();
+    let mut more = Some(second);
+    while let Some(chunk) = more {
+        if all.len() + chunk.len() > limit {
+            return Err(BodyError::TooLarge(limit));
+        }
+        all.extend_from_slice(&chunk);
+        more = next(&mut body).await?;
+    }
+    Ok(all.into())
+}
+
+/// The next chunk. Trailers are left out.
+async fn next(body: &mut Pin<&mut impl HttpBody<Data = Bytes>>) -> Result<Option<Bytes>, BodyError> {
+    loop {
+        let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await else { return Ok(None) };
+        if let Ok(chunk) = frame.map_err(|_| BodyError::Incomplete)?.into_data() {
+            return Ok(Some(chunk));
+        }
+    }
+}
+
+/// What the JSON of a body says, borrowing its texts.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let told = error.to_string();
+        if error.is_data() { BodyError::Invalid(told) } else { BodyError::Malformed(told) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use futures_util::{StreamExt, stream};
+    use std::convert::Infallible;
+
+    fn chunks(chunks: &[&'static str]) -> Body {
+        let chunks: Vec<_> =
+            chunks.iter().map(|chunk| Ok::<_, Infallible>(Bytes::from_static(chunk.as_bytes()))).collect();
+        Body::from_stream(stream::iter(chunks))
+    }
+
+    async fn read_of(body: Body) -> Result<Bytes, BodyError> {
+        read(body, 4, Duration::from_secs(1)).await
+    }
+
+    #[tokio::test]
+    async fn a_body_may_have_as_many_bytes_as_the_limit_in_any_chunks() {
+        for parts in [&["abcd"][..], &["ab", "cd"], &["a", "b", "c", "d"], &["", "abcd"]] {
+            assert_eq!(read_of(chunks(parts)).await.unwrap(), "abcd", "{parts:?}");
+        }
+        assert_eq!(read_of(Body::empty()).await.unwrap(), "");
+        for parts in [&["abcde"][..], &["abcd", "e"], &["", "abcde"]] {
+            assert_eq!(read_of(chunks(parts)).await, Err(BodyError::TooLarge(4)), "{parts:?}");
+        }
+        assert_eq!(read_of(Body::from("abcde")).await, Err(BodyError::TooLarge(4)));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let never = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"a")) }).chain(stream::pending());
+        let read = read(Body::from_stream(never), 4, Duration::from_millis(1)).await;
+        assert_eq!(read, Err(BodyError::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_told() {
+        let parts = [Ok(Bytes::from_static(b"a")), Err(std::io::Error::other("gone"))];
+        assert_eq!(read_of(Body::from_stream(stream::iter(parts))).await, Err(BodyError::Incomplete));
+    }
+}

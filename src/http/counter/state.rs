@@ -1,0 +1,72 @@
+//! What all requests of one service share.
+
+use super::error::{ApiError, ErrorCode};
+use super::route::Route;
+use crate::http::auth::{Auth, Gate, Scheme};
+use crate::http::inflight::{InFlight, Place};
+use crate::http::metrics::Requests;
+use crate::service::Node;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How a service serves its nodes.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// What needs a token; without, everything is open to whoever can connect, but increments are not taken from web
+    /// pages.
+    pub auth: Option<Auth>,
+    /// How many requests may be in flight; further ones are answered with 503. Watchers are not among them. At least 1.
+    pub max_inflight: usize,
+    /// How many may watch; further ones are answered with 503.
+    pub max_watchers: usize,
+    /// How long a body may take to come. What a request may take after that is up to the node.
+    pub body_timeout: Duration,
+}
+
+impl Default for ServiceOptions {
+    /// No token, 10,000 requests, 1,000 watchers, 2 seconds.
+    fn default() -> Self {
+        Self { auth: None, max_inflight: 10_000, max_watchers: 1_000, body_timeout: Duration::from_secs(2) }
+    }
+}
+
+pub(super) struct State {
+    /// At least one.
+    pub(super) nodes: Vec<Node>,
+    turn: AtomicUsize,
+    pub(super) gate: Gate,
+    pub(super) requests: Requests<{ Route::ALL.len() }>,
+    pub(super) inflight: InFlight,
+    pub(super) watchers: Arc<InFlight>,
+    pub(super) body_timeout: Duration,
+}
+
+impl State {
+    pub(super) fn new(nodes: Vec<Node>, options: ServiceOptions) -> Self {
+        Self {
+            nodes,
+            turn: AtomicUsize::new(0),
+            gate: Gate { scheme: Scheme::Bearer, auth: options.auth },
+            requests: Requests::default(),
+            inflight: InFlight::new(options.max_inflight.max(1)),
+            watchers: Arc::new(InFlight::new(options.max_watchers)),
+            body_timeout: options.body_timeout,
+        }
+    }
+
+    /// The node whose turn it is.
+    pub(super) fn node(&self) -> &Node {
+        // One node is what almost every process has: its requests share no counter.
+        let turn = if self.nodes.len() == 1 { 0 } else { self.turn.fetch_add(1, Ordering::Relaxed) };
+        &self.nodes[turn % self.nodes.len()]
+    }
+
+    /// A place among the requests in flight, until it is dropped.
+    pub(super) fn enter(&self) -> Result<Place<&InFlight>, ApiError> {
+        self.inflight.enter().ok_or_else(|| {
+            let message = "as many requests are in flight as may be; try again in a moment";
+            ApiError::new(ErrorCode::TooManyInFlight, message)
+        })
+    }
+}
