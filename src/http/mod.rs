@@ -1,5 +1,6 @@
 //! What is served over HTTP: the connections, and as services the cache and the counters.
 
+mod activity;
 mod auth;
 mod body;
 pub mod cache;

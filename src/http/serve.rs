@@ -22,8 +22,8 @@ pub struct Limits {
     /// How many connections are open at a time; whoever comes then waits in the kernel's backlog. At least 1.
     pub connections: usize,
     /// A connection on which nothing is answered, and no request has begun, is closed after this long, or twice as long
-    /// at most. That ends idle connections, headers that come too slowly, and answers that are read too slowly. At
-    /// least 1 ms.
+    /// at most. That ends idle connections, headers that come too slowly, and answers that are read too slowly. A stream
+    /// stays open as long as its client takes what it is sent. At least 1 ms.
     pub idle: Duration,
     /// How long requests in flight may take to be answered after a shutdown; then their connections are cut.
     pub grace: Duration,
@@ -43,7 +43,7 @@ pub trait Respond: Clone + Send + Sync + 'static {
 }
 
 /// Answers HTTP/1.1 on this socket until `shutdown` is ready. Then it accepts no more, lets the requests in flight be
-/// answered, and returns; those that take longer than the grace are cut off.
+/// answered, and returns; those that take longer than the grace are cut off. Answers that are streams end at once.
 ///
 /// What a request's handler panics with is logged; its connection is closed, the others stay.
 ///

@@ -3,8 +3,10 @@
 use crate::support::{Client, SOON, wait_until};
 use axum::body::Body;
 use evenfold::http::{Limits, Respond, serve};
+use futures_util::stream;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Answers `/at-once` at once, `/panic` not at all, and anything else when it is let.
+/// Answers `/at-once` at once, `/panic` not at all, `/flood` with a stream that never ends, `/drops` with one of as much as
+/// is let, and anything else when it is let.
 #[derive(Clone)]
 struct Doorman {
     begun: Arc<AtomicUsize>,
@@ -27,12 +30,26 @@ impl Respond for Doorman {
         match request.uri().path() {
             "/at-once" => {}
             "/panic" => panic!("as the test asked for"),
+            "/flood" => return self.stream(None),
+            "/drops" => return self.stream(Some(Arc::clone(&self.let_through))),
             _ => {
                 self.begun.fetch_add(1, Ordering::SeqCst);
                 self.let_through.acquire().await.unwrap().forget();
             }
         }
         Response::new(Body::from("through"))
+    }
+}
+
+impl Doorman {
+    fn stream(&self, each: Option<Arc<Semaphore>>) -> Response<Body> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let chunks = stream::unfold(each, async |each| {
+            let Some(permits) = &each else { return Some((Ok::<_, Infallible>("x".repeat(50_000)), each)) };
+            permits.acquire().await.unwrap().forget();
+            Some((Ok("drop".to_owned()), each))
+        });
+        Response::new(Body::from_stream(chunks))
     }
 }
 
@@ -59,8 +76,13 @@ impl Served {
 
     /// A client whose request has come and is held.
     async fn held(&self) -> Client {
+        self.asking("/held").await
+    }
+
+    /// A client whose request has come.
+    async fn asking(&self, path: &str) -> Client {
         let (mut client, before) = (self.client().await, self.begun());
-        client.begin("GET", "/held", &[], "").await;
+        client.begin("GET", path, &[], "").await;
         wait_until("the request", SOON, async || self.begun() > before).await;
         client
     }
@@ -124,6 +146,44 @@ async fn an_answer_that_nobody_reads_does_not_keep_a_connection() {
     let mut next = served.client().await;
     assert_eq!(next.get("/at-once").await.status, 200, "the only place is free again");
     served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_stays_open_while_it_is_read_however_little_it_says() {
+    let served = Served::new(Limits { idle: Duration::from_millis(20), ..Limits::default() }).await;
+    let mut reader = served.asking("/drops").await;
+    assert_eq!(reader.answer().await.unwrap().status, 200);
+    for _ in 0..3 {
+        // One after the other, so that the stream has been silent for several times the limit.
+        for _ in 0..2 {
+            assert!(served.client().await.answer().await.is_none(), "nothing was sent");
+        }
+        served.doorman.let_through.add_permits(1);
+        assert_eq!(reader.chunk().await.as_deref(), Some("drop"));
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_reads_does_not_keep_a_connection() {
+    let served = Served::new(Limits { idle: Duration::from_millis(20), connections: 1, ..Limits::default() }).await;
+    let mut deaf = served.asking("/flood").await;
+    assert_eq!(served.client().await.get("/at-once").await.status, 200, "the only place is free again");
+    assert!(deaf.answer().await.is_some() && deaf.breaks_off().await, "it has not ended, it was cut");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_at_once_at_a_shutdown_whether_they_are_read_or_not() {
+    let limits = Limits { idle: Duration::from_hours(1), grace: Duration::from_hours(1), ..Limits::default() };
+    let served = Served::new(limits).await;
+    let (mut reader, deaf) = (served.asking("/drops").await, served.asking("/flood").await);
+    assert_eq!(reader.answer().await.unwrap().status, 200);
+    served.doorman.let_through.add_permits(1);
+    assert_eq!(reader.chunk().await.as_deref(), Some("drop"));
+    served.end().await;
+    assert_eq!(reader.chunk().await, None, "the end is told");
+    drop(deaf);
 }
 
 #[tokio::test(flavor = "multi_thread")]

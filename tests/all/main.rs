@@ -37,6 +37,7 @@ mod fence;
 mod found_by_the_model;
 mod http_cache;
 mod http_counter;
+mod http_counter_watch;
 mod http_docs;
 mod http_fuzz;
 mod http_limits;

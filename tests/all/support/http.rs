@@ -91,6 +91,41 @@ impl Client {
         self.ask("POST", path, &[], body).await
     }
 
+    /// The next chunk of an answer that is a stream; none at its end.
+    pub async fn chunk(&mut self) -> Option<String> {
+        timeout(SOON, self.read_chunk()).await.expect("a chunk, or the end").expect("an end, not a broken connection")
+    }
+
+    /// Whether the connection ends before a stream does.
+    pub async fn breaks_off(&mut self) -> bool {
+        let end = async {
+            loop {
+                match self.read_chunk().await {
+                    Some(Some(_)) => {}
+                    Some(None) => return false,
+                    None => return true,
+                }
+            }
+        };
+        timeout(SOON, end).await.expect("an end")
+    }
+
+    /// None if the connection breaks off; nothing in it at the end of the stream.
+    async fn read_chunk(&mut self) -> Option<Option<String>> {
+        let end = loop {
+            if let Some(at) = self.ahead.windows(2).position(|two| two == b"\r\n") {
+                break at;
+            }
+            self.more().await?;
+        };
+        let size = usize::from_str_radix(std::str::from_utf8(&self.ahead[..end]).unwrap(), 16).unwrap();
+        while self.ahead.len() < end + 2 + size + 2 {
+            self.more().await?;
+        }
+        let chunk = self.ahead.drain(..end + 2 + size + 2).skip(end + 2).take(size).collect();
+        Some((size > 0).then(|| String::from_utf8(chunk).unwrap()))
+    }
+
     async fn read(&mut self, with_body: bool) -> Option<Reply> {
         let end = loop {
             if let Some(at) = self.ahead.windows(4).position(|four| four == b"\r\n\r\n") {
