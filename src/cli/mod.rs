@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "clap shows the comments on arguments to people, as they are")]
 
+mod access;
 mod append;
 mod bench;
 mod cache;
@@ -19,6 +20,7 @@ mod pool;
 mod rebuild;
 mod repair;
 mod scale;
+mod serve;
 mod session;
 mod signals;
 mod status;
@@ -61,7 +63,7 @@ struct Global {
     #[arg(long, global = true, env = "EVENFOLD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// What to log: error, warn, info, debug or trace, also by module, as in evenfold=debug,warn [default: info for
-    /// the worker and the cache, warn for the rest]
+    /// the worker and the services, warn for the rest]
     #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
@@ -103,6 +105,8 @@ enum Command {
     Repair(repair::RepairArgs),
     /// Start, stop or find evenfold's own PostgreSQL
     Db(db::DbArgs),
+    /// Serve counters over HTTP, on one node or in a cluster over NATS
+    Serve(serve::ServeArgs),
     /// Serve a cache over HTTP; needs no database
     Cache(cache::CacheArgs),
 }
@@ -120,7 +124,8 @@ pub(super) fn main() -> ExitCode {
         Ok(Parsed::Show(text)) => return exit(output::print(&output::help(&text))),
         Err(error) => return failed(&error.into()),
     };
-    let usual = if matches!(cli.command, Command::Worker(_) | Command::Cache(_)) { "info" } else { "warn" };
+    let usual =
+        if matches!(cli.command, Command::Worker(_) | Command::Serve(_) | Command::Cache(_)) { "info" } else { "warn" };
     if let Err(error) = telemetry::start(cli.global.log.as_deref().unwrap_or(usual)) {
         return failed(&error.into());
     }
@@ -159,6 +164,7 @@ async fn run(Cli { global, command }: Cli) -> anyhow::Result<()> {
         Command::Rebuild(args) => rebuild::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,
         Command::Db(args) => db::run(&global, &args).await,
+        Command::Serve(args) => serve::run(&global, args).await,
         Command::Cache(args) => cache::run(args).await,
     }
 }

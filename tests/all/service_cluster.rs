@@ -32,10 +32,10 @@ fn durable(database: &Database) -> Storage {
 }
 
 /// Increments from several tasks, at these nodes in turn, until it is told to stop. Gives how many were answered, by counter.
-fn load(nodes: Vec<Node>, stop: &Arc<AtomicBool>) -> JoinSet<BTreeMap<String, i64>> {
+fn load(nodes: &[Node], stop: &Arc<AtomicBool>) -> JoinSet<BTreeMap<String, i64>> {
     let mut running = JoinSet::new();
     for task in 0..16 {
-        let (nodes, stop) = (nodes.clone(), Arc::clone(stop));
+        let (nodes, stop) = (nodes.to_vec(), Arc::clone(stop));
         running.spawn(async move {
             let mut counted = BTreeMap::<String, i64>::new();
             for n in 0.. {
@@ -77,16 +77,16 @@ async fn counts_while_members_change(storage: impl Fn() -> Storage) {
     let (a, b) = (join(&network, "a", storage()).await, join(&network, "b", storage()).await);
     ready(&[a.clone(), b.clone()]).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let running = load(vec![a.clone(), b.clone()], &stop);
+    let running = load(&[a.clone(), b.clone()], &stop);
     let c = join(&network, "c", storage()).await;
     ready(&[a.clone(), b.clone(), c.clone()]).await;
-    let through_all = load(vec![a.clone(), b.clone(), c.clone()], &stop);
+    let through_all = load(&[a.clone(), b.clone(), c.clone()], &stop);
     wait_until("the new node counts", SOON, async || c.metrics().handled > 1_000).await;
     stop.store(true, Ordering::Relaxed);
     let mut counted = running.join_all().await;
     counted.extend(through_all.join_all().await);
     let stop = Arc::new(AtomicBool::new(false));
-    let running = load(vec![a.clone(), c.clone()], &stop);
+    let running = load(&[a.clone(), c.clone()], &stop);
     b.stop().await;
     ready(&[a.clone(), c.clone()]).await;
     let before = a.metrics().handled;

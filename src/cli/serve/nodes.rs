@@ -1,0 +1,83 @@
+//! The nodes of one process, and what carries their requests.
+
+use clap::Args;
+use evenfold::cluster::{MAX_NODE_ID, NodeId, Transport, local};
+use evenfold::config::{UsageError, number};
+use evenfold::group::{MAX_SHARDS, ProcessGroups};
+use evenfold::projection::counters::Changes;
+use evenfold::service::{Node, NodeOptions, Storage};
+use std::sync::Arc;
+
+#[derive(Debug, Args)]
+pub(super) struct NodesArgs {
+    /// How many nodes this process runs: 1 to 64
+    #[arg(long, default_value = "1", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=64)))]
+    nodes: u32,
+    /// How many shards the counters are divided among, the same in all nodes of a cluster: 1 to 1024
+    #[arg(long, env = "EVENFOLD_SHARDS", default_value = "64", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_SHARDS)))]
+    pub(super) shards: u32,
+    /// The NATS server that connects the nodes of a cluster, with JetStream (nats-server -js)
+    #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
+    nats_url: Option<String>,
+    /// What the cluster is called; several can share a NATS server
+    #[arg(long, env = "EVENFOLD_CLUSTER", default_value = "counters", value_name = "NAME")]
+    cluster: String,
+    /// What this node is called in the cluster [default: the host's name and the port]
+    #[arg(long, env = "EVENFOLD_NODE_ID", value_name = "NAME")]
+    node_id: Option<String>,
+}
+
+impl NodesArgs {
+    /// What concerns more than one setting.
+    pub(super) fn check(&self) -> Result<(), UsageError> {
+        if self.nats_url.is_none() && self.node_id.is_some() {
+            return Err(UsageError("--node-id is for a node of a cluster: give it --nats-url too".to_owned()));
+        }
+        self.cluster_name()?;
+        self.names("h-0").map(drop)
+    }
+
+    fn cluster_name(&self) -> Result<NodeId, UsageError> {
+        NodeId::new(&self.cluster).map_err(|error| UsageError(format!("--cluster {}: {error}", self.cluster)))
+    }
+
+    /// The names of the nodes: several of one process are numbered.
+    fn names(&self, default: &str) -> Result<Vec<NodeId>, UsageError> {
+        let base = self.node_id.as_deref().unwrap_or(default);
+        let names = (1..=self.nodes).map(|n| if self.nodes == 1 { base.to_owned() } else { format!("{base}-{n}") });
+        let node = |name: String| NodeId::new(&name).map_err(|error| UsageError(format!("--node-id {base}: {error}")));
+        names.map(node).collect()
+    }
+
+    /// Starts the nodes, and those of a cluster one after the other: each has its shards before the next one asks for some.
+    pub(super) async fn start(
+        &self,
+        port: u16,
+        options: &NodeOptions,
+        storage: &Storage,
+        groups: &ProcessGroups<Arc<Changes>>,
+    ) -> anyhow::Result<Vec<Node>> {
+        if self.nats_url.is_none() && self.nodes == 1 {
+            return Ok(vec![Node::start(options.clone(), storage.clone(), groups).await?]);
+        }
+        let network = local::Network::new();
+        let mut nodes = Vec::new();
+        for name in self.names(&format!("{}-{port}", host()))? {
+            let transport: Arc<dyn Transport> = match &self.nats_url {
+                Some(_url) => anyhow::bail!("soon"),
+                None => Arc::new(network.endpoint()),
+            };
+            tracing::info!(node = %name, "joining");
+            nodes.push(Node::join(options.clone(), storage.clone(), groups, transport, name).await?);
+        }
+        Ok(nodes)
+    }
+}
+
+/// The name of this host, as far as a node may have it.
+fn host() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let name: String = name.to_string_lossy().chars().filter(fits).take(MAX_NODE_ID / 2).collect();
+    if name.is_empty() { "node".to_owned() } else { name }
+}

@@ -1,0 +1,66 @@
+//! The workers inside the service: they fold what it appends, and tell those who watch.
+
+use crate::cli::worker::Topology;
+use evenfold::class::Class;
+use evenfold::config::UsageError;
+use evenfold::counter::AmountPointer;
+use evenfold::database::Database;
+use evenfold::group::{MAX_SHARDS, ProcessGroups};
+use evenfold::projection::counters::{Changes, Counters, changes_group};
+use evenfold::projection::{Pool, RunOptions, Worker, WorkerOptions};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The service appends by hundreds of events, and has other uses for its memory than large transactions.
+const BATCH_SIZE: usize = 20_000;
+
+/// Two batches of them.
+const MAX_ACTORS: usize = 2 * BATCH_SIZE;
+
+pub(super) struct Workers {
+    stop: CancellationToken,
+    watching: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts a worker for each partition. Beside those of other processes they stand by.
+    pub(super) async fn start(
+        database: &Database,
+        topology: &Topology,
+        groups: &ProcessGroups<Arc<Changes>>,
+    ) -> anyhow::Result<Self> {
+        let total = topology.total_partitions;
+        if total > MAX_SHARDS {
+            let sentence = format!(
+                "one process has at most {MAX_SHARDS} partitions: lower --total-partitions, or fold the log elsewhere (--no-workers)"
+            );
+            return Err(UsageError(sentence).into());
+        }
+        let partitions: Result<Vec<Class>, _> = (0..total).map(|key| Class::partition(key, total)).collect();
+        let (takeover, changes) = (topology.takeover(), changes_group(groups)?);
+        let make = move |class| {
+            let counters = Counters::new(AmountPointer::default(), MAX_ACTORS).telling(changes.clone());
+            let options = WorkerOptions { batch_size: BATCH_SIZE, topology: takeover, ..WorkerOptions::default() };
+            Worker::new(class, counters, options)
+        };
+        let stop = CancellationToken::new();
+        let mut pool = Pool::start(database, &partitions?, make, &RunOptions::default(), &stop).await?;
+        let watching = tokio::spawn(async move {
+            while let Some((partition, outcome)) = pool.ended().await {
+                if let Err(error) = outcome {
+                    // What is not folded is read from the log: only the read model stays behind.
+                    tracing::error!(%partition, "this partition is not folded here any more: {error}");
+                }
+            }
+        });
+        Ok(Self { stop, watching })
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        if self.watching.await.is_err() {
+            tracing::error!("watching the workers has panicked");
+        }
+    }
+}
