@@ -199,11 +199,11 @@ impl Batch {
         }
     }
 
-    /// The shard belongs to another node now. Whoever asks there is answered rightly also about what is in the log already: its
-    /// event id is taken.
+    /// The shard belongs to another node now.
     fn hand_back(&mut self) {
-        for pending in std::mem::take(&mut self.pending) {
-            self.answers.push((pending.call, Err(Refused::NotOwner)));
+        for Pending { call, maybe } in std::mem::take(&mut self.pending) {
+            let maybe = maybe.then(|| ServiceError::TimedOut("its shard has changed its owner".to_owned()).into());
+            self.answers.push((call, Err(maybe.unwrap_or(Refused::NotOwner))));
         }
     }
 }

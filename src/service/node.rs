@@ -290,10 +290,10 @@ impl Inner {
             })),
         };
         let each = (options.max_actors / shard_count.get() as usize).max(1);
-        let parts = (changes.clone(), Arc::clone(&meters), log.clone());
+        let parts = (Arc::clone(&ownership), changes.clone(), Arc::clone(&meters), log.clone());
         let shard = move |shard| match parts.clone() {
-            (_, _, Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
-            (changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, changes, meters)),
+            (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
+            (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
         };
         let group = GroupOptions {
             id: "counters".to_owned(),

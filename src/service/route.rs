@@ -91,6 +91,7 @@ impl Attempt {
         match outcome {
             Ok(counted) => Self::Ended(Ok(counted)),
             Err(Refused::NotOwner) => Self::Nothing("its shard is changing its owner".to_owned()),
+            Err(Refused::Error(ServiceError::TimedOut(why))) => Self::Maybe(why),
             // Another node may be about to answer for it.
             Err(Refused::Error(ServiceError::Stopped)) => Self::Nothing("its shard's node is stopping".to_owned()),
             Err(Refused::Error(error)) => Self::Ended(Err(error)),

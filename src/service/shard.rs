@@ -56,9 +56,9 @@ impl Shard for CounterShard {
             (Self::Volatile(shard), Message::Call(call)) => shard.call(call),
             (Self::Volatile(shard), Message::Take(counters)) => shard.take(counters),
             (Self::Volatile(shard), Message::Release(done)) => {
-                // Whoever does not wait any more asks again; what he was given is lost with him.
-                if !done.is_closed() {
-                    let _nobody = done.send(shard.release());
+                // Whoever does not wait any more asks again.
+                if let Err(kept) = done.send(shard.release()) {
+                    shard.take(kept.counters);
                 }
             }
             // It has no batches.

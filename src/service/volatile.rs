@@ -1,9 +1,10 @@
 //! The counters of a shard that keeps them in memory only.
 
-use super::command::{Call, Command, Counted, Outcome, What};
+use super::command::{Call, Command, Counted, Outcome, Refused, What};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
+use super::ownership::Ownership;
 use super::peer::Released;
 use super::shard::AGGREGATE_TYPE;
 use crate::group::process::Group;
@@ -17,6 +18,7 @@ const HANDED_OVER: usize = 1_500;
 /// All counters of a shard. None is ever forgotten: that would be losing what was counted.
 pub(super) struct Volatile {
     shard: u32,
+    ownership: Arc<Ownership>,
     counters: HashMap<CounterId, Counted, foldhash::fast::RandomState>,
     limit: usize,
     changes: Group<Arc<Changes>>,
@@ -26,12 +28,19 @@ pub(super) struct Volatile {
 impl Volatile {
     /// No counters yet, and never more than the limit. The members of the group are told of each change: there are no workers
     /// who would.
-    pub(super) fn new(shard: u32, limit: usize, changes: Group<Arc<Changes>>, meters: Arc<Meters>) -> Self {
-        Self { shard, counters: HashMap::default(), limit, changes, meters }
+    pub(super) fn new(
+        shard: u32,
+        limit: usize,
+        ownership: Arc<Ownership>,
+        changes: Group<Arc<Changes>>,
+        meters: Arc<Meters>,
+    ) -> Self {
+        Self { shard, ownership, counters: HashMap::default(), limit, changes, meters }
     }
 
     pub(super) fn call(&mut self, call: Call) {
-        let outcome = self.handle(&call.command);
+        // Looked at here, where messages have an order: what is counted after the counters were handed over would be lost.
+        let outcome = if self.ownership.owns(self.shard) { self.handle(&call.command) } else { Err(Refused::NotOwner) };
         if let Ok(counted) = outcome
             && call.command.changes()
             && !self.changes.is_empty()
@@ -106,11 +115,11 @@ mod tests {
     use super::*;
     use crate::group::ProcessGroups;
     use crate::projection::counters::changes_group;
-    use crate::service::command::Refused;
     use uuid::Uuid;
 
     fn shard_of(limit: usize) -> Volatile {
-        Volatile::new(0, limit, changes_group(&ProcessGroups::default()).unwrap(), Arc::default())
+        let ownership = Arc::new(Ownership::new(1, true));
+        Volatile::new(0, limit, ownership, changes_group(&ProcessGroups::default()).unwrap(), Arc::default())
     }
 
     fn increment(id: &str, amount: i64) -> Command {

@@ -1,6 +1,6 @@
 //! A node of the counter service, on a real log: each answered increment is counted once, and answered rightly.
 
-use crate::support::{TestDb, assert_counters_agree, drain, only_worker};
+use crate::support::{SOON, TestDb, assert_counters_agree, drain, only_worker, wait_until};
 use evenfold::event::NewEvent;
 use evenfold::group::ProcessGroups;
 use evenfold::log;
@@ -121,4 +121,30 @@ async fn an_overflow_is_refused_and_changes_nothing() {
     let overflow = ServiceError::Overflow { value: i64::MAX, amount: 1 };
     assert_eq!(node.increment(&id("a"), 1, None).await, Err(overflow));
     assert_eq!(node.increment(&id("a"), -1, None).await.map(|counted| counted.value), Ok(i64::MAX - 1));
+}
+
+/// Ends the connections of a node to the database, which may be at work.
+async fn cut(conn: &mut sqlx::PgConnection) {
+    let query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name IN ('evenfold append', 'evenfold counters')";
+    sqlx::query(query).execute(conn).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn increments_whose_commit_was_not_answered_are_counted_once() {
+    let db = TestDb::new().await;
+    let node = node(&db, few_actors()).await;
+    let cutting = async {
+        let mut conn = db.connect().await;
+        let counted = async || node.metrics().commits.events;
+        for n in 1..=20 {
+            wait_until("some more are counted", SOON, async || counted().await >= n * 60).await;
+            cut(&mut conn).await;
+        }
+    };
+    let (answers, ()) = tokio::join!(increments(std::slice::from_ref(&node), 32, 50, 20), cutting);
+    assert_each_once(&answers, 20);
+    let mut conn = db.connect().await;
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut conn).await.unwrap();
+    assert_eq!(events, 1_600);
 }
