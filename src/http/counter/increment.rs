@@ -70,7 +70,7 @@ fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     path = "/counter/{id}/increment",
     tag = "counters",
     params(
-        ("id" = Name, Path, description = "The counter, percent-encoded; it need not be there before."),
+        ("id" = inline(Name), Path, description = "The counter, percent-encoded; it need not be there before."),
         ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 255,
             pattern = "^[!-~]+$", description = "A UUID, or another text of visible ASCII characters, that no other \
             increment has: a request that is repeated with its key is counted once, and answered alike."),

@@ -21,7 +21,7 @@ const DEFAULT_TOP: usize = 20;
     get,
     path = "/counter/{id}",
     tag = "counters",
-    params(("id" = Name, Path, description = "The counter, percent-encoded.")),
+    params(("id" = inline(Name), Path, description = "The counter, percent-encoded.")),
     responses((status = 200, description = "What it stands at.", body = Counter), ReadErrors),
     security((), ("token" = [])),
 )]

@@ -31,7 +31,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
     get,
     path = "/counter/{id}/watch",
     tag = "counters",
-    params(("id" = Name, Path, description = "The counter, percent-encoded.")),
+    params(("id" = inline(Name), Path, description = "The counter, percent-encoded.")),
     responses(
         (status = 200, description = "A stream that stays open.", body = String, content_type = "text/event-stream"),
         WatchErrors,
