@@ -74,7 +74,7 @@ impl Sender {
 
     /// What waits, as far as it fits. None if nothing does.
     fn fill(&self, waiting: &mut VecDeque<Asked>, queue: &mut mpsc::Receiver<Asked>) -> Option<Vec<Asked>> {
-        let (mut batch, mut room) = (Vec::new(), self.transport.max_frame() - HEAD);
+        let (mut batch, mut room) = (Vec::new(), self.transport.max_frame().saturating_sub(HEAD));
         while batch.len() < self.options.batch
             && let Some(asked) = waiting.pop_front().or_else(|| queue.try_recv().ok())
         {

@@ -7,7 +7,7 @@ use futures_util::stream::BoxStream;
 use std::fmt;
 use std::time::Duration;
 
-/// How nodes reach each other: [in one process](super::local) or [over NATS](Transport).
+/// How nodes reach each other: [in one process](super::local) or [over NATS](super::nats).
 ///
 /// It carries requests to a node, messages to all who have subscribed, and a small table of records, one per node, in
 /// which the nodes show that they live. Where a limit of time is given, it holds: whoever hears nothing until then gets an

@@ -1,4 +1,9 @@
 //! What a cluster promises: over the local transport by the paused clock, and over NATS.
 
+mod batches;
+mod conformance;
+mod connectors;
+mod groups;
 mod membership;
+mod nats;
 mod nodes;

@@ -86,6 +86,14 @@ impl<M> ProcessGroups<M> {
         tenants.insert(tenant, new.clone());
         Ok(new)
     }
+
+    /// The groups of all tenants, at this moment.
+    #[must_use]
+    pub fn all(&self) -> Vec<Group<M>> {
+        let tenants: Vec<Tenant<M>> =
+            self.shared.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        tenants.iter().flat_map(|tenant| tenant.own.groups().values().cloned().collect::<Vec<_>>()).collect()
+    }
 }
 
 impl<M> Tenant<M> {

@@ -20,7 +20,7 @@ pub const MAX_LISTED: usize = 1_000;
 /// then; takes over what is listed; and reads again at [`Changes::Any`], or when its queue has
 /// [dropped](crate::group::process::Member::dropped) something. Of two rows of one counter that of the higher version
 /// counts, whichever comes later: a partition may go from one worker of this process to another just after a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Changes {
     /// These counters, as they are now: 1,000 ([`MAX_LISTED`]) at most. One that is listed twice is the later one.
     Listed(Vec<CounterRow>),

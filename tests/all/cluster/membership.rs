@@ -1,8 +1,10 @@
 //! Who is a member, by the paused clock: nothing here takes real time, and every interval is exact.
 
-use super::nodes::{id, join, sees, try_join};
+use super::nodes::{Echo, id, join, sees, try_join};
 use evenfold::cluster::local::{Cut, Network};
-use evenfold::cluster::{Ended, JoinError, NotSent, PeerError};
+use evenfold::cluster::{Cluster, ClusterOptions, Ended, JoinError, NotSent, PeerError};
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, advance, sleep, timeout};
 
@@ -102,4 +104,67 @@ async fn one_that_was_paused_and_replaced_ends_with_a_sentence() {
     let ended = timeout(Duration::from_secs(5), paused.ended()).await.unwrap();
     assert_eq!(ended, Ended::Superseded(id("a")));
     assert!(!paused.is_certain());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_heartbeats_are_not_acknowledged_is_uncertain_although_the_others_hear_them() {
+    let network = Network::new();
+    let (a, _) = join(&network, "a").await;
+    let (b, endpoint) = join(&network, "b").await;
+    sees(&a, &["a", "b"]).await;
+    sleep(Duration::from_secs(3)).await;
+    endpoint.cut(Cut::Answers);
+    let cut = Instant::now();
+    while b.is_certain() {
+        advance(Duration::from_millis(10)).await;
+    }
+    let uncertain = cut.elapsed();
+    // The last heartbeat that was acknowledged was sent up to one interval before the cut.
+    assert!(uncertain > Duration::from_millis(900) && uncertain <= Duration::from_millis(1_510), "{uncertain:?}");
+    endpoint.cut(Cut::Nothing);
+    sleep(Duration::from_secs(2)).await;
+    assert!(b.is_certain(), "its record had gone on without it, and it has found that out");
+    sees(&a, &["a", "b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_are_lost_are_written_again_and_nobody_is_taken_for_dead() {
+    let network = Network::new();
+    let (a, _) = join(&network, "a").await;
+    let (b, _) = join(&network, "b").await;
+    sees(&a, &["a", "b"]).await;
+    sees(&b, &["a", "b"]).await;
+    let changes = a.metrics().view_changes + b.metrics().view_changes;
+    network.forget();
+    sleep(Duration::from_secs(10)).await;
+    assert!(a.is_certain() && b.is_certain());
+    assert_eq!(a.metrics().view_changes + b.metrics().view_changes, changes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_announces_its_leaving_owns_nothing_and_still_answers() {
+    let network = Network::new();
+    let (a, _) = join(&network, "a").await;
+    let (b, _) = join(&network, "b").await;
+    sees(&a, &["a", "b"]).await;
+    b.announce_leaving().await;
+    sees(&a, &["a"]).await;
+    sees(&b, &["a"]).await;
+    assert!(a.ask(&id("b"), "there?".to_owned(), Duration::from_secs(1)).await.is_ok());
+    b.leave().await;
+    a.announce_leaving().await;
+    assert_eq!(a.view().owned_by(&id("a")).count(), 64, "nobody else is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_with_another_number_of_shards_or_impossible_times_is_refused_with_a_sentence() {
+    let network = Network::new();
+    let (_a, _) = join(&network, "a").await;
+    let join = async |options| {
+        Cluster::join(Arc::new(network.endpoint()), id("b"), options, Echo(id("b"))).await.err().map(|e| e.to_string())
+    };
+    let shards = ClusterOptions { shards: NonZeroU32::new(32).unwrap(), ..ClusterOptions::default() };
+    assert!(join(shards).await.is_some_and(|sentence| sentence.contains("start this one with 64")));
+    let times = ClusterOptions { dead_after: Duration::from_secs(1), ..ClusterOptions::default() };
+    assert!(join(times).await.is_some_and(|sentence| sentence.contains("make it longer")));
 }

@@ -1,0 +1,109 @@
+//! The records of the nodes: a bucket of `JetStream`'s key-value store, whose keys are the names of the nodes.
+
+use super::{NodeId, Unreachable, WriteError, unreachable};
+use crate::cluster::Record;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::stream::{Config, DirectGetErrorKind, DiscardPolicy, StorageType, Stream};
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, HeaderMap, HeaderValue};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// When NATS removes what a dead node has left, silently. Nothing depends on it.
+const CLEANED_UP: Duration = Duration::from_hours(1);
+
+#[derive(Debug, Clone)]
+pub(super) struct Records {
+    context: Context,
+    bucket: String,
+}
+
+impl Records {
+    pub(super) fn new(client: &Client, cluster: &NodeId) -> Self {
+        Self { context: jetstream::new(client.clone()), bucket: format!("evenfold_{cluster}") }
+    }
+
+    /// Makes the bucket if there is none: in memory, as heartbeats are not worth keeping. So NATS may lose it when it starts
+    /// again, and then it is made again.
+    ///
+    /// By hand, as the client's own way to create a bucket first asks for the account in words that the server of Debian 12, 2.9.10, does not
+    /// know.
+    pub(super) async fn create(&self) -> Result<(), String> {
+        let config = Config {
+            name: format!("KV_{}", self.bucket),
+            description: Some("The heartbeats of the nodes of evenfold".to_owned()),
+            subjects: vec![self.subjects()],
+            max_messages_per_subject: 1,
+            max_age: CLEANED_UP,
+            storage: StorageType::Memory,
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            ..Config::default()
+        };
+        self.context.create_stream(config).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn subjects(&self) -> String {
+        self.subject(">")
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.bucket)
+    }
+
+    async fn stream(&self) -> Result<Stream<()>, Unreachable> {
+        self.context.get_stream_no_info(format!("KV_{}", self.bucket)).await.map_err(unreachable)
+    }
+
+    pub(super) async fn nodes(&self) -> Result<Vec<NodeId>, Unreachable> {
+        let keys = self.stream().await?.info_with_subjects(self.subjects()).await.map_err(unreachable)?;
+        let keys: Vec<(String, usize)> = keys.try_collect().await.map_err(unreachable)?;
+        Ok(keys.iter().filter_map(|(subject, _)| node_of(subject)).collect())
+    }
+
+    pub(super) async fn read(&self, node: &NodeId) -> Result<Option<Record>, Unreachable> {
+        match self.stream().await?.direct_get_last_for_subject(self.subject(node.as_str())).await {
+            Ok(message) => Ok(Some(Record { revision: message.sequence, value: message.payload })),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreachable(error)),
+        }
+    }
+
+    /// Half of the time is for the case that NATS has started again without the bucket. It does not say so: as nodes subscribe
+    /// to the same subjects, somebody is there to hear, and nobody to acknowledge.
+    pub(super) async fn write(
+        &self,
+        node: &NodeId,
+        expected: u64,
+        value: Bytes,
+        limit: Duration,
+    ) -> Result<u64, WriteError> {
+        let written = if let Ok(written) = timeout(limit / 2, self.put(node, expected, value.clone())).await {
+            written
+        } else {
+            self.create().await.map_err(unreachable)?;
+            self.put(node, expected, value).await
+        };
+        written.map_err(|error| match error.kind() {
+            PublishErrorKind::WrongLastSequence => WriteError::Conflict,
+            _ => unreachable(error).into(),
+        })
+    }
+
+    async fn put(&self, node: &NodeId, expected: u64, value: Bytes) -> Result<u64, PublishError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
+        let subject = self.subject(node.as_str());
+        Ok(self.context.publish_with_headers(subject, headers, value).await?.await?.sequence)
+    }
+}
+
+/// Whose record a subject is about.
+pub(super) fn node_of(subject: &str) -> Option<NodeId> {
+    NodeId::new(subject.rsplit_once('.')?.1).ok()
+}
