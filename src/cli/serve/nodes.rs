@@ -1,6 +1,7 @@
 //! The nodes of one process, and what carries their requests.
 
 use clap::Args;
+use evenfold::cluster::nats::Nats;
 use evenfold::cluster::{MAX_NODE_ID, NodeId, Transport, local};
 use evenfold::config::{UsageError, number};
 use evenfold::group::{MAX_SHARDS, ProcessGroups};
@@ -64,7 +65,7 @@ impl NodesArgs {
         let mut nodes = Vec::new();
         for name in self.names(&format!("{}-{port}", host()))? {
             let transport: Arc<dyn Transport> = match &self.nats_url {
-                Some(_url) => anyhow::bail!("soon"),
+                Some(url) => Arc::new(Nats::connect(url, self.cluster_name()?).await?),
                 None => Arc::new(network.endpoint()),
             };
             tracing::info!(node = %name, "joining");
