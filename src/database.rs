@@ -1,6 +1,10 @@
 //! Connections to PostgreSQL, and what is wrong where there is none, in a sentence.
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+mod listener;
+
+pub(crate) use listener::Listener;
+
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use std::time::Duration;
 
@@ -161,17 +165,8 @@ impl Database {
     /// # Cancel safety
     ///
     /// A dropped attempt leaves nothing behind.
-    pub(crate) async fn listen(&self, channel: &str) -> Result<PgListener, ConnectError> {
-        // A listener takes its connection from a pool: one that has no other, and is gone when the listener is.
-        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-        let pool = pool.connect_lazy_with(self.options.clone());
-        let listening = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.eager_reconnect(false);
-            listener.listen(channel).await?;
-            Ok(listener)
-        };
-        match tokio::time::timeout(CONNECT_TIMEOUT, listening).await {
+    pub(crate) async fn listen(&self, channel: &str) -> Result<Listener, ConnectError> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, Listener::connect(&self.options, channel)).await {
             Ok(listener) => listener.map_err(|error| self.explain(error)),
             Err(_) => Err(ConnectError::Slow { place: self.place() }),
         }

@@ -24,6 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub struct Pool {
     members: Vec<Member>,
     tasks: JoinSet<(Class, Result<Report, RunError>)>,
+    wake: Wake,
     /// The actors are not the pool's tasks: they are told when it is dropped.
     _dropped: DropGuard,
 }
@@ -69,7 +70,7 @@ impl Pool {
         };
         let partition = {
             let (members, database, options) = (members.clone(), database.clone(), options.clone());
-            let (shutdown, dropped) = (shutdown.clone(), dropped.clone());
+            let (shutdown, dropped, wake) = (shutdown.clone(), dropped.clone(), wake.clone());
             move |shard: u32| {
                 let Member { partition, progress } = members[shard as usize].clone();
                 let (make, shared) = (make.clone(), Arc::clone(&shared));
@@ -79,7 +80,7 @@ impl Pool {
             }
         };
         let group = ActorGroup::start(group, partition).await?;
-        let mut pool = Self { members, tasks: JoinSet::new(), _dropped: dropped.drop_guard() };
+        let mut pool = Self { members, tasks: JoinSet::new(), wake, _dropped: dropped.drop_guard() };
         for (shard, member) in (0..).zip(&pool.members) {
             let (group, partition, shutdown) = (group.clone(), member.partition, shutdown.clone());
             pool.tasks.spawn(async move { (partition, supervise(&group, shard, partition, shutdown).await) });
@@ -93,19 +94,21 @@ impl Pool {
         &self.members
     }
 
-    /// Waits for the next worker that ends for good. None when all have.
+    /// Waits for the next worker that ends for good. None when all have, and have no connection any more.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost by a dropped wait.
     pub async fn ended(&mut self) -> Option<(Class, Result<Report, RunError>)> {
-        loop {
-            match self.tasks.join_next().await? {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
                 Ok(ended) => return Some(ended),
                 // The supervisor has no code of the projection's in it.
                 Err(error) => tracing::error!(%error, "a partition's supervisor ended"),
             }
         }
+        self.wake.close().await;
+        None
     }
 }
 

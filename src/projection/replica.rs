@@ -1,6 +1,7 @@
 //! Identical replicas: each claims a partition that nobody has, and stands by while all are taken.
 
 use super::run::{run_woken, wake};
+use super::wake::Wake;
 use super::{Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
 use crate::database::Database;
@@ -41,16 +42,29 @@ pub async fn run_replica<P: Projection>(
     options: &RunOptions,
     shutdown: &CancellationToken,
 ) -> Result<Report, RunError> {
-    let owner = Uuid::new_v4();
     schema::check(&mut database.connect().await?).await?;
     let wake = wake(database, options);
+    let outcome = work(database, replica, make, options, &wake, shutdown).await;
+    wake.close().await;
+    outcome
+}
+
+async fn work<P: Projection>(
+    database: &Database,
+    replica: &Replica,
+    make: impl Fn(Class) -> Worker<P>,
+    options: &RunOptions,
+    wake: &Wake,
+    shutdown: &CancellationToken,
+) -> Result<Report, RunError> {
+    let owner = Uuid::new_v4();
     let mut total = Report::default();
     while let Some(partition) = wait_for_partition(database, replica, owner, shutdown).await {
         tracing::info!(%partition, "claimed");
         let worker_stop = shutdown.child_token();
         let renewing = renew(database, replica, partition, owner, &worker_stop);
         let ended = tokio::select! {
-            ended = run_woken(database, make(partition), options, &wake, worker_stop.clone()) => ended,
+            ended = run_woken(database, make(partition), options, wake, worker_stop.clone()) => ended,
             // Never ends: a lease that is lost cancels the worker, which then ends above.
             never = renewing => match never {},
         };

@@ -73,7 +73,10 @@ pub async fn run<P: Projection>(
     options: &RunOptions,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
-    run_woken(database, worker, options, &wake(database, options), shutdown).await
+    let wake = wake(database, options);
+    let outcome = run_woken(database, worker, options, &wake, shutdown).await;
+    wake.close().await;
+    outcome
 }
 
 /// What wakes the workers of a process, and is to be passed on to all of them.

@@ -3,13 +3,13 @@
 //! One connection per process listens, however many workers there are. Nothing rests on it but time: whatever is not
 //! heard, because its writer does not notify or the connection is gone, is found at the next look at the log.
 
-use crate::database::{Database, back_off};
+use crate::database::{Database, Listener, back_off};
 use crate::log::CHANNEL;
-use sqlx::postgres::PgListener;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// A connection on which nothing was said for so long is asked whether it is still there, and given so long to answer:
 /// one that a router has forgotten looks like one on which nothing is said.
@@ -28,14 +28,14 @@ struct Bell {
     database: Option<Database>,
     /// Begins with the first worker that can wait: until one has started, whatever is wrong with the database is for the
     /// worker to say, once.
-    listening: OnceLock<JoinHandle<()>>,
+    begun: Once,
+    listening: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
-        if let Some(listening) = self.listening.get() {
-            listening.abort();
-        }
+        self.stop.cancel();
     }
 }
 
@@ -51,17 +51,30 @@ impl Wake {
     }
 
     fn new(database: Option<Database>) -> Self {
-        Self { bell: Arc::new(Bell { rung: watch::Sender::new(()), database, listening: OnceLock::new() }) }
+        let (begun, listening, stop) = (Once::new(), TaskTracker::new(), CancellationToken::new());
+        Self { bell: Arc::new(Bell { rung: watch::Sender::new(()), database, begun, listening, stop }) }
     }
 
     /// One more worker to wake, which has started.
     pub(super) fn sleeper(&self) -> Sleeper {
-        let Bell { rung, database, listening } = &*self.bell;
+        let Bell { rung, database, begun, listening, stop } = &*self.bell;
         let sleeper = Sleeper { wake: self.clone(), rung: rung.subscribe() };
         if let Some(database) = database {
-            listening.get_or_init(|| tokio::spawn(listen(database.clone(), rung.clone())));
+            begun.call_once(|| drop(listening.spawn(listen(database.clone(), rung.clone(), stop.clone()))));
         }
         sleeper
+    }
+
+    /// Listens no more: afterwards its connection is closed, so that whoever owns the server can stop it.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped wait has ended the listening, and not waited until it has.
+    pub(super) async fn close(&self) {
+        let Bell { listening, stop, .. } = &*self.bell;
+        stop.cancel();
+        listening.close();
+        listening.wait().await;
     }
 }
 
@@ -91,18 +104,16 @@ impl Sleeper {
     }
 }
 
-async fn listen(database: Database, rung: watch::Sender<()>) {
+async fn listen(database: Database, rung: watch::Sender<()>, stop: CancellationToken) {
     let mut failures = 0;
-    loop {
-        match database.listen(CHANNEL).await {
+    while let Some(listener) = stop.run_until_cancelled(database.listen(CHANNEL)).await {
+        match listener {
             Ok(mut listener) => {
                 failures = 0;
                 // What was said before has not been heard.
                 rung.send_replace(());
-                while is_told(&mut listener).await {
-                    rung.send_replace(());
-                }
-                tracing::debug!("the connection that listens is lost");
+                stop.run_until_cancelled(hear(&mut listener, &rung)).await;
+                listener.close().await;
             }
             Err(error) if failures == 0 => {
                 tracing::warn!(%error, "nobody listens: events are found at the poll interval; trying again");
@@ -113,18 +124,27 @@ async fn listen(database: Database, rung: watch::Sender<()>) {
                 failures += 1;
             }
         }
-        tokio::time::sleep(back_off(failures)).await;
+        if stop.run_until_cancelled(tokio::time::sleep(back_off(failures))).await.is_none() {
+            break;
+        }
     }
 }
 
+/// Passes on what it hears, until the connection is lost.
+async fn hear(listener: &mut Listener, rung: &watch::Sender<()>) {
+    while is_told(listener).await {
+        rung.send_replace(());
+    }
+    tracing::debug!("the connection that listens is lost");
+}
+
 /// Waits for a notification; false when there will be none, because the connection is lost.
-async fn is_told(listener: &mut PgListener) -> bool {
+async fn is_told(listener: &mut Listener) -> bool {
     loop {
-        if let Ok(heard) = tokio::time::timeout(SILENCE, listener.try_recv()).await {
-            return matches!(heard, Ok(Some(_)));
+        if let Ok(heard) = tokio::time::timeout(SILENCE, listener.heard()).await {
+            return heard;
         }
-        let asked = tokio::time::timeout(SILENCE, sqlx::raw_sql("SELECT 1").execute(&mut *listener)).await;
-        if !matches!(asked, Ok(Ok(_))) {
+        if !matches!(tokio::time::timeout(SILENCE, listener.answers()).await, Ok(true)) {
             return false;
         }
     }

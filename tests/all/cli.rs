@@ -111,7 +111,7 @@ impl Drop for DataDir {
     }
 }
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 21] = [
     "",
     "worker",
     "append",
@@ -131,6 +131,8 @@ const COMMANDS: [&str; 19] = [
     "repair",
     "db",
     "db start",
+    "serve",
+    "cache",
 ];
 
 #[test]

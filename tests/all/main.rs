@@ -26,6 +26,7 @@ mod cli_db;
 mod cli_demo;
 mod cli_generate;
 mod cli_mistakes;
+mod cli_serve;
 mod cli_settings;
 mod cli_tables;
 mod cli_worker;

@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "worker",
     "pool",
     "status",
@@ -28,6 +28,7 @@ const COMMANDS: [&str; 24] = [
     "index",
     "repair",
     "db",
+    "serve",
     "cache",
 ];
 

@@ -15,7 +15,7 @@ use evenfold::group::{MAX_MAILBOX, ProcessGroups};
 use evenfold::http::counter::{CounterService, ServiceOptions};
 use evenfold::http::{Limits, serve};
 use evenfold::service::{Node, NodeOptions, Storage};
-use futures_util::future::{join_all, select_all};
+use futures_util::future::select_all;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -100,7 +100,10 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
     };
     let service = CounterService::new(nodes.clone(), options);
     let ended = answer(listener, figures, service, &nodes, &shutdown).await;
-    join_all(nodes.iter().map(Node::stop)).await;
+    // One after the other: those that are left take over from the one that stops, as nobody could if all did at once.
+    for node in &nodes {
+        node.stop().await;
+    }
     if let Some(workers) = workers {
         workers.stop().await;
     }
@@ -119,10 +122,10 @@ fn say((address, figures): (SocketAddr, SocketAddr), nodes: usize, volatile: boo
         1 => String::new(),
         nodes => format!(" by {nodes} nodes"),
     };
-    print(&format!("serving on http://{address}{how}, documented at http://{address}/docs\n"))?;
+    print(&format!("serving on http://{address}{how}, documented at /docs\n"))?;
     print(&format!("figures for Prometheus on http://{figures}/metrics\n"))?;
     if volatile {
-        print("counters are kept in memory only (--volatile): they are lost when this process ends\n")?;
+        print("counters are in memory only (--volatile): lost when this process ends\n")?;
     }
     tracing::info!(%address, %figures, nodes, volatile, "started");
     Ok(())

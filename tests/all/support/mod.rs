@@ -9,6 +9,7 @@ mod http;
 mod nats;
 mod process;
 mod server;
+mod serving;
 mod stepped;
 mod wait;
 
@@ -18,6 +19,7 @@ pub use http::{Client, Reply};
 pub use nats::{NatsServer, nats_url};
 pub use process::Evenfold;
 pub use server::TestDb;
+pub use serving::Serving;
 pub use stepped::{Stepped, assert_all_applied_once, counted, drain_all, ids_in, partition, rows};
 pub use wait::{SOON, wait_until};
 

@@ -74,8 +74,13 @@ impl Evenfold {
         Self::start(Self::command(args))
     }
 
-    pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pub fn start(command: Command) -> Self {
+        Self::start_into(command, Stdio::null())
+    }
+
+    /// Starts, with what it prints going there.
+    pub fn start_into(mut command: Command, out: Stdio) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, collected) = (child.stderr.take().unwrap(), Arc::clone(&log));
         // Ends with the process that it reads from.

@@ -1,0 +1,56 @@
+//! A connection on which notifications are heard.
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use std::time::Duration;
+
+/// How long closing is waited for: a connection on which nothing arrives any more would not end.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Hears one channel. The connection is not made again when it is lost.
+pub(crate) struct Listener {
+    inner: PgListener,
+    pool: PgPool,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // A pool that is open would ask the connection whether it is still good, and complain where its server has ended
+        // since.
+        drop(self.pool.close());
+    }
+}
+
+impl Listener {
+    pub(super) async fn connect(options: &PgConnectOptions, channel: &str) -> Result<Self, sqlx::Error> {
+        // A listener takes its connection from a pool: one that has no other, and is gone when the listener is.
+        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let pool = pool.connect_lazy_with(options.clone());
+        let mut listener = Self { inner: PgListener::connect_with(&pool).await?, pool };
+        listener.inner.eager_reconnect(false);
+        listener.inner.listen(channel).await?;
+        Ok(listener)
+    }
+
+    /// Waits for a notification; false when there will be none, because the connection is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped wait has heard nothing: the next one does.
+    pub(crate) async fn heard(&mut self) -> bool {
+        matches!(self.inner.try_recv().await, Ok(Some(_)))
+    }
+
+    /// Whether the connection is still there.
+    pub(crate) async fn answers(&mut self) -> bool {
+        sqlx::raw_sql("SELECT 1").execute(&mut self.inner).await.is_ok()
+    }
+
+    /// Ends the connection, and waits until it has ended, for two seconds at most.
+    pub(crate) async fn close(self) {
+        let pool = self.pool.clone();
+        drop(self);
+        // What is not ended in time ends with its socket.
+        let _ = tokio::time::timeout(CLOSING, pool.close()).await;
+    }
+}
