@@ -34,7 +34,12 @@ impl Done {
 
 /// A line of Linux's status of this process that counts memory, in bytes; none where the system does not tell.
 pub(super) fn memory(line: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    memory_of("self", line)
+}
+
+/// The same of another process.
+pub(super) fn memory_of(pid: &str, line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kib = status.lines().find_map(|told| told.strip_prefix(line))?.split_whitespace().next()?;
     Some(kib.parse::<u64>().ok()? * 1024)
 }

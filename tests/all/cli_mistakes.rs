@@ -88,6 +88,8 @@ const MISTAKES: &[Mistake] = &[
     flags("bench fan-out --processes=1,0", "from 1 to 64"),
     flags("bench fan-out --batch-size=100 --max-actors=199", "and 199 is below 200"),
     flags("bench latency --seconds=0", "from 1 to 3600"),
+    flags("bench counter --keys=90001", "from 1 to 90000"),
+    flags("bench counter --connections=0", "from 1 to 4000"),
     flags("bench latency --max-actors=39999", "and 39999 is below 40000"),
     flags("bench append --writers=65", "from 1 to 64"),
     flags("repair --start-over=others", "[possible values: counters]"),

@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 26] = [
     "worker",
     "pool",
     "status",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 25] = [
     "bench fan-out",
     "bench groups",
     "bench cache",
+    "bench counter",
     "parked list",
     "parked retry",
     "parked drop",

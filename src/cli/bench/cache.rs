@@ -1,7 +1,6 @@
 //! How fast the cache is: in the process against other caches, over HTTP against a handler that does nothing, and whether it
 //! keeps within its memory.
 
-mod client;
 mod http;
 mod memory;
 #[cfg(feature = "yardsticks")]

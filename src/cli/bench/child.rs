@@ -1,18 +1,18 @@
-//! Workers that are processes of their own: this same program.
+//! Processes of the benchmarks' own: workers, which are this same program, and others.
 
 use super::arena::Arena;
 use crate::cli::done::Done;
 use crate::cli::worker::Tuning;
 use anyhow::{Context, bail};
 use std::io::Read;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// How often the processes are looked at. They run for a second or more.
-const TICK: Duration = Duration::from_millis(2);
+pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// A process that does not outlive its owner.
-struct Process(Child);
+pub(super) struct Process(pub(super) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -20,6 +20,17 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Waits until a process has ended, and gives the last line of what it complained about: that is a few lines, which a pipe
+/// holds until then.
+pub(super) async fn ended(process: &mut Process) -> anyhow::Result<String> {
+    while process.0.try_wait()?.is_none() {
+        tokio::time::sleep(TICK).await;
+    }
+    let mut err = String::new();
+    process.0.stderr.take().map(|mut pipe| pipe.read_to_string(&mut err)).transpose()?;
+    Ok(err.lines().last().unwrap_or("it said nothing").to_owned())
 }
 
 /// Has this many worker processes apply the log between them, and gives what each says that it did.
@@ -41,24 +52,18 @@ pub(super) async fn fold(arena: &Arena, tuning: &Tuning, total: u32) -> anyhow::
     }
     let mut done = Vec::new();
     for process in &mut processes {
-        // What they say is a few lines, which a pipe holds until they have ended.
-        let status = loop {
-            match process.0.try_wait()? {
-                Some(status) => break status,
-                None => tokio::time::sleep(TICK).await,
-            }
-        };
-        done.push(outcome(process, status)?);
+        let complaint = ended(process).await?;
+        done.push(outcome(process, &complaint)?);
     }
     Ok(done)
 }
 
-fn outcome(process: &mut Process, status: ExitStatus) -> anyhow::Result<Done> {
-    let (mut out, mut err) = (String::new(), String::new());
+fn outcome(process: &mut Process, complaint: &str) -> anyhow::Result<Done> {
+    let mut out = String::new();
     process.0.stdout.take().map(|mut pipe| pipe.read_to_string(&mut out)).transpose()?;
-    process.0.stderr.take().map(|mut pipe| pipe.read_to_string(&mut err)).transpose()?;
+    let status = process.0.wait()?;
     if !status.success() {
-        bail!("a worker process ended with {status}: {}", err.lines().last().unwrap_or("it said nothing"));
+        bail!("a worker process ended with {status}: {complaint}");
     }
     serde_json::from_str(&out).context("can't read what a worker process said")
 }

@@ -5,6 +5,8 @@ mod arena;
 mod cache;
 mod catch_up;
 mod child;
+mod client;
+mod counter;
 mod cpu;
 mod fan_out;
 mod groups;
@@ -37,6 +39,9 @@ enum Benchmark {
     Groups(groups::GroupsArgs),
     /// Read and write the cache, in the process and over HTTP: against other caches, and a handler that does nothing
     Cache(cache::CacheArgs),
+    /// A handler that answers the same whatever it is asked: what `counter` compares to, as a process of its own
+    #[command(hide = true)]
+    Constant,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +54,8 @@ enum OfDatabase {
     Append(append::AppendArgs),
     /// What many worker processes cost the database: against one
     FanOut(fan_out::FanOutArgs),
+    /// Count over HTTP, in memory, in the log, and on several nodes: against a handler that does nothing
+    Counter(counter::CounterArgs),
 }
 
 /// What every benchmark takes.
@@ -89,6 +96,7 @@ pub(super) async fn run(global: &Global, args: BenchArgs) -> anyhow::Result<()> 
             let figures = cache::run(&signals::shutdown()?, args).await?;
             report::show("cache", &args.about(), &figures, args.runs.json)
         }
+        Benchmark::Constant => counter::serve_constant(signals::shutdown()?).await,
     }
 }
 
@@ -96,7 +104,7 @@ async fn run_on_database(global: &Global, benchmark: &OfDatabase) -> anyhow::Res
     match benchmark {
         OfDatabase::CatchUp(args) => args.check()?,
         OfDatabase::Latency(args) => args.check()?,
-        OfDatabase::Append(_) => {}
+        OfDatabase::Append(_) | OfDatabase::Counter(_) => {}
         OfDatabase::FanOut(args) => args.check()?,
     }
     let shutdown = signals::shutdown()?;
@@ -123,6 +131,10 @@ async fn measure(bench: Bench<'_>, benchmark: &OfDatabase) -> anyhow::Result<()>
         OfDatabase::FanOut(args) => {
             let figures = fan_out::run(bench, args).await?;
             report::show("fan-out", &args.about(&figures), &figures, args.runs.json)
+        }
+        OfDatabase::Counter(args) => {
+            let figures = counter::run(bench, args).await?;
+            report::show("counter", &args.about(&figures), &figures, args.runs.json)
         }
     }
 }

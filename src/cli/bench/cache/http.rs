@@ -1,7 +1,7 @@
 //! The service over loopback, against an axum handler that answers the same bytes whatever it is asked.
 
-use super::client::{Seen, load};
 use super::{CacheArgs, figure};
+use crate::cli::bench::client::{Seen, Sender, Until, load};
 use crate::cli::bench::report::{Figure, Goal, Unit};
 use crate::cli::bench::stats::percentile;
 use axum::Router;
@@ -57,10 +57,11 @@ pub(super) async fn measure(args: &CacheArgs, steps: &ProgressBar) -> anyhow::Re
     for _ in 0..args.runs.runs {
         // So that each GET finds its key.
         for (method, measured) in [(Method::Put, &mut put), (Method::Get, &mut get)] {
-            let requests = || (0..args.connections).map(|number| method.request(number));
-            measured.yardstick.push(load(constant, requests(), args.time()).await?.rate);
+            let senders = || (0..args.connections).map(|number| Sender::of(method.request(number)));
+            let time = Until::Time(args.time());
+            measured.yardstick.push(load(constant, senders(), time).await?.rate);
             steps.inc(1);
-            let Seen { rate, latencies } = load(cache, requests(), args.time()).await?;
+            let Seen { rate, latencies, .. } = load(cache, senders(), time).await?;
             measured.rates.push(rate);
             measured.p95.extend(percentile(&latencies, 0.95));
             steps.inc(1);
