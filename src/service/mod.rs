@@ -16,6 +16,7 @@ mod node;
 mod options;
 mod ownership;
 mod peer;
+mod relay;
 mod route;
 mod shard;
 mod storage;

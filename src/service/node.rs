@@ -10,6 +10,7 @@ use super::meters::{Meter, Meters, NodeMetrics};
 use super::options::{NodeOptions, StartError, Storage};
 use super::ownership::Ownership;
 use super::peer::Peer;
+use super::relay::Relay;
 use super::shard::CounterShard;
 use super::storage::Log;
 use super::volatile::Volatile;
@@ -23,6 +24,7 @@ use crate::projection::counters::{Changes, changes_group};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -48,7 +50,9 @@ pub(super) struct Inner {
     pub(super) ownership: Arc<Ownership>,
     pub(super) meters: Arc<Meters>,
     shard_count: NonZeroU32,
-    changes: Group<Arc<Changes>>,
+    /// Where those are told who watch here.
+    watchers: Group<Arc<Changes>>,
+    begun: Arc<Notify>,
     /// The requests that have entered here.
     requests: TaskTracker,
     /// What is done beside the requests, until the node is dropped.
@@ -75,7 +79,8 @@ impl Node {
         Ok(Self { inner: Arc::new(Inner::start(options, storage, groups, true).await?) })
     }
 
-    /// Starts a node of a cluster. It returns as soon as the node is a member; [`is_ready`](Self::is_ready) once it has
+    /// Starts a node of a cluster. What is told to the group of [`changes_group`] in these groups, which no other node of the
+    /// process must have been given, is passed on to whoever watches, at any node. It returns as soon as the node is a member; [`is_ready`](Self::is_ready) once it has
     /// taken over its shards.
     ///
     /// # Errors
@@ -92,13 +97,19 @@ impl Node {
         transport: Arc<dyn Transport>,
         id: NodeId,
     ) -> Result<Self, StartError> {
-        let inner = Arc::new(Inner::start(options, storage, groups, false).await?);
+        let watchers = ProcessGroups::default();
+        let mut inner = Inner::start(options, storage, groups, false).await?;
+        let source = std::mem::replace(&mut inner.watchers, changes_group(&watchers)?);
+        let begun = Arc::clone(&inner.begun);
+        let (relay, watched) = Relay::connect(Arc::clone(&transport), &id, source, watchers, begun).await?;
+        let inner = Arc::new(inner);
         let options = ClusterOptions { shards: inner.shard_count, ..ClusterOptions::default() };
         let cluster = Cluster::join(transport, id, options, Peer(Arc::downgrade(&inner))).await?;
         inner.ownership.join(cluster.clone());
         let acquiring = Acquiring::new(Arc::clone(&inner.ownership), inner.shards.clone(), cluster);
-        // It ends with the node, and runs no code but this room's.
+        // They end with the node, and run no code but this room's.
         tokio::spawn(acquiring.run(inner.beside.clone()));
+        tokio::spawn(relay.run(watched, inner.beside.clone()));
         Ok(Self { inner })
     }
 
@@ -118,10 +129,13 @@ impl Node {
         amount: i64,
         key: Option<IdempotencyKey>,
     ) -> Result<Counted, ServiceError> {
-        if key.is_some() && self.inner.log.is_none() {
-            return Err(ServiceError::KeysNeedTheLog);
-        }
-        let event_id = key.map_or_else(Uuid::now_v7, IdempotencyKey::event_id);
+        let event_id = match (key, &self.inner.log) {
+            (Some(_), None) => return Err(ServiceError::KeysNeedTheLog),
+            // There is no event.
+            (None, None) => Uuid::nil(),
+            (Some(key), Some(_)) => key.event_id(),
+            (None, Some(_)) => Uuid::now_v7(),
+        };
         let what = What::Increment { amount, event_id, again: false };
         self.ask(Command { id: id.clone(), what }).await
     }
@@ -221,10 +235,11 @@ impl Node {
     /// [`ServiceError::Busy`] when as many watch as may.
     pub fn watch(&self, id: &CounterId) -> Result<Watching, ServiceError> {
         let options = JoinOptions { queue: WATCHERS_QUEUE, slow: Slow::DropOldest };
-        let member = self.inner.changes.join(&Uuid::new_v4().to_string(), options).map_err(|error| match error {
+        let member = self.inner.watchers.join(&Uuid::new_v4().to_string(), options).map_err(|error| match error {
             GroupError::TooManyMembers(_) => ServiceError::Busy,
             _ => ServiceError::Stopped,
         })?;
+        self.inner.begun.notify_one();
         Ok(Watching::new(self.clone(), id.clone(), member))
     }
 
@@ -308,7 +323,19 @@ impl Inner {
         }
         let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
         let dropped = beside.clone().drop_guard();
-        Ok(Self { options, log, shards, ownership, meters, shard_count, changes, requests, beside, _dropped: dropped })
+        Ok(Self {
+            options,
+            log,
+            shards,
+            ownership,
+            meters,
+            shard_count,
+            watchers: changes,
+            begun: Arc::default(),
+            requests,
+            beside,
+            _dropped: dropped,
+        })
     }
 
     pub(super) fn shard_of(&self, id: &CounterId) -> u32 {

@@ -1,6 +1,7 @@
 //! How a node runs.
 
 use crate::cluster::JoinError;
+use crate::cluster::transport::Unreachable;
 use crate::database::Database;
 use crate::group::GroupOptionsError;
 use crate::group::process::GroupError;
@@ -47,6 +48,9 @@ pub enum StartError {
     /// The process groups have no room for the one that is told of changes.
     #[error(transparent)]
     Groups(#[from] GroupError),
+    /// Other nodes can't be told of changes.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The cluster can't be joined.
     #[error(transparent)]
     Join(#[from] JoinError),

@@ -122,3 +122,20 @@ async fn a_request_is_answered_by_whichever_node_it_reaches() {
     let forwarded: u64 = nodes.iter().map(|node| node.metrics().forwarded).sum();
     assert_eq!(forwarded, 10);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_watches_at_one_node_is_told_what_another_one_has_counted() {
+    let network = local::Network::new();
+    let [a, b] = [join(&network, "a", Storage::Volatile).await, join(&network, "b", Storage::Volatile).await];
+    ready(&[a.clone(), b.clone()]).await;
+    for name in ["x", "y", "z", "u", "v"].map(id) {
+        for (watched, counting) in [(&a, &b), (&b, &a)] {
+            let before = watched.get(&name).await.unwrap();
+            let mut watching = watched.watch(&name).unwrap();
+            assert_eq!(watching.next().await, Ok(Some(before)));
+            let counted = counting.increment(&name, 1, None).await.unwrap();
+            let told = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told");
+            assert_eq!(told, Ok(Some(counted)));
+        }
+    }
+}

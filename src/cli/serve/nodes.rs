@@ -63,13 +63,16 @@ impl NodesArgs {
         }
         let network = local::Network::new();
         let mut nodes = Vec::new();
+        let mut groups = groups.clone();
         for name in self.names(&format!("{}-{port}", host()))? {
             let transport: Arc<dyn Transport> = match &self.nats_url {
                 Some(url) => Arc::new(Nats::connect(url, self.cluster_name()?).await?),
                 None => Arc::new(network.endpoint()),
             };
             tracing::info!(node = %name, "joining");
-            nodes.push(Node::join(options.clone(), storage.clone(), groups, transport, name).await?);
+            nodes.push(Node::join(options.clone(), storage.clone(), &groups, transport, name).await?);
+            // The first node passes on what the workers tell.
+            groups = ProcessGroups::default();
         }
         Ok(nodes)
     }

@@ -7,7 +7,7 @@ use crate::group::process::{Group, GroupError};
 use std::sync::Arc;
 
 /// The tenant, the namespace and the name of the group.
-const PLACE: (&str, &str, &str) = ("evenfold", "counters", "changes");
+pub(crate) const PLACE: (&str, &str, &str) = ("evenfold", "counters", "changes");
 
 /// The most counters that are listed. No fewer than a worker that keeps up applies events at once; and with so few, a
 /// message has some 100 kB.

@@ -5,6 +5,7 @@ mod current;
 mod switch;
 mod table;
 
+pub(crate) use changes::PLACE;
 pub use changes::{Changes, MAX_LISTED, changes_group};
 pub use current::current;
 pub use switch::forget_rebuild;
