@@ -1,10 +1,14 @@
 //! The counter service over HTTP: counting, reading, the highest values.
 
-use crate::support::Counting;
+use crate::support::{Counting, SOON, wait_until};
+use evenfold::cluster::{NodeId, local};
+use evenfold::group::ProcessGroups;
 use evenfold::http::Limits;
 use evenfold::http::counter::ServiceOptions;
-use evenfold::service::NodeOptions;
+use evenfold::projection::counters::Changes;
+use evenfold::service::{Node, NodeOptions, Storage};
 use serde_json::json;
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_increment_is_answered_with_the_value_it_has_made_and_is_read() {
@@ -81,6 +85,38 @@ async fn requests_enter_through_the_nodes_in_turn() {
         assert_eq!(node.metrics().handled, 10);
     }
     assert_eq!(client.get("/readyz").await.json(), json!({"ready": true}));
+    served.end().await;
+}
+
+/// A node of a cluster in this process, of which each has heard of the changes of all.
+async fn join(network: &local::Network, groups: &ProcessGroups<Arc<Changes>>, name: &str) -> Node {
+    let (transport, id) = (Arc::new(network.endpoint()), NodeId::new(name).unwrap());
+    Node::join(NodeOptions::default(), Storage::Volatile, groups, transport, id).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nodes_of_a_cluster_in_one_process_are_one_service() {
+    let (network, groups) = (local::Network::new(), ProcessGroups::default());
+    let nodes = vec![join(&network, &groups, "a").await, join(&network, &groups, "b").await];
+    let served = Counting::over(nodes, ServiceOptions::default(), Limits::default()).await;
+    let mut client = served.client().await;
+    let both = r#"evenfold_counter_cluster_members{node="a"}"#;
+    let ready =
+        async || served.figure(both).await == Some(2.0) && served.client().await.get("/readyz").await.status == 200;
+    wait_until("both to have their shards", SOON, ready).await;
+    for n in 0..200 {
+        let path = format!("/counter/c{}/increment", n % 20);
+        assert_eq!(client.post(&path, "").await.json()["value"], n / 20 + 1);
+    }
+    let mut values = Vec::new();
+    for counter in client.get("/counters").await.json()["counters"].as_array().unwrap() {
+        values.push(counter["value"].clone());
+    }
+    assert_eq!(values, [10; 20]);
+    for name in ["a", "b"] {
+        let line = format!("evenfold_counter_forwarded_requests_total{{node=\"{name}\"}}");
+        assert!(served.figure(&line).await.unwrap() > 0.0, "{line}");
+    }
     served.end().await;
 }
 

@@ -210,6 +210,8 @@ async fn a_node_that_has_stopped_is_told() {
         assert_eq!(refused.code(), (503, "stopped".to_owned()), "{method} {path}");
         assert_eq!(refused.header("retry-after"), Some("1"));
     }
-    assert_eq!(client.get("/healthz").await.json(), json!({"healthy": true}));
+    let unready = client.get("/readyz").await;
+    assert_eq!((unready.code(), unready.header("retry-after")), ((503, "not_ready".to_owned()), Some("1")));
+    assert_eq!(client.get("/healthz").await.json(), json!({"healthy": true}), "the process answers");
     served.end().await;
 }
