@@ -185,9 +185,17 @@ mod tests {
         for right in ["Bearer secret", "bearer secret", "BEARER   secret"] {
             assert!(allows(&gate, Access::Write, header(right)), "{right}");
         }
-        for wrong in
-            ["", "secret", "Bearer", "Bearer ", "Bearersecret", "Basic secret", "Bearer Secret", "Bearer a secret"]
-        {
+        for wrong in [
+            "",
+            "secret",
+            "Bearer",
+            "Bearer ",
+            "Bearersecret",
+            "Basic secret",
+            "Digest secret",
+            "Bearer Secret",
+            "Bearer a secret",
+        ] {
             assert!(!allows(&gate, Access::Write, header(wrong)), "{wrong}");
         }
         assert!(!allows(&gate, Access::Write, Some((X_API_TOKEN, "secret"))), "that is the other scheme");
