@@ -175,6 +175,7 @@ impl Tuning {
             poll_interval: Duration::from_millis(self.poll_interval_ms),
             database_timeout: Duration::from_millis(self.database_timeout_ms),
             heartbeat_interval: Duration::from_millis(self.heartbeat_interval_ms),
+            ..RunOptions::default()
         }
     }
 }

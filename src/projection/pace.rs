@@ -35,14 +35,15 @@ pub(super) enum Pause {
 #[derive(Debug)]
 pub(super) struct Pace {
     poll_interval: Duration,
+    rest: Duration,
     /// When there was something, or somebody said so.
     last: Option<Instant>,
 }
 
 impl Pace {
-    /// Of a worker that looks at least this often.
-    pub(super) fn new(poll_interval: Duration) -> Self {
-        Self { poll_interval, last: None }
+    /// Of a worker that looks at least this often, and rests this long after it has caught up.
+    pub(super) fn new(poll_interval: Duration, rest: Duration) -> Self {
+        Self { poll_interval, rest, last: None }
     }
 
     /// Somebody says that there is something, or there was something.
@@ -53,9 +54,9 @@ impl Pace {
     /// The pause after a step of a worker that is one of so many in its process.
     pub(super) fn after(&mut self, step: Step, now: Instant, workers: u32) -> Pause {
         match step {
-            Step::Applied(_) => {
+            Step::Applied(applied) => {
                 self.woken(now);
-                Pause::None
+                if applied.caught_up && !self.rest.is_zero() { Pause::Fixed(self.rest) } else { Pause::None }
             }
             Step::Converged | Step::Outrun => Pause::None,
             // It is of no use to wake it: what it waits for is that nothing happens.
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_worker_looks_often_after_an_event_ever_less_often_and_then_waits_until_it_is_woken() {
-        let (mut pace, start) = (Pace::new(HOUR), Instant::now());
+        let (mut pace, start) = (Pace::new(HOUR, Duration::ZERO), Instant::now());
         let idle = Pause::UntilWoken(HOUR);
         assert_eq!(pace.after(Step::CaughtUp, start, 1), idle, "nothing has happened yet");
         assert_eq!(pace.after(APPLIED, start, 1), Pause::None);
@@ -99,15 +100,24 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_is_to_rest_does_so_once_it_has_caught_up() {
+        let (mut pace, now) = (Pace::new(HOUR, Duration::from_millis(7)), Instant::now());
+        let behind = Step::Applied(Applied { events: 1, parked: 0, position: 1, caught_up: false });
+        assert_eq!(pace.after(behind, now, 1), Pause::None);
+        assert_eq!(pace.after(APPLIED, now, 1), Pause::Fixed(Duration::from_millis(7)));
+        assert_eq!(pace.after(Step::CaughtUp, now, 1), Pause::UntilWoken(SHORTEST_PAUSE));
+    }
+
+    #[test]
     fn the_poll_interval_is_the_longest_pause() {
-        let (mut pace, now) = (Pace::new(Duration::from_micros(10)), Instant::now());
+        let (mut pace, now) = (Pace::new(Duration::from_micros(10), Duration::ZERO), Instant::now());
         pace.woken(now);
         assert_eq!(pace.after(Step::CaughtUp, now, 1_000), Pause::UntilWoken(Duration::from_micros(10)));
     }
 
     #[test]
     fn the_workers_of_a_process_share_what_looking_may_cost() {
-        let (mut pace, now) = (Pace::new(HOUR), Instant::now());
+        let (mut pace, now) = (Pace::new(HOUR, Duration::ZERO), Instant::now());
         pace.woken(now);
         for (workers, pauses) in [(0, 1), (1, 1), (4, 1), (5, 2), (16, 4), (64, 16)] {
             let pause = Pause::UntilWoken(SHORTEST_PAUSE * pauses);
@@ -118,7 +128,7 @@ mod tests {
     #[test]
     fn a_worker_that_stands_by_is_in_no_hurry_however_short_the_poll_interval_and_however_long() {
         for poll_interval in [Duration::from_millis(1), HOUR] {
-            let (mut pace, now) = (Pace::new(poll_interval), Instant::now());
+            let (mut pace, now) = (Pace::new(poll_interval, Duration::ZERO), Instant::now());
             pace.woken(now);
             assert_eq!(pace.after(Step::StandingBy, now, 1), Pause::Fixed(STANDING_BY_PAUSE));
         }

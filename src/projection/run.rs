@@ -22,6 +22,9 @@ pub struct RunOptions {
     /// The longest pause after finding nothing to apply. It is shorter while events come, and ends when a writer
     /// [notifies](crate::log::CHANNEL).
     pub poll_interval: Duration,
+    /// How long to rest after catching up with the log, however much is appended meanwhile: it is applied together then, which
+    /// costs less. Zero by default.
+    pub rest: Duration,
     /// How long one step (reading, applying and committing one batch) may take before its connection is given up.
     pub database_timeout: Duration,
     /// The pause between two heartbeats.
@@ -33,6 +36,7 @@ impl Default for RunOptions {
         Self {
             until_caught_up: false,
             poll_interval: Duration::from_millis(50),
+            rest: Duration::ZERO,
             database_timeout: Duration::from_mins(1),
             heartbeat_interval: Duration::from_secs(2),
         }
@@ -178,7 +182,7 @@ async fn work<P: Projection>(
     shutdown: &CancellationToken,
 ) -> Result<(), WorkerError> {
     let progress = worker.progress();
-    let mut pace = Pace::new(options.poll_interval);
+    let mut pace = Pace::new(options.poll_interval, options.rest);
     let mut conn = Some(conn);
     let mut failures = 0;
     let mut caught_up = 0;

@@ -159,3 +159,17 @@ async fn a_look_for_new_events_walks_the_end_of_the_log_and_finds_late_ones_by_t
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_are_read_back_by_their_names_also_while_the_tables_are_new() {
+    let db = TestDb::new().await;
+    let mut conn = db.database.by_index().connect().await.unwrap();
+    let pointer = evenfold::counter::AmountPointer::default();
+    evenfold::projection::counters::current(&mut conn, &pointer, "t", &["a"]).await.unwrap();
+    let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '-- The rows of these%'";
+    let statement: String = sqlx::query_scalar(prepared).fetch_one(&mut conn).await.unwrap();
+    let plan = generic_plan(&mut conn, &statement, "'t', '{a,b}'").await;
+    let by_name = "Index Cond: ((aggregate_type = $1) AND (aggregate_id = k.aggregate_id)";
+    assert_eq!(plan.matches(by_name).count(), 2, "{plan}");
+    assert!(plan.contains("counters_pkey") && plan.contains("events_version_key"), "{plan}");
+}

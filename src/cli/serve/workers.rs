@@ -9,11 +9,16 @@ use evenfold::group::{MAX_SHARDS, ProcessGroups};
 use evenfold::projection::counters::{Changes, Counters, changes_group};
 use evenfold::projection::{Pool, RunOptions, Worker, WorkerOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The service appends by hundreds of events, and has other uses for its memory than large transactions.
 const BATCH_SIZE: usize = 20_000;
+
+/// The answers do not wait for the read model, and whoever watches a counter can wait for a tenth of a second. Workers that apply
+/// every few events at once take as much of the database as appending them does.
+const REST: Duration = Duration::from_millis(100);
 
 /// Two batches of them.
 const MAX_ACTORS: usize = 2 * BATCH_SIZE;
@@ -45,7 +50,9 @@ impl Workers {
             Worker::new(class, counters, options)
         };
         let stop = CancellationToken::new();
-        let mut pool = Pool::start(database, &partitions?, make, &RunOptions::default(), &stop).await?;
+        let mut pool =
+            Pool::start(database, &partitions?, make, &RunOptions { rest: REST, ..RunOptions::default() }, &stop)
+                .await?;
         let watching = tokio::spawn(async move {
             while let Some((partition, outcome)) = pool.ended().await {
                 if let Err(error) = outcome {
