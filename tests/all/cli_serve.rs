@@ -1,7 +1,9 @@
 //! `serve`: the counter service as a process of its own.
 
 use crate::cli::{DataDir, finish};
-use crate::support::{Client, Evenfold, SOON, Serving, TestDb, assert_counters_agree, counter, scalar, wait_until};
+use crate::support::{
+    Client, Evenfold, NatsServer, SOON, Serving, TestDb, assert_counters_agree, counter, scalar, wait_until,
+};
 use evenfold::embedded;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -17,6 +19,11 @@ async fn increment(client: &mut Client, id: &str) -> i64 {
     let reply = client.post(&format!("/counter/{id}/increment"), "").await;
     assert_eq!(reply.status, 200, "{reply:?}");
     reply.json()["value"].as_i64().unwrap()
+}
+
+/// How many members each node of the process sees.
+fn members(metrics: &str) -> Vec<&str> {
+    metrics.lines().filter(|line| line.starts_with("evenfold_counter_cluster_members{")).collect()
 }
 
 /// What went well is told without a warning.
@@ -110,8 +117,7 @@ async fn several_nodes_in_one_process_divide_the_shards_and_stop_one_after_the_o
         assert_eq!(increment(&mut client, &format!("c{}", n % 20)).await, n / 20 + 1);
     }
     let metrics = serving.metrics().await;
-    let members: Vec<&str> =
-        metrics.lines().filter(|line| line.starts_with("evenfold_counter_cluster_members{")).collect();
+    let members = members(&metrics);
     assert_eq!(members.len(), 3, "{metrics}");
     assert!(members.iter().all(|line| line.ends_with("} 3.0")), "{members:?}");
     assert_eq!(serving.end(Signal::SIGTERM).0, 0);
@@ -230,6 +236,47 @@ fn a_database_that_is_missing_or_not_migrated_is_one_sentence_that_says_what_to_
     missing.complains(1, "check that it runs there and that the URL is right");
     let db = tokio::runtime::Runtime::new().unwrap().block_on(TestDb::empty());
     finish(Serving::command(&FREE, &[("DATABASE_URL", &db.url)])).complains(1, "`evenfold migrate`");
+}
+
+#[test]
+fn a_nats_server_that_is_missing_is_one_sentence() {
+    let args = [&FREE[..], &["--volatile", "--nats-url=nats://me:topsecret@127.0.0.1:1"]].concat();
+    let said = finish(Serving::command(&args, &[]));
+    said.complains(1, "127.0.0.1:1");
+    assert!(!said.err.contains("topsecret"), "{said:?}");
+}
+
+/// The sum of what the counters stand at, as their owners say.
+async fn sum(client: &mut Client, keys: i64) -> i64 {
+    let mut sum = 0;
+    for key in 0..keys {
+        sum += client.get(&format!("/counter/c{key}")).await.json()["value"].as_i64().unwrap();
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_nats_connects_are_one_cluster_and_hand_over_at_the_end() {
+    let nats = NatsServer::start();
+    let args = |name| ["--volatile", "--cluster=c", "--nats-url", &nats.url(), "--node-id", name].map(str::to_owned);
+    let start = |name| {
+        let args = args(name);
+        Serving::start(&args.each_ref().map(String::as_str), &[])
+    };
+    let (mut one, two) = (start("one"), start("two"));
+    for node in [&one, &two] {
+        let all = async || members(&node.metrics().await).iter().all(|line| line.ends_with("} 2.0"));
+        wait_until("both to see both", SOON, all).await;
+    }
+    let mut client = one.client().await;
+    for n in 0..200 {
+        assert!(increment(&mut client, &format!("c{}", n % 40)).await > 0);
+    }
+    let mut other = two.client().await;
+    assert_eq!(sum(&mut other, 40).await, 200, "each is the counter that the other has");
+    assert_eq!(one.end(Signal::SIGTERM).0, 0);
+    no_warnings(&one);
+    assert_eq!(sum(&mut other, 40).await, 200, "counters in memory are handed over");
 }
 
 #[test]
