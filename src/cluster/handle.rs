@@ -153,6 +153,15 @@ impl<Q, A> Cluster<Q, A> {
         self.shared.certainty.is_certain()
     }
 
+    /// How often it was certain again after it had not been. Others may have taken it for dead in between, without its view
+    /// having changed: what it has owned since before may have been another node's for a while.
+    ///
+    /// Whoever finds it [certain](Self::is_certain) first, and the same number after that, knows that there was no lapse.
+    #[must_use]
+    pub fn lapses(&self) -> watch::Receiver<u64> {
+        self.shared.certainty.lapses()
+    }
+
     /// What it has done since it joined.
     #[must_use]
     pub fn metrics(&self) -> ClusterMetrics {

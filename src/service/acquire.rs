@@ -3,6 +3,9 @@
 //! A shard is asked for from the node that had it, which finishes what is on its way to the log, and hands over what it keeps
 //! in memory only. So there is one owner at a time as long as all see the same members. Where that node does not answer,
 //! waiting for it would cost more than it saves: the log decides.
+//!
+//! A node that was silent for so long that others may have taken it for dead begins anew, also if its own view has never
+//! changed: what it knows of its counters may be old.
 
 use super::command::Counted;
 use super::id::CounterId;
@@ -14,6 +17,7 @@ use crate::group::ActorGroup;
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -47,17 +51,15 @@ impl Acquiring {
 
     /// Until it is to stop.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut views = self.cluster.watch();
+        let (mut views, mut lapses) = (self.cluster.watch(), self.cluster.lapses());
         let mut view = Arc::clone(&views.borrow_and_update());
-        // Whoever was there before had them: what this node would own without itself is not known better.
-        if let Some(before) = view.without(self.cluster.id()) {
-            self.follow(&before, &view);
-        }
+        let mut lapse = self.begin(&view, &mut lapses);
         loop {
             let all = self.acquire(&view).await;
             let next = async {
                 tokio::select! {
                     changed = views.changed() => changed.is_ok(),
+                    changed = lapses.changed() => changed.is_ok(),
                     () = sleep(PAUSE), if !all => true,
                 }
             };
@@ -67,7 +69,21 @@ impl Acquiring {
             let new = Arc::clone(&views.borrow_and_update());
             self.follow(&view, &new);
             view = new;
+            if *lapses.borrow() != lapse {
+                lapse = self.begin(&view, &mut lapses);
+            }
         }
+    }
+
+    /// Holds nothing for its own that was before; gives how often the certainty had lapsed then.
+    fn begin(&mut self, view: &View, lapses: &mut watch::Receiver<u64>) -> u64 {
+        let lapse = *lapses.borrow_and_update();
+        self.ownership.disown(lapse);
+        // Whoever was there before had them: what this node would own without itself is not known better.
+        if let Some(before) = view.without(self.cluster.id()) {
+            self.follow(&before, view);
+        }
+        lapse
     }
 
     /// Gives up what is not this node's any more, and notes who had what is now.

@@ -9,9 +9,10 @@ use super::decide::{Decided, Known, decide, repeated};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
+use super::ownership::Held;
 use super::storage::{Loaded, Log};
 use crate::database::back_off;
-use crate::log::AppendError;
+use crate::log::{AppendError, Found};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -55,10 +56,13 @@ impl Batch {
     }
 
     /// Does what it takes until each call has an answer, or until the deadline.
-    pub(super) async fn run(mut self, log: &Log, meters: &Meters, owns: impl Fn() -> bool, deadline: Instant) -> Done {
+    pub(super) async fn run(mut self, log: &Log, meters: &Meters, shard: Held<'_>, deadline: Instant) -> Done {
         let ids: HashSet<CounterId> = self.pending.iter().map(|pending| pending.id().clone()).collect();
         let (mut failures, mut why) = (0, "the log has not answered in time".to_owned());
         loop {
+            if !shard.may_count() {
+                self.hand_back(shard.is_own());
+            }
             match timeout_at(deadline, self.attempt(log, meters)).await {
                 Ok(Next::End) => break,
                 Ok(Next::Again) => {}
@@ -72,9 +76,6 @@ impl Batch {
                     self.give_up(&why);
                     break;
                 }
-            }
-            if !owns() {
-                self.hand_back();
             }
         }
         let counted = |id: CounterId| {
@@ -126,6 +127,7 @@ impl Batch {
             pending.maybe = false;
             match found {
                 Some(found) => {
+                    self.overtaken(pending.id(), &found);
                     let outcome = repeated(&pending.call.command, &found);
                     self.answers.push((pending.call, outcome));
                 }
@@ -133,6 +135,16 @@ impl Batch {
             }
         }
         Ok(())
+    }
+
+    /// Whoever has appended what was found may have done it after the counter was read.
+    fn overtaken(&mut self, id: &CounterId, found: &Found) {
+        if found.aggregate.aggregate_id == id.as_str()
+            && let Some(Ok(known)) = self.known.get(id)
+            && known.version < found.version
+        {
+            self.known.remove(id);
+        }
     }
 
     fn may_be_appended(&mut self, decided: &Decided) {
@@ -199,9 +211,14 @@ impl Batch {
         }
     }
 
-    /// The shard belongs to another node now.
-    fn hand_back(&mut self) {
+    /// The shard belongs to another node now, or may, without this one having been told: then what it reads is right, but
+    /// what it appends would make the other one's reads old.
+    fn hand_back(&mut self, own: bool) {
         for Pending { call, maybe } in std::mem::take(&mut self.pending) {
+            if own && !call.command.changes() {
+                self.pending.push(Pending { call, maybe });
+                continue;
+            }
             let maybe = maybe.then(|| ServiceError::TimedOut("its shard has changed its owner".to_owned()).into());
             self.answers.push((call, Err(maybe.unwrap_or(Refused::NotOwner))));
         }

@@ -44,7 +44,7 @@ pub(super) type Outcome = Result<Counted, Refused>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Refused {
-    /// The shard belongs to another node: nothing has happened.
+    /// The shard belongs to another node, or may by now: nothing has happened.
     NotOwner,
     /// For the client.
     Error(ServiceError),

@@ -63,11 +63,14 @@ impl Durable {
 
     /// Answers at once what it can, and takes the rest to the log.
     pub(super) fn call(&mut self, call: Call) {
-        if !self.common.ownership.owns(self.shard) {
+        let shard = self.common.ownership.held(self.shard);
+        let (own, may_count) = (shard.is_own(), shard.may_count());
+        // An increment that another owner does not know of would make its reads old: it waits until it is clear who is.
+        if !own || call.command.changes() && !may_count {
             return self.answer(call, Err(Refused::NotOwner));
         }
         if !call.command.changes()
-            && self.common.ownership.is_certain()
+            && may_count
             && let Some(counted) = *self.counter(&call.command.id)
         {
             return self.answer(call, Ok(counted));
@@ -105,8 +108,7 @@ impl Durable {
         tokio::spawn(async move {
             let deadline = Instant::now() + common.request_timeout;
             let batch = Batch::new(calls, known);
-            let owns = || common.ownership.owns(shard);
-            let run = batch.run(&common.log, &common.meters, owns, deadline);
+            let run = batch.run(&common.log, &common.meters, common.ownership.held(shard), deadline);
             let done = AssertUnwindSafe(run).catch_unwind().await.ok();
             let group = common.group.get().and_then(WeakGroup::upgrade);
             if let Some(group) = group {
@@ -124,9 +126,14 @@ impl Durable {
             for (id, counted) in done.counters {
                 *self.counter(&id) = counted.filter(|_| good);
             }
-            // Only now: who has an answer finds it in what is read afterwards.
+            // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits for this
+            // one to end, or one that can't have taken over yet. Otherwise that one has to say it.
+            let known = self.common.ownership.held(self.shard).may_count()
+                || self.released.iter().any(|waiting| !waiting.is_closed());
             for (call, outcome) in done.answers {
-                self.answer(call, outcome);
+                let unsure = !known && call.command.changes() && outcome.is_ok();
+                let late = || ServiceError::TimedOut("its shard has no sure owner".to_owned());
+                self.answer(call, if unsure { Err(late().into()) } else { outcome });
             }
         } else {
             // What it had decided may be in the log. Whoever waited is told by the end of his call.

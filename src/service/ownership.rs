@@ -4,8 +4,8 @@ use super::peer::{Question, Reply};
 use crate::cluster::Cluster;
 use std::pin::pin;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
-use tokio::sync::Notify;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use tokio::sync::{Notify, watch};
 
 /// Another node's, or nobody's.
 const OTHERS: u8 = 0;
@@ -18,19 +18,26 @@ const TO_GIVE: u8 = 2;
 pub(super) struct Ownership {
     shards: Box<[AtomicU8]>,
     given: Notify,
-    /// None while the node has not joined, and where it is by itself.
-    cluster: OnceLock<Cluster<Question, Reply>>,
+    /// None while the node has not joined, and where it is by itself. With how often its certainty has lapsed.
+    cluster: OnceLock<(Cluster<Question, Reply>, watch::Receiver<u64>)>,
+    /// The lapses after which everything was given up that was known before.
+    outlived: AtomicU64,
 }
 
 impl Ownership {
     /// All shards of a node by itself; none, before it has taken them over from others.
     pub(super) fn new(shards: u32, all: bool) -> Self {
         let shards = (0..shards).map(|_| AtomicU8::new(if all { OWN } else { OTHERS })).collect();
-        Self { shards, given: Notify::new(), cluster: OnceLock::new() }
+        Self { shards, given: Notify::new(), cluster: OnceLock::new(), outlived: AtomicU64::new(0) }
     }
 
     pub(super) fn owns(&self, shard: u32) -> bool {
         self.shards.get(shard as usize).is_some_and(|state| state.load(Ordering::SeqCst) == OWN)
+    }
+
+    /// One of the shards.
+    pub(super) fn held(&self, shard: u32) -> Held<'_> {
+        Held { ownership: self, shard }
     }
 
     /// The shard is this node's from now on.
@@ -46,6 +53,14 @@ impl Ownership {
             // One that was not its own has nothing to give.
             let _not_own = state.compare_exchange(OWN, TO_GIVE, Ordering::SeqCst, Ordering::SeqCst);
         }
+    }
+
+    /// Others may have owned the shards in between, after so many lapses: all are to be taken over again.
+    pub(super) fn disown(&self, lapses: u64) {
+        for state in &self.shards {
+            let _not_own = state.compare_exchange(OWN, OTHERS, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        self.outlived.store(lapses, Ordering::SeqCst);
     }
 
     /// The new owner has all there is to give.
@@ -76,16 +91,39 @@ impl Ownership {
     }
 
     pub(super) fn join(&self, cluster: Cluster<Question, Reply>) {
+        let lapses = cluster.lapses();
         // A node joins once.
-        let _first = self.cluster.set(cluster);
+        let _first = self.cluster.set((cluster, lapses));
     }
 
     pub(super) fn cluster(&self) -> Option<&Cluster<Question, Reply>> {
-        self.cluster.get()
+        self.cluster.get().map(|(cluster, _)| cluster)
     }
 
-    /// Whether no other node can have taken this one for dead: then nobody else has appended to what it owns.
+    /// Whether no other node can have taken this one for dead since it has owned what it owns: then nobody else has appended
+    /// to that.
     pub(super) fn is_certain(&self) -> bool {
-        self.cluster().is_none_or(Cluster::is_certain)
+        self.cluster.get().is_none_or(|(cluster, lapses)| {
+            // In this order: what makes it certain again has counted the lapse before.
+            cluster.is_certain() && *lapses.borrow() == self.outlived.load(Ordering::SeqCst)
+        })
+    }
+}
+
+/// A shard, as its node holds it.
+#[derive(Clone, Copy)]
+pub(super) struct Held<'a> {
+    ownership: &'a Ownership,
+    shard: u32,
+}
+
+impl Held<'_> {
+    pub(super) fn is_own(self) -> bool {
+        self.ownership.owns(self.shard)
+    }
+
+    /// Whether what is appended now is known to whoever owns the shard after this node: it loads its counters later than that.
+    pub(super) fn may_count(self) -> bool {
+        self.is_own() && self.ownership.is_certain()
     }
 }

@@ -90,7 +90,7 @@ impl Attempt {
     fn of(outcome: Outcome) -> Self {
         match outcome {
             Ok(counted) => Self::Ended(Ok(counted)),
-            Err(Refused::NotOwner) => Self::Nothing("its shard is changing its owner".to_owned()),
+            Err(Refused::NotOwner) => Self::Nothing("its shard has no sure owner just now".to_owned()),
             Err(Refused::Error(ServiceError::TimedOut(why))) => Self::Maybe(why),
             // Another node may be about to answer for it.
             Err(Refused::Error(ServiceError::Stopped)) => Self::Nothing("its shard's node is stopping".to_owned()),

@@ -7,6 +7,7 @@ mod counting;
 pub mod groups;
 mod http;
 mod nats;
+pub mod oracle;
 mod process;
 mod server;
 mod serving;
