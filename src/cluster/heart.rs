@@ -17,6 +17,8 @@ pub(super) struct Name {
     pub(super) beat: Beat,
     /// Of its record, as far as it knows.
     revision: u64,
+    /// Whether the last write was answered.
+    answered: bool,
     /// How long one write may take. An acknowledgement that is later than this hardly makes anybody certain any more.
     limit: Duration,
 }
@@ -30,7 +32,7 @@ impl Name {
         options: &ClusterOptions,
     ) -> Result<Self, JoinError> {
         let beat = Beat::first(options.shards.get());
-        let mut name = Self { transport, node, beat, revision: 0, limit: options.heartbeat * 2 };
+        let mut name = Self { transport, node, beat, revision: 0, answered: true, limit: options.heartbeat * 2 };
         loop {
             let record = name.read().await?;
             let is_taken = |beat: Beat| beat.state != State::Gone && beat.incarnation != name.beat.incarnation;
@@ -77,13 +79,18 @@ impl Name {
     /// Writes the next heartbeat.
     pub(super) async fn beat(&mut self, state: State) -> Result<(), BeatError> {
         self.beat.next(state);
-        match self.write().await {
-            Ok(()) => return Ok(()),
-            Err(WriteError::Conflict) => {}
-            Err(WriteError::Unreachable(error)) => return Err(BeatError::Unreachable(error)),
+        // A node that gets no answers can't be asked either. Others hear every write, also one that is refused: so first of all
+        // it makes sure that there are answers, and is silent until then, for the others to take over.
+        if self.answered {
+            match self.write().await {
+                Ok(()) => return Ok(()),
+                Err(WriteError::Conflict) => {}
+                Err(WriteError::Unreachable(error)) => return Err(self.unanswered(error)),
+            }
         }
         // The acknowledgement of the last one was lost, or the whole record; or somebody else has the name.
-        let record = self.read().await.map_err(BeatError::Unreachable)?;
+        let record = self.read().await.map_err(|error| self.unanswered(error))?;
+        self.answered = true;
         let other = record.as_ref().and_then(|record| Beat::of(&self.node, record));
         if other.is_some_and(|other| other.incarnation != self.beat.incarnation) {
             return Err(BeatError::Superseded);
@@ -91,8 +98,13 @@ impl Name {
         self.revision = record.map_or(0, |record| record.revision);
         self.write().await.map_err(|error| match error {
             WriteError::Conflict => BeatError::Unreachable(Unreachable("the record changes all the time".to_owned())),
-            WriteError::Unreachable(error) => BeatError::Unreachable(error),
+            WriteError::Unreachable(error) => self.unanswered(error),
         })
+    }
+
+    fn unanswered(&mut self, error: Unreachable) -> BeatError {
+        self.answered = false;
+        BeatError::Unreachable(error)
     }
 }
 
