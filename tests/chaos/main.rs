@@ -1,16 +1,38 @@
 //! Real workers and a real PostgreSQL, killed, stopped, doubled and replaced at random while events are written: in the
 //! end every event that was acknowledged is in the log, and applied exactly once.
 //!
+//! The counter service is tested in the same way, with an oracle around it: see `counters`.
+//!
 //! `CHAOS_SECONDS` says for how long (120), `CHAOS_SEED` with which schedule of faults (a new one).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that meets an error has failed, and should say where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets an error has failed, and should say where"
+)]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod counters;
 mod crew;
+#[expect(dead_code, reason = "it is for the other tests as well")]
+#[path = "../all/support/http.rs"]
+mod http;
+#[expect(dead_code, reason = "it is for the other tests as well")]
+#[path = "../all/support/nats.rs"]
+mod nats;
+#[path = "../all/support/oracle/mod.rs"]
+mod oracle;
 #[path = "../all/support/process.rs"]
 mod process;
 mod schedule;
 mod server;
+#[expect(dead_code, reason = "it is for the other tests as well")]
+#[path = "../all/support/serving.rs"]
+mod serving;
+#[expect(dead_code, reason = "it is for the other tests as well")]
+#[path = "../all/support/server.rs"]
+mod shared;
 #[path = "../all/support/wait.rs"]
 mod wait;
 mod writers;
@@ -20,6 +42,7 @@ use evenfold::checkpoint::status;
 use evenfold::database::Database;
 use evenfold::projection::counters::{NAME, mismatches};
 use evenfold::schema;
+use http::Client;
 use process::Evenfold;
 use schedule::{Fault, Schedule};
 use server::Server;

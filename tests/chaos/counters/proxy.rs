@@ -1,0 +1,122 @@
+//! A wire between a node and a server that the test can spoil.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What becomes of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    Whole,
+    /// Each piece takes that long, in both directions.
+    Slow(Duration),
+    /// Nothing gets through, and nobody is told: connections stay open, and what was sent comes when it is whole again.
+    Silent,
+    /// What the node sends gets through, and nothing comes back.
+    Deaf,
+    /// Connections break, and there are no new ones.
+    Cut,
+}
+
+/// Where the server is.
+#[derive(Debug, Clone)]
+pub enum Server {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Forwards what comes to a port of its own, until it is dropped.
+pub struct Proxy {
+    pub port: u16,
+    wire: watch::Sender<Wire>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub async fn start(server: Server) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (wire, state) = watch::channel(Wire::Whole);
+        let accepting = tokio::spawn(accept(listener, Arc::new(server), state));
+        Self { port, wire, accepting }
+    }
+
+    pub fn set(&self, wire: Wire) {
+        self.wire.send_replace(wire);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.set(Wire::Cut);
+    }
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>, wire: watch::Receiver<Wire>) {
+    while let Ok((client, _)) = listener.accept().await {
+        // Ends with its connection, and when the wire is cut.
+        tokio::spawn(connect(client, Arc::clone(&server), wire.clone()));
+    }
+}
+
+async fn connect(client: TcpStream, server: Arc<Server>, wire: watch::Receiver<Wire>) {
+    if *wire.borrow() == Wire::Cut {
+        return;
+    }
+    let (from, to) = client.into_split();
+    match &*server {
+        Server::Tcp(address) => {
+            let Ok(server) = TcpStream::connect(address).await else { return };
+            let (answers, asks) = server.into_split();
+            both((from, asks), (answers, to), wire).await;
+        }
+        Server::Unix(path) => {
+            let Ok(server) = UnixStream::connect(path).await else { return };
+            let (answers, asks) = server.into_split();
+            both((from, asks), (answers, to), wire).await;
+        }
+    }
+}
+
+async fn both<A: AsyncRead + Unpin, B: AsyncWrite + Unpin, C: AsyncRead + Unpin, D: AsyncWrite + Unpin>(
+    there: (A, B),
+    back: (C, D),
+    wire: watch::Receiver<Wire>,
+) {
+    let mut cut = wire.clone();
+    tokio::select! {
+        () = pump(there, wire.clone(), false) => {}
+        () = pump(back, wire, true) => {}
+        _ = cut.wait_for(|wire| *wire == Wire::Cut) => {}
+    }
+}
+
+/// One direction, until one of both ends closes.
+async fn pump(
+    (mut from, mut to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    mut wire: watch::Receiver<Wire>,
+    back: bool,
+) {
+    let mut bytes = vec![0; 65_536];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut bytes).await else { return };
+        let passes = |wire: &Wire| match wire {
+            Wire::Silent => false,
+            Wire::Deaf => !back,
+            Wire::Whole | Wire::Slow(_) | Wire::Cut => true,
+        };
+        let Ok(now) = wire.wait_for(passes).await.map(|wire| *wire) else { return };
+        if let Wire::Slow(time) = now {
+            tokio::time::sleep(time).await;
+        }
+        if to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
+}
