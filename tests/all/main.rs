@@ -69,6 +69,7 @@ mod same_key;
 mod schema;
 mod service;
 mod service_cluster;
+mod service_million;
 mod service_oracle;
 mod status;
 mod superseded;
