@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What to do where there is none.
-pub(super) const MISSING: &str = "nats-server is not in the PATH (Debian: apt install nats-server)";
+pub(super) const MISSING: &str = "nats-server is missing (Debian: apt install nats-server)";
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(10);
