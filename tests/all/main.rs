@@ -33,6 +33,7 @@ mod cli_worker;
 mod cli_worker_settings;
 mod cluster;
 mod crash;
+mod deploy;
 mod embedded;
 mod fence;
 mod found_by_the_model;
