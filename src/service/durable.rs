@@ -8,11 +8,13 @@ use super::id::CounterId;
 use super::meters::Meters;
 use super::ownership::Ownership;
 use super::peer::Released;
-use super::shard::{AGGREGATE_TYPE, CounterShard, Message};
+use super::shard::{AGGREGATE_TYPE, CounterShard, Message, tell};
 use super::storage::Log;
 use crate::actor::Actors;
 use crate::group::WeakGroup;
+use crate::group::process::Group;
 use crate::hash::IdHash;
+use crate::projection::counters::Changes;
 use futures_util::FutureExt;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -29,6 +31,7 @@ pub(super) struct Common {
     pub(super) log: Log,
     pub(super) ownership: Arc<Ownership>,
     pub(super) meters: Arc<Meters>,
+    pub(super) changes: Group<Arc<Changes>>,
     pub(super) max_waiting: usize,
     pub(super) request_timeout: Duration,
     /// Set once the group of the shards is there.
@@ -126,6 +129,7 @@ impl Durable {
             for (id, counted) in done.counters {
                 *self.counter(&id) = counted.filter(|_| good);
             }
+            tell(&self.common.changes, done.answers.iter().map(|(call, outcome)| (call, outcome)));
             // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits for this
             // one to end, or one that can't have taken over yet. Otherwise that one has to say it.
             let known = self.common.ownership.held(self.shard).may_count()

@@ -299,6 +299,7 @@ impl Inner {
                 log: Log::new(&database, AmountPointer::default()),
                 ownership: Arc::clone(&ownership),
                 meters: Arc::clone(&meters),
+                changes: changes.clone(),
                 max_waiting: options.max_waiting,
                 request_timeout: options.request_timeout,
                 group: OnceLock::new(),

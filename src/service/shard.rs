@@ -1,13 +1,15 @@
 //! A shard of counters, as an actor of the node's group.
 
-use super::command::{Call, Counted};
+use super::command::{Call, Counted, Outcome};
 use super::durable::{Durable, Finished};
 use super::id::CounterId;
 use super::peer::Released;
 use super::volatile::Volatile;
 use crate::event::MAX_ID_BYTES;
+use crate::group::process::Group;
 use crate::group::{Shard, top};
 use crate::hash::KeyHash;
+use crate::projection::counters::{Changes, CounterRow};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -37,6 +39,32 @@ pub(super) enum Message {
 pub(super) struct Ranked {
     pub(super) value: i64,
     pub(super) id: Reverse<CounterId>,
+}
+
+/// Tells those who watch what has been counted. Workers tell it too, once they have folded it, but they may be in other
+/// processes; what was told before is not newer.
+pub(super) fn tell<'a>(changes: &Group<Arc<Changes>>, answers: impl Iterator<Item = (&'a Call, &'a Outcome)>) {
+    if changes.is_empty() {
+        return;
+    }
+    let counted = answers.filter_map(|(call, outcome)| Some((&call.command, outcome.as_ref().ok()?)));
+    let rows: Vec<_> =
+        counted.filter(|(command, _)| command.changes()).map(|(command, at)| row(&command.id, *at)).collect();
+    if !rows.is_empty() {
+        // It may have been deleted just now: then there is nobody to be told.
+        let _ = changes.offer(Arc::new(Changes::Listed(rows)));
+    }
+}
+
+fn row(id: &CounterId, counted: Counted) -> CounterRow {
+    CounterRow {
+        aggregate_type: AGGREGATE_TYPE.to_owned(),
+        aggregate_id: id.as_str().to_owned(),
+        events: counted.version,
+        value: counted.value,
+        version: counted.version,
+        last_position: 0,
+    }
 }
 
 pub(super) enum CounterShard {

@@ -6,9 +6,9 @@ use super::id::CounterId;
 use super::meters::Meters;
 use super::ownership::Ownership;
 use super::peer::Released;
-use super::shard::AGGREGATE_TYPE;
+use super::shard::tell;
 use crate::group::process::Group;
-use crate::projection::counters::{Changes, CounterRow};
+use crate::projection::counters::Changes;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -26,8 +26,7 @@ pub(super) struct Volatile {
 }
 
 impl Volatile {
-    /// No counters yet, and never more than the limit. The members of the group are told of each change: there are no workers
-    /// who would.
+    /// No counters yet, and never more than the limit. The members of the group are told of each change.
     pub(super) fn new(
         shard: u32,
         limit: usize,
@@ -41,13 +40,7 @@ impl Volatile {
     pub(super) fn call(&mut self, call: Call) {
         // Looked at here, where messages have an order: what is counted after the counters were handed over would be lost.
         let outcome = if self.ownership.owns(self.shard) { self.handle(&call.command) } else { Err(Refused::NotOwner) };
-        if let Ok(counted) = outcome
-            && call.command.changes()
-            && !self.changes.is_empty()
-        {
-            // It may have been deleted just now: then there is nobody to be told.
-            let _ = self.changes.offer(Arc::new(Changes::Listed(vec![row(&call.command.id, counted)])));
-        }
+        tell(&self.changes, std::iter::once((&call, &outcome)));
         self.meters.handled.add(1);
         self.meters.counters(self.shard, self.counters.len());
         call.answer(outcome);
@@ -87,17 +80,6 @@ impl Volatile {
 
     pub(super) fn counters(&self) -> impl Iterator<Item = (CounterId, Counted)> {
         self.counters.iter().map(|(id, counted)| (id.clone(), *counted))
-    }
-}
-
-fn row(id: &CounterId, counted: Counted) -> CounterRow {
-    CounterRow {
-        aggregate_type: AGGREGATE_TYPE.to_owned(),
-        aggregate_id: id.as_str().to_owned(),
-        events: counted.version,
-        value: counted.value,
-        version: counted.version,
-        last_position: 0,
     }
 }
 

@@ -148,3 +148,17 @@ async fn increments_whose_commit_was_not_answered_are_counted_once() {
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut conn).await.unwrap();
     assert_eq!(events, 1_600);
 }
+
+#[tokio::test]
+async fn whoever_watches_is_told_of_each_commit_also_while_nobody_folds_the_log() {
+    let db = TestDb::new().await;
+    let node = node(&db, few_actors()).await;
+    let mut watching = node.watch(&id("a")).unwrap();
+    assert_eq!(watching.next().await, Ok(Some(Counted::default())));
+    for n in 1..=3 {
+        node.increment(&id("b"), 1, None).await.unwrap();
+        let counted = node.increment(&id("a"), 5, None).await.unwrap();
+        let told = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told");
+        assert_eq!((told, counted), (Ok(Some(counted)), Counted { value: 5 * n, version: n }));
+    }
+}
