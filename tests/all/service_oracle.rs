@@ -3,7 +3,7 @@
 use crate::support::oracle::connection::Told;
 use crate::support::oracle::ledger::{Logged, judge};
 use crate::support::oracle::{self, Ledger, Load, Places, Plan, Proof};
-use crate::support::{Counting, SOON, TestDb, drain, only_worker, wait_until};
+use crate::support::{Counting, SOON, TestDb, drain, only_worker, scalar, wait_until};
 use evenfold::cluster::NodeId;
 use evenfold::cluster::local::{Cut, Endpoint, Network};
 use evenfold::event::NewEvent;
@@ -11,7 +11,7 @@ use evenfold::group::ProcessGroups;
 use evenfold::http::Limits;
 use evenfold::http::counter::ServiceOptions;
 use evenfold::log;
-use evenfold::service::{Counted, CounterId, IdempotencyKey, Node, NodeOptions, Storage};
+use evenfold::service::{Counted, CounterId, IdempotencyKey, Node, NodeOptions, ServiceError, Storage};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -148,6 +148,70 @@ async fn nothing_is_lost_doubled_or_stale_while_nodes_are_cut_off_from_each_othe
     let mut ledger = load.stop(SOON).await;
     ledger.add(swept);
     cluster.prove(&ledger).await;
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_know_nothing_of_each_other_and_share_a_log_lose_and_double_nothing() {
+    let (db, places) = (TestDb::new().await, Places::default());
+    let mut served = Vec::new();
+    for number in 0..2 {
+        let storage = Storage::Durable(db.database.clone());
+        let node = Node::start(NodeOptions::default(), storage, &ProcessGroups::default()).await.unwrap();
+        served.push(Counting::over(vec![node], ServiceOptions::default(), Limits::default()).await);
+        places.set(number, served[number].address);
+    }
+    let load = Load::start(&places, Plan { fresh: false, counters: 5, ..Plan::default() });
+    wait_until("the clients count", SOON, async || load.answered() > 1_000).await;
+    let ledger = load.stop(SOON).await;
+    // What a node knows of a counter is as old as its own last increment, so there is one more; the last ones are the second
+    // node's.
+    let load = Load::start(&Places::default(), Plan { fresh: false, counters: 5, clients: 0, ..Plan::default() });
+    let mut all = ledger;
+    for one in &served {
+        all.add(load.sweep(one.address, SOON).await);
+    }
+    assert!(served.iter().all(|one| one.nodes[0].metrics().conflicts > 0));
+    let last = Places::default();
+    last.set(0, served[1].address);
+    let mut conn = db.connect().await;
+    drain(&mut only_worker(&mut conn, 10_000).await, &mut conn).await;
+    Proof::of(&all, &mut conn, &last).await.assert(&all);
+    for one in served {
+        one.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_after_another_node_has_taken_over_is_answered_by_that_one() {
+    let cluster = Cluster::start(2).await;
+    let (a, b) = (cluster.node(0).clone(), cluster.node(1));
+    let counter = cluster.counter_of(0).await;
+    a.increment(&counter, 1, None).await.unwrap();
+    let mut conn = cluster.db.connect().await;
+    // Longer than it takes to be taken for dead, and shorter than a request may take.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_sleep(4); RETURN NULL; END';
+                CREATE TRIGGER slow AFTER INSERT ON events EXECUTE FUNCTION slow()";
+    sqlx::raw_sql(slow).execute(&mut conn).await.unwrap();
+    let (asked, key) = (counter.clone(), IdempotencyKey::new("order-1").unwrap());
+    let asking = tokio::spawn(async move { a.increment(&asked, 5, Some(key)).await });
+    let appends = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    wait_until("the append", SOON, async || scalar(&mut conn, appends).await == 1).await;
+    cluster.wires[0].cut(Cut::Everything);
+    cluster.sees(1, 1).await;
+    assert_eq!(b.get(&counter).await, Ok(Counted { value: 1, version: 1 }), "it is not committed yet");
+    // Had the one that was cut off answered, the other's reads would be older than that.
+    let answer = asking.await.unwrap();
+    assert!(matches!(answer, Err(ServiceError::TimedOut(_))), "{answer:?}");
+    sqlx::raw_sql("DROP TRIGGER slow ON events").execute(&mut conn).await.unwrap();
+    let second = Counted { value: 6, version: 2 };
+    let key = IdempotencyKey::new("order-1").unwrap();
+    assert_eq!(b.increment(&counter, 5, Some(key)).await, Ok(second));
+    assert_eq!(b.get(&counter).await, Ok(second));
+    cluster.wires[0].cut(Cut::Nothing);
+    cluster.whole().await;
     cluster.end().await;
 }
 

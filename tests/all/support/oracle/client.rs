@@ -60,7 +60,9 @@ impl Client {
 
     /// From now on, whoever asks is told this version or a newer one.
     fn told(&mut self, counter: u32, told: Told) {
-        self.shared.floors[counter as usize].fetch_max(told.version, Ordering::SeqCst);
+        if self.shared.plan.fresh {
+            self.shared.floors[counter as usize].fetch_max(told.version, Ordering::SeqCst);
+        }
         if let Some(before) = self.ledger.told.insert((counter, told.version), told.value)
             && before != told.value
         {

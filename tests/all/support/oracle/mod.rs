@@ -24,6 +24,9 @@ pub struct Plan {
     pub counters: u32,
     /// Whether every other request has an Idempotency-Key, with which it is repeated until it is answered.
     pub keys: bool,
+    /// Whether nobody may be told anything older than what somebody was told before. Nodes that do not know of each other
+    /// can't promise that.
+    pub fresh: bool,
     pub seed: u64,
     /// How long a client waits for an answer, before it takes the request for lost.
     pub patience: Duration,
@@ -34,7 +37,7 @@ impl Default for Plan {
         let seed = std::env::var("CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| fastrand::u64(..));
         println!("CHAOS_SEED={seed}");
-        Self { clients: 12, counters: 40, keys: true, seed, patience: Duration::from_secs(1) }
+        Self { clients: 12, counters: 40, keys: true, fresh: true, seed, patience: Duration::from_secs(1) }
     }
 }
 
