@@ -26,6 +26,7 @@ pub(super) struct Batch {
     pending: Vec<Pending>,
     known: Known,
     answers: Vec<(Call, Outcome)>,
+    doubtful: bool,
 }
 
 struct Pending {
@@ -38,6 +39,8 @@ struct Pending {
 pub(super) struct Done {
     pub(super) counters: Vec<(CounterId, Option<Counted>)>,
     pub(super) answers: Vec<(Call, Outcome)>,
+    /// Whether something of it may be appended yet.
+    pub(super) doubtful: bool,
 }
 
 /// What is next after an attempt.
@@ -52,7 +55,7 @@ impl Batch {
     /// A batch of these calls, about counters of which some are known.
     pub(super) fn new(calls: Vec<Call>, known: Known) -> Self {
         let pending = |call: Call| Pending { maybe: call.command.may_be_repeated(), call };
-        Self { pending: calls.into_iter().map(pending).collect(), known, answers: Vec::new() }
+        Self { pending: calls.into_iter().map(pending).collect(), known, answers: Vec::new(), doubtful: false }
     }
 
     /// Does what it takes until each call has an answer, or until the deadline.
@@ -82,7 +85,7 @@ impl Batch {
             let counted = self.known.get(&id).and_then(|known| known.as_ref().ok().copied());
             (id, counted)
         };
-        Done { counters: ids.into_iter().map(counted).collect(), answers: self.answers }
+        Done { counters: ids.into_iter().map(counted).collect(), answers: self.answers, doubtful: self.doubtful }
     }
 
     async fn attempt(&mut self, log: &Log, meters: &Meters) -> Next {
@@ -206,6 +209,7 @@ impl Batch {
     /// The time is over.
     fn give_up(&mut self, why: &str) {
         for Pending { call, maybe } in std::mem::take(&mut self.pending) {
+            self.doubtful |= maybe;
             let error = if maybe { ServiceError::TimedOut } else { ServiceError::Unavailable };
             self.answers.push((call, Err(error(why.to_owned()).into())));
         }
@@ -219,6 +223,7 @@ impl Batch {
                 self.pending.push(Pending { call, maybe });
                 continue;
             }
+            self.doubtful |= maybe;
             let maybe = maybe.then(|| ServiceError::TimedOut("its shard has changed its owner".to_owned()).into());
             self.answers.push((call, Err(maybe.unwrap_or(Refused::NotOwner))));
         }

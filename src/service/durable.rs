@@ -26,6 +26,10 @@ use tokio::time::Instant;
 /// The most commands of one append.
 const MAX_BATCH: usize = 1_000;
 
+/// An append whose caller has ceased to wait is still on its way for so long at most: a minute that the appender waits for the
+/// database, and a while for what the network has kept.
+const LATEST_APPEND: Duration = Duration::from_secs(75);
+
 /// What the shards of a node have in common.
 pub(super) struct Common {
     pub(super) log: Log,
@@ -46,6 +50,8 @@ pub(super) struct Durable {
     counters: Actors<Option<Counted>>,
     waiting: VecDeque<Call>,
     busy: bool,
+    /// Until when an append may come in of which the shard hears nothing: nothing that it reads is kept until then.
+    doubtful: Option<Instant>,
     /// Who waits until nothing is on its way any more.
     released: Vec<oneshot::Sender<Released>>,
     /// What a batch has learned that began before the shard was released is not good any more.
@@ -61,7 +67,8 @@ pub(super) struct Finished {
 impl Durable {
     pub(super) fn new(shard: u32, max_actors: usize, common: Arc<Common>) -> Self {
         let counters = Actors::new(max_actors);
-        Self { shard, common, counters, waiting: VecDeque::new(), busy: false, released: Vec::new(), releases: 0 }
+        let (waiting, released) = (VecDeque::new(), Vec::new());
+        Self { shard, common, counters, waiting, busy: false, doubtful: None, released, releases: 0 }
     }
 
     /// Answers at once what it can, and takes the rest to the log.
@@ -125,7 +132,10 @@ impl Durable {
     pub(super) fn finished(&mut self, finished: Finished) {
         self.busy = false;
         if let Some(done) = finished.done {
-            let good = finished.releases == self.releases;
+            if done.doubtful {
+                self.doubt();
+            }
+            let good = finished.releases == self.releases && self.doubtful.is_none_or(|until| until <= Instant::now());
             for (id, counted) in done.counters {
                 *self.counter(&id) = counted.filter(|_| good);
             }
@@ -142,7 +152,7 @@ impl Durable {
         } else {
             // What it had decided may be in the log. Whoever waited is told by the end of his call.
             tracing::error!(shard = self.shard, "a batch panicked; its counters are read back");
-            self.forget();
+            self.doubt();
         }
         for waiting in self.released.drain(..) {
             let _nobody = waiting.send(Released::default());
@@ -163,6 +173,12 @@ impl Durable {
         } else {
             let _nobody = done.send(Released::default());
         }
+    }
+
+    /// An append may be on its way of which nothing will be heard.
+    fn doubt(&mut self) {
+        self.doubtful = Some(Instant::now() + LATEST_APPEND);
+        self.forget();
     }
 
     /// Forgets all counters: they are read back when they are asked for.

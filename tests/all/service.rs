@@ -1,12 +1,13 @@
 //! A node of the counter service, on a real log: each answered increment is counted once, and answered rightly.
 
-use crate::support::{SOON, TestDb, assert_counters_agree, drain, only_worker, wait_until};
+use crate::support::{SOON, TestDb, assert_counters_agree, drain, only_worker, scalar, wait_until};
 use evenfold::event::NewEvent;
 use evenfold::group::ProcessGroups;
 use evenfold::log;
 use evenfold::service::{Counted, CounterId, IdempotencyKey, Node, NodeOptions, ServiceError, Storage};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 fn id(name: &str) -> CounterId {
@@ -161,4 +162,22 @@ async fn whoever_watches_is_told_of_each_commit_also_while_nobody_folds_the_log(
         let told = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told");
         assert_eq!((told, counted), (Ok(Some(counted)), Counted { value: 5 * n, version: n }));
     }
+
+async fn an_increment_that_is_committed_when_nobody_waits_for_it_any_more_is_in_what_is_read_then() {
+    let db = TestDb::new().await;
+    let node = node(&db, NodeOptions { request_timeout: Duration::from_secs(1), ..few_actors() }).await;
+    node.increment(&id("a"), 1, None).await.unwrap();
+    let mut conn = db.connect().await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_sleep(4); RETURN NULL; END';
+                CREATE TRIGGER slow AFTER INSERT ON events EXECUTE FUNCTION slow()";
+    sqlx::raw_sql(slow).execute(&mut conn).await.unwrap();
+    let late = node.increment(&id("a"), 5, None).await;
+    assert!(matches!(late, Err(ServiceError::TimedOut(_))), "{late:?}");
+    wait_until("its shard has given it up, too", SOON, async || node.metrics().handled == 2).await;
+    // A read of the log, before the commit.
+    assert_eq!(node.get(&id("a")).await, Ok(Counted { value: 1, version: 1 }));
+    let committed = "SELECT count(*) FROM events";
+    wait_until("the commit", SOON, async || scalar(&mut conn, committed).await == 2).await;
+    assert_eq!(node.get(&id("a")).await, Ok(Counted { value: 6, version: 2 }));
 }
