@@ -97,9 +97,9 @@ impl Durable {
         if self.busy {
             return;
         }
-        let next = self.waiting.len().min(MAX_BATCH);
         // Whoever does not want the answer any more may take it that nothing happened.
-        let calls: Vec<Call> = self.waiting.drain(..next).filter(|call| !call.answer.is_closed()).collect();
+        self.waiting.retain(|call| !call.answer.is_closed());
+        let calls: Vec<Call> = self.waiting.drain(..self.waiting.len().min(MAX_BATCH)).collect();
         if calls.is_empty() {
             return;
         }

@@ -162,7 +162,9 @@ async fn whoever_watches_is_told_of_each_commit_also_while_nobody_folds_the_log(
         let told = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told");
         assert_eq!((told, counted), (Ok(Some(counted)), Counted { value: 5 * n, version: n }));
     }
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_increment_that_is_committed_when_nobody_waits_for_it_any_more_is_in_what_is_read_then() {
     let db = TestDb::new().await;
     let node = node(&db, NodeOptions { request_timeout: Duration::from_secs(1), ..few_actors() }).await;
