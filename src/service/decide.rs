@@ -6,6 +6,7 @@ use super::id::CounterId;
 use super::shard::AGGREGATE_TYPE;
 use crate::event::{ExpectedVersion, InvalidEvent, NewEvent};
 use crate::log::Found;
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -25,7 +26,10 @@ struct Metadata {
 }
 
 /// What counters stand at in the log; or why that can't be said of one.
-pub(super) type Known = HashMap<CounterId, Result<Counted, String>>;
+pub(super) type Known = Map<Result<Counted, String>>;
+
+/// By counter. The hashes have a random seed, as names come from outside.
+pub(super) type Map<T> = HashMap<CounterId, T, RandomState>;
 
 /// What is to be appended, and answered once it is.
 #[derive(Debug, Default)]
@@ -36,13 +40,13 @@ pub(super) struct Decided {
     /// Of each command; none if it repeats one before it, and has to wait for what becomes of that.
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// What the counters that change stand at then.
-    pub(super) changed: HashMap<CounterId, Counted>,
+    pub(super) changed: Map<Counted>,
 }
 
 /// Decides commands one after the other. Each of their counters must be known.
 pub(super) fn decide<'a>(commands: impl Iterator<Item = &'a Command>, known: &Known) -> Decided {
     let mut decided = Decided::default();
-    let mut keys = HashSet::new();
+    let mut keys = HashSet::default();
     for (index, command) in commands.enumerate() {
         let outcome = decided.one(index, command, known, &mut keys);
         decided.outcomes.push(outcome);
@@ -51,7 +55,13 @@ pub(super) fn decide<'a>(commands: impl Iterator<Item = &'a Command>, known: &Kn
 }
 
 impl Decided {
-    fn one(&mut self, index: usize, command: &Command, known: &Known, keys: &mut HashSet<Uuid>) -> Option<Outcome> {
+    fn one(
+        &mut self,
+        index: usize,
+        command: &Command,
+        known: &Known,
+        keys: &mut HashSet<Uuid, RandomState>,
+    ) -> Option<Outcome> {
         let before = match (self.changed.get(&command.id), known.get(&command.id)) {
             (Some(counted), _) | (None, Some(Ok(counted))) => *counted,
             (None, Some(Err(reason))) => return Some(Err(ServiceError::Parked(reason.clone()).into())),

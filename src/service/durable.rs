@@ -104,7 +104,7 @@ impl Durable {
             return;
         }
         self.busy = true;
-        let mut known = Known::new();
+        let mut known = Known::default();
         // A node that may have been taken for dead knows nothing: another one may have appended.
         if self.common.ownership.is_certain() {
             for id in calls.iter().map(|call| &call.command.id) {

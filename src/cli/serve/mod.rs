@@ -64,7 +64,7 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     fn node_options(&self) -> NodeOptions {
         NodeOptions {
-            shards: self.nodes.shards,
+            shards: self.nodes.shards(),
             max_actors: self.max_actors,
             max_waiting: self.max_shard_mailbox,
             request_timeout: Duration::from_millis(self.request_timeout_ms),
