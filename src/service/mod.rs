@@ -10,6 +10,7 @@ mod decide;
 mod durable;
 mod error;
 mod id;
+mod inner;
 mod key;
 mod meters;
 mod node;

@@ -2,32 +2,22 @@
 
 use super::acquire::Acquiring;
 use super::command::{Command, Counted, What};
-use super::durable::{Common, Durable};
 use super::error::ServiceError;
 use super::id::CounterId;
+use super::inner::Inner;
 use super::key::IdempotencyKey;
-use super::meters::{Meter, Meters, NodeMetrics};
+use super::meters::{Meter, NodeMetrics};
 use super::options::{NodeOptions, StartError, Storage};
-use super::ownership::Ownership;
 use super::peer::Peer;
 use super::relay::Relay;
-use super::shard::CounterShard;
-use super::storage::Log;
-use super::volatile::Volatile;
 use super::watch::Watching;
 use crate::cluster::{Cluster, ClusterOptions, NodeId, Transport};
-use crate::counter::AmountPointer;
-use crate::group::process::{Group, GroupError, JoinOptions, Slow};
-use crate::group::{ActorGroup, GroupOptions, GroupOptionsError, ProcessGroups};
-use crate::hash::KeyHash;
+use crate::group::ProcessGroups;
+use crate::group::process::{GroupError, JoinOptions, Slow};
 use crate::projection::counters::{Changes, changes_group};
-use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 /// A watcher that has this many changes waiting for it is given no more of them, and reads the counter anew.
@@ -40,24 +30,6 @@ const HANDING_OVER: Duration = Duration::from_secs(4);
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
-}
-
-pub(super) struct Inner {
-    pub(super) options: NodeOptions,
-    /// None where counters are kept in memory only.
-    pub(super) log: Option<Arc<Common>>,
-    pub(super) shards: ActorGroup<CounterShard>,
-    pub(super) ownership: Arc<Ownership>,
-    pub(super) meters: Arc<Meters>,
-    shard_count: NonZeroU32,
-    /// Where those are told who watch here.
-    watchers: Group<Arc<Changes>>,
-    begun: Arc<Notify>,
-    /// The requests that have entered here.
-    requests: TaskTracker,
-    /// What is done beside the requests, until the node is dropped.
-    beside: CancellationToken,
-    _dropped: DropGuard,
 }
 
 impl Node {
@@ -279,67 +251,5 @@ impl Node {
         if let Some(common) = &inner.log {
             common.log.close().await;
         }
-    }
-}
-
-impl Inner {
-    async fn start(
-        options: NodeOptions,
-        storage: Storage,
-        groups: &ProcessGroups<Arc<Changes>>,
-        alone: bool,
-    ) -> Result<Self, StartError> {
-        let shard_count = NonZeroU32::new(options.shards).ok_or(GroupOptionsError::Shards(0))?;
-        let changes = changes_group(groups)?;
-        let meters = Arc::new(Meters::new(options.shards));
-        let ownership = Arc::new(Ownership::new(options.shards, alone));
-        let log = match storage {
-            Storage::Volatile => None,
-            Storage::Durable(database) => Some(Arc::new(Common {
-                log: Log::new(&database, AmountPointer::default()),
-                ownership: Arc::clone(&ownership),
-                meters: Arc::clone(&meters),
-                changes: changes.clone(),
-                max_waiting: options.max_waiting,
-                request_timeout: options.request_timeout,
-                group: OnceLock::new(),
-            })),
-        };
-        let each = (options.max_actors / shard_count.get() as usize).max(1);
-        let parts = (Arc::clone(&ownership), changes.clone(), Arc::clone(&meters), log.clone());
-        let shard = move |shard| match parts.clone() {
-            (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
-            (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
-        };
-        let group = GroupOptions {
-            id: "counters".to_owned(),
-            shards: options.shards,
-            mailbox: options.max_waiting,
-            ..GroupOptions::default()
-        };
-        let shards = ActorGroup::start(group, shard).await?;
-        if let Some(log) = &log {
-            // Nobody else sets it.
-            let _first = log.group.set(shards.downgrade());
-        }
-        let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
-        let dropped = beside.clone().drop_guard();
-        Ok(Self {
-            options,
-            log,
-            shards,
-            ownership,
-            meters,
-            shard_count,
-            watchers: changes,
-            begun: Arc::default(),
-            requests,
-            beside,
-            _dropped: dropped,
-        })
-    }
-
-    pub(super) fn shard_of(&self, id: &CounterId) -> u32 {
-        KeyHash::from(id.as_str()).shard(self.shard_count)
     }
 }

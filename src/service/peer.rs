@@ -3,7 +3,7 @@
 use super::command::{Call, Command, Counted, Outcome, Refused};
 use super::error::ServiceError;
 use super::id::CounterId;
-use super::node::Inner;
+use super::inner::Inner;
 use super::shard::{Message, Ranked};
 use crate::cluster::{Answer, NodeId};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use super::command::{Command, Counted, Outcome, Refused, What};
 use super::error::ServiceError;
-use super::node::Inner;
+use super::inner::Inner;
 use super::peer::{Question, Reply};
 use crate::cluster::{Cluster, NodeId, PeerError};
 use std::time::Duration;

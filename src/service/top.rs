@@ -2,7 +2,7 @@
 
 use super::error::ServiceError;
 use super::id::CounterId;
-use super::node::Inner;
+use super::inner::Inner;
 use super::peer::{Question, Reply};
 use super::shard::{Message, Ranked};
 use crate::group::{GatherError, Missing};

@@ -1,0 +1,102 @@
+//! What a node consists of.
+
+use super::durable::{Common, Durable};
+use super::id::CounterId;
+use super::meters::Meters;
+use super::options::{NodeOptions, StartError, Storage};
+use super::ownership::Ownership;
+use super::shard::CounterShard;
+use super::storage::Log;
+use super::volatile::Volatile;
+use crate::counter::AmountPointer;
+use crate::group::process::Group;
+use crate::group::{ActorGroup, GroupOptions, GroupOptionsError, ProcessGroups};
+use crate::hash::KeyHash;
+use crate::projection::counters::{Changes, changes_group};
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+pub(super) struct Inner {
+    pub(super) options: NodeOptions,
+    /// None where counters are kept in memory only.
+    pub(super) log: Option<Arc<Common>>,
+    pub(super) shards: ActorGroup<CounterShard>,
+    pub(super) ownership: Arc<Ownership>,
+    pub(super) meters: Arc<Meters>,
+    pub(super) shard_count: NonZeroU32,
+    /// Where those are told who watch here.
+    pub(super) watchers: Group<Arc<Changes>>,
+    /// Somebody has begun to watch here.
+    pub(super) begun: Arc<Notify>,
+    /// The requests that have entered here.
+    pub(super) requests: TaskTracker,
+    /// What is done beside the requests, until the node is dropped.
+    pub(super) beside: CancellationToken,
+    _dropped: DropGuard,
+}
+
+impl Inner {
+    /// Starts the shards of a node by itself, or of one that has none of them until it has taken them over.
+    pub(super) async fn start(
+        options: NodeOptions,
+        storage: Storage,
+        groups: &ProcessGroups<Arc<Changes>>,
+        alone: bool,
+    ) -> Result<Self, StartError> {
+        let shard_count = NonZeroU32::new(options.shards).ok_or(GroupOptionsError::Shards(0))?;
+        let changes = changes_group(groups)?;
+        let meters = Arc::new(Meters::new(options.shards));
+        let ownership = Arc::new(Ownership::new(options.shards, alone));
+        let log = match storage {
+            Storage::Volatile => None,
+            Storage::Durable(database) => Some(Arc::new(Common {
+                log: Log::new(&database, AmountPointer::default()),
+                ownership: Arc::clone(&ownership),
+                meters: Arc::clone(&meters),
+                changes: changes.clone(),
+                max_waiting: options.max_waiting,
+                request_timeout: options.request_timeout,
+                group: OnceLock::new(),
+            })),
+        };
+        let each = (options.max_actors / shard_count.get() as usize).max(1);
+        let parts = (Arc::clone(&ownership), changes.clone(), Arc::clone(&meters), log.clone());
+        let shard = move |shard| match parts.clone() {
+            (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
+            (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
+        };
+        let group = GroupOptions {
+            id: "counters".to_owned(),
+            shards: options.shards,
+            mailbox: options.max_waiting,
+            ..GroupOptions::default()
+        };
+        let shards = ActorGroup::start(group, shard).await?;
+        if let Some(log) = &log {
+            // Nobody else sets it.
+            let _first = log.group.set(shards.downgrade());
+        }
+        let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
+        let dropped = beside.clone().drop_guard();
+        Ok(Self {
+            options,
+            log,
+            shards,
+            ownership,
+            meters,
+            shard_count,
+            watchers: changes,
+            begun: Arc::default(),
+            requests,
+            beside,
+            _dropped: dropped,
+        })
+    }
+
+    pub(super) fn shard_of(&self, id: &CounterId) -> u32 {
+        KeyHash::from(id.as_str()).shard(self.shard_count)
+    }
+}
