@@ -48,8 +48,8 @@ where
     Q: Serialize + DeserializeOwned + Send + 'static,
     A: Serialize + DeserializeOwned + Send + 'static,
 {
-    /// Becomes a member, after having listened who else is there, for two heartbeats at most. What others ask is answered by
-    /// `answer`, from just before this returns.
+    /// Becomes a member, after having listened who else is there, for [`dead_after`](ClusterOptions::dead_after) at most. What
+    /// others ask is answered by `answer`, from just before this returns.
     ///
     /// Where a process with this name was killed a moment ago, this waits until the others know that, too:
     /// [`dead_after`](ClusterOptions::dead_after).

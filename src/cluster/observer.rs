@@ -49,8 +49,8 @@ impl Observer {
                 expected.insert(node);
             }
         }
-        // Twice the interval: a heartbeat may be somewhat late.
-        let until = Instant::now() + options.heartbeat * 2;
+        // One that is silent may be paused, and certain yet of what it owns: it is not dead before it would be for the others.
+        let until = Instant::now() + options.dead_after;
         while !expected.is_empty()
             && let Ok(Some((node, value))) = timeout_at(until, observer.writes.0.next()).await
         {
