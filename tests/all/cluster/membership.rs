@@ -86,6 +86,17 @@ async fn one_that_is_cut_off_keeps_its_view_and_is_uncertain_before_others_take_
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_joins_takes_no_silent_node_for_absent_that_may_be_certain_yet() {
+    let network = Network::new();
+    let (a, endpoint) = join(&network, "a").await;
+    endpoint.cut(Cut::Everything);
+    assert!(a.is_certain());
+    let (b, _) = join(&network, "b").await;
+    assert!(!a.is_certain(), "what the new node owns now was this one's");
+    assert_eq!(b.view().members(), [id("b")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_process_with_a_name_is_refused_while_the_first_lives() {
     let network = Network::new();
     let (a, _) = join(&network, "a").await;
