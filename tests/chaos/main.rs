@@ -13,6 +13,9 @@
 )]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+#[cfg(feature = "containers")]
+#[path = "../all/support/container.rs"]
+mod container;
 mod counters;
 mod crew;
 #[expect(dead_code, reason = "it is for the other tests as well")]
