@@ -1,4 +1,4 @@
-//! Telling those who watch at any node what the workers of this process have committed.
+//! Telling those who watch at any node what this process has counted.
 //!
 //! It costs nothing while nobody watches: whoever is watched at tells the others so, again and again, and they pass on what
 //! they commit for as long as they are told.
@@ -71,7 +71,11 @@ impl Relay {
         let (mut member, mut until) = (None, Instant::now());
         loop {
             tokio::select! {
-                changes = received(&mut member) => self.pass(changes).await,
+                changes = received(&mut member) => match changes {
+                    Some(changes) => self.pass(changes).await,
+                    // Its group was deleted: nothing is told there any more.
+                    None => member = None,
+                },
                 Some(_) = watched.next() => until = Instant::now() + COUNTS,
                 () = self.begun.notified() => until = self.tell(until).await,
                 _ = again.tick() => until = self.tell(until).await,
@@ -80,10 +84,9 @@ impl Relay {
                 member = None;
             } else if member.is_none() {
                 let options = JoinOptions { queue: QUEUE, slow: Slow::DropOldest };
-                // The group of the process is there for as long as the process.
                 member = self.source.join(&self.id, options).ok().map(|member| (member, 0));
                 // Who began to watch before this has read the counter, and missed what came then.
-                self.pass(Some(Arc::new(Changes::Any))).await;
+                self.pass(Arc::new(Changes::Any)).await;
             }
         }
     }
@@ -98,8 +101,8 @@ impl Relay {
         Instant::now() + COUNTS
     }
 
-    async fn pass(&self, changes: Option<Arc<Changes>>) {
-        let Some(changes) = changes.and_then(of_counters) else { return };
+    async fn pass(&self, changes: Arc<Changes>) {
+        let Some(changes) = of_counters(changes) else { return };
         let (tenant, namespace, name) = PLACE;
         if let Err(error) = self.everywhere.broadcast(tenant, namespace, name, changes).await {
             tracing::warn!(%error, "those who watch were not told of a change");
@@ -107,12 +110,13 @@ impl Relay {
     }
 }
 
-/// What the workers tell; that anything may have changed, where something was dropped. Without a member it waits for ever.
+/// What the shards and the workers tell; that anything may have changed, where something was dropped; none where the group has
+/// ended. Without a member it waits for ever.
 async fn received(member: &mut Option<(Member<Arc<Changes>>, u64)>) -> Option<Arc<Changes>> {
     let Some((member, dropped)) = member else { return std::future::pending().await };
-    let changes = member.recv().await.ok();
+    let changes = member.recv().await.ok()?;
     let before = std::mem::replace(dropped, member.dropped());
-    if before == *dropped { changes } else { Some(Arc::new(Changes::Any)) }
+    Some(if before == *dropped { changes } else { Arc::new(Changes::Any) })
 }
 
 /// What it says about counters of the service; none if that is nothing.
