@@ -24,7 +24,8 @@
 //! let options = ClusterOptions::default();
 //! let one = Cluster::join(Arc::new(network.endpoint()), a, options, Doubles).await?;
 //! let other = Cluster::join(Arc::new(network.endpoint()), b.clone(), options, Doubles).await?;
-//! let _members = one.watch().wait_for(|view| view.members().contains(&b)).await?;
+//! let mut views = one.watch();
+//! views.wait_for(|view| view.members().contains(&b)).await?;
 //! assert_eq!(one.ask(&b, 21, Duration::from_secs(1)).await?, 42);
 //! other.leave().await;
 //! # Ok(())
