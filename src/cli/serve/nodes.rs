@@ -8,6 +8,8 @@ use evenfold::group::{MAX_SHARDS, ProcessGroups};
 use evenfold::projection::counters::Changes;
 use evenfold::service::{Node, NodeOptions, Storage};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 #[derive(Debug, Args)]
 pub(super) struct NodesArgs {
@@ -81,13 +83,25 @@ impl NodesArgs {
                 None => Arc::new(network.endpoint()),
             };
             tracing::info!(node = %name, "joining");
-            nodes.push(Node::join(options.clone(), storage.clone(), &groups, transport, name).await?);
+            let node = Node::join(options.clone(), storage.clone(), &groups, transport, name).await?;
+            let ready = async {
+                while node.is_ready().is_err() {
+                    sleep(PAUSE).await;
+                }
+            };
+            // One that is not ready by then says why when it is asked (/readyz).
+            let _late = timeout(READY, ready).await;
+            nodes.push(node);
             // The first node passes on what the workers tell.
             groups = ProcessGroups::default();
         }
         Ok(nodes)
     }
 }
+
+/// How long a node may take to have its shards before the next one is started, and how often that is looked at.
+const READY: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The name of this host, as far as a node may have it.
 fn host() -> String {
