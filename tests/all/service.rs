@@ -183,3 +183,23 @@ async fn an_increment_that_is_committed_when_nobody_waits_for_it_any_more_is_in_
     wait_until("the commit", SOON, async || scalar(&mut conn, committed).await == 2).await;
     assert_eq!(node.get(&id("a")).await, Ok(Counted { value: 6, version: 2 }));
 }
+
+#[tokio::test]
+async fn the_highest_values_are_right_where_counters_have_less_by_now_than_the_read_model_says() {
+    let db = TestDb::new().await;
+    let before = node(&db, few_actors()).await;
+    for n in 0..30 {
+        before.increment(&id(&format!("c{n:02}")), 100 + n, None).await.unwrap();
+    }
+    before.stop().await;
+    let mut conn = db.connect().await;
+    drain(&mut only_worker(&mut conn, 1_000).await, &mut conn).await;
+    // It has nothing in memory but what is counted down, and room for all of that: nobody folds it.
+    let node = node(&db, NodeOptions::default()).await;
+    for n in 10..30 {
+        node.increment(&id(&format!("c{n:02}")), -1_000, None).await.unwrap();
+    }
+    let top = node.top(3).await.unwrap();
+    let top: Vec<_> = top.iter().map(|(id, value)| (id.as_str(), *value)).collect();
+    assert_eq!(top, [("c09", 109), ("c08", 108), ("c07", 107)]);
+}
