@@ -65,16 +65,18 @@ impl Log {
         Ok(loaded)
     }
 
-    /// The counters of the highest values that the read model has; an error is a sentence.
-    pub(super) async fn top(&self, limit: usize) -> Result<Vec<(CounterId, i64)>, String> {
+    /// The counters of the highest values that the read model has, and what the others have at most, none if there are no
+    /// others; an error is a sentence.
+    pub(super) async fn top(&self, limit: usize) -> Result<(Vec<(CounterId, i64)>, Option<i64>), String> {
         let _place = self.places.acquire().await;
         // Not one of those that go by an index: this reads the whole table.
         let mut conn = self.plain.connect().await.map_err(|error| error.to_string())?;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let rows = top(&mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| told(&error))?;
+        let others = if rows.len() < limit as usize { None } else { rows.last().map(|row| row.value) };
         // A counter that another writer has given a longer name can't be asked for.
         let named = rows.into_iter().filter_map(|row| Some((CounterId::new(&row.aggregate_id).ok()?, row.value)));
-        Ok(named.collect())
+        Ok((named.collect(), others))
     }
 
     async fn read(

@@ -19,9 +19,7 @@ impl Inner {
         let late = |_| ServiceError::Unavailable("the counters were not all read in time".to_owned());
         let mut rows = limit;
         loop {
-            let stored = timeout_at(deadline, self.stored(rows)).await.map_err(late)??;
-            // Those that were not read have no more than this one.
-            let most_of_others = if stored.len() < rows { None } else { stored.last().map(|(_, value)| *value) };
+            let (stored, most_of_others) = timeout_at(deadline, self.stored(rows)).await.map_err(late)??;
             let named: Vec<CounterId> = stored.iter().map(|(id, _)| id.clone()).collect();
             let mut values: HashMap<CounterId, i64> = stored.into_iter().collect();
             for ranked in self.in_memory(limit, named, deadline).await? {
@@ -37,9 +35,9 @@ impl Inner {
         }
     }
 
-    async fn stored(&self, rows: usize) -> Result<Vec<(CounterId, i64)>, ServiceError> {
+    async fn stored(&self, rows: usize) -> Result<(Vec<(CounterId, i64)>, Option<i64>), ServiceError> {
         match &self.log {
-            None => Ok(Vec::new()),
+            None => Ok((Vec::new(), None)),
             Some(common) => common.log.top(rows).await.map_err(ServiceError::Unavailable),
         }
     }
