@@ -53,7 +53,7 @@ async fn main() -> Result<(), BoxError> {
     let directory = tempfile::tempdir()?;
     let server = embedded::start(&embedded::Options::new(directory.path().join("pg")))?;
     let database = Database::at(&server.url())?;
-    let mut conn = database.connect().await?;
+    let (mut conn, _) = database.connect_to_server().await?;
     schema::migrate(&mut conn).await?;
     sqlx::raw_sql("CREATE TABLE revenue (customer text PRIMARY KEY, cents bigint)").execute(&mut conn).await?;
 

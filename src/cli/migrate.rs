@@ -5,7 +5,7 @@ use evenfold::schema;
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
-    let mut conn = session.database.connect().await?;
+    let (mut conn, _) = session.database.connect_to_server().await?;
     schema::migrate(&mut conn).await?;
     drop(conn);
     session.close().await?;

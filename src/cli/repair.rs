@@ -19,7 +19,7 @@ pub(super) struct RepairArgs {
 
 pub(super) async fn run(global: &Global, args: RepairArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
-    let mut conn = session.database.connect().await?;
+    let (mut conn, _) = session.database.connect_to_server().await?;
     schema::migrate(&mut conn).await?;
     let done = if args.upgraded {
         schema::accept_upgraded_cluster(&mut conn).await?;

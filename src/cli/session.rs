@@ -38,15 +38,13 @@ impl Session {
         let url = server.url();
         let database = Database::at(&url)?;
         // Ours alone: nobody else decides when to migrate it.
-        schema::migrate(&mut database.connect().await?).await?;
+        schema::migrate(&mut database.connect_to_server().await?.0).await?;
         Ok(Self { database, url, server: Some(server) })
     }
 
     /// A connection to tables that have been checked.
     pub(super) async fn connect(&self) -> anyhow::Result<PgConnection> {
-        let mut conn = self.database.connect().await?;
-        schema::check(&mut conn).await?;
-        Ok(conn)
+        Ok(self.database.connect().await?)
     }
 
     /// Leaves the server, which stops it if nobody else uses it.

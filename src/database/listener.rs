@@ -1,5 +1,6 @@
 //! A connection on which notifications are heard.
 
+use super::Database;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::time::Duration;
@@ -22,10 +23,20 @@ impl Drop for Listener {
 }
 
 impl Listener {
-    pub(super) async fn connect(options: &PgConnectOptions, channel: &str) -> Result<Self, sqlx::Error> {
+    /// Connects, and has the connection prepared before it listens.
+    pub(super) async fn connect(
+        database: &Database,
+        host: &PgConnectOptions,
+        channel: &str,
+    ) -> Result<Self, sqlx::Error> {
         // A listener takes its connection from a pool: one that has no other, and is gone when the listener is.
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-        let pool = pool.connect_lazy_with(options.clone());
+        let (database, of) = (database.clone(), host.clone());
+        let pool = pool.after_connect(move |conn, _| {
+            let (database, of) = (database.clone(), of.clone());
+            Box::pin(async move { database.prepare_to_listen(conn, &of).await })
+        });
+        let pool = pool.connect_lazy_with(host.clone());
         let mut listener = Self { inner: PgListener::connect_with(&pool).await?, pool };
         listener.inner.eager_reconnect(false);
         listener.inner.listen(channel).await?;

@@ -1,4 +1,5 @@
 use super::Snapshot;
+use crate::database::SchemaError;
 use sqlx::{PgConnection, Row};
 
 /// A point up to which the log can be read without missing anything.
@@ -42,7 +43,10 @@ impl Fence {
             .fetch_one(&mut *conn)
             .await?;
         // `age` counts from the next transaction id, without taking one; 3 is the first that it counts from.
-        let row = sqlx::query("SELECT pg_current_snapshot()::text, age('3'::xid)").fetch_one(conn).await?;
+        let row = sqlx::query("SELECT pg_current_snapshot()::text, age('3'::xid), pg_is_in_recovery()")
+            .fetch_one(conn)
+            .await?;
+        of_a_primary(row.try_get(2)?)?;
         let snapshot: Snapshot =
             row.try_get::<&str, _>(0)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         let next_xid = full_xid(snapshot.xmax(), row.try_get(1)?);
@@ -70,6 +74,12 @@ impl Fence {
     pub fn is_final(&self) -> bool {
         self.snapshot.in_progress().is_empty() && self.next_xid == self.snapshot.xmax()
     }
+}
+
+/// Whoever recovers has no list of transactions in progress: a fence that is taken there would take those for ended that
+/// commit once it is a primary. It was looked at when the connection was made, and nothing is to rest on that alone.
+pub(super) fn of_a_primary(in_recovery: bool) -> Result<(), sqlx::Error> {
+    if in_recovery { Err(sqlx::Error::Configuration(Box::new(SchemaError::Standby))) } else { Ok(()) }
 }
 
 /// The next transaction id in 64 bits: the first one from `xmax` on with the 32 bits that `age` counted to from 3.

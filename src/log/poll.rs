@@ -62,12 +62,13 @@ pub async fn poll(
     let mut rows = query.fetch(conn);
     let mut polled = None;
     while let Some(row) = rows.try_next().await? {
-        let now = row.len() - 3;
+        let now = row.len() - 4;
         if polled.is_none() {
             let snapshot: Snapshot =
                 row.try_get::<&str, _>(now)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let next_xid = super::fence::full_xid(snapshot.xmax(), row.try_get(now + 1)?);
-            polled = Some((Fence { floor, snapshot, next_xid }, row.try_get(now + 2)?));
+            super::fence::of_a_primary(row.try_get(now + 2)?)?;
+            polled = Some((Fence { floor, snapshot, next_xid }, row.try_get(now + 3)?));
         }
         if row.try_get_unchecked::<Option<i64>, _>(0)?.is_some() {
             into.push(&decode(&row, interest.envelope)?);

@@ -3,6 +3,7 @@
 SELECT e.*,
        pg_current_snapshot()::text,
        age('3'::xid),
+       pg_is_in_recovery(),
        s.last_position
 FROM (SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0) AS last_position OFFSET 0) s
 LEFT JOIN LATERAL (

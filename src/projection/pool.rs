@@ -174,10 +174,5 @@ impl<P: Projection, F: Fn() -> Worker<P> + Send + 'static> Shard for Partition<F
 }
 
 fn is_final(error: &RunError) -> bool {
-    matches!(
-        error,
-        RunError::Register(_)
-            | RunError::Schema(_)
-            | RunError::Worker(WorkerError::Superseded { .. } | WorkerError::Register(_))
-    )
+    matches!(error, RunError::Register(_) | RunError::Worker(WorkerError::Superseded { .. } | WorkerError::Register(_)))
 }

@@ -5,7 +5,6 @@ use super::{Progress, RunError, Step, Worker, WorkerError, WorkerOptions};
 use crate::checkpoint::Takeover;
 use crate::class::Class;
 use crate::database::Database;
-use crate::schema;
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -57,15 +56,15 @@ impl Rebuild {
     pub async fn run(mut self, database: &Database, shutdown: &CancellationToken) -> Result<Rebuilt, RunError> {
         let by_index = database.named("evenfold rebuild").by_index();
         self.worker = self.worker.reading_ahead(&by_index);
-        let mut conn = by_index.connect().await?;
-        schema::check(&mut conn).await?;
+        let (mut conn, server) = by_index.connect_with_server().await?;
         self.worker.register(&mut conn).await?;
         counters::begin(&mut conn).await.map_err(WorkerError::Database)?;
         if !self.catch_up(&mut conn, shutdown).await? {
             self.worker.finish(&mut conn).await?;
             return Ok(Rebuilt::Stopped);
         }
-        let mut switching = database.named("evenfold rebuild").connect().await?;
+        // What was replayed from one server must not be put in use on another.
+        let mut switching = database.named("evenfold rebuild").only(server.identity).connect().await?;
         let mut tx = switching.begin().await.map_err(WorkerError::Database)?;
         if counters::lock(&mut tx).await.map_err(WorkerError::Database)? == 0 {
             return Ok(Rebuilt::NothingThere);

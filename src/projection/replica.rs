@@ -6,7 +6,6 @@ use super::{Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
 use crate::database::Database;
 use crate::lease;
-use crate::schema;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -42,7 +41,7 @@ pub async fn run_replica<P: Projection>(
     options: &RunOptions,
     shutdown: &CancellationToken,
 ) -> Result<Report, RunError> {
-    schema::check(&mut database.connect().await?).await?;
+    drop(database.connect().await?);
     let wake = wake(database, options);
     let outcome = work(database, replica, make, options, &wake, shutdown).await;
     wake.close().await;

@@ -6,7 +6,6 @@ use super::wake::{Sleeper, Wake};
 use super::{Applied, Phase, Progress, Projection, Report, Step, Worker, WorkerError};
 use crate::checkpoint::{RegisterError, Registered};
 use crate::database::{ConnectError, Database, back_off};
-use crate::schema::{self, SchemaError};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -49,9 +48,6 @@ pub enum RunError {
     /// There is no connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The tables are not as they must be.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
     /// The projection was begun otherwise.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -100,8 +96,7 @@ pub(super) async fn run_woken<P: Projection>(
     let started = Instant::now();
     let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
     worker = worker.reading_ahead(&database);
-    let mut conn = database.connect().await?;
-    schema::check(&mut conn).await?;
+    let conn = database.connect().await?;
     let Some(conn) = join(&database, conn, &mut worker, options, &shutdown).await? else {
         return Ok(worker.progress().report(started));
     };

@@ -1,4 +1,3 @@
-use super::check::numbers_are_in_the_past;
 use crate::checkpoint;
 use sqlx::{Connection, PgConnection};
 
@@ -57,7 +56,7 @@ pub async fn repair(conn: &mut PgConnection) -> Result<Repaired, RepairError> {
     sqlx::raw_sql("ALTER TABLE events DISABLE TRIGGER events_append_only").execute(&mut *tx).await?;
     // 3 is the first transaction id that a cluster gives out, long before there is a table to write to.
     let events = sqlx::query("UPDATE events SET xid = '3' WHERE xid <> '3'").execute(&mut *tx).await?.rows_affected();
-    sqlx::raw_sql("ALTER TABLE events ENABLE TRIGGER events_append_only").execute(&mut *tx).await?;
+    sqlx::raw_sql("ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only").execute(&mut *tx).await?;
     let projections = checkpoint::complete_all(&mut tx).await?;
     adopt(&mut tx).await?;
     tx.commit().await?;
@@ -82,8 +81,24 @@ pub async fn accept_upgraded_cluster(conn: &mut PgConnection) -> Result<(), Repa
 }
 
 async fn adopt(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE log_origin SET system_identifier = (SELECT system_identifier FROM pg_control_system())")
-        .execute(conn)
-        .await?;
+    // The row may be gone as well.
+    sqlx::query(
+        "INSERT INTO log_origin (system_identifier) SELECT system_identifier FROM pg_control_system()
+         ON CONFLICT (only_row) DO UPDATE SET system_identifier = excluded.system_identifier",
+    )
+    .execute(conn)
+    .await?;
     Ok(())
+}
+
+/// Whether every xid and snapshot is one that this cluster can have given out.
+async fn numbers_are_in_the_past(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT coalesce((SELECT xid FROM events ORDER BY xid DESC LIMIT 1) < pg_snapshot_xmax(pg_current_snapshot()), true)
+             AND NOT EXISTS (
+                 SELECT FROM checkpoints
+                 WHERE greatest(pg_snapshot_xmax(seen), pg_snapshot_xmax(upto)) > pg_snapshot_xmax(pg_current_snapshot()))",
+    )
+    .fetch_one(conn)
+    .await
 }

@@ -57,7 +57,7 @@ async fn a_server_that_does_not_let_the_user_in_is_told() {
     let dir = DataDir::new();
     let options = dir.options();
     let status = tokio::task::spawn_blocking(move || embedded::keep(&options)).await.unwrap().unwrap();
-    let mut conn = Database::at(&status.url).unwrap().connect().await.unwrap();
+    let (mut conn, _) = Database::at(&status.url).unwrap().connect_to_server().await.unwrap();
     sqlx::raw_sql("CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'right'").execute(&mut conn).await.unwrap();
     let rules = "local all guarded scram-sha-256\nlocal all all trust\n";
     std::fs::write(status.data_dir.join("data/pg_hba.conf"), rules).unwrap();

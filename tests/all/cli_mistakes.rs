@@ -62,7 +62,7 @@ const MISTAKES: &[Mistake] = &[
     flags("--log=loud counters", "loud is not a level; these are off, error, warn, info, debug, trace"),
     flags("counters --log=evenfold=loud", r#"expected one of "off", "error", "warn", "info", "debug", "trace""#),
     flags("counters --database-url=mysql://localhost/x", "not of the form postgres://user:password@host:5432/database"),
-    flags("counters --database-url=postgres://localhost:port/x", "invalid port number"),
+    flags("counters --database-url=postgres://localhost:port/x", "the port is no number from 1 to 65535"),
     flags("counters --database-url=postgres://localhost/x?sslmode=maybe", "unknown value \"maybe\" for `ssl_mode`"),
     flags("--partition-key=0 --database-url=localhost", "starts with neither postgres:// nor postgresql://"),
     flags("migrate --database-url=", "not of the form postgres://"),

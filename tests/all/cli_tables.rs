@@ -54,7 +54,7 @@ async fn a_newer_schema_is_refused() {
 async fn another_applications_tables_are_refused_and_left_alone() {
     let db = TestDb::empty().await;
     sql(&db, "CREATE TABLE events (id int); INSERT INTO events VALUES (1)").await;
-    each_complains(&db, true, "not evenfold's: use another database, or another schema").await;
+    each_complains(&db, true, "not evenfold's (events): use another database, or another schema").await;
     assert_eq!(scalar(&mut db.connect().await, "SELECT count(id) FROM events").await, 1);
     // What the sentence advises.
     sql(&db, "CREATE SCHEMA evenfold").await;
@@ -67,9 +67,9 @@ async fn another_applications_tables_are_refused_and_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sequence_that_caches_is_refused_with_the_statement_that_mends_it() {
     let db = TestDb::new().await;
-    sql(&db, "ALTER TABLE events ALTER COLUMN position SET CACHE 20").await;
-    each_complains(&db, false, "run `ALTER TABLE events ALTER COLUMN position SET CACHE 1`").await;
-    sql(&db, "ALTER TABLE events ALTER COLUMN position SET CACHE 1").await;
+    sql(&db, "ALTER SEQUENCE events_position_seq CACHE 20").await;
+    each_complains(&db, false, "run `ALTER SEQUENCE events_position_seq CACHE 1`").await;
+    sql(&db, "ALTER SEQUENCE events_position_seq CACHE 1").await;
     run_at(&db, &["counters"]).fine();
 }
 

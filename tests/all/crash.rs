@@ -96,7 +96,7 @@ async fn a_worker_survives_the_restart_of_postgresql_and_loses_nothing() {
     let options = Options { durable: false, ..Options::new(dir.path().join("pg")) };
     let url = embedded::keep(&options).unwrap().url;
     let database = Database::at(&url).unwrap();
-    let mut conn = database.connect().await.unwrap();
+    let (mut conn, _) = database.connect_to_server().await.unwrap();
     schema::migrate(&mut conn).await.unwrap();
     append_one(&mut conn, "a", 1).await;
 

@@ -82,7 +82,8 @@ async fn a_floor_is_never_ahead_of_what_was_handed_out_though_the_sequence_may_s
     let db = TestDb::new().await;
     let (mut reader, mut looking) = (db.connect().await, db.connect().await);
     let fence = Fence::take(&mut reader).await.unwrap();
-    let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%events_position_seq%'";
+    let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%events_position_seq%'
+        AND statement NOT LIKE '%pg_prepared_statements%'";
     let floor: String = sqlx::query_scalar(prepared).fetch_one(&mut reader).await.unwrap();
     let (slice, everything, mut buffer) =
         (Slice::of(&[partition(0, 1)]), Interest::everything(), EventBuffer::default());

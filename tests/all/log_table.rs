@@ -39,13 +39,70 @@ async fn a_writer_can_choose_neither_its_xid_nor_its_position() {
     let said = refused(&mut conn, &format!("INSERT INTO events (xid, {columns}) VALUES ('3', {values})")).await;
     assert!(said.contains("leave them out"), "{said}");
     let said = refused(&mut conn, &format!("INSERT INTO events (position, {columns}) VALUES (7, {values})")).await;
-    assert!(said.contains("position"), "{said}");
+    assert!(said.contains("leave them out"), "{said}");
     let overriding = format!("INSERT INTO events (position, {columns}) OVERRIDING SYSTEM VALUE VALUES (7, {values})");
     refused(&mut conn, &overriding).await;
     append_one(&mut conn, "b", 1).await;
     let said = refused(&mut conn, &overriding).await;
     assert!(said.contains("leave them out"), "{said}");
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 1);
+}
+
+/// Such a position may be at or below a fence that was taken when its transaction had no xid yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_the_session_has_drawn_earlier_is_no_way_in() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let columns = "version, aggregate_type, aggregate_id, event_type, payload";
+    let insert = format!("INSERT INTO events ({columns}) VALUES (1, 't', 'a', 'e', '{{}}')");
+    // Of an event that was rolled back, and of nothing.
+    for drawn in [format!("BEGIN; {insert}; ROLLBACK"), "SELECT nextval('events_position_seq')".to_owned()] {
+        sqlx::raw_sql(AssertSqlSafe(drawn)).execute(&mut conn).await.unwrap();
+        for how in ["OVERRIDING SYSTEM VALUE", "OVERRIDING USER VALUE", ""] {
+            let earlier = format!(
+                "INSERT INTO events (position, {columns}) {how}
+                 VALUES (currval('events_position_seq'), 1, 't', 'a', 'e', '{{}}')"
+            );
+            let said = refused(&mut conn, &earlier).await;
+            assert!(said.contains("leave them out"), "{said}");
+        }
+    }
+    sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut conn).await.unwrap();
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 1);
+}
+
+/// An application's session may have any search_path, and may have been told to pass triggers over.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_gets_its_numbers_and_its_hash_whatever_the_session_of_its_writer_is_set_to() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut worker = only_worker(&mut conn, 10).await;
+    let shadow = "CREATE SCHEMA shadow; CREATE SEQUENCE shadow.events_position_seq START 1000;
+        CREATE FUNCTION shadow.evenfold_hash(text) RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint';
+        CREATE FUNCTION shadow.pg_current_xact_id() RETURNS xid8 LANGUAGE sql AS 'SELECT ''9''::xid8'";
+    sqlx::raw_sql(shadow).execute(&mut conn).await.unwrap();
+    let mut writer = db.connect().await;
+    for (n, settings) in
+        ["", "SET search_path = ''", "SET search_path = shadow, pg_catalog", "SET session_replication_role = replica"]
+            .iter()
+            .enumerate()
+    {
+        let insert = format!(
+            "{settings}; INSERT INTO public.events (version, aggregate_type, aggregate_id, event_type, payload)
+             VALUES (1, 't', 'a{n}', 'e', '{{}}')"
+        );
+        sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut writer).await.unwrap();
+        let own = format!(
+            "INSERT INTO public.events (xid, position, version, aggregate_type, aggregate_id, event_type, payload)
+             VALUES ('3', 1, 2, 't', 'a{n}', 'e', '{{}}')"
+        );
+        let said = refused(&mut writer, &own).await;
+        assert!(said.contains("leave them out"), "{settings}: {said}");
+    }
+    drain(&mut worker, &mut conn).await;
+    assert_eq!(scalar(&mut conn, "SELECT max(position) FROM events").await, 4);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM counters WHERE value = 1").await, 4);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,10 +24,10 @@ async fn plan(conn: &mut PgConnection, mode: &str, sql: &str, arguments: &str) -
 /// A log of 20,000 events in one transaction each, or all in one, as after an import; analyzed or not yet.
 async fn with_events(conn: &mut PgConnection, (transactions, analyze): (&str, &str)) {
     let statement = format!(
-        "ALTER TABLE events DISABLE TRIGGER events_own_numbers;
-         INSERT INTO events (xid, version, hash, aggregate_type, aggregate_id, event_type, payload)
-         SELECT {transactions}, n / 100 + 1, n % 100, 't', 'a' || n % 100, 'e', '{{}}' FROM generate_series(0, 19999) n;
-         ALTER TABLE events ENABLE TRIGGER events_own_numbers;
+        "ALTER TABLE events DISABLE TRIGGER events_place;
+         INSERT INTO events (position, xid, version, hash, aggregate_type, aggregate_id, event_type, payload)
+         SELECT nextval('events_position_seq'), {transactions}, n / 100 + 1, n % 100, 't', 'a' || n % 100, 'e', '{{}}' FROM generate_series(0, 19999) n;
+         ALTER TABLE events ENABLE ALWAYS TRIGGER events_place;
          {analyze}"
     );
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await.unwrap();

@@ -28,6 +28,8 @@ mod nats;
 mod oracle;
 #[path = "../all/support/process.rs"]
 mod process;
+#[path = "../all/support/proxy.rs"]
+mod proxy;
 mod schedule;
 mod server;
 #[expect(dead_code, reason = "it is for the other tests as well")]
@@ -75,7 +77,7 @@ async fn whatever_is_killed_stopped_doubled_or_replaced_every_acknowledged_event
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
     let server = tokio::task::block_in_place(Server::start);
     let database = Database::at(&server.url).unwrap();
-    schema::migrate(&mut database.connect().await.unwrap()).await.unwrap();
+    schema::migrate(&mut database.connect_to_server().await.unwrap().0).await.unwrap();
     let crew = Crew::new(&server.url);
     let mut chaos = Chaos { server, database, crew, crashes: 0, verified: 0 };
     let writers = Writers::start(&chaos.database, seed);

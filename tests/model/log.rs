@@ -38,7 +38,11 @@ impl Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     Waiting,
-    Open { xid: u64 },
+    /// Only of a mutant: it has a position, and no xid.
+    Drawn,
+    Open {
+        xid: u64,
+    },
     Ended,
 }
 
@@ -46,12 +50,15 @@ enum Stage {
 struct Writer {
     script: Script,
     stage: Stage,
+    drawn: Option<i64>,
     appended: Vec<Event>,
 }
 
 /// A step of a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
+    /// Takes a position for its first event, and owns no xid yet: only of a mutant.
+    Draw,
     /// Takes an xid, long before it takes a position, perhaps.
     Begin,
     /// Takes a position, for the version after the last one that it can see.
@@ -74,7 +81,7 @@ pub struct Log {
 
 impl Log {
     pub fn new(scripts: &[Script]) -> Self {
-        let writer = |&script: &Script| Writer { script, stage: Stage::Waiting, appended: Vec::new() };
+        let writer = |&script: &Script| Writer { script, stage: Stage::Waiting, drawn: None, appended: Vec::new() };
         Self {
             next_xid: FIRST_XID,
             last_ended: FIRST_XID - 1,
@@ -99,16 +106,17 @@ impl Log {
     }
 
     /// What the writer can do next.
-    pub fn possible(&self, number: usize, may_abort: bool, each: &mut dyn FnMut(Write)) {
+    pub fn possible(&self, number: usize, may_abort: bool, draws_first: bool, each: &mut dyn FnMut(Write)) {
         let writer = &self.writers[number];
         match writer.stage {
             Stage::Waiting => {
                 // Of writers who do the same it makes no difference who is first.
                 let twin = self.writers[..number].iter().rfind(|other| other.script == writer.script);
                 if twin.is_none_or(|twin| twin.stage != Stage::Waiting) {
-                    each(Write::Begin);
+                    each(if draws_first && !writer.script.is_empty() { Write::Draw } else { Write::Begin });
                 }
             }
+            Stage::Drawn => each(Write::Begin),
             Stage::Open { .. } => {
                 if self.has_lost_a_race(writer) {
                     each(Write::Retry);
@@ -140,7 +148,11 @@ impl Log {
     pub fn write(&mut self, number: usize, write: Write, cases: &Cases) {
         let writer = &self.writers[number];
         match (write, writer.stage) {
-            (Write::Begin, Stage::Waiting) => {
+            (Write::Draw, Stage::Waiting) => {
+                self.last_position += 1;
+                (self.writers[number].stage, self.writers[number].drawn) = (Stage::Drawn, Some(self.last_position));
+            }
+            (Write::Begin, Stage::Waiting | Stage::Drawn) => {
                 self.writers[number].stage = Stage::Open { xid: self.next_xid };
                 self.next_xid += 1;
             }
@@ -148,9 +160,11 @@ impl Log {
                 let aggregate = writer.script[writer.appended.len()];
                 let own = writer.appended.iter().filter(|event| event.aggregate == aggregate).count();
                 let version = self.head(aggregate) + u8::try_from(own).unwrap() + 1;
-                self.last_position += 1;
-                let event = Event { position: self.last_position, xid, aggregate, version };
-                self.writers[number].appended.push(event);
+                let position = self.writers[number].drawn.take().unwrap_or_else(|| {
+                    self.last_position += 1;
+                    self.last_position
+                });
+                self.writers[number].appended.push(Event { position, xid, aggregate, version });
             }
             (Write::Retry, Stage::Open { .. }) => {
                 cases.note(Case::Retry);

@@ -17,6 +17,10 @@ pub enum Mutant {
     FloorAhead,
     /// A fence knows of the listed transactions only.
     NoNextXid,
+    /// A fence is taken on a standby, which has nobody in its list of transactions in progress.
+    FenceInRecovery,
+    /// A position is drawn before its transaction owns an xid, as one that a session has drawn earlier.
+    PositionBeforeXid,
     /// Events at or below the floor are not looked for.
     NoLateRows,
     /// A fence that was taken before the row was read is used after it.

@@ -50,6 +50,18 @@ fn a_fence_knows_of_transactions_that_are_in_no_list() {
 }
 
 #[test]
+fn a_fence_is_not_taken_in_recovery() {
+    // A snapshot lists only who began before somebody who has ended.
+    let bystander = Protocol { writers: vec![vec![&[0], &[]]], ..one_worker() };
+    rejects(Mutant::FenceInRecovery, bystander);
+}
+
+#[test]
+fn a_position_is_drawn_by_a_transaction_that_owns_its_xid() {
+    rejects(Mutant::PositionBeforeXid, one_worker());
+}
+
+#[test]
 fn events_at_or_below_the_floor_are_looked_for() {
     rejects(Mutant::NoLateRows, one_worker());
 }

@@ -172,7 +172,9 @@ impl Model for Protocol {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for number in 0..state.log.writers() {
-            state.log.possible(number, self.may_abort, &mut |write| actions.push(Action::Writer(number, write)));
+            let draws_first = self.mutant == Some(Mutant::PositionBeforeXid);
+            let mut each = |write| actions.push(Action::Writer(number, write));
+            state.log.possible(number, self.may_abort, draws_first, &mut each);
         }
         for (number, worker) in state.workers.iter().enumerate() {
             self.steps(state, worker, &mut |step| actions.push(Action::Worker(number, step)));

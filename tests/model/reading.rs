@@ -131,6 +131,10 @@ impl Worker {
     }
 
     fn open(&mut self, mut holding: Holding, mut fence: Fence, log: &Log, rules: &Rules<'_>) {
+        if rules.has(Mutant::FenceInRecovery) {
+            let xmax = fence.snapshot.xmax();
+            fence.snapshot = format!("{xmax}:{xmax}:").parse().unwrap();
+        }
         if rules.has(Mutant::NoNextXid) {
             fence.next_xid = fence.snapshot.xmax();
         }

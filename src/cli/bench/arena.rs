@@ -4,7 +4,7 @@ use crate::cli::output::complain;
 use crate::cli::session::Session;
 use anyhow::{Context, anyhow, bail};
 use evenfold::database::Database;
-use evenfold::schema::{self, SchemaError};
+use evenfold::schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ pub(super) async fn within<T>(
 ) -> anyhow::Result<T> {
     let arena = Arena::create(session, benchmark).await?;
     let filled = async {
-        schema::migrate(&mut arena.database.connect().await?).await?;
+        schema::migrate(&mut arena.database.connect_to_server().await?.0).await?;
         work(&arena).await
     };
     let outcome = shutdown.run_until_cancelled(filled).await;
@@ -58,12 +58,8 @@ impl Arena {
     async fn create(session: &Session, benchmark: &str) -> anyhow::Result<Self> {
         let schema = format!("evenfold_bench_{:08x}", fastrand::u32(..));
         let database = session.database.in_schema(&schema).named("evenfold bench");
-        let mut conn = database.connect().await?;
-        // What is wrong with the server is told before anything is made.
-        match schema::check(&mut conn).await {
-            Ok(()) | Err(SchemaError::NotMigrated) => {}
-            Err(error) => return Err(error.into()),
-        }
+        // What is wrong with the server is reported before anything is made.
+        let (mut conn, _) = database.connect_to_server().await?;
         let create = format!(
             "CREATE SCHEMA {schema}; COMMENT ON SCHEMA {schema} IS
              'evenfold bench {benchmark}: nobody needs it once that has ended'"
@@ -78,7 +74,7 @@ impl Arena {
     /// Drops the schema. Workers that were told to end may be in the middle of a batch: they are waited for, and then
     /// their connections are ended.
     async fn remove(&self, session: &Session) -> anyhow::Result<()> {
-        let mut conn = session.database.named("evenfold bench").connect().await?;
+        let (mut conn, _) = session.database.named("evenfold bench").connect_to_server().await?;
         run(&mut conn, "SET client_min_messages = warning; SET lock_timeout = '2s'".to_owned()).await?;
         for attempt in 1.. {
             let Err(error) = run(&mut conn, format!("DROP SCHEMA {} CASCADE", self.schema)).await else { break };

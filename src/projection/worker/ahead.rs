@@ -5,7 +5,7 @@
 
 use super::Chunk;
 use crate::checkpoint::Checkpoint;
-use crate::database::Database;
+use crate::database::{Database, Identity};
 use crate::log::{self, EventBuffer, Interest, Slice};
 use sqlx::Connection;
 use std::time::{Duration, Instant};
@@ -153,6 +153,16 @@ pub(super) struct Readiness {
 impl Readiness {
     pub(super) fn with(database: &Database) -> Self {
         Self { database: Some(database.clone()), failed: None }
+    }
+
+    /// Whether another connection is read from at all.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// From here on, from this server only: a window that was opened on one means nothing on another.
+    pub(super) fn only(&mut self, identity: Identity) {
+        self.database = self.database.take().map(|database| database.only(identity));
     }
 
     pub(super) fn has_failed(&mut self) {

@@ -24,7 +24,7 @@ use super::shared::Shared;
 use super::{Phase, Progress, Projection, Step, WorkerError, definition};
 use crate::checkpoint::{self, Checkpoint, Held, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
-use crate::database::Database;
+use crate::database::{self, Database};
 use crate::log::{EventBuffer, Interest};
 use ahead::Readiness;
 pub(super) use ahead::{Limit, ReadAhead};
@@ -232,6 +232,9 @@ impl<P: Projection> Worker<P> {
     ) -> Result<Step, WorkerError> {
         self.projection.forget();
         self.ahead = None;
+        if self.readiness.is_wanted() {
+            self.readiness.only(database::identity(conn).await?);
+        }
         let rows = self.rows(conn).await?;
         // Revisions only ever grow: the newest one tells whether any row has moved.
         let newest = rows.iter().map(|held| held.revision).max().unwrap_or_default();

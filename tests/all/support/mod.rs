@@ -8,7 +8,11 @@ pub mod groups;
 mod http;
 mod nats;
 pub mod oracle;
+#[expect(dead_code, reason = "it is for the chaos tests as well")]
+mod postgres;
 mod process;
+#[expect(dead_code, reason = "it is for the chaos tests as well")]
+mod proxy;
 mod server;
 mod serving;
 mod stepped;
@@ -18,7 +22,9 @@ pub use cached::Cached;
 pub use counting::Counting;
 pub use http::{Client, Reply};
 pub use nats::{NatsServer, nats_url};
+pub use postgres::Postgres;
 pub use process::Evenfold;
+pub use proxy::{Proxy, Server};
 pub use server::TestDb;
 pub use serving::Serving;
 pub use stepped::{Stepped, assert_all_applied_once, counted, drain_all, ids_in, partition, rows};

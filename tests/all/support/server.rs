@@ -37,7 +37,7 @@ impl TestDb {
     }
 
     pub async fn connect(&self) -> PgConnection {
-        self.database.connect().await.unwrap()
+        self.database.connect_to_server().await.unwrap().0
     }
 }
 
@@ -60,7 +60,7 @@ async fn run(conn: &mut PgConnection, sql: String) {
 }
 
 async fn admin() -> PgConnection {
-    Database::at(server_url()).unwrap().connect().await.unwrap()
+    Database::at(server_url()).unwrap().connect_to_server().await.unwrap().0
 }
 
 fn url_of(name: &str) -> String {
@@ -91,7 +91,7 @@ async fn template() -> String {
         let half_made = format!("{name}_new");
         run(&mut conn, format!("DROP DATABASE IF EXISTS {half_made}")).await;
         run(&mut conn, format!("CREATE DATABASE {half_made}")).await;
-        let mut new = Database::at(&url_of(&half_made)).unwrap().connect().await.unwrap();
+        let mut new = Database::at(&url_of(&half_made)).unwrap().connect_to_server().await.unwrap().0;
         schema::migrate(&mut new).await.unwrap();
         sqlx::Connection::close(new).await.unwrap();
         run(&mut conn, format!("ALTER DATABASE {half_made} RENAME TO {name}")).await;

@@ -1,9 +1,9 @@
 //! Nodes of the counter service as processes, which share a database and a NATS server.
 
-use super::proxy::{Proxy, Server};
 use crate::http::Client;
 use crate::nats::NatsServer;
 use crate::oracle::{Ledger, Load, Places, Proof};
+use crate::proxy::{Proxy, Server};
 use crate::serving::Serving;
 use crate::wait::{SOON, wait_until};
 use evenfold::database::Database;

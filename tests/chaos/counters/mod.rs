@@ -2,16 +2,15 @@
 //! clients count. In the end an oracle knows whether each answered increment was counted, and every other one once at most.
 
 mod cluster;
-mod proxy;
 
 use crate::oracle::{Load, Plan};
+use crate::proxy::Wire;
 use crate::server::Server;
 use crate::shared::TestDb;
 use cluster::{Cluster, counted};
 use evenfold::database::Database;
 use evenfold::schema;
 use nix::sys::signal::Signal;
-use proxy::Wire;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -117,7 +116,7 @@ async fn a_node_that_is_cut_off_from_the_database_costs_no_count() {
 async fn a_database_that_crashes_costs_no_count() {
     let server = tokio::task::block_in_place(Server::start);
     let database = Database::at(&server.url).unwrap();
-    schema::migrate(&mut database.connect().await.unwrap()).await.unwrap();
+    schema::migrate(&mut database.connect_to_server().await.unwrap().0).await.unwrap();
     let cluster = Cluster::start(3, &server.url).await;
     let load = Load::start(&cluster.places, Plan::default());
     for _ in 0..3 {

@@ -1,8 +1,7 @@
-//! A wire between a node and a server that the test can spoil.
+//! A wire between a client and a server that the test can spoil, or lay to another server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -24,7 +23,7 @@ pub enum Wire {
 }
 
 /// Where the server is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Server {
     Tcp(SocketAddr),
     Unix(PathBuf),
@@ -34,6 +33,7 @@ pub enum Server {
 pub struct Proxy {
     pub port: u16,
     wire: watch::Sender<Wire>,
+    server: watch::Sender<Server>,
     accepting: JoinHandle<()>,
 }
 
@@ -42,8 +42,14 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (wire, state) = watch::channel(Wire::Whole);
-        let accepting = tokio::spawn(accept(listener, Arc::new(server), state));
-        Self { port, wire, accepting }
+        let (server, place) = watch::channel(server);
+        let accepting = tokio::spawn(accept(listener, place, state));
+        Self { port, wire, server, accepting }
+    }
+
+    /// Leads to another server from here on, as an address does that is given to it: connections break.
+    pub fn lead_to(&self, server: Server) {
+        self.server.send_replace(server);
     }
 
     pub fn set(&self, wire: Wire) {
@@ -58,19 +64,27 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: Arc<Server>, wire: watch::Receiver<Wire>) {
+async fn accept(listener: TcpListener, server: watch::Receiver<Server>, wire: watch::Receiver<Wire>) {
     while let Ok((client, _)) = listener.accept().await {
         // Ends with its connection, and when the wire is cut.
-        tokio::spawn(connect(client, Arc::clone(&server), wire.clone()));
+        tokio::spawn(connect(client, server.clone(), wire.clone()));
     }
 }
 
-async fn connect(client: TcpStream, server: Arc<Server>, wire: watch::Receiver<Wire>) {
+async fn connect(client: TcpStream, mut server: watch::Receiver<Server>, wire: watch::Receiver<Wire>) {
     if *wire.borrow() == Wire::Cut {
         return;
     }
+    let place = server.borrow().clone();
+    tokio::select! {
+        () = forward(client, &place, wire) => {}
+        _ = server.wait_for(|now| *now != place) => {}
+    }
+}
+
+async fn forward(client: TcpStream, server: &Server, wire: watch::Receiver<Wire>) {
     let (from, to) = client.into_split();
-    match &*server {
+    match server {
         Server::Tcp(address) => {
             let Ok(server) = TcpStream::connect(address).await else { return };
             let (answers, asks) = server.into_split();

@@ -1,0 +1,156 @@
+//! Connections to PostgreSQL: each is set up and checked before anything is done on it, and what is wrong is a sentence.
+//!
+//! Everybody connects through [`Database::connect`]. A connection that is made anew may lead to another server than the one
+//! before it: to a standby, to a cluster that was restored from a dump, through a pooler. So each is checked, in the round
+//! trip that sets it up, and not only the first.
+
+mod check;
+mod connect;
+mod error;
+mod listener;
+mod migrations;
+mod session;
+mod unfit;
+mod url;
+
+pub(crate) use check::{Identity, identity};
+pub use check::{Server, check};
+pub use error::ConnectError;
+pub(crate) use listener::Listener;
+pub use migrations::MIGRATOR;
+pub(crate) use migrations::migrations;
+pub use unfit::SchemaError;
+
+use session::Settings;
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// How long a connection may take to be made and checked.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the checks wait where somebody has locked evenfold's tables.
+const LOCKED_OUT: Duration = Duration::from_secs(5);
+
+/// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
+/// random, so that processes that failed together do not come back together.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Where the database is, and what its connections are set to.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// To be tried one after the other. Never empty.
+    hosts: Vec<PgConnectOptions>,
+    settings: Settings,
+    /// The only server that will do, where what was read from it is to be put together with more of it.
+    only: Option<Identity>,
+    /// Whether it is known that no pooler changes sessions between transactions.
+    own_session: Arc<AtomicBool>,
+}
+
+/// What went wrong, without the driver's words around it: they name lines of PostgreSQL's own source.
+#[must_use]
+pub fn told(error: &sqlx::Error) -> String {
+    let Some(said) = error.as_database_error() else {
+        return plain(error);
+    };
+    match said.code().as_deref() {
+        // insufficient_privilege
+        Some("42501") => {
+            format!("{}: grant it to the user in the database URL, or use the tables' owner", said.message())
+        }
+        _ => format!("the database says: {}", said.message()),
+    }
+}
+
+impl Database {
+    /// The database at a URL such as `postgres://user:password@host:5432/database`. Several hosts (`h1,h2:5433`) are tried
+    /// in their order, until one is a primary.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Url`].
+    pub fn at(url: &str) -> Result<Self, ConnectError> {
+        let url::Parsed { hosts, settings } = url::parse(url)?;
+        let hosts = hosts.into_iter().map(|host| host.application_name("evenfold").disable_statement_logging());
+        Ok(Self { hosts: hosts.collect(), settings: Settings::of(settings), only: None, own_session: Arc::default() })
+    }
+
+    /// The same database, with connections that say in `pg_stat_activity` what they are for.
+    #[must_use]
+    pub fn named(&self, application_name: &str) -> Self {
+        let hosts = self.hosts.iter().map(|host| host.clone().application_name(application_name)).collect();
+        Self { hosts, ..self.clone() }
+    }
+
+    /// The same database, with connections for statements that must go by an index whatever the statistics of the
+    /// moment say. A log that was imported in one transaction looks as if every event had the same transaction id; one
+    /// that was not analyzed yet looks as if sorting all that is left were cheaper than walking the index for a batch.
+    /// What is joined to the arrays of a batch is looked up, row by row, not scanned. The rows of one partition are in the
+    /// table's order, which the planner of an index by partition can't know: pages cost nothing, so that the fewest rows
+    /// decide. No statement is planned again for its parameters, which is more work than looking for a few new events.
+    /// Compiling plans pays off for long queries only.
+    #[must_use]
+    pub fn by_index(&self) -> Self {
+        let off = ["enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit"];
+        let choice = [("seq_page_cost", "0"), ("random_page_cost", "0"), ("plan_cache_mode", "force_generic_plan")];
+        let all = off.into_iter().map(|setting| (setting, "off")).chain(choice);
+        self.with(all.map(|(setting, value)| (setting, value.to_owned())))
+    }
+
+    /// The same database, with connections that find evenfold's tables in this schema, and make them there: the name
+    /// may need no quotes.
+    #[must_use]
+    pub fn in_schema(&self, name: &str) -> Self {
+        self.with([("search_path", name.to_owned())])
+    }
+
+    /// The same database, with connections whose statements fail where they would have to wait for a lock for longer.
+    #[must_use]
+    pub(crate) fn waiting_at_most(&self, limit: Duration) -> Self {
+        Self { settings: self.settings.clone().with_lock_timeout(limit), ..self.clone() }
+    }
+
+    /// The same database, with connections to this very server only, as it has been running since.
+    #[must_use]
+    pub(crate) fn only(&self, identity: Identity) -> Self {
+        Self { only: Some(identity), ..self.clone() }
+    }
+
+    fn with(&self, settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self { settings: self.settings.clone().with(settings), ..self.clone() }
+    }
+}
+
+/// The pause after this many failures in a row.
+pub(crate) fn back_off(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
+    pause.mul_f64(1.0 - 0.5 * fastrand::f64())
+}
+
+/// What is wrong, without what sqlx says before it.
+fn plain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Configuration(error) => error.downcast_ref().map_or_else(|| error.to_string(), plain),
+        sqlx::Error::Tls(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_after_failures_grow_up_to_a_limit() {
+        for (failures, longest) in [(0, FIRST_PAUSE), (1, 2 * FIRST_PAUSE), (4, 16 * FIRST_PAUSE), (99, LONGEST_PAUSE)]
+        {
+            let pause = back_off(failures);
+            assert!(longest / 2 <= pause && pause <= longest, "{failures}: {pause:?}");
+        }
+    }
+}
