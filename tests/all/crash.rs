@@ -1,7 +1,8 @@
 //! Processes are really killed, and the database really goes away: nothing is lost or counted twice.
 
 use crate::support::{
-    Evenfold, SOON, TestDb, append_one, assert_counters_agree, counter, event, scalar, wait_until, worker_of,
+    Evenfold, SOON, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker, scalar, wait_until,
+    worker_of,
 };
 use evenfold::class::Class;
 use evenfold::database::Database;
@@ -85,6 +86,34 @@ async fn ctrl_c_and_sigterm_finish_the_batch_and_say_how_much_was_applied() {
         assert!(worker.log().contains("stopped partition=0/1 applied=5"), "{}", worker.log());
         assert_eq!(scalar(&mut conn, "SELECT count(*) FROM heartbeats").await, 0, "it took its heartbeat away");
     }
+}
+
+/// A server in the middle of a statement does not notice by itself that its client has gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_has_locked_is_free_again_although_its_statement_goes_on() {
+    let db = TestDb::new().await;
+    let (mut watcher, mut other) = (db.connect().await, db.connect().await);
+    let mut worker = only_worker(&mut watcher, 10).await;
+    append_one(&mut watcher, "a", 1).await;
+    assert_eq!(drain(&mut worker, &mut watcher).await, 1);
+    let version = scalar(&mut watcher, "SELECT current_setting('server_version_num')::bigint").await;
+    if version < 140_000 {
+        // There is no such setting before: then it takes as long as the statement.
+        return;
+    }
+    let mut killed = db.database.connect().await.unwrap();
+    let statement = tokio::spawn(async move {
+        let long = "BEGIN; SELECT FROM checkpoints FOR UPDATE; SELECT pg_sleep(600)";
+        sqlx::raw_sql(long).execute(&mut killed).await
+    });
+    let sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND datname = current_database()
+        AND wait_event = 'PgSleep'";
+    wait_until("the long statement", SOON, async || scalar(&mut watcher, sleeping).await == 1).await;
+    // Its socket is closed, as that of a process that is killed.
+    statement.abort();
+    let locked = "SELECT count(*)::bigint FROM (SELECT FROM checkpoints FOR UPDATE) AS rows";
+    assert_eq!(tokio::time::timeout(SOON, scalar(&mut other, locked)).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

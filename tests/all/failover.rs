@@ -5,8 +5,8 @@ use crate::support::{
     Postgres, Proxy, SOON, Server, append_one, assert_counters_agree, counter, drain, event, only_worker, partition,
     scalar, wait_until, worker_of,
 };
-use evenfold::database::{ConnectError, Database};
-use evenfold::log;
+use evenfold::database::{ConnectError, Database, told};
+use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
 use evenfold::projection::{self, Phase, Progress, RunOptions};
 use evenfold::schema::{self, SchemaError};
 use sqlx::{Connection, PgConnection};
@@ -92,6 +92,14 @@ async fn an_event_that_commits_through_replay_while_the_address_leads_to_the_sta
         scalar(&mut replaying, "SELECT count(*) FROM events WHERE aggregate_id = 'after'").await == 1
     })
     .await;
+    // Whatever was checked before.
+    let fence = Fence::take(&mut replaying).await.map(drop).unwrap_err();
+    let (slice, all, mut buffer) = (Slice::of(&[partition(0, 1)]), Interest::everything(), EventBuffer::default());
+    let before = Fence::before_all();
+    let look = log::poll(&mut replaying, (&before, 0), &slice, &all, 10, &mut buffer).await.map(drop).unwrap_err();
+    for error in [fence, look] {
+        assert!(told(&error).contains("the server is a standby"), "{error}");
+    }
     sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(&mut replaying).await.unwrap();
     tx.commit().await.unwrap();
     let flushed: String =

@@ -68,6 +68,83 @@ async fn tables_of_another_application_are_left_alone() {
     assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Foreign(_))), "changed migrations");
 }
 
+/// Whatever is in the way, and however late it is met.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_meets_something_of_another_application_leaves_nothing_behind() {
+    for (theirs, named) in [
+        ("CREATE TABLE leases (id int)", Some("leases")),
+        ("CREATE TABLE counters (id int); CREATE VIEW topologies AS SELECT 1 AS id", Some("counters, topologies")),
+        // Met in the midst of it only.
+        ("CREATE SEQUENCE checkpoint_revisions", None),
+        ("CREATE TABLE counters_rebuild (id int)", None),
+        ("CREATE FUNCTION evenfold_place() RETURNS int LANGUAGE sql AS 'SELECT 1'", None),
+    ] {
+        let db = TestDb::empty().await;
+        let mut conn = db.connect().await;
+        run(&mut conn, theirs).await;
+        let all = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+            WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
+        let before = scalar(&mut conn, all).await;
+        let refused = schema::migrate(&mut conn).await.unwrap_err();
+        match named {
+            Some(named) => assert!(refused.to_string().contains(&format!("not evenfold's ({named})")), "{refused}"),
+            None => assert!(matches!(refused, SchemaError::Database(_)), "{refused}"),
+        }
+        assert_eq!(scalar(&mut conn, all).await, before, "{theirs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_that_are_run_by_several_at_once_are_run_once() {
+    let db = TestDb::empty().await;
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut conn = db.connect().await;
+        all.spawn(async move { schema::migrate(&mut conn).await });
+    }
+    while let Some(migrated) = all.join_next().await {
+        migrated.unwrap().unwrap();
+    }
+    db.database.connect().await.unwrap();
+}
+
+/// Roles that could use the sequence of an older schema can use that of the newer one, and it goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_an_older_schema_goes_on_with_its_positions_and_its_grants() {
+    let db = TestDb::empty().await;
+    let mut conn = db.connect().await;
+    schema::MIGRATOR.run_to(20_260_301_000_001, &mut conn).await.unwrap();
+    let role = format!("reader_{}", std::process::id());
+    let insert = "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        SELECT n, 't', 'a', 'e', '{}' FROM generate_series(1, 3) n";
+    run(&mut conn, insert).await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SEQUENCE events_position_seq TO {role}"
+    )))
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let old = schema::check(&mut conn).await;
+    assert!(matches!(old, Err(SchemaError::Old { .. })), "{old:?}");
+    schema::migrate(&mut conn).await.unwrap();
+    schema::check(&mut conn).await.unwrap();
+    let granted: bool = sqlx::query_scalar("SELECT has_sequence_privilege($1, 'events_position_seq', 'USAGE')")
+        .bind(&role)
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP OWNED BY {role}; DROP ROLE {role}")))
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    assert!(granted);
+    let mut worker = only_worker(&mut conn, 10).await;
+    append_one(&mut conn, "a", 1).await;
+    drain(&mut worker, &mut conn).await;
+    assert_eq!(counter(&mut conn, "a").await, Some((4, 4)));
+    assert_eq!(scalar(&mut conn, "SELECT max(position) FROM events").await, 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sequence_that_caches_is_refused() {
     let db = TestDb::new().await;

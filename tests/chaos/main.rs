@@ -1,7 +1,8 @@
 //! Real workers and a real PostgreSQL, killed, stopped, doubled and replaced at random while events are written: in the
 //! end every event that was acknowledged is in the log, and applied exactly once.
 //!
-//! The counter service is tested in the same way, with an oracle around it: see `counters`.
+//! The counter service is tested in the same way, with an oracle around it: see `counters`. Servers that are replaced by
+//! others are in `failover`.
 //!
 //! `CHAOS_SECONDS` says for how long (120), `CHAOS_SEED` with which schedule of faults (a new one).
 
@@ -18,6 +19,7 @@
 mod container;
 mod counters;
 mod crew;
+mod failover;
 #[expect(dead_code, reason = "it is for the other tests as well")]
 #[path = "../all/support/http.rs"]
 mod http;
@@ -26,6 +28,8 @@ mod http;
 mod nats;
 #[path = "../all/support/oracle/mod.rs"]
 mod oracle;
+#[path = "../all/support/postgres.rs"]
+mod postgres;
 #[path = "../all/support/process.rs"]
 mod process;
 #[path = "../all/support/proxy.rs"]

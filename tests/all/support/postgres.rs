@@ -128,11 +128,6 @@ impl Postgres {
         assert!(promoted.status.success(), "{}", String::from_utf8_lossy(&promoted.stderr));
     }
 
-    /// Whether its main process is there.
-    pub fn runs(&self) -> bool {
-        self.pid().is_some_and(|pid| !is_gone(pid))
-    }
-
     fn pid(&self) -> Option<Pid> {
         let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
         Some(Pid::from_raw(text.lines().next()?.trim().parse().ok()?))
