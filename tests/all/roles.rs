@@ -62,10 +62,21 @@ async fn no_setting_of_a_role_changes_what_evenfold_does() {
         // What planning takes is longer on a busy machine.
         "statement_timeout = '400ms'",
         "lock_timeout = '1ms'",
-        "idle_session_timeout = '50ms'",
+        // As long as it may take to connect on a busy machine.
+        "idle_session_timeout = '500ms'",
         "idle_in_transaction_session_timeout = '10ms'",
         "session_replication_role = replica",
     ] {
+        let name = setting.split(' ').next().unwrap();
+        let known: bool = sqlx::query_scalar("SELECT current_setting($1, true) IS NOT NULL")
+            .bind(name)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        // Servers before 14 can't be told to end idle sessions.
+        if !known {
+            continue;
+        }
         run(&mut conn, &format!("ALTER ROLE app RESET ALL; ALTER ROLE app SET {setting}")).await;
         for (command, input) in COMMANDS {
             let (code, text) = evenfold(&url, command, input);

@@ -109,9 +109,10 @@ impl Chaos {
         if how == Replacement::Earlier {
             block_in_place(|| self.servers.next().start_again());
         }
-        // Before it is promoted: workers and writers come to a standby.
+        // Before it is promoted: workers and writers come to a standby, and have the time to look at its log, of which what
+        // was committed last is not replayed yet.
         self.proxy.lead_to(Server::Tcp(self.servers.next().address()));
-        tokio::time::sleep(Duration::from_millis(self.random.u64(0..400))).await;
+        tokio::time::sleep(Duration::from_millis(self.random.u64(0..2_000))).await;
         block_in_place(|| self.servers.take_over());
         if how == Replacement::Restore {
             self.repair();
@@ -171,7 +172,7 @@ fn seconds() -> Duration {
 }
 
 /// A commit is replayed some time after what it commits, as on a standby that has much to do.
-const LATE_COMMITS: &str = "recovery_min_apply_delay = '200ms'";
+const LATE_COMMITS: &str = "recovery_min_apply_delay = '1s'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn through_switchovers_every_acknowledged_event_is_applied_once() {
@@ -184,7 +185,7 @@ async fn through_switchovers_every_acknowledged_event_is_applied_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn however_servers_are_replaced_the_read_model_is_the_fold_of_the_last_ones_log() {
-    let unsafely = "synchronous_commit = off\nwal_writer_delay = 10s\nrecovery_min_apply_delay = '200ms'";
+    let unsafely = "synchronous_commit = off\nwal_writer_delay = 10s\nrecovery_min_apply_delay = '1s'";
     let (mut chaos, database, seed) = Chaos::start("replacements", unsafely).await;
     let writers = Writers::start(&database, seed);
     chaos.run(&ANY).await;
