@@ -58,7 +58,7 @@ use server::Server;
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
 use wait::{SOON, wait_until};
-use writers::{Writers, Written};
+use writers::{Pace, Writers, Written};
 
 struct Chaos {
     server: Server,
@@ -84,7 +84,7 @@ async fn whatever_is_killed_stopped_doubled_or_replaced_every_acknowledged_event
     schema::migrate(&mut database.connect_to_server().await.unwrap().0).await.unwrap();
     let crew = Crew::new(&server.url);
     let mut chaos = Chaos { server, database, crew, crashes: 0, verified: 0 };
-    let writers = Writers::start(&chaos.database, seed);
+    let writers = Writers::start(&chaos.database, seed, &Pace::DENSE);
     chaos.crew.start(0);
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut schedule = Schedule::new(seed);

@@ -6,6 +6,7 @@ use evenfold::log::{self, AppendError};
 use fastrand::Rng;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use std::ops::Range;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,18 @@ pub struct Written {
     pub failures: u64,
 }
 
+/// How long a transaction stays open after it has appended, and how long each writer pauses between two, in milliseconds.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    pub open: Range<u64>,
+    pub pause: Range<u64>,
+}
+
+impl Pace {
+    /// As much as there can be.
+    pub const DENSE: Self = Self { open: 0..20, pause: 0..10 };
+}
+
 /// Several writers.
 pub struct Writers {
     tasks: JoinSet<Written>,
@@ -31,12 +44,12 @@ pub struct Writers {
 }
 
 impl Writers {
-    pub fn start(database: &Database, seed: u64) -> Self {
+    pub fn start(database: &Database, seed: u64, pace: &Pace) -> Self {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for index in 0..WRITERS {
             let random = Rng::with_seed(seed.wrapping_add(index));
-            tasks.spawn(write(database.clone(), random, index, stop.clone()));
+            tasks.spawn(write(database.clone(), random, index, pace.clone(), stop.clone()));
         }
         Self { tasks, stop }
     }
@@ -56,12 +69,12 @@ impl Writers {
     }
 }
 
-async fn write(database: Database, mut random: Rng, index: u64, stop: CancellationToken) -> Written {
+async fn write(database: Database, mut random: Rng, index: u64, pace: Pace, stop: CancellationToken) -> Written {
     let mut written = Written::default();
     let mut conn = None;
     while !stop.is_cancelled() {
         let events = events(&mut random, index);
-        let (commit, open) = (random.u8(0..10) > 0, Duration::from_millis(random.u64(0..20)));
+        let (commit, open) = (random.u8(0..10) > 0, Duration::from_millis(random.u64(pace.open.clone())));
         let mut attempts = 0;
         // Until it is known whether they are in the log: a transaction that was to be rolled back is not tried again.
         while commit || attempts == 0 {
@@ -83,7 +96,8 @@ async fn write(database: Database, mut random: Rng, index: u64, stop: Cancellati
             }
             break;
         }
-        tokio::time::sleep(Duration::from_millis(random.u64(0..10))).await;
+        let pause = Duration::from_millis(random.u64(pace.pause.clone()));
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
     written
 }

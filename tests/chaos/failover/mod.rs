@@ -11,16 +11,20 @@ use crate::number;
 use crate::process::Evenfold;
 use crate::proxy::{Proxy, Server};
 use crate::wait::SOON;
-use crate::writers::{Writers, Written};
+use crate::writers::{Pace, Writers, Written};
 use evenfold::checkpoint::status;
 use evenfold::database::Database;
+use evenfold::event::NewEvent;
 use evenfold::projection::counters::{NAME, mismatches};
 use evenfold::schema;
 use fastrand::Rng;
+use serde_json::json;
 use servers::Servers;
+use sqlx::Connection;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::task::block_in_place;
+use uuid::Uuid;
 
 /// How a server comes to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +50,8 @@ struct Chaos {
     crew: Crew,
     random: Rng,
     done: BTreeMap<Replacement, u32>,
+    /// What an application has committed at a primary from which the address had been moved away.
+    late: Vec<Uuid>,
 }
 
 impl Chaos {
@@ -58,7 +64,11 @@ impl Chaos {
         let proxy = Proxy::start(Server::Tcp(servers.primary.address())).await;
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port);
         let (crew, random) = (Crew::new(&url), Rng::with_seed(seed));
-        (Self { servers, proxy, crew, random, done: BTreeMap::new() }, Database::at(&url).unwrap(), seed)
+        (
+            Self { servers, proxy, crew, random, done: BTreeMap::new(), late: Vec::new() },
+            Database::at(&url).unwrap(),
+            seed,
+        )
     }
 
     /// Replaces servers until the time is over, with two workers at work, one of which is killed now and then.
@@ -99,6 +109,7 @@ impl Chaos {
                     self.servers.add_standby();
                 });
                 tokio::time::sleep(Duration::from_millis(self.random.u64(300..1_500))).await;
+                self.move_away().await;
                 if how == Replacement::Switchover {
                     block_in_place(|| self.servers.primary.stop());
                 } else {
@@ -117,6 +128,22 @@ impl Chaos {
         if how == Replacement::Restore {
             self.repair();
         }
+    }
+
+    /// The address leads to the standby already, and an application that is still connected to the primary commits there.
+    async fn move_away(&mut self) {
+        let mut conn = Database::at(&self.servers.primary.url()).unwrap().connect().await.unwrap();
+        let event =
+            NewEvent::new("account", format!("late-{}", self.random.u8(0..5)), "added", &json!({ "amount": 1 }));
+        let event = event.unwrap();
+        let mut tx = conn.begin().await.unwrap();
+        evenfold::log::append(&mut tx, std::slice::from_ref(&event)).await.unwrap();
+        // Overtaken by what others commit meanwhile.
+        tokio::time::sleep(Duration::from_millis(self.random.u64(200..1_000))).await;
+        self.proxy.lead_to(Server::Tcp(self.servers.next().address()));
+        tokio::time::sleep(Duration::from_millis(self.random.u64(0..1_000))).await;
+        tx.commit().await.unwrap();
+        self.late.push(event.event_id());
     }
 
     /// As the operator does who is told to; a projection that was not complete when the dump was made begins anew.
@@ -150,14 +177,15 @@ impl Chaos {
         .unwrap();
         assert_eq!((applied, parked), (events, 0), "applied and parked, of the events in the log");
         let mut there = 0;
-        for some in written.acknowledged.chunks(10_000) {
+        let acknowledged = [&written.acknowledged[..], &self.late].concat();
+        for some in acknowledged.chunks(10_000) {
             there += sqlx::query_scalar::<_, i64>("SELECT count(*) FROM events WHERE event_id = ANY ($1)")
                 .bind(some)
                 .fetch_one(&mut conn)
                 .await
                 .unwrap();
         }
-        let acknowledged = i64::try_from(written.acknowledged.len()).unwrap();
+        let acknowledged = i64::try_from(acknowledged.len()).unwrap();
         assert!(!all || there == acknowledged, "{there} of {acknowledged} acknowledged events are in the log");
         println!(
             "{:?}; {events} events in the log, {there} of {acknowledged} acknowledged ones; {} failures survived by writers; \
@@ -171,13 +199,17 @@ fn seconds() -> Duration {
     Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(60))
 }
 
+/// While nothing comes, a worker remembers how far it has looked, and writes nothing, which would fail on a standby. What is
+/// open meanwhile is overtaken by others' commits, of workers' heartbeats for one.
+const SPARSE: Pace = Pace { open: 0..800, pause: 300..3_000 };
+
 /// A commit is replayed some time after what it commits, as on a standby that has much to do.
 const LATE_COMMITS: &str = "recovery_min_apply_delay = '1s'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn through_switchovers_every_acknowledged_event_is_applied_once() {
     let (mut chaos, database, seed) = Chaos::start("switchovers", LATE_COMMITS).await;
-    let writers = Writers::start(&database, seed);
+    let writers = Writers::start(&database, seed, &SPARSE);
     chaos.run(&[Replacement::Switchover]).await;
     let written = tokio::time::timeout(2 * SOON, writers.stop()).await.unwrap();
     chaos.prove(&written, true).await;
@@ -187,7 +219,7 @@ async fn through_switchovers_every_acknowledged_event_is_applied_once() {
 async fn however_servers_are_replaced_the_read_model_is_the_fold_of_the_last_ones_log() {
     let unsafely = "synchronous_commit = off\nwal_writer_delay = 10s\nrecovery_min_apply_delay = '1s'";
     let (mut chaos, database, seed) = Chaos::start("replacements", unsafely).await;
-    let writers = Writers::start(&database, seed);
+    let writers = Writers::start(&database, seed, &Pace::DENSE);
     chaos.run(&ANY).await;
     let written = tokio::time::timeout(2 * SOON, writers.stop()).await.unwrap();
     chaos.prove(&written, false).await;
