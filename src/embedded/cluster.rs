@@ -75,7 +75,7 @@ fn create(place: &Place, binaries: &Binaries, durable: bool) -> Result<(), Embed
 /// Keeps the log of the run before, and no older one: a log has no other bound.
 fn begin_log(place: &Place) -> Result<(), EmbeddedError> {
     let log = place.log();
-    match fs::rename(&log, place.dir().join("log.previous")) {
+    match fs::rename(&log, place.previous_log()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(EmbeddedError::io("put away", &log)(error));
         }

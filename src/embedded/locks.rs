@@ -1,12 +1,16 @@
 //! The two locks that several processes share a server by. The kernel lets go of both when a process ends,
 //! however it ends, and no child inherits them: files are opened with `O_CLOEXEC`.
+//!
+//! Whoever may open a file may lock it, also for reading: the files are closed to everybody else, or any local user
+//! could keep the server from being started or stopped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::error::EmbeddedError;
 use super::place::Place;
@@ -15,6 +19,9 @@ use super::poll;
 /// Longer than the longest thing done under `start.lock`: a restart that waits for the old server to
 /// end, starts the new one and waits for its recovery, each at most 60 s.
 const DECISION_LIMIT: Duration = Duration::from_secs(200);
+
+/// Nobody but the owner may open a lock file.
+const PRIVATE: u32 = 0o600;
 
 /// A lock that is held while the value lives.
 #[derive(Debug)]
@@ -44,8 +51,12 @@ fn take(place: &Place, name: &str, kind: FlockArg) -> Result<Option<Held>, Embed
         .write(true)
         .create(true)
         .truncate(false)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .mode(PRIVATE)
         .open(&path)
         .map_err(|source| place.not_writable(source))?;
+    // Older versions made them readable for everybody.
+    file.set_permissions(Permissions::from_mode(PRIVATE)).map_err(EmbeddedError::io("close to others", &path))?;
     match Flock::lock(file, kind) {
         Ok(lock) => Ok(Some(Held(lock))),
         Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(None),

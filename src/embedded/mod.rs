@@ -71,6 +71,15 @@ pub enum ShutDown {
     NotRunning,
 }
 
+/// What [`reset`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// There was a database, and it is removed.
+    Removed,
+    /// There is no database.
+    NothingThere,
+}
+
 /// How things stand with a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -78,6 +87,8 @@ pub struct Status {
     pub url: String,
     /// Whether it answers.
     pub running: bool,
+    /// Whether it has a database.
+    pub exists: bool,
     /// Whether it stays when its last user leaves.
     pub kept: bool,
     /// The directory in use.
@@ -93,6 +104,7 @@ pub struct Server {
     place: Place,
     socket_dir: PathBuf,
     users: Option<Held>,
+    abandoned: bool,
 }
 
 /// Joins the server of `options.data_dir`, and starts it, and makes its database, where need be.
@@ -103,10 +115,16 @@ pub fn start(options: &Options) -> Result<Server, EmbeddedError> {
     let place = Place::resolve(&options.data_dir)?;
     place.create()?;
     let decision = locks::decide(&place)?;
+    let abandoned = is_abandoned(&place)?;
     let socket_dir = cluster::ensure_running(&place, options)?;
     let users = locks::join(&place)?;
     drop(decision);
-    Ok(Server { place, socket_dir, users: Some(users) })
+    Ok(Server { place, socket_dir, users: Some(users), abandoned })
+}
+
+/// Whether the server runs, although nobody uses it and nobody has asked for that. To be called under `start.lock`.
+fn is_abandoned(place: &Place) -> Result<bool, EmbeddedError> {
+    Ok(!place.keep().exists() && locks::alone(place)?.is_some() && postmaster::ready(place)?.is_some())
 }
 
 /// Starts the server where need be, and has it run on after this process and the last user, until [`shut_down`].
@@ -142,6 +160,28 @@ pub fn shut_down(options: &Options) -> Result<ShutDown, EmbeddedError> {
     Ok(if postmaster::stop(&place)? { ShutDown::Stopped } else { ShutDown::NotRunning })
 }
 
+/// Removes the database of a server that nobody uses, after stopping it where it runs. Downloaded binaries stay.
+///
+/// # Errors
+/// Other processes use it (nothing changes then), it does not end within 60 s, or its files can't be removed.
+pub fn reset(options: &Options) -> Result<Reset, EmbeddedError> {
+    let place = Place::resolve(&options.data_dir)?;
+    if !place.has_database() {
+        return Ok(Reset::NothingThere);
+    }
+    let _decision = locks::decide(&place)?;
+    let Some(_alone) = locks::alone(&place)? else {
+        return Err(EmbeddedError::InUse { dir: place.dir().to_owned() });
+    };
+    postmaster::stop(&place)?;
+    if !place.has_database() {
+        // Somebody else has removed it while the lock was waited for.
+        return Ok(Reset::NothingThere);
+    }
+    place.remove_database()?;
+    Ok(Reset::Removed)
+}
+
 /// Tells how things stand, and changes nothing: nothing is started, made or waited for.
 ///
 /// # Errors
@@ -154,6 +194,7 @@ pub fn status(options: &Options) -> Result<Status, EmbeddedError> {
     Ok(Status {
         url: cluster::url(&socket_dir),
         running,
+        exists: place.has_database(),
         kept: place.keep().exists(),
         data_dir: place.dir().to_owned(),
         relocated: place.relocated(),
@@ -178,6 +219,13 @@ impl Server {
     #[must_use]
     pub fn relocated(&self) -> bool {
         self.place.relocated()
+    }
+
+    /// Whether it was running already without a user, because its last one was killed. It is stopped by the last user
+    /// like any other.
+    #[must_use]
+    pub fn was_abandoned(&self) -> bool {
+        self.abandoned
     }
 
     /// Leaves the server, and stops it if this was its last user and it is not to be kept.

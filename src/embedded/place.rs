@@ -79,7 +79,7 @@ impl Place {
             refuse_others(&self.data(), &[self.user.uid], &self.user.name)?;
         }
         if self.has_database() {
-            return Ok(());
+            return self.close_to_writers();
         }
         let entries = fs::read_dir(&self.dir).map_err(|source| self.not_writable(source))?;
         let foreign = entries.filter_map(Result::ok).any(|entry| {
@@ -89,7 +89,18 @@ impl Place {
         if foreign {
             return Err(EmbeddedError::Foreign { dir: self.dir.clone() });
         }
-        Ok(())
+        self.close_to_writers()
+    }
+
+    /// Takes the right to write to the directory from everybody else: who has it can replace the lock files.
+    fn close_to_writers(&self) -> Result<(), EmbeddedError> {
+        let metadata = fs::metadata(&self.dir).map_err(EmbeddedError::io("look at", &self.dir))?;
+        let ours = [geteuid().as_raw(), self.user.uid].contains(&metadata.uid());
+        if !ours || metadata.mode() & 0o022 == 0 {
+            return Ok(());
+        }
+        let closed = Permissions::from_mode(metadata.mode() & 0o7755);
+        fs::set_permissions(&self.dir, closed).map_err(EmbeddedError::io("close to others", &self.dir))
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -110,6 +121,11 @@ impl Place {
 
     pub(super) fn log(&self) -> PathBuf {
         self.dir.join("log")
+    }
+
+    /// The log of the run before.
+    pub(super) fn previous_log(&self) -> PathBuf {
+        self.dir.join("log.previous")
     }
 
     /// The marker of a server that stays when its last user leaves.
@@ -133,6 +149,23 @@ impl Place {
     /// The directory for a new database that is not finished yet.
     pub(super) fn unfinished(&self) -> PathBuf {
         self.dir.join(format!("{UNFINISHED}{}", std::process::id()))
+    }
+
+    /// Removes the database and all that was written about its server, and nothing else. To be called under
+    /// `start.lock`, whose file stays: who waits for it has it open.
+    pub(super) fn remove_database(&self) -> Result<(), EmbeddedError> {
+        for file in [self.keep(), self.log(), self.previous_log()] {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(EmbeddedError::io("remove", &file)(error));
+                }
+                _ => {}
+            }
+        }
+        let (data, doomed) = (self.data(), self.unfinished());
+        // In one step it is no database any more. What a killed removal leaves, the next start removes.
+        fs::rename(&data, &doomed).map_err(EmbeddedError::io("remove", &data))?;
+        fs::remove_dir_all(&doomed).map_err(EmbeddedError::io("remove", &doomed))
     }
 
     /// Removes what a killed `initdb` left. To be called under `start.lock`.
@@ -199,7 +232,8 @@ impl Place {
         if let Some(parent) = dir.parent() {
             self.make_directories(parent)?;
         }
-        match fs::create_dir(dir) {
+        // Others may look into it, whatever the umask, and not write.
+        match DirBuilder::new().mode(0o755).create(dir) {
             // Another process makes the same directories.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
             Ok(()) if self.user.is_dropped() => fs::set_permissions(dir, Permissions::from_mode(0o755)),

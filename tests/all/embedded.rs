@@ -17,7 +17,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenfold::embedded::{self, EmbeddedError, Left, Options, Server, ShutDown};
+use evenfold::embedded::{self, EmbeddedError, Left, Options, Reset, Server, ShutDown};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid, getpgid, getsid};
 use tempfile::TempDir;

@@ -154,3 +154,58 @@ fn nobody_else_reaches_the_data_or_the_socket() {
     }
     assert_eq!(sql(&server.url(), "show listen_addresses"), "");
 }
+
+#[test]
+fn nobody_else_can_open_a_file_or_lock_it_or_replace_it_also_in_a_directory_of_an_older_version() {
+    let checkout = Checkout::new();
+    let dir = &checkout.options.data_dir;
+    fs::create_dir(dir).unwrap();
+    fs::set_permissions(dir, Permissions::from_mode(0o777)).unwrap();
+    for lock in ["start.lock", "users.lock"] {
+        fs::write(dir.join(lock), "").unwrap();
+        fs::set_permissions(dir.join(lock), Permissions::from_mode(0o666)).unwrap();
+    }
+    let status = embedded::keep(&checkout.options).unwrap();
+    assert!(status.running && !status.relocated);
+
+    assert_eq!(fs::metadata(dir).unwrap().mode() & 0o022, 0, "others can't replace what is in it");
+    let mut seen = BTreeSet::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let mode = entry.metadata().unwrap().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
+        seen.insert(entry.file_name().into_string().unwrap());
+    }
+    assert_eq!(seen, ["data", "keep", "log", "run", "start.lock", "users.lock"].map(str::to_owned).into());
+}
+
+#[test]
+fn a_reset_removes_the_database_alone_and_the_next_start_makes_a_new_one() {
+    let checkout = Checkout::new();
+    let dir = &checkout.options.data_dir;
+    assert_eq!(embedded::reset(&checkout.options).unwrap(), Reset::NothingThere);
+    assert!(!dir.exists(), "nothing is made");
+
+    let server = checkout.start();
+    sql(&server.url(), "create table mine ()");
+    let refused = embedded::reset(&checkout.options).unwrap_err();
+    assert!(refused.to_string().contains("in use by other evenfold processes"), "{refused}");
+    assert_eq!(sql(&server.url(), "select count(*) from mine"), "0", "a refusal changes nothing");
+    server.stop().unwrap();
+
+    // Also one that was kept running.
+    fs::write(dir.join(".gitignore"), "*").unwrap();
+    let pid = {
+        embedded::keep(&checkout.options).unwrap();
+        checkout.pid()
+    };
+    assert_eq!(embedded::reset(&checkout.options).unwrap(), Reset::Removed);
+    eventually("the server's end", || !runs(pid));
+    let left: BTreeSet<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(left, [".gitignore", "run", "start.lock", "users.lock"].map(str::to_owned).into());
+    assert_eq!(embedded::reset(&checkout.options).unwrap(), Reset::NothingThere);
+
+    let server = checkout.start();
+    assert!(try_sql(&server.url(), "table mine").unwrap_err().contains("does not exist"));
+    assert_eq!(server.stop().unwrap(), Left::Stopped, "it is not kept any more");
+}

@@ -56,6 +56,8 @@ fn a_server_left_behind_by_a_killed_user_is_found_used_and_stopped() {
 
     let server = checkout.start();
     assert_eq!(checkout.pid(), pid);
+    assert!(server.was_abandoned());
+    assert!(!checkout.start().was_abandoned(), "it has a user again");
     assert_eq!(sql(&server.url(), "select 1"), "1");
     assert_eq!(server.stop().unwrap(), Left::Stopped);
     eventually("the server's end", || !runs(pid));
@@ -239,7 +241,9 @@ fn a_kept_server_stays_until_it_is_shut_down() {
     let kept = embedded::keep(&checkout.options).unwrap();
     assert!(kept.running && kept.kept);
     assert_eq!(kept.url, asked.url);
-    assert_eq!(checkout.start().stop().unwrap(), Left::Kept);
+    let user = checkout.start();
+    assert!(!user.was_abandoned(), "somebody wants it to run");
+    assert_eq!(user.stop().unwrap(), Left::Kept);
     assert_eq!(sql(&kept.url, "select 1"), "1");
 
     let user = checkout.start();
