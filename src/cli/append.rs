@@ -1,5 +1,5 @@
 use super::Global;
-use super::output::print;
+use super::output::{print, thousands};
 use super::session::Session;
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -27,7 +27,7 @@ pub(super) async fn run(global: &Global, args: &AppendArgs) -> anyhow::Result<()
     let outcome = append_all(&mut conn, &mut lines, args.batch_size).await;
     drop(conn);
     session.close().await?;
-    print(&format!("appended {} events\n", outcome?))
+    print(&format!("appended {} events\n", thousands(outcome?)))
 }
 
 /// Appends batch by batch; an error says what was appended before it.
@@ -36,7 +36,10 @@ async fn append_all<R: Read>(conn: &mut PgConnection, lines: &mut Lines<R>, batc
     loop {
         let first = lines.number + 1;
         let stopped = |error: anyhow::Error| {
-            anyhow!("{error:#}; nothing from line {first} on was appended, and {appended} events before it were")
+            anyhow!(
+                "{error:#}; nothing from line {first} on was appended, and {} events before it were",
+                thousands(appended)
+            )
         };
         let batch = lines.batch(batch_size).map_err(stopped)?;
         if batch.is_empty() {

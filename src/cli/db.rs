@@ -1,8 +1,9 @@
 use super::Global;
-use super::output::{complain, print};
+use super::confirm::confirm;
+use super::output::{complain, note, print};
 use super::session::{Session, embedded_options};
 use clap::{Args, Subcommand};
-use evenfold::embedded::{self, ShutDown};
+use evenfold::embedded::{self, Options, Reset, ShutDown};
 
 #[derive(Debug, Args)]
 pub(super) struct DbArgs {
@@ -18,10 +19,16 @@ enum DbCommand {
     Start,
     /// Stop the server
     Stop,
+    /// Remove the server's data, all of it, after asking; never touches the database of a URL
+    Reset {
+        /// Remove it without being asked
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(super) async fn run(global: &Global, args: &DbArgs) -> anyhow::Result<()> {
-    let options = embedded_options(global);
+    let options = embedded_options(global, &global.data_dir);
     match args.command {
         DbCommand::Url => {
             let status = embedded::status(&options)?;
@@ -32,7 +39,7 @@ pub(super) async fn run(global: &Global, args: &DbArgs) -> anyhow::Result<()> {
         }
         DbCommand::Start => {
             // Migrated first, so that whoever connects finds the tables.
-            Session::embedded(global).await?.close().await?;
+            Session::embedded(global, &global.data_dir).await?.close().await?;
             let status = tokio::task::spawn_blocking(move || embedded::keep(&options)).await??;
             print(&format!("{}\n", status.url))
         }
@@ -43,5 +50,24 @@ pub(super) async fn run(global: &Global, args: &DbArgs) -> anyhow::Result<()> {
                 Ok(())
             }
         },
+        DbCommand::Reset { yes } => reset(global, options, yes).await,
+    }
+}
+
+async fn reset(global: &Global, options: Options, yes: bool) -> anyhow::Result<()> {
+    let status = embedded::status(&options)?;
+    let dir = status.data_dir.display();
+    if !status.exists {
+        return print(&format!("there is no data in {dir}\n"));
+    }
+    if global.database_url.is_some() {
+        note("the database of the URL is left alone: this is about evenfold's own");
+    }
+    if !yes {
+        confirm(&format!("remove all data of evenfold's own PostgreSQL in {dir}"))?;
+    }
+    match tokio::task::spawn_blocking(move || embedded::reset(&options)).await?? {
+        Reset::Removed => print(&format!("the data in {dir} is removed\n")),
+        Reset::NothingThere => print(&format!("there is no data in {dir}\n")),
     }
 }

@@ -1,19 +1,19 @@
-use super::generate::{GenerateArgs, bar, generate};
-use super::output::{print, table, thousands};
+use super::generate::{GenerateArgs, generate};
+use super::output::{per_second, print, table, thousands};
 use super::panel::Panel;
-use super::session::Session;
+use super::progress::bar;
+use super::session::{self, Session};
 use super::verify::verify;
-use super::worker::{Topology, Tuning};
+use super::worker::Tuning;
 use super::{Global, counters, signals};
 use anyhow::bail;
 use clap::Args;
-use evenfold::checkpoint::{self, Lag};
-use evenfold::class::{Class, is_exact_cover};
+use evenfold::checkpoint::{self, Lag, Takeover};
+use evenfold::class::{Class, MAX_PARTITIONS, is_exact_cover};
 use evenfold::config::number;
 use evenfold::log::Interest;
 use evenfold::projection::counters::{NAME, top};
 use evenfold::projection::{Pool, Report};
-use indicatif::MultiProgress;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -28,23 +28,23 @@ pub(super) struct DemoArgs {
     /// How many events to write: 1 to 1000000000
     #[arg(long, default_value = "200000", value_name = "N", value_parser = |t: &str| number::<u64>(t, &(1..=1_000_000_000)))]
     events: u64,
-    #[command(flatten)]
-    partitions: Topology,
+    /// How many partitions there are: 1 to 65536
+    #[arg(long, env = "TOTAL_PARTITIONS", default_value = "4", value_name = "N",
+        value_parser = |t: &str| number::<u32>(t, &(1..=MAX_PARTITIONS)))]
+    total_partitions: u32,
     #[command(flatten)]
     tuning: Tuning,
 }
 
 pub(super) async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<()> {
     args.tuning.check()?;
-    if global.database_url.is_some() {
-        tracing::warn!("the demonstration leaves the database of the URL alone and uses evenfold's own");
-    }
     let shutdown = signals::shutdown()?;
     let started = Instant::now();
-    let session = Session::embedded(global).await?;
+    let session = Session::demonstration(global).await?;
     let outcome = demonstrate(&session, &args, &shutdown, started).await;
     session.close().await?;
-    outcome
+    outcome?;
+    print(&session::look_around(global))
 }
 
 async fn demonstrate(
@@ -53,7 +53,7 @@ async fn demonstrate(
     shutdown: &CancellationToken,
     started: Instant,
 ) -> anyhow::Result<()> {
-    let total = args.partitions.total_partitions;
+    let total = args.total_partitions;
     print(&format!(
         "8 writers append {} events while {total} workers, one per partition,\nfold them into counters.\n",
         thousands(args.events)
@@ -86,16 +86,16 @@ struct Worked {
 
 /// Writes events while a pool of workers applies them, and waits until they have.
 async fn work(session: &Session, args: &DemoArgs, shutdown: &CancellationToken) -> anyhow::Result<Worked> {
-    let Topology { total_partitions, .. } = args.partitions;
-    let partitions =
-        (0..total_partitions).map(|key| Class::partition(key, total_partitions)).collect::<Result<Vec<_>, _>>()?;
+    let total = args.total_partitions;
+    let partitions = (0..total).map(|key| Class::partition(key, total)).collect::<Result<Vec<_>, _>>()?;
     let stop = CancellationToken::new();
-    let (tuning, takeover) = (args.tuning.clone(), args.partitions.takeover());
-    let make = move |class| tuning.worker(class, takeover);
+    let tuning = args.tuning.clone();
+    // Nobody else works here: a demonstration with another number of partitions has ended.
+    let make = move |class| tuning.worker(class, Takeover::Now);
     let mut pool = Pool::start(&session.database, &partitions, make, &args.tuning.run_options(), &stop).await?;
-    let bars = MultiProgress::new();
-    let panel = Panel::new(&bars, &pool);
-    let appended = bars.add(bar("appended", args.events));
+    let mut panel = Panel::new(&pool);
+    let appended = bar("appended", args.events);
+    appended.enable_steady_tick(TICK);
     let sample =
         GenerateArgs { events: args.events, aggregates: 10_000, writers: 8, batch_size: 20, rate: None, seed: None };
     let started = Instant::now();
@@ -148,7 +148,7 @@ pub(super) async fn caught_up(
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shares and rates to look at")]
+#[expect(clippy::cast_precision_loss, reason = "shares to look at")]
 fn table_of(reports: &[(Class, Report)], lags: &[Lag], took: Duration) -> String {
     let all: u64 = reports.iter().map(|(_, report)| report.applied).sum();
     let rows: Vec<Vec<String>> = reports
@@ -160,7 +160,7 @@ fn table_of(reports: &[(Class, Report)], lags: &[Lag], took: Duration) -> String
                 class.to_string(),
                 thousands(report.applied),
                 format!("{:.1} %", report.applied as f64 * 100.0 / all.max(1) as f64),
-                format!("{:.0}/s", report.applied as f64 / took.as_secs_f64()),
+                per_second(report.applied, took),
                 thousands(lag.events),
                 thousands(report.batches),
                 format!("{:.0} %", report.compute.as_secs_f64() * 100.0 / busy.as_secs_f64().max(f64::EPSILON)),

@@ -1,5 +1,6 @@
 //! What a worker did, for scripts.
 
+use super::worker::last_position;
 use evenfold::projection::Report;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,8 @@ pub(super) struct Done {
     pub(super) applied: u64,
     pub(super) parked: u64,
     pub(super) batches: u64,
-    pub(super) position: i64,
+    /// The position of the last event that this run applied; null if it applied none.
+    pub(super) position: Option<i64>,
     pub(super) elapsed_ms: u64,
     /// The most memory that the process has had; null where the system does not tell.
     pub(super) peak_rss_bytes: Option<u64>,
@@ -24,7 +26,7 @@ impl Done {
             applied: report.applied,
             parked: report.parked,
             batches: report.batches,
-            position: report.position,
+            position: last_position(report),
             elapsed_ms: u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
             // `getrusage` would count what the parent had when it forked.
             peak_rss_bytes: memory("VmHWM:"),

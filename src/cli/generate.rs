@@ -1,4 +1,6 @@
-use super::output::{print, thousands};
+use super::confirm::{answerable, confirm};
+use super::output::{per_second, print, thousands};
+use super::progress::bar;
 use super::session::Session;
 use super::{Global, signals};
 use clap::Args;
@@ -6,13 +8,16 @@ use evenfold::config::{UsageError, number};
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::log;
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// How often the bar is drawn, also while nothing is appended.
+const TICK: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct GenerateArgs {
@@ -36,38 +41,42 @@ pub(super) struct GenerateArgs {
     pub(super) seed: Option<u64>,
 }
 
-pub(super) async fn run(global: &Global, args: GenerateArgs) -> anyhow::Result<()> {
+/// `generate` by itself: the demonstrations write to a log of their own.
+#[derive(Debug, Args)]
+pub(super) struct GenerateCommand {
+    #[command(flatten)]
+    sample: GenerateArgs,
+    /// Write to the database of the URL without being asked: a log keeps its events for ever
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(global: &Global, command: GenerateCommand) -> anyhow::Result<()> {
+    let args = command.sample;
     args.check()?;
-    let shutdown = signals::shutdown()?;
+    let events = thousands(args.events);
+    let what =
+        format!("append {events} sample events to the log in the database of the URL, which keeps them for ever");
+    // Asked for once it is known which database it is, and refused before where nobody could answer.
+    let asks = global.database_url.is_some() && !command.yes;
+    if asks {
+        answerable(&what)?;
+    }
     let session = Session::open(global).await?;
+    if asks {
+        confirm(&what)?;
+    }
+    let shutdown = signals::shutdown()?;
     drop(session.connect().await?);
     let bar = bar("appended", args.events);
+    bar.enable_steady_tick(TICK);
     let started = Instant::now();
     let outcome = generate(&session.database, args, &bar, shutdown).await;
     bar.finish_and_clear();
     session.close().await?;
     let written = outcome?;
-    #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
-    let rate = written as f64 / started.elapsed().as_secs_f64();
-    print(&format!("appended {} events in {:.1?}, {rate:.0} per second\n", thousands(written), started.elapsed()))
-}
-
-/// A progress bar that fits into 80 columns, and is not drawn where standard error is no terminal.
-pub(super) fn bar(what: &'static str, length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>12} [{bar:24}] {human_pos}/{human_len} {rate:>11}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            // A formatter can only fail where it writes to.
-            let _ = out.write_str(&rate(state.per_sec()));
-        })
-        .progress_chars("=> ");
-    ProgressBar::new(length).with_style(style).with_prefix(what)
-}
-
-/// indicatif's own has a dozen decimals, with which a bar does not fit.
-#[expect(clippy::cast_possible_truncation, reason = "a rate to look at")]
-fn rate(per_second: f64) -> String {
-    format!("{}/s", thousands(per_second.round() as i64))
+    let took = started.elapsed();
+    print(&format!("appended {} events in {took:.1?}, {}\n", thousands(written), per_second(written, took)))
 }
 
 impl GenerateArgs {
@@ -156,17 +165,5 @@ impl Writer {
         let event_type = if amount < 0 { "decremented" } else { "incremented" };
         let sample = Sample { amount, source: "generate", note: format!("sample {number}") };
         NewEvent::new("counter", format!("counter-{aggregate:08}"), event_type, &sample)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_short() {
-        for (per_second, text) in [(0.0, "0/s"), (0.4, "0/s"), (27_518.895_622_570_594, "27,519/s")] {
-            assert_eq!(rate(per_second), text);
-        }
     }
 }

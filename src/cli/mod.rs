@@ -6,6 +6,7 @@ mod access;
 mod append;
 mod bench;
 mod cache;
+mod confirm;
 mod counters;
 mod db;
 mod demo;
@@ -17,6 +18,7 @@ mod output;
 mod panel;
 mod parked;
 mod pool;
+mod progress;
 mod rebuild;
 mod repair;
 mod scale;
@@ -63,7 +65,7 @@ struct Global {
     #[arg(long, global = true, env = "EVENFOLD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// What to log: error, warn, info, debug or trace, also by module, as in evenfold=debug,warn [default: info for
-    /// the worker and the services, warn for the rest]
+    /// the worker and the services; for the rest warn, and the line that names the database]
     #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
@@ -81,7 +83,7 @@ enum Command {
     /// Append events from standard input, one JSON object per line
     Append(append::AppendArgs),
     /// Write sample events
-    Generate(generate::GenerateArgs),
+    Generate(generate::GenerateCommand),
     /// Print the read model
     Counters(counters::CountersArgs),
     /// Show all of it at work: writers, workers, and the proof that nothing was lost
@@ -126,14 +128,16 @@ pub(super) fn main() -> ExitCode {
     };
     let usual =
         if matches!(cli.command, Command::Worker(_) | Command::Serve(_) | Command::Cache(_)) { "info" } else { "warn" };
-    if let Err(error) = telemetry::start(cli.global.log.as_deref().unwrap_or(usual)) {
+    if let Err(error) = telemetry::start(cli.global.log.as_deref().unwrap_or(usual), || output::Log) {
         return failed(&error.into());
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    exit(runtime.block_on(run(cli)))
+    let outcome = runtime.block_on(run(cli));
+    signals::let_it_end();
+    exit(outcome)
 }
 
 /// Why `.env` can't be read, without what is in it, which may be secret.

@@ -1,15 +1,69 @@
 //! Results on standard output, complaints on standard error, tables for both.
 
 use anyhow::Context;
-use std::io::{ErrorKind, Write};
+use indicatif::MultiProgress;
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, Write};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// Where all progress bars are drawn: what is written meanwhile is written above them.
+pub(super) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Standard error for log lines.
+pub(super) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().lock().write(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// How wide a help text may be.
 const HELP_COLUMNS: usize = 80;
 
-/// Writes to standard output. A reader that has seen enough, such as `head`, is not an error.
+/// Moves to the upper left corner and clears what is below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+/// Text of others, such as ids, with its control characters made visible: a terminal would obey them. Those that change
+/// the direction of writing are among them; `\n` is not a line of ours.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    if text.contains(is_control) { Cow::Owned(escaped(text, |_| false)) } else { Cow::Borrowed(text) }
+}
+
+fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let escape = |c: char| match c {
+        c if is_control(c) && !keep(c) => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes to standard output, with line ends as the only control characters. A reader that has seen enough, such as
+/// `head`, is not an error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    write_out(&escaped(text, |c| c == '\n'))
+}
+
+/// Writes to standard output in place of what was there.
+pub(super) fn redraw(text: &str) -> anyhow::Result<()> {
+    write_out(&format!("{CLEAR}{}", escaped(text, |c| c == '\n')))
+}
+
+fn write_out(text: &str) -> anyhow::Result<()> {
+    let write = || {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    };
+    match BARS.suspend(write) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("can't write to standard output"),
         _ => Ok(()),
     }
@@ -19,13 +73,25 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 pub(super) fn complain(sentence: &str) {
     // What others said, such as the database, may have lines.
     let line = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    // Nothing is left to be told to if that fails.
-    let _ = writeln!(std::io::stderr().lock(), "evenfold: {line}");
+    note(&format!("evenfold: {line}"));
+}
+
+/// Writes one line to standard error that is no complaint.
+pub(super) fn note(line: &str) {
+    // Nobody is left to report to if that fails.
+    let _ = BARS.suspend(|| writeln!(io::stderr().lock(), "{}", visible(line)));
 }
 
 /// One line of JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    print(&format!("{}\n", serde_json::to_string(value)?))
+    write_out(&format!("{}\n", json(value)?))
+}
+
+/// JSON that a terminal obeys in nothing: beyond what every JSON escapes, all control characters, in its own way.
+fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string(value)?;
+    let escape = |c: char| if is_control(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Ok(text.chars().map(escape).collect())
 }
 
 /// A help text, broken to fit the narrowest usual terminal: what clap has for that is a crate more.
@@ -54,6 +120,7 @@ fn folded(line: &str) -> String {
 
 /// Columns, the first ones to the left and the rest, from `numbers_from`, to the right.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>], numbers_from: usize) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(header.get(column).map(|h| h.chars().count())).max().unwrap_or_default()
@@ -66,8 +133,8 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>], numbers_from: usize) 
         format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
     };
     let mut text = line(header.to_vec());
-    for row in rows {
-        text.push_str(&line(row.iter().map(String::as_str).collect()));
+    for row in &rows {
+        text.push_str(&line(row.iter().map(AsRef::as_ref).collect()));
     }
     text
 }
@@ -84,6 +151,12 @@ pub(super) fn thousands(number: impl Into<i128>) -> String {
         text.push(digit);
     }
     if number < 0 { format!("-{text}") } else { text }
+}
+
+/// A rate, with its thousands apart: 1,235/s.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a rate to look at")]
+pub(super) fn per_second(count: u64, elapsed: Duration) -> String {
+    format!("{}/s", thousands((count as f64 / elapsed.as_secs_f64().max(f64::EPSILON)).round() as i64))
 }
 
 #[cfg(test)]
@@ -110,5 +183,33 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "1000".to_owned()]];
         assert_eq!(table(&["name", "n"], &rows, 1), "name     n\na        1\nlong  1000\n");
+    }
+
+    #[test]
+    fn control_characters_are_visible_and_the_rest_is_as_it_was() {
+        let cases = [
+            ("größe 1,5 \u{1f980}\\n", "größe 1,5 \u{1f980}\\n"),
+            ("\x1b[2J\x1b]0;title\x07", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),
+            ("a\r\nb\t\0\x7f", "a\\r\\nb\\t\\u{0}\\u{7f}"),
+            ("\u{9b}31m \u{202e}txt\u{2069}", "\\u{9b}31m \\u{202e}txt\\u{2069}"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(visible(text), expected);
+        }
+    }
+
+    #[test]
+    fn json_with_control_characters_is_the_same_value_without_any() -> serde_json::Result<()> {
+        let id = "\u{1b}[2J \n \u{7f}\u{9b}31m \u{202e}ü";
+        let text = json(&id)?;
+        assert!(!text.contains(is_control), "{text:?}");
+        assert_eq!(serde_json::from_str::<String>(&text)?, id);
+        Ok(())
+    }
+
+    #[test]
+    fn a_cell_is_one_line_whatever_is_in_it() {
+        let rows = [vec!["a\nb\x1b[2K".to_owned(), "1".to_owned()]];
+        assert_eq!(table(&["name", "n"], &rows, 1), "name          n\na\\nb\\u{1b}[2K  1\n");
     }
 }

@@ -1,47 +1,70 @@
 //! The table of progress: one line per partition, drawn while its worker runs.
 
-use super::generate::bar;
+use super::progress::{BAR, WORDS, bar, style};
 use evenfold::projection::{Member, Phase, Pool};
-use indicatif::{MultiProgress, ProgressBar};
+use indicatif::ProgressBar;
 use std::time::Duration;
 
 /// How often it is drawn.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// The lines of the partitions of a pool.
 pub(super) struct Panel {
-    lines: Vec<(Member, ProgressBar)>,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    member: Member,
+    bar: ProgressBar,
+    /// What it looks like now.
+    template: &'static str,
 }
 
 impl Panel {
-    pub(super) fn new(bars: &MultiProgress, pool: &Pool) -> Self {
+    pub(super) fn new(pool: &Pool) -> Self {
         let line = |member: &Member| {
-            (member.clone(), bars.add(bar("", 0).with_prefix(format!("worker {}", member.partition))))
+            let bar = bar("", 0).with_prefix(format!("worker {}", member.partition));
+            Line { member: member.clone(), bar, template: BAR }
         };
         Self { lines: pool.members().iter().map(line).collect() }
     }
 
     /// Draws for as long as it is polled.
-    pub(super) async fn draw(&self) -> std::convert::Infallible {
+    pub(super) async fn draw(&mut self) -> std::convert::Infallible {
         loop {
-            for (member, bar) in &self.lines {
-                let applied = member.progress.applied();
-                let behind = match member.progress.phase() {
-                    // Counted some time ago, and applied since.
-                    Phase::CaughtUp => 0,
-                    _ => member.progress.lag().map_or(0, |lag| lag.events),
-                };
-                bar.set_length(applied + behind);
-                bar.set_position(applied);
-            }
+            self.lines.iter_mut().for_each(Line::draw);
             tokio::time::sleep(TICK).await;
         }
     }
 
     /// Takes the lines off the terminal.
     pub(super) fn clear(&self) {
-        for (_, bar) in &self.lines {
-            bar.finish_and_clear();
+        for line in &self.lines {
+            line.bar.finish_and_clear();
         }
+    }
+}
+
+impl Line {
+    /// Draws a bar of what is known, and words where the worker does not work: a bar would look like progress.
+    fn draw(&mut self) {
+        let progress = &self.member.progress;
+        let (phase, applied) = (progress.phase(), progress.applied());
+        let behind = match phase {
+            // Counted some time ago, and applied since.
+            Phase::CaughtUp => Some(0),
+            Phase::Applying => progress.lag().map(|lag| lag.events),
+            Phase::Starting | Phase::StandingBy | Phase::Superseded(_) | Phase::Retrying(_) => None,
+        };
+        let template = if behind.is_some() { BAR } else { WORDS };
+        if template != self.template {
+            self.bar.set_style(style(template));
+            self.template = template;
+        }
+        if behind.is_none() {
+            self.bar.set_message(phase.to_string());
+        }
+        self.bar.set_length(applied + behind.unwrap_or_default());
+        self.bar.set_position(applied);
     }
 }

@@ -9,7 +9,6 @@ use evenfold::class::Class;
 use evenfold::config::{UsageError, number};
 use evenfold::group::MAX_SHARDS;
 use evenfold::projection::{Pool, Report, RunError, RunOptions};
-use indicatif::MultiProgress;
 use std::ops::Range;
 
 #[derive(Debug, Args)]
@@ -56,15 +55,15 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
     let ended = watch(pool).await;
     session.close().await?;
     print(&summary(&ended))?;
-    match ended.into_iter().find_map(|(_, report)| report.err()) {
-        Some(error) => bail!(error),
+    match failures(&ended) {
+        Some(failures) => bail!(failures),
         None => Ok(()),
     }
 }
 
 /// Draws the table of progress until every worker has ended.
 async fn watch(mut pool: Pool) -> Vec<(Class, Result<Report, RunError>)> {
-    let panel = Panel::new(&MultiProgress::new(), &pool);
+    let mut panel = Panel::new(&pool);
     let mut ended = Vec::new();
     loop {
         tokio::select! {
@@ -81,18 +80,36 @@ async fn watch(mut pool: Pool) -> Vec<(Class, Result<Report, RunError>)> {
 }
 
 fn summary(ended: &[(Class, Result<Report, RunError>)]) -> String {
-    let rows: Vec<Vec<String>> = ended
-        .iter()
-        .map(|(partition, report)| match report {
-            Ok(report) => vec![
-                partition.to_string(),
-                thousands(report.applied),
-                thousands(report.parked),
-                thousands(report.batches),
-                format!("{:.1?}", report.elapsed),
-            ],
-            Err(error) => vec![partition.to_string(), error.to_string()],
-        })
-        .collect();
+    let cells = |(partition, report): &(Class, Result<Report, RunError>)| match report {
+        Ok(report) => vec![
+            partition.to_string(),
+            thousands(report.applied),
+            thousands(report.parked),
+            thousands(report.batches),
+            format!("{:.1?}", report.elapsed),
+        ],
+        // A sentence would not fit into a table: it comes below.
+        Err(_) => vec![partition.to_string(), "failed".to_owned()],
+    };
+    let rows: Vec<Vec<String>> = ended.iter().map(cells).collect();
     table(&["partition", "events", "parked", "batches", "time"], &rows, 1)
+}
+
+/// Why partitions ended that were not to: each reason once, with the partitions that it ended.
+fn failures(ended: &[(Class, Result<Report, RunError>)]) -> Option<String> {
+    let mut reasons: Vec<(String, String, Vec<String>)> = Vec::new();
+    for (partition, error) in ended.iter().filter_map(|(partition, report)| Some((partition, report.as_ref().err()?))) {
+        let (partition, sentence) = (partition.to_string(), error.to_string());
+        // Sentences that differ in the partition alone are one reason.
+        let reason = sentence.replace(&partition, "");
+        match reasons.iter_mut().find(|(known, ..)| *known == reason) {
+            Some((.., partitions)) => partitions.push(partition),
+            None => reasons.push((reason, sentence, vec![partition])),
+        }
+    }
+    let told = reasons.iter().map(|(_, sentence, partitions)| match &partitions[..] {
+        [one, _, _, _, _, ..] => format!("{one} and {} more partitions: {sentence}", partitions.len() - 1),
+        few => format!("{}: {sentence}", few.join(", ")),
+    });
+    Some(told.collect::<Vec<_>>().join("; ")).filter(|told| !told.is_empty())
 }

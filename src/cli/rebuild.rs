@@ -1,5 +1,5 @@
-use super::generate::bar;
 use super::output::{print, thousands};
+use super::progress::bar;
 use super::session::Session;
 use super::{Global, signals};
 use clap::Args;

@@ -1,8 +1,9 @@
 use super::demo::caught_up;
-use super::generate::{GenerateArgs, bar, generate};
-use super::output::{print, table, thousands};
-use super::panel::Panel;
-use super::session::Session;
+use super::generate::{GenerateArgs, generate};
+use super::output::{per_second, print, table, thousands};
+use super::panel::{Panel, TICK};
+use super::progress::endless;
+use super::session::{self, Session};
 use super::verify::verify;
 use super::worker::Tuning;
 use super::{Global, signals};
@@ -12,7 +13,6 @@ use evenfold::checkpoint::Takeover;
 use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::config::number;
 use evenfold::projection::{Member, Pool, RunError, WorkerError};
-use indicatif::MultiProgress;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -54,18 +54,19 @@ pub(super) async fn run(global: &Global, args: ScaleArgs) -> anyhow::Result<()> 
     args.tuning.check()?;
     let path = if args.path.is_empty() { vec![args.from, args.to] } else { args.path.clone() };
     let shutdown = signals::shutdown()?;
-    let session = Session::embedded(global).await?;
+    let session = Session::demonstration(global).await?;
     let outcome = scale(&session, &args, &path, &shutdown).await;
     session.close().await?;
-    outcome
+    outcome?;
+    print(&session::look_around(global))
 }
 
 async fn scale(session: &Session, args: &ScaleArgs, path: &[u32], shutdown: &CancellationToken) -> anyhow::Result<()> {
     let steps = path.iter().map(u32::to_string).collect::<Vec<_>>().join(" -> ");
     print(&format!("8 writers append {} events per second; partitions: {steps}\n", thousands(args.rate)))?;
     let stop_writing = shutdown.child_token();
-    let bars = MultiProgress::new();
-    let appended = bars.add(bar("appended", 0));
+    let appended = endless("appended");
+    appended.enable_steady_tick(TICK);
     let endless = GenerateArgs {
         events: 1_000_000_000,
         aggregates: 10_000,
@@ -76,7 +77,7 @@ async fn scale(session: &Session, args: &ScaleArgs, path: &[u32], shutdown: &Can
     };
     let writing = generate(&session.database, endless, &appended, stop_writing.clone());
     let walking = async {
-        let walked = walk(session, args, path, &bars, shutdown).await;
+        let walked = walk(session, args, path, shutdown).await;
         stop_writing.cancel();
         walked
     };
@@ -103,7 +104,6 @@ async fn walk(
     session: &Session,
     args: &ScaleArgs,
     path: &[u32],
-    bars: &MultiProgress,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Walked> {
     let mut stages = Vec::new();
@@ -115,7 +115,7 @@ async fn walk(
         let make = move |class| tuning.worker(class, Takeover::Now);
         let stop = CancellationToken::new();
         let pool = Pool::start(&session.database, &partitions, make, &args.tuning.run_options(), &stop).await?;
-        let panel = Panel::new(bars, &pool);
+        let mut panel = Panel::new(&pool);
         let stay = async {
             let old = match before.take() {
                 Some((old, _)) => {
@@ -163,7 +163,6 @@ fn stage(total: u32, pool: &Pool, old: &[Member], lasted: Duration) -> Stage {
     Stage { total, partitions: pool.members().iter().map(of).collect(), lasted }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "rates to look at")]
 fn render(stages: &[Stage]) -> String {
     let rows: Vec<Vec<String>> = stages
         .iter()
@@ -173,8 +172,10 @@ fn render(stages: &[Stage]) -> String {
                     stage.total.to_string(),
                     class.to_string(),
                     thousands(*events),
-                    format!("{:.0}/s", *events as f64 / stage.lasted.as_secs_f64()),
-                    pause.map_or("-".to_owned(), |pause| format!("{} ms", pause.as_millis())),
+                    per_second(*events, stage.lasted),
+                    pause.map_or("-".to_owned(), |pause| {
+                        format!("{} ms", thousands(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)))
+                    }),
                 ]
             })
         })

@@ -1,28 +1,95 @@
-use tokio::signal::unix::{SignalKind, signal};
+//! Ctrl-C and SIGTERM: the first one asks a command to finish, the next one ends the process at once, which loses
+//! nothing: what is not committed is not applied. In either case evenfold's own PostgreSQL is left as a process leaves
+//! it that ends by itself, or it is said that it runs on.
+
+use super::output::complain;
+use super::session;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What shells report for a process that Ctrl-C ended.
+/// What shells report for a process that was ended by SIGINT, and by SIGTERM.
 const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
 
-/// A token that Ctrl-C and SIGTERM cancel. The second signal ends the process at once, which loses nothing: what is
-/// not committed is not applied.
+/// The token of the one task that receives signals.
+static RECEIVER: OnceLock<CancellationToken> = OnceLock::new();
+
+/// Whether a signal is ending the process: whatever else fails meanwhile fails because of that.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// A token that the first signal cancels.
 pub(super) fn shutdown() -> anyhow::Result<CancellationToken> {
-    let token = CancellationToken::new();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let cancel = token.clone();
+    receive(CancellationToken::new())
+}
+
+/// Has the first signal end a command that can't be asked to finish, instead of the kernel: evenfold's own PostgreSQL
+/// would run on. Without effect on a command that can be asked.
+pub(super) fn guard() -> anyhow::Result<()> {
+    let asked = CancellationToken::new();
+    asked.cancel();
+    receive(asked).map(drop)
+}
+
+/// Does not return while a signal is ending the process.
+pub(super) fn let_it_end() {
+    while ENDING.load(Ordering::Acquire) {
+        std::thread::park();
+    }
+}
+
+/// Has one task receive the signals of this process; gives the token of the first call.
+fn receive(token: CancellationToken) -> anyhow::Result<CancellationToken> {
+    if let Some(token) = RECEIVER.get() {
+        return Ok(token.clone());
+    }
+    let mut signals =
+        Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+    let token = RECEIVER.get_or_init(|| token).clone();
+    let asked = token.clone();
     // Ends with the process, which it may end itself.
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if cancel.is_cancelled() {
-                std::process::exit(INTERRUPTED);
+            let code = signals.next().await;
+            if asked.is_cancelled() {
+                end(code, signals).await;
             }
             tracing::info!("finishing what is in hand; once more to stop at once");
-            cancel.cancel();
+            asked.cancel();
         }
     });
     Ok(token)
 }
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Waits for a signal, and gives the exit code for it.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => INTERRUPTED,
+            _ = self.terminate.recv() => TERMINATED,
+        }
+    }
+}
+
+/// Ends the process, after its own PostgreSQL was left; a further signal does not wait for that.
+async fn end(code: i32, mut signals: Signals) -> ! {
+    ENDING.store(true, Ordering::Release);
+    tokio::select! {
+        left = tokio::task::spawn_blocking(session::leave_server) => match left {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => complain(&format!("{error}; {RUNS_ON}")),
+            Err(panic) => complain(&format!("{panic}; {RUNS_ON}")),
+        },
+        _ = signals.next() => complain(RUNS_ON),
+    }
+    std::process::exit(code)
+}
+
+/// What is said where the server was not left in order.
+const RUNS_ON: &str = "evenfold's own PostgreSQL may run on: `evenfold db stop` stops it";

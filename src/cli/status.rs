@@ -1,4 +1,4 @@
-use super::output::{print, print_json, table, thousands};
+use super::output::{print, print_json, redraw, table, thousands};
 use super::session::Session;
 use super::{Global, signals};
 use clap::Args;
@@ -8,9 +8,6 @@ use std::time::Duration;
 
 /// How often `--watch` looks.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Moves to the upper left corner and clears what is below.
-const CLEAR: &str = "\x1b[H\x1b[J";
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -30,7 +27,7 @@ pub(super) async fn run(global: &Global, args: StatusArgs) -> anyhow::Result<()>
         let status = status(&mut conn, NAME).await?;
         match (args.json, args.watch) {
             (true, _) => print_json(&status)?,
-            (false, true) => print(&format!("{CLEAR}{}", render(&status)))?,
+            (false, true) => redraw(&render(&status))?,
             (false, false) => print(&render(&status))?,
         }
         if !args.watch || shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {

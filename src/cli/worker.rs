@@ -8,7 +8,7 @@ use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::config::{UsageError, number};
 use evenfold::counter::AmountPointer;
 use evenfold::projection::counters::{Counters, NAME};
-use evenfold::projection::{self, CHUNK, Replica, RunOptions, Worker, WorkerOptions};
+use evenfold::projection::{self, CHUNK, Replica, Report, RunOptions, Worker, WorkerOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -192,7 +192,8 @@ fn named_partition(key: Option<Key>, total: u32) -> Result<Option<Class>, UsageE
         None => {
             return Err(UsageError(format!(
                 "which partition? give --partition-key (or PARTITION_KEY), from 0 to {}, and start one worker for \
-                 each; or auto, and start as many as there are",
+                 each, or auto, and start as many as there are; `evenfold demo` shows all of it at work, and \
+                 `evenfold --help` every command",
                 total - 1
             )));
         }
@@ -225,13 +226,18 @@ pub(super) async fn run(global: &Global, args: WorkerArgs) -> anyhow::Result<()>
         applied = report.applied,
         parked = report.parked,
         batches = report.batches,
-        position = report.position,
+        position = last_position(&report),
         elapsed = format_args!("{:.1?}", report.elapsed),
         coordination = format_args!("{:.1?}", report.coordination),
         compute = format_args!("{:.1?}", report.compute),
         "stopped"
     );
     if args.json { print_json(&Done::of(&report)) } else { Ok(()) }
+}
+
+/// The position of the last event that was applied, if any was: what was applied before this run is in the database.
+pub(super) fn last_position(report: &Report) -> Option<i64> {
+    Some(report.position).filter(|_| report.batches > 0)
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 //! Each setting is declared once, as a flag with a variable. The file has the same names with underscores; what it
 //! says becomes the flag's default, so that it goes through the same checks.
 
+mod arguments;
 mod sharding;
 
 pub use sharding::{RELEASE_FILE, Sharding};
 
+use arguments::{subcommand, with_subcommand};
 use clap::{Command, CommandFactory, FromArgMatches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -44,7 +46,8 @@ pub fn parse<T: CommandFactory + FromArgMatches>(
     let arguments = with_subcommand(arguments.into_iter().collect(), &T::command(), default);
     let file = settings_file(&arguments)?;
     let command = with_file(T::command(), &file, "the settings file")?;
-    parsed(command, arguments, "evenfold --help")
+    let help = format!("{} --help", subcommand(&command, &arguments));
+    parsed(command, arguments, &help)
 }
 
 /// What the arguments say to a command, whose defaults are those of the file already.
@@ -75,33 +78,6 @@ fn plain_spoken(command: Command) -> Command {
             .arg_required_else_help(false)
             .mut_subcommands(|leaf| leaf.mut_args(numbers))
     })
-}
-
-/// Puts the default subcommand in, where the arguments name none.
-fn with_subcommand(mut arguments: Vec<OsString>, command: &Command, default: &str) -> Vec<OsString> {
-    let takes_value = |flag: &str| {
-        command.get_arguments().any(|arg| arg.get_long() == flag.strip_prefix("--") && arg.get_action().takes_values())
-    };
-    let mut rest = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
-    while let Some(argument) = rest.next() {
-        match &*argument {
-            "-h" | "--help" | "-V" | "--version" => return arguments,
-            flag if flag.starts_with('-') => {
-                // A value that stands by itself, as in `--database-url URL counters`, is not a subcommand.
-                if takes_value(flag) {
-                    rest.next();
-                } else if !command
-                    .get_arguments()
-                    .any(|arg| flag.strip_prefix("--").is_some_and(|flag| flag.split('=').next() == arg.get_long()))
-                {
-                    break;
-                }
-            }
-            _ => return arguments,
-        }
-    }
-    arguments.insert(1.min(arguments.len()), default.into());
-    arguments
 }
 
 /// What the file says, as text by the names of the settings.

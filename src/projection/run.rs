@@ -278,11 +278,8 @@ fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) 
     let partition = worker.class();
     match step {
         Step::Applied(Applied { events, parked, position, .. }) => {
-            // The lag is counted beside the work; before the first count there is none to tell.
-            let lag = progress.lag();
-            let behind = lag.map(|lag| lag.events);
-            let oldest = lag.map(|lag| tracing::field::display(format!("{:.1?}", lag.age)));
-            tracing::info!(%partition, events, parked, position, behind, oldest, "applied");
+            // No lag: the last count of it is older than this batch.
+            tracing::info!(%partition, events, parked, position, applied_total = progress.applied(), "applied");
         }
         Step::Outrun => {
             tracing::info!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept");

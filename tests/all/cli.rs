@@ -31,8 +31,8 @@ impl Said {
         &self.out
     }
 
-    /// Fails unless the process ended with this code and one sentence, which holds the phrase. Only log lines may come
-    /// before the sentence, and only where something had begun.
+    /// Fails unless the process ended with this code and one sentence, which holds the phrase. Only log lines and the
+    /// one that names the database may come before the sentence, and only where something had begun.
     pub fn complains(&self, code: i32, phrase: &str) {
         assert_eq!(self.code, code, "{self:#?}");
         assert_eq!(self.out, "", "{self:#?}");
@@ -42,7 +42,9 @@ impl Said {
         );
         assert!(sentence.starts_with("evenfold: ") && sentence.contains(phrase), "no {phrase:?}: {self:#?}");
         assert!(code == 1 || before.is_empty(), "{self:#?}");
-        assert!(before.iter().all(|line| line.contains(" INFO ") || line.contains(" WARN ")), "{self:#?}");
+        let known =
+            |line: &String| line.contains(" INFO ") || line.contains(" WARN ") || line.starts_with("database: ");
+        assert!(before.iter().all(known), "{self:#?}");
         for noise in ["panicked", "backtrace", "Error {", "Err("] {
             assert!(!self.err.contains(noise), "{self:#?}");
         }
@@ -94,6 +96,11 @@ impl DataDir {
         self.root.path().join("pg")
     }
 
+    /// Where the demonstrations have their data.
+    pub fn demonstrations(&self) -> String {
+        format!("{}-demo", self.path().display())
+    }
+
     pub fn options(&self) -> Options {
         Options { durable: false, ..Options::new(self.path()) }
     }
@@ -107,11 +114,13 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        let _ = embedded::shut_down(&self.options());
+        for dir in [self.path(), self.demonstrations().into()] {
+            let _ = embedded::shut_down(&Options { durable: false, ..Options::new(dir) });
+        }
     }
 }
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "",
     "worker",
     "append",
@@ -131,6 +140,7 @@ const COMMANDS: [&str; 21] = [
     "repair",
     "db",
     "db start",
+    "db reset",
     "serve",
     "cache",
 ];
@@ -174,5 +184,9 @@ fn the_version_is_on_standard_output() {
 #[test]
 fn without_a_command_it_is_the_worker() {
     assert_eq!(run(&["--partition-key", "0", "-h"]).fine(), run(&["worker", "-h"]).fine());
-    run(&[]).complains(2, "which partition?");
+    let alone = run(&[]);
+    alone.complains(2, "which partition? give --partition-key");
+    for way_on in ["`evenfold demo` shows all of it", "`evenfold --help`"] {
+        assert!(alone.err.contains(way_on), "{alone:?}");
+    }
 }

@@ -50,7 +50,7 @@ async fn a_bad_line_is_named_and_nothing_of_its_batch_is_appended() {
         let said = feed(&db, &["append"], &input);
         said.complains(1, phrase);
         assert!(said.err.contains("nothing from line 1 on was appended, and 0 events before it were"), "{said:?}");
-        assert_eq!(said.err.lines().count(), 1, "{said:?}");
+        assert_eq!(said.err.lines().count(), 2, "which database it is, and one sentence: {said:?}");
         assert_eq!(events(&mut conn).await, before, "{bad}");
 
         // The same, each line a batch of its own: what came before the bad one stays.

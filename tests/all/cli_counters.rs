@@ -96,7 +96,7 @@ async fn a_reader_that_has_seen_enough_is_no_error() {
         .execute(&mut db.connect().await)
         .await
         .unwrap();
-    for args in [&["counters", "--json", "--top=5000"][..], &["counters", "--top=5000"]] {
+    for args in [&["counters", "--log=warn", "--json", "--top=5000"][..], &["counters", "--log=warn", "--top=5000"]] {
         let mut command = Evenfold::command(args);
         command.env("DATABASE_URL", &db.url).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

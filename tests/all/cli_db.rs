@@ -1,7 +1,7 @@
 //! `db`: evenfold's own server for people who want psql or sqlx against it.
 
 use crate::cli::{DataDir, Said, finish};
-use crate::support::{Evenfold, SOON, wait_until};
+use crate::support::{Evenfold, SOON, TestDb, append_one, scalar, wait_until};
 use evenfold::database::Database;
 use evenfold::schema;
 use nix::sys::signal::Signal;
@@ -73,6 +73,36 @@ async fn commands_without_a_url_share_one_server_which_is_not_stopped_under_them
     assert_eq!(worker.wait(), 0, "{}", worker.log());
     let last = dir.run(&["db", "stop"]);
     assert!(last.err.contains("was not running"), "the last one out has stopped it: {last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_removes_evenfolds_own_data_after_a_yes_and_never_that_of_a_url() {
+    let dir = DataDir::new();
+    assert!(dir.run(&["db", "reset"]).fine().starts_with("there is no data in "), "and nothing is asked");
+    let start = url(&dir.run(&["db", "start"]));
+    let mut conn = Database::at(&start).unwrap().connect().await.unwrap();
+    append_one(&mut conn, "mine", 1).await;
+
+    let data_dir = dir.path().to_str().unwrap().to_owned();
+    let mut worker = Evenfold::spawn(&["--partition-key=0", "--total-partitions=1", "--data-dir", &data_dir]);
+    wait_until("the counter", SOON, async || worker.log().contains(" INFO applied ")).await;
+    dir.run(&["db", "reset", "--yes"]).complains(1, "in use by other evenfold processes: stop them first");
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.wait(), 0, "{}", worker.log());
+
+    dir.run(&["db", "reset"]).complains(2, "remove all data of evenfold's own PostgreSQL in ");
+    assert!(dir.run(&["counters", "mine"]).fine().contains("mine"), "a refusal changes nothing");
+
+    let db = TestDb::new().await;
+    append_one(&mut db.connect().await, "theirs", 1).await;
+    let mut reset = Evenfold::command(&["db", "reset", "--yes", "--data-dir", &data_dir]);
+    reset.env("DATABASE_URL", &db.url);
+    let said = finish(reset);
+    assert!(said.fine().starts_with("the data in ") && said.out.ends_with(" is removed\n"), "{said:?}");
+    assert!(said.err.contains("the database of the URL is left alone"), "{said:?}");
+    assert_eq!(scalar(&mut db.connect().await, "SELECT count(*) FROM events").await, 1);
+    assert!(Database::at(&start).unwrap().connect().await.is_err(), "the server is stopped");
+    assert!(dir.run(&["counters"]).fine().starts_with("no counters yet"), "and the next one is empty");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `generate`: as many events as asked for, over as many aggregates, no faster than told, and the same again by a seed.
 
-use crate::cli::{Said, run_at};
+use crate::cli::{DataDir, Said, run_at};
 use crate::support::{Evenfold, SOON, TestDb, scalar, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,6 +15,7 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
         let mut conn = db.connect().await;
         let args = [
             "generate".to_owned(),
+            "--yes".to_owned(),
             format!("--events={events}"),
             format!("--aggregates={aggregates}"),
             format!("--writers={writers}"),
@@ -26,7 +27,7 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
         } else {
             format!("appended {events} events in ")
         };
-        assert!(said.fine().starts_with(&told) && said.out.ends_with(" per second\n"), "{said:?}");
+        assert!(said.fine().starts_with(&told) && said.out.ends_with("/s\n"), "{said:?}");
         assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, events);
         let made = scalar(&mut conn, "SELECT count(DISTINCT aggregate_id) FROM events").await;
         assert_eq!(made, if events == 1 { 1 } else { aggregates }, "with this many events none is left out");
@@ -36,10 +37,25 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_evenfold_did_not_make_gets_no_sample_events_without_a_yes() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let refused = run_at(&db, &["generate", "--events=2000"]);
+    refused.complains(2, "this would append 2,000 sample events to the log in the database of the URL");
+    assert!(refused.err.contains("which keeps them for ever: say --yes if that is meant"), "{refused:?}");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 0);
+    run_at(&db, &["generate", "--events=2000", "--yes"]).fine();
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 2000);
+
+    let dir = DataDir::new();
+    assert!(dir.run(&["generate", "--events=10"]).fine().starts_with("appended 10 events"), "its own is asked nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_writers_write() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    run_at(&db, &["generate", "--events=800", "--aggregates=80", "--writers=8", "--batch-size=10"]).fine();
+    run_at(&db, &["generate", "--yes", "--events=800", "--aggregates=80", "--writers=8", "--batch-size=10"]).fine();
     let shares = "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY right(aggregate_id, 8)::int % 8
          HAVING count(*) = 100) AS shares";
     assert_eq!(scalar(&mut conn, shares).await, 8);
@@ -57,7 +73,8 @@ async fn a_seed_writes_the_same_again_and_another_one_does_not() {
     let mut written = Vec::new();
     for seed in ["--seed=7", "--seed=7", "--seed=8"] {
         let db = TestDb::new().await;
-        run_at(&db, &["generate", "--events=300", "--aggregates=20", "--writers=4", "--batch-size=20", seed]).fine();
+        run_at(&db, &["generate", "--yes", "--events=300", "--aggregates=20", "--writers=4", "--batch-size=20", seed])
+            .fine();
         written.push(contents(&mut db.connect().await).await);
     }
     assert_eq!(written[0], written[1]);
@@ -68,8 +85,11 @@ async fn a_seed_writes_the_same_again_and_another_one_does_not() {
 async fn a_rate_is_not_exceeded() {
     let db = TestDb::new().await;
     let started = Instant::now();
-    run_at(&db, &["generate", "--events=300", "--aggregates=20", "--writers=2", "--batch-size=10", "--rate=200"])
-        .fine();
+    run_at(
+        &db,
+        &["generate", "--yes", "--events=300", "--aggregates=20", "--writers=2", "--batch-size=10", "--rate=200"],
+    )
+    .fine();
     assert!(started.elapsed() >= Duration::from_millis(1500), "300 events in {:?}", started.elapsed());
 }
 
@@ -78,7 +98,8 @@ async fn ctrl_c_and_sigterm_end_it_and_it_says_how_much_was_written() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let db = TestDb::new().await;
         let mut conn = db.connect().await;
-        let mut command = Evenfold::command(&["generate", "--events=1000000000", "--rate=1000", "--batch-size=10"]);
+        let mut command =
+            Evenfold::command(&["generate", "--yes", "--events=1000000000", "--rate=1000", "--batch-size=10"]);
         command.env("DATABASE_URL", &db.url).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         wait_until("the first events", SOON, async || scalar(&mut conn, "SELECT count(*) FROM events").await > 0).await;
@@ -94,7 +115,7 @@ async fn ctrl_c_and_sigterm_end_it_and_it_says_how_much_was_written() {
 async fn what_it_writes_is_applied_without_a_parked_event() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    run_at(&db, &["generate", "--events=500", "--aggregates=20", "--writers=2"]).fine();
+    run_at(&db, &["generate", "--yes", "--events=500", "--aggregates=20", "--writers=2"]).fine();
     crate::cli::apply_all(&db).fine();
     assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM counters").await, 500);
     crate::support::assert_counters_agree(&mut conn).await;

@@ -75,6 +75,12 @@ const MISTAKES: &[Mistake] = &[
     flags("generate --events=0", "from 1 to 1000000000"),
     flags("generate --writers=65", "from 1 to 64"),
     flags("generate --rate=0", "from 1 to 10000000"),
+    flags("generate", "append 1,000,000 sample events to the log in the database of the URL, which keeps them for ever: say --yes"),
+    flags("generate --events=many", "(see evenfold generate --help)"),
+    flags("--database-url=x parked drop", "(see evenfold parked drop --help)"),
+    flags("parked nonsense", "(see evenfold parked --help)"),
+    flags("nonsense", "(see evenfold --help)"),
+    flags("--nonsense", "(see evenfold worker --help)"),
     flags("generate --seed=-1", "invalid value '-1' for '--seed <N>'"),
     flags("generate --aggregates=3 --writers=4", "--aggregates must be at least --writers, and 3 is below 4"),
     flags("demo --events=many", "from 1 to 1000000000"),
@@ -98,7 +104,7 @@ const MISTAKES: &[Mistake] = &[
     flags("parked retry", "<TYPE>"),
     flags("parked retry only-a-type", "<ID>"),
     flags("parked drop only-a-type", "<ID>"),
-    flags("db", "[subcommands: url, start, stop"),
+    flags("db", "[subcommands: url, start, stop, reset"),
     flags("db nonsense", "unrecognized subcommand 'nonsense'"),
     variables(&[("PARTITION_KEY", "-1")], KEY),
     variables(&[("PARTITION_KEY", "")], KEY),
@@ -138,7 +144,7 @@ fn the_limits_themselves_are_fine() {
         "--partition-key=0 --batch-size=1 --max-actors=2 --poll-interval-ms=1 --database-timeout-ms=1000",
         "--partition-key=0 --heartbeat-interval-ms=100 --takeover-after-ms=100 --amount-pointer=",
         "counters --top=1000000",
-        "generate --aggregates=4 --writers=4",
+        "generate --yes --aggregates=4 --writers=4",
     ] {
         // So there is nothing left to complain about but the database.
         said(&flags(args, "")).complains(1, "no PostgreSQL answers at 127.0.0.1:1");

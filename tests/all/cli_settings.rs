@@ -113,8 +113,8 @@ fn a_dotenv_above_the_working_directory_is_found() {
 fn settings_of_the_worker_do_not_change_other_commands_of_the_same_name() {
     // More than one append may have.
     let directory = Directory::with("DATABASE_URL=postgres://nobody@127.0.0.1:1/x", "batch_size = 500000");
-    for command in ["append", "generate", "counters", "migrate"] {
-        directory.run(&[command], &[("EVENFOLD_BATCH_SIZE", "30000")]).complains(1, "no PostgreSQL answers");
+    for command in [&["append"][..], &["generate", "--yes"], &["counters"], &["migrate"]] {
+        directory.run(command, &[("EVENFOLD_BATCH_SIZE", "30000")]).complains(1, "no PostgreSQL answers");
     }
 }
 

@@ -12,10 +12,10 @@ async fn each_complains(db: &TestDb, migrate_too: bool, phrase: &str) {
     let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     let before = scalar(&mut db.connect().await, tables).await;
     run_at(db, &["worker", "--partition-key=0"]).complains(1, phrase);
-    for args in [&["counters"][..], &["append"], &["generate", "--events=1"], &["parked", "list"]] {
+    for args in [&["counters"][..], &["append"], &["generate", "--yes", "--events=1"], &["parked", "list"]] {
         let said = run_at(db, args);
         said.complains(1, phrase);
-        assert_eq!(said.err.lines().count(), 1, "{said:#?}");
+        assert!(said.err.lines().count() <= 2, "but which database it is: {said:#?}");
     }
     if migrate_too {
         run_at(db, &["migrate"]).complains(1, phrase);

@@ -28,11 +28,12 @@ async fn each_batch_is_one_line_with_its_events_and_position_and_the_end_sums_th
     let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3"]].concat());
     assert_eq!(said.fine(), "", "results only on standard output");
     let lines = batches(&said.err);
-    let told: Vec<_> = lines.iter().map(|line| (field(line, "events"), field(line, "position"))).collect();
-    assert_eq!(told, [(3, 3), (3, 6), (1, 7)], "{said:#?}");
-    assert!(said.err.lines().all(|line| line.contains("partition=0/1")), "{said:#?}");
+    let told: Vec<_> =
+        lines.iter().map(|line| ["events", "position", "applied_total"].map(|name| field(line, name))).collect();
+    assert_eq!(told, [[3, 3, 3], [3, 6, 6], [1, 7, 7]], "{said:#?}");
+    assert!(said.err.lines().skip(1).all(|line| line.contains("partition=0/1")), "{said:#?}");
 
-    let (first, last) = (said.err.lines().next().unwrap(), said.err.lines().last().unwrap());
+    let (first, last) = (said.err.lines().nth(1).unwrap(), said.err.lines().last().unwrap());
     assert!(first.contains("started partition=0/1 total=1 batch_size=3"), "{first}");
     assert!(last.contains("stopped partition=0/1"), "{last}");
     let sums = ["applied", "parked", "batches", "position"].map(|name| field(last, name));
@@ -61,21 +62,37 @@ async fn as_json_the_end_is_one_object_on_standard_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_tells_the_lag_once_it_was_counted() {
+async fn a_batch_reports_no_lag_that_was_counted_before_it() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let args = ["--heartbeat-interval-ms=100", "--batch-size=2"];
+    // The first heartbeat counts these, and no other one comes within the test.
+    for n in 1..=20 {
+        append_one(&mut conn, "a", n).await;
+    }
+    let args = ["--heartbeat-interval-ms=3600000", "--batch-size=2"];
     let mut worker = Evenfold::spawn(&[&ONE[..], &args, &["--database-url", &db.url]].concat());
     wait_until("a heartbeat", SOON, async || scalar(&mut conn, "SELECT count(*) FROM heartbeats").await == 1).await;
+    wait_until("the events", SOON, async || batches(&worker.log()).len() >= 10).await;
     append_one(&mut conn, "a", 1).await;
-    wait_until("the event", SOON, async || !batches(&worker.log()).is_empty()).await;
+    wait_until("one more", SOON, async || batches(&worker.log()).len() >= 11).await;
     worker.signal(Signal::SIGTERM);
     assert_eq!(worker.wait(), 0);
     let log = worker.log();
-    let line = batches(&log)[0];
-    assert_eq!(field(line, "events"), 1);
-    assert!((0..=1).contains(&field(line, "behind")), "{line}");
-    assert!(line.contains(" oldest="), "{line}");
+    let line = batches(&log)[10];
+    assert_eq!((field(line, "events"), field(line, "applied_total")), (1, 21));
+    assert!(!log.contains("behind=") && !log.contains("oldest="), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_applied_nothing_reports_no_position() {
+    let db = TestDb::new().await;
+    append_one(&mut db.connect().await, "a", 1).await;
+    apply_all(&db).fine();
+    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--json"]].concat());
+    let done: serde_json::Value = serde_json::from_str(said.fine()).unwrap();
+    assert_eq!((&done["applied"], &done["position"]), (&0.into(), &serde_json::Value::Null), "{done}");
+    let last = said.err.lines().last().unwrap();
+    assert!(last.contains("stopped") && !last.contains("position="), "{last}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +127,10 @@ async fn the_log_can_be_silenced_and_is_silent_for_commands_that_print() {
     assert_eq!((said.fine(), said.err.as_str()), ("", ""));
     let said = run_at(&db, &["counters"]);
     said.fine();
-    assert_eq!(said.err, "");
+    let (line, rest) = said.err.split_once('\n').unwrap();
+    assert!(line.starts_with("database: ") && rest.is_empty(), "nothing but which database it is: {said:?}");
+    let said = run_at(&db, &["counters", "--log=warn"]);
+    assert_eq!((said.fine().is_empty(), said.err.as_str()), (false, ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use std::collections::BTreeSet;
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "worker",
     "pool",
     "status",
@@ -29,6 +29,7 @@ const COMMANDS: [&str; 26] = [
     "index",
     "repair",
     "db",
+    "db reset",
     "serve",
     "cache",
 ];

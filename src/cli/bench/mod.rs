@@ -18,6 +18,7 @@ mod stamped;
 mod stats;
 mod yardsticks;
 
+use super::output::BARS;
 use super::session::Session;
 use super::{Global, signals};
 use clap::{Args, Subcommand};
@@ -144,7 +145,7 @@ fn steps(count: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:>12} [{bar:24}] {pos}/{len}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
-    let bar = ProgressBar::new(count).with_style(style).with_prefix("measuring");
+    let bar = BARS.add(ProgressBar::new(count).with_style(style).with_prefix("measuring"));
     bar.tick();
     bar
 }

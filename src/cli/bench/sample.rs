@@ -1,7 +1,7 @@
 //! The log that is folded: written by COPY, many times faster than it could be appended.
 
 use super::arena::Arena;
-use crate::cli::generate::bar;
+use crate::cli::progress::bar;
 use evenfold::config::UsageError;
 use evenfold::hash::IdHash;
 use evenfold::projection::counters::{self, NAME, mismatches, totals};
