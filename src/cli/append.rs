@@ -115,7 +115,8 @@ impl<R: Read> Lines<R> {
         }
         self.number += 1;
         if line.len() as u64 > MAX_LINE_BYTES {
-            anyhow::bail!("line {} is longer than {MAX_LINE_BYTES} bytes", self.number);
+            let (number, most) = (self.number, thousands(i128::from(MAX_LINE_BYTES)));
+            anyhow::bail!("line {number} is longer than {most} bytes: give each event a line of its own");
         }
         Ok(Some(line))
     }

@@ -1,5 +1,6 @@
 //! The table of progress: one line per partition, drawn while its worker runs.
 
+use super::output::BARS;
 use super::progress::{BAR, WORDS, bar, style};
 use evenfold::projection::{Member, Phase, Pool};
 use indicatif::ProgressBar;
@@ -41,6 +42,7 @@ impl Panel {
     pub(super) fn clear(&self) {
         for line in &self.lines {
             line.bar.finish_and_clear();
+            BARS.remove(&line.bar);
         }
     }
 }

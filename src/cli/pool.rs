@@ -37,7 +37,10 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
     let total = args.workers.unwrap_or(args.of.total_partitions);
     let keys = args.partitions.clone().unwrap_or(0..total);
     let partitions: Vec<Class> = keys
-        .map(|key| Class::partition(key, total).map_err(|error| UsageError(error.to_string())))
+        .map(|key| {
+            let corrected = |error| UsageError(format!("{error}: correct --partitions or --total-partitions"));
+            Class::partition(key, total).map_err(corrected)
+        })
         .collect::<Result<_, _>>()?;
     if partitions.len() > MAX_SHARDS as usize {
         let sentence =

@@ -7,7 +7,7 @@ use super::session::{self, Session};
 use super::verify::verify;
 use super::worker::Tuning;
 use super::{Global, signals};
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::{Class, MAX_PARTITIONS};
@@ -120,7 +120,8 @@ async fn walk(
             let old = match before.take() {
                 Some((old, _)) => {
                     let members = old.members().to_vec();
-                    tokio::time::timeout(HANDOVER, end(old)).await??;
+                    let ended = tokio::time::timeout(HANDOVER, end(old)).await;
+                    ended.map_err(|_| slow_handover(&members))??;
                     members
                 }
                 None => Vec::new(),
@@ -136,8 +137,15 @@ async fn walk(
         stages.push(stage(total, &pool, &old, started.elapsed()));
         before = Some((pool, stop));
     }
-    let (last, stop) = before.ok_or_else(|| anyhow::anyhow!("the path is empty"))?;
+    let (last, stop) = before.ok_or_else(|| anyhow!("the path is empty"))?;
     Ok((stages, last, stop))
+}
+
+fn slow_handover(old: &[Member]) -> anyhow::Error {
+    let (workers, seconds) = (old.len(), HANDOVER.as_secs());
+    anyhow!(
+        "the {workers} workers that were replaced have not ended within {seconds} s: is the machine under load? Run it again"
+    )
 }
 
 /// Waits until every worker of a pool has ended: told to, or superseded.

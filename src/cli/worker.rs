@@ -237,7 +237,8 @@ pub(super) async fn run(global: &Global, args: WorkerArgs) -> anyhow::Result<()>
 
 /// The position of the last event that was applied, if any was: what was applied before this run is in the database.
 pub(super) fn last_position(report: &Report) -> Option<i64> {
-    Some(report.position).filter(|_| report.batches > 0)
+    // Positions are counted from 1.
+    Some(report.position).filter(|position| *position > 0)
 }
 
 #[cfg(test)]

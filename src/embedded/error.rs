@@ -16,7 +16,7 @@ pub enum EmbeddedError {
     NoBinaries,
     /// The directory that was asked for does not hold binaries that can be run.
     #[error(
-        "no usable PostgreSQL binaries in {}: EVENFOLD_PG_BIN must name the directory of initdb, \
+        "no usable PostgreSQL binaries in {} ({source}): EVENFOLD_PG_BIN must name the directory of initdb, \
          pg_ctl and postgres, and user {user} must be able to run them",
         dir.display()
     )]
@@ -59,7 +59,7 @@ pub enum EmbeddedError {
     },
     /// The data directory can't be made or written to.
     #[error(
-        "the data directory {} is not writable: make it writable, or choose another with --data-dir",
+        "the data directory {} is not writable ({source}): make it writable, or choose another with --data-dir",
         dir.display()
     )]
     NotWritable {
@@ -160,7 +160,7 @@ pub enum EmbeddedError {
         dir: PathBuf,
     },
     /// A file or a process could not be handled.
-    #[error("could not {action} {}", path.display())]
+    #[error("could not {action} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -172,7 +172,7 @@ pub enum EmbeddedError {
     /// The binaries could not be fetched.
     #[cfg(feature = "download")]
     #[error(
-        "no PostgreSQL binaries found, and they could not be downloaded: check the network, or install \
+        "no PostgreSQL binaries found, and they could not be downloaded ({source}): check the network, or install \
          PostgreSQL 13 or newer (`apt-get install postgresql`, `dnf install postgresql-server` or \
          `brew install postgresql`)"
     )]

@@ -83,6 +83,7 @@ const MISTAKES: &[Mistake] = &[
     flags("--nonsense", "(see evenfold worker --help)"),
     flags("generate --seed=-1", "invalid value '-1' for '--seed <N>'"),
     flags("generate --aggregates=3 --writers=4", "--aggregates must be at least --writers, and 3 is below 4"),
+    flags("pool --partitions=0..9", "and 4 is not among them: correct --partitions or --total-partitions"),
     flags("demo --events=many", "from 1 to 1000000000"),
     flags("bench", "[subcommands: catch-up, latency, append, fan-out"),
     flags("bench nonsense", "unrecognized subcommand 'nonsense'"),

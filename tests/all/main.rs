@@ -27,6 +27,7 @@ mod cli_db;
 mod cli_demo;
 mod cli_generate;
 mod cli_mistakes;
+mod cli_pool;
 mod cli_serve;
 mod cli_settings;
 mod cli_signals;
