@@ -10,12 +10,14 @@ use std::time::Duration;
 /// Where all progress bars are drawn: what is written meanwhile is written above them.
 pub(super) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Standard error for log lines.
+/// Standard error for log lines, each of which is one line whatever is in its fields.
 pub(super) struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        BARS.suspend(|| io::stderr().lock().write(line))
+        let shown = log_line(&String::from_utf8_lossy(line));
+        BARS.suspend(|| io::stderr().lock().write_all(shown.as_bytes()))?;
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -45,6 +47,27 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
 
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What the logging itself writes: nothing with which a text could hide itself.
+const COLOURS: [&str; 10] = [
+    "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[3m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[35m", "\x1b[36m",
+];
+
+/// A log line with its control characters made visible, except its colours and its end.
+fn log_line(line: &str) -> String {
+    let (mut rest, mut shown) = (line.strip_suffix('\n').unwrap_or(line), String::with_capacity(line.len()));
+    while let Some(at) = rest.find(is_control) {
+        shown.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let colour = COLOURS.into_iter().find(|colour| rest.starts_with(colour));
+        let taken = colour.map_or_else(|| rest.chars().next().map_or(0, char::len_utf8), str::len);
+        shown.push_str(colour.unwrap_or(&visible(&rest[..taken])));
+        rest = &rest[taken..];
+    }
+    shown.push_str(rest);
+    shown.push('\n');
+    shown
 }
 
 /// Writes to standard output, with line ends as the only control characters. A reader that has seen enough, such as
@@ -196,6 +219,15 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(visible(text), expected);
         }
+    }
+
+    #[test]
+    fn a_log_line_is_one_line_with_no_more_than_its_colours() {
+        let line =
+            "\x1b[2m12:00\x1b[0m \x1b[32m INFO\x1b[0m it failed \x1b[3merror\x1b[0m=a\nb\x1b[8mc\x1b[2Jd\u{9b}\n";
+        let shown = "\x1b[2m12:00\x1b[0m \x1b[32m INFO\x1b[0m it failed \x1b[3merror\x1b[0m=a\\nb\\u{1b}[8mc\\u{1b}[2Jd\\u{9b}\n";
+        assert_eq!(log_line(line), shown);
+        assert_eq!(log_line("größe\n"), "größe\n");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What others have put into the log is shown, never obeyed: an id may have escape sequences in it.
 
 use crate::cli::{apply_all, feed, run_at};
-use crate::support::{Evenfold, TestDb};
+use crate::support::{Evenfold, SOON, TestDb, append_one, wait_until};
 
 /// Clears the screen, sets the title, starts a line of its own, reverses the writing, and is an 8-bit CSI.
 const ID: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}\r\nevenfold: all is well\u{202e}\u{9b}31m\u{7f}";
@@ -55,6 +55,30 @@ async fn log_lines_and_the_parked_list_show_control_characters() {
     let list = run_at(&db, &["parked", "list"]);
     assert_harmless(&["parked", "list"], list.fine());
     assert_eq!(list.out.lines().count(), 2, "a header and a row: {}", list.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_says_is_one_log_line() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    append_one(&mut conn, "a", 1).await;
+    sqlx::raw_sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION E'no\\nevenfold: all is well\\x1b[2J'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON counters EXECUTE FUNCTION refuse()",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let args = ["--partition-key=0", "--total-partitions=1", "--database-url", &db.url];
+    let worker = Evenfold::spawn(&args);
+    wait_until("the refusal", SOON, async || worker.log().contains("trying again")).await;
+    let log = worker.log();
+    assert!(
+        log.contains("no\\nevenfold: all is well\\u{1b}[2J") || log.contains("no\\nevenfold: all is well\\x1b[2J"),
+        "{log}"
+    );
+    assert_harmless(&args, &log);
 }
 
 #[tokio::test(flavor = "multi_thread")]
