@@ -242,6 +242,6 @@ mod tests {
     #[test]
     fn a_cell_is_one_line_whatever_is_in_it() {
         let rows = [vec!["a\nb\x1b[2K".to_owned(), "1".to_owned()]];
-        assert_eq!(table(&["name", "n"], &rows, 1), "name          n\na\\nb\\u{1b}[2K  1\n");
+        assert_eq!(table(&["name", "n"], &rows, 1), "name           n\na\\nb\\u{1b}[2K  1\n");
     }
 }
