@@ -106,6 +106,8 @@ impl Session {
     async fn announce(&self, global: &Global, own: Option<&str>) -> anyhow::Result<()> {
         // The tables may be what is wrong: then it must be said which they are.
         let Server { place, version, database, schema, .. } = self.database.connect_to_server().await?.1;
+        // A distribution adds its own version.
+        let version = version.split(' ').next().unwrap_or_default();
         let called = own.map_or_else(|| format!("{database} at {place}"), str::to_owned);
         if tracing::enabled!(tracing::Level::INFO) {
             tracing::info!(schema, version, "database: {called}");

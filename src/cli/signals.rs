@@ -13,23 +13,46 @@ use tokio_util::sync::CancellationToken;
 const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
 
-/// The token of the one task that receives signals.
-static RECEIVER: OnceLock<CancellationToken> = OnceLock::new();
+/// What the first signal cancels, where the command can be asked to finish.
+static FINISH: OnceLock<CancellationToken> = OnceLock::new();
+
+/// That signals are received, by one task.
+static RECEIVING: OnceLock<()> = OnceLock::new();
 
 /// Whether a signal is ending the process: whatever else fails meanwhile fails because of that.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// A token that the first signal cancels.
 pub(super) fn shutdown() -> anyhow::Result<CancellationToken> {
-    receive(CancellationToken::new())
+    let token = FINISH.get_or_init(CancellationToken::new).clone();
+    guard()?;
+    Ok(token)
 }
 
 /// Has the first signal end a command that can't be asked to finish, instead of the kernel: evenfold's own PostgreSQL
-/// would run on. Without effect on a command that can be asked.
+/// would run on.
 pub(super) fn guard() -> anyhow::Result<()> {
-    let asked = CancellationToken::new();
-    asked.cancel();
-    receive(asked).map(drop)
+    if RECEIVING.get().is_some() {
+        return Ok(());
+    }
+    let mut signals =
+        Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+    RECEIVING.get_or_init(|| {
+        // Ends with the process, which it may end itself.
+        tokio::spawn(async move {
+            loop {
+                let code = signals.next().await;
+                match FINISH.get().filter(|finish| !finish.is_cancelled()) {
+                    Some(finish) => {
+                        tracing::info!("finishing what is in hand; once more to stop at once");
+                        finish.cancel();
+                    }
+                    None => end(code, signals).await,
+                }
+            }
+        });
+    });
+    Ok(())
 }
 
 /// Does not return while a signal is ending the process.
@@ -37,29 +60,6 @@ pub(super) fn let_it_end() {
     while ENDING.load(Ordering::Acquire) {
         std::thread::park();
     }
-}
-
-/// Has one task receive the signals of this process; gives the token of the first call.
-fn receive(token: CancellationToken) -> anyhow::Result<CancellationToken> {
-    if let Some(token) = RECEIVER.get() {
-        return Ok(token.clone());
-    }
-    let mut signals =
-        Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
-    let token = RECEIVER.get_or_init(|| token).clone();
-    let asked = token.clone();
-    // Ends with the process, which it may end itself.
-    tokio::spawn(async move {
-        loop {
-            let code = signals.next().await;
-            if asked.is_cancelled() {
-                end(code, signals).await;
-            }
-            tracing::info!("finishing what is in hand; once more to stop at once");
-            asked.cancel();
-        }
-    });
-    Ok(token)
 }
 
 struct Signals {

@@ -75,6 +75,9 @@ impl ServeArgs {
 pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> {
     let auth = args.access.auth()?;
     args.nodes.check()?;
+    if !args.no_workers {
+        Workers::check(&args.topology)?;
+    }
     let shutdown = signals::shutdown()?;
     let listener = args.access.listen(args.port, "--port").await?;
     let figures = args.access.listen(args.metrics_port, "--metrics-port").await?;

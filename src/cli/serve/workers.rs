@@ -29,6 +29,16 @@ pub(super) struct Workers {
 }
 
 impl Workers {
+    /// Whether one process can have as many workers.
+    pub(super) fn check(topology: &Topology) -> Result<(), UsageError> {
+        if topology.total_partitions <= MAX_SHARDS {
+            return Ok(());
+        }
+        Err(UsageError(format!(
+            "one process has at most {MAX_SHARDS} partitions: lower --total-partitions, or fold the log elsewhere (--no-workers)"
+        )))
+    }
+
     /// Starts a worker for each partition. Beside those of other processes they stand by.
     pub(super) async fn start(
         database: &Database,
@@ -36,12 +46,6 @@ impl Workers {
         groups: &ProcessGroups<Arc<Changes>>,
     ) -> anyhow::Result<Self> {
         let total = topology.total_partitions;
-        if total > MAX_SHARDS {
-            let sentence = format!(
-                "one process has at most {MAX_SHARDS} partitions: lower --total-partitions, or fold the log elsewhere (--no-workers)"
-            );
-            return Err(UsageError(sentence).into());
-        }
         let partitions: Result<Vec<Class>, _> = (0..total).map(|key| Class::partition(key, total)).collect();
         let (takeover, changes) = (topology.takeover(), changes_group(groups)?);
         let make = move |class| {
