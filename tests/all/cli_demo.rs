@@ -86,7 +86,7 @@ fn a_demonstration_needs_no_database_and_leaves_that_of_the_url_alone() {
 #[test]
 fn a_walk_through_numbers_of_partitions_under_load_shows_each_and_proves_that_nothing_was_lost() {
     let dir = DataDir::new();
-    let said = dir.run(&["scale", "--path=1,3,2", "--stage-ms=400", "--rate=2000"]);
+    let said = dir.run(&["scale", "--path=1,3,2", "--stage-ms=1500", "--rate=2000"]);
     let out = said.fine();
     assert!(out.contains("partitions: 1 -> 3 -> 2"), "{out}");
     assert!(out.contains(" counters agree\n("), "{out}");
