@@ -55,11 +55,10 @@ pub(super) async fn run(global: &Global, args: &DbArgs) -> anyhow::Result<()> {
 }
 
 async fn reset(global: &Global, options: Options, yes: bool) -> anyhow::Result<()> {
-    let status = embedded::status(&options)?;
-    let dir = status.data_dir.display();
-    if !status.exists {
-        return print(&format!("there is no data in {dir}\n"));
-    }
+    let Some(dir) = embedded::database_dir(&options)? else {
+        return print(&format!("there is no data in {}\n", options.data_dir.display()));
+    };
+    let dir = dir.display();
     if global.database_url.is_some() {
         note("the database of the URL is left alone: this is about evenfold's own");
     }

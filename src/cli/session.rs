@@ -37,21 +37,17 @@ impl Drop for Own {
 impl Session {
     /// The database of the URL, or our own, started and migrated if need be.
     pub(super) async fn open(global: &Global) -> anyhow::Result<Self> {
-        match &global.database_url {
-            Some(url) => {
-                let database = Database::at(url).map_err(|error| UsageError(error.to_string()))?;
-                let session = Self { database, url: url.clone(), own: None };
-                session.announce(global, None).await?;
-                Ok(session)
-            }
-            None => {
-                let session = Self::embedded(global, &global.data_dir).await?;
-                let dir = global.data_dir.display();
-                let called = format!("a PostgreSQL of its own in {dir} (no DATABASE_URL is set)");
-                session.announce(global, Some(&called)).await?;
-                Ok(session)
-            }
-        }
+        let Some(url) = &global.database_url else {
+            let session = Self::embedded(global, &global.data_dir).await?;
+            let dir = global.data_dir.display();
+            let called = format!("a PostgreSQL of its own in {dir} (no DATABASE_URL is set)");
+            session.announce(global, Some(&called)).await?;
+            return Ok(session);
+        };
+        let database = Database::at(url).map_err(|error| UsageError(error.to_string()))?;
+        let session = Self { database, url: url.clone(), own: None };
+        session.announce(global, None).await?;
+        Ok(session)
     }
 
     /// A database for demonstrations, beside our own one, whatever the URL says: what they append is nobody's data.

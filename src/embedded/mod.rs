@@ -87,8 +87,6 @@ pub struct Status {
     pub url: String,
     /// Whether it answers.
     pub running: bool,
-    /// Whether it has a database.
-    pub exists: bool,
     /// Whether it stays when its last user leaves.
     pub kept: bool,
     /// The directory in use.
@@ -194,11 +192,19 @@ pub fn status(options: &Options) -> Result<Status, EmbeddedError> {
     Ok(Status {
         url: cluster::url(&socket_dir),
         running,
-        exists: place.has_database(),
         kept: place.keep().exists(),
         data_dir: place.dir().to_owned(),
         relocated: place.relocated(),
     })
+}
+
+/// The directory in use, if there is a database in it. Nothing is started, made or waited for.
+///
+/// # Errors
+/// The directory can't be looked at.
+pub fn database_dir(options: &Options) -> Result<Option<PathBuf>, EmbeddedError> {
+    let place = Place::resolve(&options.data_dir)?;
+    Ok(place.has_database().then(|| place.dir().to_owned()))
 }
 
 impl Server {
