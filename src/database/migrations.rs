@@ -4,6 +4,7 @@ use super::unfit::SchemaError;
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use std::collections::HashMap;
+use std::fmt::Write;
 
 /// The migrations in `migrations/`, in sqlx's format: `sqlx migrate run` does the same as
 /// [`schema::migrate`](crate::schema::migrate).
@@ -76,5 +77,9 @@ pub(super) fn compare(applied: Option<String>, has_tables: bool) -> Result<(), S
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

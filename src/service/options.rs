@@ -9,7 +9,6 @@ use std::time::Duration;
 
 /// Where counters are kept.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a node has one")]
 pub enum Storage {
     /// As events in the log of this database: what is answered is committed.
     Durable(Database),

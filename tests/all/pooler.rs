@@ -89,7 +89,7 @@ async fn session_mode_as_debian_configures_it_needs_nothing_else() {
     // No `ignore_startup_parameters`: whatever evenfold needs is set by statements.
     let bouncer = Bouncer::start(&server, "pool_mode = session\ndefault_pool_size = 30");
     for command in [
-        "generate --events=500 --aggregates=20 --writers=4 --batch-size=5",
+        "generate --events=500 --aggregates=20 --writers=4 --batch-size=5 --yes",
         "pool --workers=2 --until-caught-up",
         "verify",
         "status",

@@ -41,7 +41,7 @@ const WORKER: &str = "worker --partition-key=0 --total-partitions=1 --takeover -
 const COMMANDS: [(&str, &str); 9] = [
     ("append", EVENT),
     (WORKER, ""),
-    ("generate --events=200 --aggregates=20 --writers=4 --batch-size=5", ""),
+    ("generate --events=200 --aggregates=20 --writers=4 --batch-size=5 --yes", ""),
     ("pool --workers=2 --takeover --until-caught-up --log=warn", ""),
     ("status", ""),
     ("verify", ""),

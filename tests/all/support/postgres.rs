@@ -17,7 +17,7 @@ const SETTINGS: &str =
     "listen_addresses = '127.0.0.1'\nshared_buffers = 32MB\nmax_wal_size = 256MB\nwal_level = logical
 max_wal_senders = 5\nhot_standby = on\nwal_receiver_status_interval = 1s\nmax_connections = 100\n";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server, ended and removed with its data when dropped.
 pub struct Postgres {
