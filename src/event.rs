@@ -1,5 +1,9 @@
 //! Events: what is appended, and what is read back.
 
+mod json;
+
+pub use json::{MAX_JSON_BYTES, MAX_JSON_DEPTH, Unreadable, unreadable};
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::{Duration, SystemTime};
@@ -11,8 +15,6 @@ use crate::hash::IdHash;
 pub const MAX_TYPE_BYTES: usize = 255;
 /// Longest `aggregate_id`, in bytes.
 pub const MAX_ID_BYTES: usize = 1024;
-/// Largest `payload` and `metadata`, in bytes each.
-pub const MAX_JSON_BYTES: usize = 1024 * 1024;
 
 /// Which aggregate: its type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,11 +85,13 @@ pub enum InvalidEvent {
         /// How many bytes it has.
         bytes: usize,
     },
-    /// The JSON text holds `\u0000`, which PostgreSQL stores but can't take apart again.
-    #[error("{field} holds \\u0000, which PostgreSQL can't work with: leave it out")]
-    Nul {
+    /// PostgreSQL would store the JSON text, and could not read it again.
+    #[error("{field} {reason}")]
+    Unreadable {
         /// Which field.
         field: &'static str,
+        /// Why.
+        reason: Unreadable,
     },
     /// A negative expected version.
     #[error("the expected version must be 0 or more, and {0} is not")]
@@ -221,15 +225,7 @@ fn check_json(field: &'static str, text: &str) -> Result<(), InvalidEvent> {
     if text.len() > MAX_JSON_BYTES {
         return Err(InvalidEvent::TooLarge { field, bytes: text.len() });
     }
-    // A backslash that is itself escaped does not start an escape.
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        if rest[at..].starts_with("\\u0000") {
-            return Err(InvalidEvent::Nul { field });
-        }
-        rest = rest.get(at + 2..).unwrap_or_default();
-    }
-    Ok(())
+    unreadable(text).map_or(Ok(()), |reason| Err(InvalidEvent::Unreadable { field, reason }))
 }
 
 /// An event as it was read from the log.
@@ -245,12 +241,24 @@ pub struct Event<'a> {
     pub version: i64,
     /// What happened.
     pub event_type: &'a str,
-    /// JSON text.
+    /// JSON text; empty where the event is [too large](Self::is_too_large).
     pub payload: &'a str,
     /// What [`Interest::with_envelope`](crate::log::Interest::with_envelope) asks for.
     pub envelope: Option<Envelope<'a>>,
     /// The hash of the aggregate's id.
     pub hash: IdHash,
+}
+
+/// What a payload is where the event's contents were not read. No JSON text is empty.
+pub(crate) const TOO_LARGE: &str = "";
+
+impl Event<'_> {
+    /// Whether the payload or the metadata is above [`MAX_JSON_BYTES`], so that neither was read. No such event is handed to
+    /// a projection: it parks its aggregate.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.payload == TOO_LARGE
+    }
 }
 
 /// The part of an event that most projections do without.
@@ -260,15 +268,21 @@ pub struct Envelope<'a> {
     pub event_id: Uuid,
     /// JSON text.
     pub metadata: Option<&'a str>,
-    pub(crate) recorded_at_micros: i64,
+    /// As PostgreSQL has it: microseconds from the beginning of 2000; the least and the greatest number are the infinities.
+    pub(crate) recorded_at: i64,
 }
 
+/// From the beginning of 1970 to that of 2000.
+const EPOCHS_APART: Duration = Duration::from_secs(946_684_800);
+
 impl Envelope<'_> {
-    /// When the event was written, by the database's clock.
+    /// When the event was written, by the database's clock; or what another writer has given instead. `infinity` and
+    /// `-infinity` are 292,277 years after and before the year 2000, beyond all other times that PostgreSQL has.
     #[must_use]
     pub fn recorded_at(&self) -> SystemTime {
-        let distance = Duration::from_micros(self.recorded_at_micros.unsigned_abs());
-        if self.recorded_at_micros < 0 { SystemTime::UNIX_EPOCH - distance } else { SystemTime::UNIX_EPOCH + distance }
+        let distance = Duration::from_micros(self.recorded_at.unsigned_abs());
+        let year_2000 = SystemTime::UNIX_EPOCH + EPOCHS_APART;
+        if self.recorded_at < 0 { year_2000 - distance } else { year_2000 + distance }
     }
 }
 

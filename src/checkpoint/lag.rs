@@ -9,7 +9,8 @@ use std::time::Duration;
 pub struct Lag {
     /// Committed events that it wants and has not applied.
     pub events: u64,
-    /// How long ago the oldest of them was written; zero if there are none.
+    /// How long ago the oldest of them was written; zero if there are none, or only ones whose time is in the future or
+    /// infinite.
     pub age: Duration,
 }
 
@@ -42,8 +43,8 @@ pub async fn lag(
 async fn estimate(conn: &mut PgConnection, projection: &str, partition: Class) -> Result<Option<Lag>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT sum((s.last_position - b.bound) / c.modulus)::bigint,
-             coalesce((SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM events
-                       WHERE position > min(b.bound) ORDER BY position LIMIT 1), 0)::float8
+             coalesce((SELECT CASE WHEN isfinite(recorded_at) THEN extract(epoch FROM clock_timestamp() - recorded_at) END
+                       FROM events WHERE position > min(b.bound) ORDER BY position LIMIT 1), 0)::float8
          FROM checkpoints c,
              (SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0) AS last_position OFFSET 0) s,
              LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b

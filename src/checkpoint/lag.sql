@@ -1,11 +1,12 @@
 -- Per checkpoint, the events that it has not applied: those above the bound below which a fence excludes any but late
 -- ones, in one range of the position index, and the late ones, by the transactions that were in progress.
+-- Other writers may have given an event a time that is infinite, which has no age.
 SELECT c.projection, coalesce(sum(e.events), 0)::bigint,
        coalesce(extract(epoch FROM clock_timestamp() - min(e.oldest)), 0)::float8, c.modulus, c.residue
 FROM checkpoints c
 CROSS JOIN LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b
 CROSS JOIN LATERAL (
-    SELECT count(*) AS events, min(recorded_at) AS oldest
+    SELECT count(*) AS events, min(recorded_at) FILTER (WHERE isfinite(recorded_at)) AS oldest
     FROM events
     WHERE position > b.bound
       AND hash % c.modulus = c.residue
@@ -14,7 +15,7 @@ CROSS JOIN LATERAL (
       AND ($4::text[] IS NULL OR aggregate_type = ANY ($4))
       AND ($5::text[] IS NULL OR event_type = ANY ($5))
     UNION ALL
-    SELECT count(*), min(recorded_at)
+    SELECT count(*), min(recorded_at) FILTER (WHERE isfinite(recorded_at))
     FROM events
     WHERE (xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.seen)))
            OR (xid >= pg_snapshot_xmax(c.seen) AND xid < c.next_xid)

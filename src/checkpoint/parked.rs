@@ -2,8 +2,8 @@
 
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
-use crate::log::EventBuffer;
-use sqlx::{PgConnection, Row};
+use crate::log::{ENVELOPE, EventBuffer, PAYLOAD};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::HashSet;
 
 /// Why an event waits that could be applied by itself.
@@ -166,22 +166,23 @@ pub async fn parked_of(
     into: &mut EventBuffer,
 ) -> Result<(), sqlx::Error> {
     into.clear();
-    let rows = sqlx::query(
-        "SELECT e.position, e.version, e.hash, e.aggregate_type, e.aggregate_id, e.event_type, e.payload,
-                e.event_id, (extract(epoch FROM e.recorded_at) * 1000000)::bigint, e.metadata
+    let statement = format!(
+        "SELECT e.position, e.version, e.hash, e.aggregate_type, e.aggregate_id, e.event_type, {PAYLOAD} {ENVELOPE}
          FROM parked_events p JOIN events e USING (position)
          WHERE p.projection = $1 AND p.aggregate_type = $2 AND p.aggregate_id = $3
            AND (p.dropped_at IS NULL OR p.position = $4) AND p.version > $5
          ORDER BY p.version LIMIT $6",
-    )
-    .bind(projection)
-    .bind(&aggregate.aggregate_type)
-    .bind(&aggregate.aggregate_id)
-    .bind(dropped)
-    .bind(after_version)
-    .bind(limit)
-    .fetch_all(tx)
-    .await?;
+    );
+    // Put together from our own text.
+    let rows = sqlx::query(AssertSqlSafe(statement))
+        .bind(projection)
+        .bind(&aggregate.aggregate_type)
+        .bind(&aggregate.aggregate_id)
+        .bind(dropped)
+        .bind(after_version)
+        .bind(limit)
+        .fetch_all(tx)
+        .await?;
     for row in &rows {
         into.push(&crate::log::decode(row, true)?);
     }

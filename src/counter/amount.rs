@@ -1,5 +1,7 @@
-//! The integer at a JSON pointer, found without building the document.
+//! The integer at a JSON pointer, found without building the document: the same as PostgreSQL's `payload #>> path` finds,
+//! by which the counters are verified.
 
+use crate::event::{Unreadable, unreadable};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +12,31 @@ pub struct AmountPointer {
     parts: Vec<String>,
 }
 
-/// A text that is not a JSON pointer.
+/// A number that has an integer's value.
+const WRITTEN_OTHERWISE: &str = "written with a point or an exponent, or -0";
+
+/// The most parts of a pointer: both parsers go down one level for each.
+const MAX_PARTS: usize = 64;
+
+/// A text that is not a JSON pointer, or none that PostgreSQL reads in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a JSON pointer: start each part with a slash, as in /amount, and write ~0 for ~ and ~1 for /")]
-pub struct BadPointer(String);
+pub enum BadPointer {
+    /// Not in the form of RFC 6901.
+    #[error(
+        "{0:?} is not a JSON pointer: start each part with a slash, as in /amount, and write ~0 for ~ and ~1 for /"
+    )]
+    Form(String),
+    /// A part that is a number for PostgreSQL, which would count it from an array's end or without its zeros, and none for
+    /// RFC 6901.
+    #[error("{0:?} in the JSON pointer is no number of an element: write it without sign, spaces and leading zeros")]
+    Index(String),
+    /// The character NUL, which no key can have.
+    #[error("the JSON pointer has the character NUL: leave it out")]
+    Nul,
+    /// More parts than 64.
+    #[error("the JSON pointer has {0} parts: {MAX_PARTS} are the most")]
+    TooLong(usize),
+}
 
 /// An amount that can't be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +50,9 @@ pub enum BadAmount {
     /// The payload does not parse.
     #[error("the payload does not parse: {0}")]
     Payload(String),
+    /// PostgreSQL can't read the payload, or it is beyond the limits.
+    #[error("the payload {0}")]
+    Unreadable(#[from] Unreadable),
 }
 
 impl AmountPointer {
@@ -36,11 +62,15 @@ impl AmountPointer {
     ///
     /// See [`BadAmount`].
     pub fn amount(&self, payload: &str) -> Result<i64, BadAmount> {
+        // PostgreSQL refuses the whole text, wherever in it the escape is, and could never verify what was folded of it.
+        if let Some(why) = unreadable(payload) {
+            return Err(BadAmount::Unreadable(why));
+        }
         let mut json = serde_json::Deserializer::from_str(payload);
         let found = At(&self.parts).deserialize(&mut json).map_err(|e| BadAmount::Payload(e.to_string()))?;
         json.end().map_err(|e| BadAmount::Payload(e.to_string()))?;
         match found {
-            Found::Nothing => Ok(1),
+            Found::Nothing | Found::Null => Ok(1),
             Found::Integer(amount) => Ok(amount),
             Found::TooLarge => Err(BadAmount::TooLarge),
             Found::Other(what) => Err(BadAmount::NotAnInteger(what)),
@@ -65,7 +95,7 @@ impl FromStr for AmountPointer {
     type Err = BadPointer;
 
     fn from_str(text: &str) -> Result<Self, BadPointer> {
-        let bad = || BadPointer(text.to_owned());
+        let bad = || BadPointer::Form(text.to_owned());
         let mut parts = text.split('/');
         // The part before the first slash must be empty; the empty pointer is the whole payload.
         if parts.next() != Some("") {
@@ -75,8 +105,32 @@ impl FromStr for AmountPointer {
             let valid = part.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
             valid.then(|| part.replace("~1", "/").replace("~0", "~")).ok_or_else(bad)
         };
-        Ok(Self { parts: parts.map(unescape).collect::<Result<_, _>>()? })
+        let parts: Vec<String> = parts.map(unescape).collect::<Result<_, _>>()?;
+        if text.contains('\0') {
+            return Err(BadPointer::Nul);
+        }
+        if parts.len() > MAX_PARTS {
+            return Err(BadPointer::TooLong(parts.len()));
+        }
+        match parts.iter().find(|part| only_postgres_counts_by(part)) {
+            Some(part) => Err(BadPointer::Index(part.clone())),
+            None => Ok(Self { parts }),
+        }
     }
+}
+
+/// Whether PostgreSQL takes a part for the number of an element, which it reads by `strtol`, and RFC 6901 does not.
+fn only_postgres_counts_by(part: &str) -> bool {
+    let number = part.trim_start_matches(['\t', '\n', '\x0b', '\x0c', '\r', ' ']);
+    let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
+    let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_number && element(part).is_none()
+}
+
+/// The number of an element: digits without leading zeros.
+fn element(part: &str) -> Option<&str> {
+    let digits = !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit());
+    (digits && (part == "0" || !part.starts_with('0'))).then_some(part)
 }
 
 impl fmt::Display for AmountPointer {
@@ -88,6 +142,7 @@ impl fmt::Display for AmountPointer {
 #[derive(Clone, Copy)]
 enum Found {
     Nothing,
+    Null,
     Integer(i64),
     TooLarge,
     Other(&'static str),
@@ -96,6 +151,14 @@ enum Found {
 /// What is at the rest of a pointer, below the value that is being parsed.
 #[derive(Clone, Copy)]
 struct At<'p>(&'p [String]);
+
+impl Found {
+    /// What is found where it is looked for again: of keys that occur twice the last one counts that leads to anything.
+    /// That is how PostgreSQL reads the type `json`.
+    fn then(self, later: Self) -> Self {
+        if matches!(later, Self::Nothing) { self } else { later }
+    }
+}
 
 impl At<'_> {
     /// A scalar: the amount if the pointer ends here, nothing if it leads further.
@@ -120,7 +183,7 @@ impl<'de> Visitor<'de> for At<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Found, E> {
-        Ok(Found::Nothing)
+        Ok(self.scalar(Found::Null))
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Found, E> {
@@ -138,7 +201,8 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_f64<E: Error>(self, number: f64) -> Result<Found, E> {
         // serde_json also makes floats of integers above 64 bits; both are no amount.
         let whole = number.fract() == 0.0 && number.abs() >= 9.2e18;
-        Ok(self.scalar(if whole { Found::TooLarge } else { Found::Other("a fraction") }))
+        let what = if number.fract() == 0.0 { WRITTEN_OTHERWISE } else { "a fraction" };
+        Ok(self.scalar(if whole { Found::TooLarge } else { Found::Other(what) }))
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<Found, E> {
@@ -153,8 +217,7 @@ impl<'de> Visitor<'de> for At<'_> {
         let mut found = Found::Nothing;
         while let Some(is_wanted) = map.next_key_seed(KeyIs(wanted))? {
             if is_wanted {
-                // Of keys that occur twice the last one counts, as in PostgreSQL.
-                found = map.next_value_seed(At(rest))?;
+                found = found.then(map.next_value_seed(At(rest))?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -165,8 +228,7 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
         let mut found = Found::Nothing;
         if let Some((wanted, rest)) = self.0.split_first() {
-            // RFC 6901: digits without leading zeros.
-            let index = wanted.parse::<usize>().ok().filter(|index| index.to_string() == *wanted);
+            let index = element(wanted).and_then(|digits| digits.parse::<usize>().ok());
             for _ in 0..index.unwrap_or_default() {
                 if seq.next_element::<IgnoredAny>()?.is_none() {
                     break;
@@ -209,6 +271,7 @@ impl Visitor<'_> for KeyIs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::MAX_JSON_DEPTH;
     use proptest::prelude::*;
 
     fn amount(pointer: &str, payload: &str) -> Result<i64, BadAmount> {
@@ -229,13 +292,22 @@ mod tests {
             ("/a/b", r#"{"a": {"b": 8}}"#, Ok(8)),
             ("/a/b", r#"{"a": 3}"#, Ok(1)),
             ("/a/1", r#"{"a": [1, 2, 3]}"#, Ok(2)),
-            ("/a/01", r#"{"a": [1, 2, 3]}"#, Ok(1)),
+            ("/a/b", r#"{"a": {"b": 8}, "a": {}}"#, Ok(8)),
+            ("/a/b", r#"{"a": {"b": 8}, "a": {"b": null}}"#, Ok(1)),
+            ("/amount", r#"{"amount": 1, "amount": null}"#, Ok(1)),
+            ("/a/0", r#"{"a": {"0": 4}}"#, Ok(4)),
+            ("", "null", Ok(1)),
             ("/a/9", r#"{"a": [1, 2, 3]}"#, Ok(1)),
             ("/a~1b/~0", r#"{"a/b": {"~": 6}}"#, Ok(6)),
             ("/amount", r#"{"amount": 9223372036854775807}"#, Ok(i64::MAX)),
             ("/amount", r#"{"amount": 9223372036854775808}"#, Err(BadAmount::TooLarge)),
             ("/amount", r#"{"amount": 100000000000000000000000}"#, Err(BadAmount::TooLarge)),
             ("/amount", r#"{"amount": 1.5}"#, Err(BadAmount::NotAnInteger("a fraction"))),
+            ("/amount", r#"{"amount": 5.0}"#, Err(BadAmount::NotAnInteger(WRITTEN_OTHERWISE))),
+            ("/amount", r#"{"amount": 1e3}"#, Err(BadAmount::NotAnInteger(WRITTEN_OTHERWISE))),
+            ("/amount", r#"{"amount": -0}"#, Err(BadAmount::NotAnInteger(WRITTEN_OTHERWISE))),
+            ("/amount", r#"{"note": "\ud83d"}"#, Err(BadAmount::Unreadable(Unreadable::Surrogate))),
+            ("/amount", r#"{"\u0000": 1}"#, Err(BadAmount::Unreadable(Unreadable::Nul))),
             ("/amount", r#"{"amount": "5"}"#, Err(BadAmount::NotAnInteger("a string"))),
             ("/amount", r#"{"amount": true}"#, Err(BadAmount::NotAnInteger("a boolean"))),
             ("/amount", r#"{"amount": []}"#, Err(BadAmount::NotAnInteger("an array"))),
@@ -248,16 +320,20 @@ mod tests {
     }
 
     #[test]
-    fn a_pointer_without_a_slash_is_refused() {
-        for text in ["amount", "/a~2", "/a~"] {
+    fn a_pointer_that_postgresql_reads_in_another_way_or_not_at_all_is_refused() {
+        for text in ["amount", "/a~2", "/a~", "/a/-1", "/01", "/+1", "/a/ 1", "/a/\t-0", "/\0", &"/a".repeat(65)] {
             assert!(text.parse::<AmountPointer>().is_err(), "{text}");
+        }
+        for text in ["", "/", "/-", "/1a", "/0", "/10", "/a/1 ", "/--1", "/é"] {
+            assert!(text.parse::<AmountPointer>().is_ok(), "{text}");
         }
     }
 
     #[test]
     fn a_payload_of_ten_thousand_levels_overflows_no_stack() {
-        let deep = format!("{{\"x\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-        assert_eq!(amount("/amount", &deep), Ok(1));
+        let deep = |levels| format!("{{\"x\": {}1{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(amount("/amount", &deep(MAX_JSON_DEPTH - 1)), Ok(1));
+        assert_eq!(amount("/amount", &deep(10_000)), Err(BadAmount::Unreadable(Unreadable::TooDeep)));
     }
 
     proptest! {

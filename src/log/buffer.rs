@@ -31,7 +31,7 @@ struct Record {
 #[derive(Debug)]
 struct EnvelopeRecord {
     event_id: Uuid,
-    recorded_at_micros: i64,
+    recorded_at: i64,
     metadata_end: Option<u32>,
 }
 
@@ -68,7 +68,7 @@ impl EventBuffer {
             payload: self.part(event_type_end, payload_end),
             envelope: self.envelopes.get(index).map(|envelope| Envelope {
                 event_id: envelope.event_id,
-                recorded_at_micros: envelope.recorded_at_micros,
+                recorded_at: envelope.recorded_at,
                 metadata: envelope.metadata_end.map(|end| self.part(payload_end, end)),
             }),
         }
@@ -106,8 +106,8 @@ impl EventBuffer {
                 self.text.push_str(metadata);
                 self.end()
             });
-            let Envelope { event_id, recorded_at_micros, .. } = envelope;
-            self.envelopes.push(EnvelopeRecord { event_id, recorded_at_micros, metadata_end });
+            let Envelope { event_id, recorded_at, .. } = envelope;
+            self.envelopes.push(EnvelopeRecord { event_id, recorded_at, metadata_end });
         }
         let Event { position, version, hash, .. } = *event;
         self.records.push(Record { position, version, hash, start, ends });

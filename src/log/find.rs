@@ -53,3 +53,17 @@ pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Fo
     }
     Ok(found)
 }
+
+/// How many events are in the log. Costs one pass over it.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn count(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(conn).await?;
+    Ok(events.unsigned_abs())
+}

@@ -1,7 +1,7 @@
 -- The events of a window at or below its floor: those of transactions that were in progress at its start.
 -- They are few in a long log: "+ 0" keeps the planner from walking the positions, or the hashes, from the beginning to
 -- find them, be it for the condition or for the order.
-SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload
+SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}
        {more}
 FROM events
 WHERE position + 0 > $1

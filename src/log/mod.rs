@@ -22,12 +22,12 @@ pub use append::{AppendError, Appended, MAX_APPEND_EVENTS, append};
 pub use appender::{Appender, AppenderOptions};
 pub use buffer::EventBuffer;
 pub use fence::Fence;
-pub use find::{Found, find};
+pub use find::{Found, count, find};
 pub use interest::Interest;
 pub use poll::{Polled, poll};
 pub use sizes::GroupCommits;
 pub use snapshot::{Snapshot, SnapshotError};
-pub(crate) use window::decode;
+pub(crate) use window::{ENVELOPE, PAYLOAD, decode};
 pub use window::{Read, Slice, Window, read};
 
 /// The channel on which an append tells, by NOTIFY and when it commits, that there is something to read: at most once in

@@ -1,6 +1,6 @@
 //! Looking whether there is anything new, by whoever has seen all there was a moment ago.
 
-use super::window::{decode, more};
+use super::window::{PAYLOAD, decode, more};
 use super::{EventBuffer, Fence, Interest, Slice, Snapshot};
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -21,7 +21,7 @@ pub struct Polled {
 }
 
 /// Fills the buffer with the events that are visible now and not in `seen`, in the order of their positions: at most
-/// `limit`. In one statement: its snapshot is the fence's, and `floor`, which was read before, is the fence's floor.
+/// `limit`, and not many more than 16 MiB. In one statement: its snapshot is the fence's, and `floor`, which was read before, is the fence's floor.
 ///
 /// The older the floor, the more positions the next look walks again. The connection must not be inside a transaction.
 ///
@@ -46,6 +46,7 @@ pub async fn poll(
         .replace("{late}", late)
         .replace("{slice}", &slice.condition("hash"))
         .replace("{late_slice}", &slice.condition("(hash + 0)"))
+        .replace("{payload}", PAYLOAD)
         .replace("{more}", &more(interest));
     // Put together from our own text and a number.
     let mut query = sqlx::query(AssertSqlSafe(sql))
@@ -73,7 +74,12 @@ pub async fn poll(
         if row.try_get_unchecked::<Option<i64>, _>(0)?.is_some() {
             into.push(&decode(&row, interest.envelope)?);
         }
+        // As many bytes as a batch may have: the rest is read in the window that this leaves open.
+        if into.is_full() {
+            break;
+        }
     }
+    let full = into.len() == limit || into.is_full();
     let (fence, last_position) = polled.ok_or(sqlx::Error::RowNotFound)?;
-    Ok(Polled { fence, last_position, complete: into.len() < limit })
+    Ok(Polled { fence, last_position, complete: !full })
 }

@@ -8,7 +8,7 @@ SELECT e.*,
 FROM (SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0) AS last_position OFFSET 0) s
 LEFT JOIN LATERAL (
     {late}
-    (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload{more}
+    (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
      FROM events
      WHERE position > $1
        AND {slice}

@@ -1,4 +1,4 @@
-(SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload{more}
+(SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
      FROM events
      WHERE position + 0 <= $1
        AND {late_slice}

@@ -1,7 +1,7 @@
 -- The events of a window above its floor: one range scan of the position index or, where there is an index for the
 -- modulus (`evenfold index`), of that one.
 -- The snapshots are uncorrelated subqueries so that their texts are parsed once, not for each row.
-SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload
+SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}
        {more}
 FROM events
 WHERE position > $1

@@ -1,6 +1,6 @@
 use super::{EventBuffer, Fence, Interest, Snapshot};
 use crate::class::Class;
-use crate::event::{Envelope, Event};
+use crate::event::{Envelope, Event, TOO_LARGE};
 use crate::hash::IdHash;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
@@ -112,9 +112,27 @@ pub async fn read(
     Ok(Read { decoding: decoding + read.decoding, ..read })
 }
 
+/// Whether an event is larger than evenfold takes: its contents stay in the database then, or three of them would take all
+/// the memory that a worker has. Rows from before there was a constraint can be.
+///
+/// A value in which PostgreSQL has 4,096 bytes or fewer can't be: neither of its two ways to compress makes less than a 255th
+/// of anything. So most rows are only asked for a number that is at hand, which takes some 50 ns.
+macro_rules! too_large {
+    () => {
+        "(pg_column_size(payload) > 4096 AND octet_length(payload::text) > 1048576
+          OR pg_column_size(metadata) > 4096 AND octet_length(metadata::text) > 1048576)"
+    };
+}
+
+/// The payload in a list of columns, for [`decode`]; none where the event is too large.
+pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL ELSE payload END");
+
+/// What follows it where the envelope is wanted. A time comes as PostgreSQL has it: computing with it fails at infinity.
+pub(crate) const ENVELOPE: &str =
+    concat!(", event_id, recorded_at, CASE WHEN ", too_large!(), " THEN NULL ELSE metadata END");
+
 /// Columns that only few want: a CASE for them would cost something per row. The transaction comes last.
 const XID: &str = ", xid::text::bigint";
-const ENVELOPE: &str = ", event_id, (extract(epoch FROM recorded_at) * 1000000)::bigint, metadata";
 const MORE_AT: usize = 7;
 
 pub(super) fn more(interest: &Interest) -> String {
@@ -123,7 +141,7 @@ pub(super) fn more(interest: &Interest) -> String {
 }
 
 fn statement(template: &str, slice: &str, interest: &Interest) -> String {
-    template.replace("{slice}", slice).replace("{more}", &more(interest))
+    template.replace("{slice}", slice).replace("{payload}", PAYLOAD).replace("{more}", &more(interest))
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -180,7 +198,7 @@ pub(crate) fn decode(row: &PgRow, envelope: bool) -> Result<Event<'_>, sqlx::Err
     let envelope = if envelope {
         Some(Envelope {
             event_id: row.try_get_unchecked(MORE_AT)?,
-            recorded_at_micros: row.try_get_unchecked(MORE_AT + 1)?,
+            recorded_at: row.try_get_unchecked(MORE_AT + 1)?,
             metadata: row.try_get_unchecked(MORE_AT + 2)?,
         })
     } else {
@@ -194,7 +212,7 @@ pub(crate) fn decode(row: &PgRow, envelope: bool) -> Result<Event<'_>, sqlx::Err
         aggregate_id: row.try_get_unchecked(4)?,
         event_type: row.try_get_unchecked(5)?,
         // PostgreSQL sends the type json as the text that it is, which sqlx would only hand out parsed.
-        payload: row.try_get_unchecked(6)?,
+        payload: row.try_get_unchecked::<Option<&str>, _>(6)?.unwrap_or(TOO_LARGE),
         envelope,
     })
 }

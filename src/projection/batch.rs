@@ -1,5 +1,5 @@
 use crate::checkpoint::{BEHIND, ParkedEvent};
-use crate::event::{Aggregate, Event};
+use crate::event::{Aggregate, Event, MAX_JSON_BYTES};
 use crate::hash::IdHash;
 use crate::log::EventBuffer;
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ pub struct Batch<'a> {
     parked: Parked,
     /// Events that the projection refused: index and reason. Earlier events of their aggregates have been applied.
     refused: HashMap<usize, String>,
-    /// Events that a writer gave a wrong hash. No event of their aggregates is handed out.
+    /// Events that a writer gave a wrong hash, or that are too large to be read. No event of their aggregates is handed out.
     misplaced: HashMap<usize, String>,
     /// Positions of events that an operator has given up.
     dropped: HashSet<i64>,
@@ -52,9 +52,15 @@ impl<'a> Batch<'a> {
         // The column can be written by others. With a wrong hash, two workers would share an aggregate.
         for (index, event) in events.events().enumerate() {
             let right = IdHash::of(event.aggregate_id);
-            if event.hash != right && !batch.is_dropped(&event) {
+            let reason = if event.hash != right {
+                format!("its hash is {} and that of its aggregate id is {right}", event.hash)
+            } else if event.is_too_large() {
+                format!("its payload or its metadata is larger than {MAX_JSON_BYTES} bytes")
+            } else {
+                continue;
+            };
+            if !batch.is_dropped(&event) {
                 batch.parked.insert(event.aggregate_type, event.aggregate_id);
-                let reason = format!("its hash is {} and that of its aggregate id is {right}", event.hash);
                 batch.misplaced.insert(index, reason);
             }
         }

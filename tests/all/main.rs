@@ -42,6 +42,7 @@ mod embedded;
 mod failover;
 mod fence;
 mod found_by_the_model;
+
 mod http_cache;
 mod http_counter;
 mod http_counter_figures;
@@ -60,6 +61,8 @@ mod notify;
 mod open_transaction;
 mod order;
 mod parking;
+mod payload_sizes;
+
 mod plans;
 mod pool;
 mod pool_reads;

@@ -1,9 +1,11 @@
 //! What counters stand at by the log, also where the projection is behind.
 
-use crate::counter::{AmountPointer, Counter, Refused};
+use crate::counter::{AmountPointer, BadAmount, Counter, Refused};
+use crate::event::Unreadable;
+use crate::log::PAYLOAD;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 /// The counters of these aggregates with all events that are committed: what the read model says, and the events after it.
 /// One of which there is no event is the default. An aggregate with an event that can't be applied is refused: its counter
@@ -25,7 +27,9 @@ pub async fn current(
     aggregate_ids: &[&str],
 ) -> Result<Vec<Result<Counter, Refused>>, sqlx::Error> {
     let mut counters = vec![Ok(Counter::default()); aggregate_ids.len()];
-    let query = sqlx::query(include_str!("current.sql")).bind(aggregate_type).bind(aggregate_ids);
+    let statement = include_str!("current.sql").replace("{payload}", PAYLOAD);
+    // Put together from our own text.
+    let query = sqlx::query(AssertSqlSafe(statement)).bind(aggregate_type).bind(aggregate_ids);
     let mut rows = query.fetch(conn);
     let mut last = None;
     while let Some(row) = rows.try_next().await? {
@@ -35,9 +39,10 @@ pub async fn current(
             *counter = Ok(stored(&row)?.unwrap_or_default());
         }
         let Some(version) = row.try_get::<Option<i64>, _>(5)? else { continue };
-        let (position, payload): (i64, &str) = (row.try_get(6)?, row.try_get(7)?);
+        let (position, payload): (i64, Option<&str>) = (row.try_get(6)?, row.try_get(7)?);
+        let amount = payload.map_or(Err(BadAmount::Unreadable(Unreadable::TooLarge)), |text| pointer.amount(text));
         if let Ok(before) = counter {
-            *counter = before.apply(version, position, pointer.amount(payload));
+            *counter = before.apply(version, position, amount);
         }
     }
     Ok(counters)

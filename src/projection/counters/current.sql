@@ -9,7 +9,7 @@ LEFT JOIN LATERAL (
     WHERE aggregate_type = $1 AND aggregate_id = k.aggregate_id OFFSET 0
 ) c ON true
 LEFT JOIN LATERAL (
-    SELECT version, position, payload FROM events
+    SELECT version, position, {payload} AS payload FROM events
     WHERE aggregate_type = $1 AND aggregate_id = k.aggregate_id AND version > coalesce(c.version, 0)
     ORDER BY version OFFSET 0
 ) e ON true

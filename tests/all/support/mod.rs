@@ -69,6 +69,26 @@ pub async fn append_one(conn: &mut PgConnection, aggregate_id: &str, amount: i64
     log::append(conn, &[event(aggregate_id, amount)]).await.unwrap()[0]
 }
 
+/// Inserts an event into the log of `t` as another writer would, with this JSON text for a payload.
+pub async fn insert(conn: &mut PgConnection, id: &str, version: i64, payload: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+         VALUES ($2, 't', $1, 'added', $3::text::json) RETURNING position",
+    )
+    .bind(id)
+    .bind(version)
+    .bind(payload)
+    .fetch_one(conn)
+    .await
+}
+
+/// The command that a complaint advises, between backticks: its arguments, without the program's name.
+pub fn advised(complaint: &str) -> Vec<String> {
+    let command = complaint.split('`').nth(1).unwrap_or_else(|| panic!("no advice in: {complaint}"));
+    let words = command.strip_prefix("evenfold ").unwrap_or_else(|| panic!("no command of ours: {complaint}"));
+    words.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect()
+}
+
 /// Steps until nothing is left, and gives the number of events applied.
 pub async fn drain(worker: &mut Worker<Counters>, conn: &mut PgConnection) -> u64 {
     let mut total = 0;
