@@ -65,3 +65,23 @@ pub async fn forget_beat(conn: &mut PgConnection, worker: Uuid) -> Result<(), sq
     sqlx::query("DELETE FROM heartbeats WHERE worker = $1").bind(worker).execute(conn).await?;
     Ok(())
 }
+
+/// How long ago a worker of the projection last wrote a heartbeat; none if no worker is at work. Those that are killed leave
+/// theirs behind, for a day at most.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn last_beat(conn: &mut PgConnection, projection: &str) -> Result<Option<Duration>, sqlx::Error> {
+    let seconds: Option<f64> = sqlx::query_scalar(
+        "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8 FROM heartbeats WHERE projection = $1",
+    )
+    .bind(projection)
+    .fetch_one(conn)
+    .await?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}

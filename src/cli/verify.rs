@@ -1,11 +1,13 @@
 use super::Global;
-use super::output::{print, print_json, thousands};
+use super::output::{complain, print, print_json, thousands, visible};
 use super::session::Session;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
+use evenfold::checkpoint::{self, Status};
 use evenfold::config::number;
 use evenfold::counter::AmountPointer;
-use evenfold::projection::counters::{Mismatch, NAME, mismatches, totals};
+use evenfold::log;
+use evenfold::projection::counters::{Mismatch, NAME, Tally, UnreadableEvent, mismatches, totals};
 use sqlx::PgConnection;
 
 #[derive(Debug, Args)]
@@ -30,7 +32,7 @@ pub(super) async fn run(global: &Global, args: VerifyArgs) -> anyhow::Result<()>
     outcome
 }
 
-/// Recomputes the counters, and says whether they agree with the log: an error if any does not.
+/// Recomputes the counters, and says whether they agree with the log, and with how much of it: an error if any does not.
 pub(super) async fn verify(
     conn: &mut PgConnection,
     pointer: &AmountPointer,
@@ -39,29 +41,101 @@ pub(super) async fn verify(
 ) -> anyhow::Result<()> {
     let differ = mismatches(conn, pointer, limit).await.context("recomputing the counters")?;
     for mismatch in &differ {
-        if json { print_json(mismatch)? } else { print(&told(mismatch))? }
+        if json { print_json(mismatch)? } else { print(&described(mismatch))? }
     }
+    let status = checkpoint::status(conn, NAME).await?;
     if !differ.is_empty() {
-        anyhow::bail!(
-            "the {NAME} listed above do not agree with the log: `evenfold rebuild` makes them anew, while workers run"
-        );
+        bail!("the {NAME} listed above do not agree with the log: {}", way_out(&status, pointer));
     }
-    if json {
-        return Ok(());
+    let (outcome, notes) = agreement(conn, &status).await?;
+    match (json, notes.is_empty()) {
+        (false, _) => print(&format!("{outcome}{notes}")),
+        (true, false) => {
+            complain(&format!("{outcome}{notes}"));
+            Ok(())
+        }
+        (true, true) => Ok(()),
     }
-    let (counters, events) = totals(conn).await?;
-    print(&format!(
-        "Recomputed by one SQL query over the whole log: all {} counters agree\n({} events).\n",
-        thousands(counters),
-        thousands(events)
-    ))
 }
 
-fn told(mismatch: &Mismatch) -> String {
-    let side = |side: &Option<(i64, String)>| match side {
-        Some((events, value)) => format!("{} events with the value {value}", thousands(*events)),
-        None => "nothing".to_owned(),
+/// What to do about counters that differ.
+fn way_out(status: &Status, pointer: &AmountPointer) -> String {
+    if !status.cover_complete {
+        return format!(
+            "`evenfold repair --start-over {NAME}` empties them, and their workers make them anew from the start"
+        );
+    }
+    let flag = if *pointer == AmountPointer::default() {
+        String::new()
+    } else {
+        format!(" --amount-pointer '{}'", pointer.to_string().replace('\'', r"'\''"))
     };
-    let Mismatch { aggregate_type, aggregate_id, log, read_model } = mismatch;
-    format!("{aggregate_type}/{aggregate_id}: the log says {}, the read model {}\n", side(log), side(read_model))
+    format!("`evenfold rebuild{flag}` makes them anew, while workers run, and parks what can't be applied")
+}
+
+/// That the counters agree, and what the agreement does not cover.
+async fn agreement(conn: &mut PgConnection, status: &Status) -> anyhow::Result<(String, String)> {
+    let (counters, events) = totals(conn).await?;
+    let behind: u64 = status.classes.iter().map(|class| class.behind).sum();
+    let parked: i64 = status.classes.iter().map(|class| class.parked).sum();
+    let mut notes = String::new();
+    let outcome = if events > 0 {
+        let of = if behind > 0 { "what is applied of the log" } else { "the whole log" };
+        let (counters, events) = (thousands(counters), thousands(events));
+        format!("Recomputed by one SQL query over {of}: all {counters} counters agree\n({events} events).\n")
+    } else {
+        match log::count(conn).await? {
+            0 => "Nothing is verified: the log has no events.\n".to_owned(),
+            events => format!("Nothing is verified: none of the {} events in the log is applied.\n", thousands(events)),
+        }
+    };
+    if behind > 0 {
+        notes += &format!("Not complete: {} events of the log are not applied yet.\n", thousands(behind));
+    }
+    if behind > 0 || events == 0 {
+        notes += &match checkpoint::last_beat(conn, NAME).await? {
+            None => "No worker is at work.\n".to_owned(),
+            Some(ago) => format!("The last heartbeat of a worker is {:.0} s old.\n", ago.as_secs_f64()),
+        };
+    }
+    if parked > 0 {
+        notes += &format!(
+            "{} aggregates are parked, and count on neither side: `evenfold parked list`.\n",
+            thousands(parked)
+        );
+    }
+    Ok((outcome, notes))
+}
+
+/// What a counter is by the log and by the read model, as far as they differ.
+fn described(mismatch: &Mismatch) -> String {
+    let Mismatch { aggregate_type, aggregate_id, log, read_model, unreadable } = mismatch;
+    let name = format!("{}/{}", visible(aggregate_type), visible(aggregate_id));
+    if let Some(UnreadableEvent { position, reason }) = unreadable {
+        let reason = visible(reason);
+        let value = read_model.as_ref().and_then(|counter| counter.value.as_deref()).unwrap_or("nothing");
+        return format!(
+            "{name}: PostgreSQL can't read the payload at position {position} ({reason}),\nso that the value {value} \
+             can't be verified\n"
+        );
+    }
+    let (Some(ours), Some(theirs)) = (log, read_model) else {
+        let side = |side: &Option<Tally>| side.as_ref().map_or("nothing".to_owned(), sum);
+        return format!("{name}: the log says {}, the read model {}\n", side(log), side(read_model));
+    };
+    let mut sides = [Vec::new(), Vec::new()];
+    let columns: [fn(&Tally) -> String; 3] =
+        [sum, |t| format!("version {}", t.version), |t| format!("the last position {}", t.last_position)];
+    for [ours, theirs] in columns.map(|column| [column(ours), column(theirs)]) {
+        if ours != theirs {
+            sides[0].push(ours);
+            sides[1].push(theirs);
+        }
+    }
+    let [ours, theirs] = sides.map(|side| side.join(" and "));
+    format!("{name}: the log says {ours}, the read model {theirs}\n")
+}
+
+fn sum(tally: &Tally) -> String {
+    format!("{} events with the value {}", thousands(tally.events), tally.value.as_deref().unwrap_or("?"))
 }

@@ -42,7 +42,7 @@ mod embedded;
 mod failover;
 mod fence;
 mod found_by_the_model;
-
+mod fuzz_payloads;
 mod http_cache;
 mod http_counter;
 mod http_counter_figures;
@@ -62,7 +62,7 @@ mod open_transaction;
 mod order;
 mod parking;
 mod payload_sizes;
-
+mod payloads;
 mod plans;
 mod pool;
 mod pool_reads;

@@ -2,15 +2,17 @@
 
 mod changes;
 mod current;
+mod mismatches;
 mod switch;
 mod table;
 
 pub(crate) use changes::PLACE;
 pub use changes::{Changes, MAX_LISTED, changes_group};
 pub use current::current;
+pub use mismatches::{Mismatch, Tally, UnreadableEvent, mismatches};
 pub use switch::forget_rebuild;
 pub(super) use switch::{begin, lock, switch};
-pub use table::{CounterRow, Mismatch, empty, mismatches, one, top, totals};
+pub use table::{CounterRow, empty, one, top, totals};
 
 use super::{Batch, BoxError, Projection};
 use crate::actor::Actors;

@@ -1,6 +1,6 @@
 //! The read model, in SQL.
 
-use crate::counter::{AmountPointer, Counter};
+use crate::counter::Counter;
 use crate::event::Event;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -20,19 +20,6 @@ pub struct CounterRow {
     pub version: i64,
     /// The position of the last one.
     pub last_position: i64,
-}
-
-/// A counter that is not what the log says.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Mismatch {
-    /// The kind of aggregate.
-    pub aggregate_type: String,
-    /// Which one.
-    pub aggregate_id: String,
-    /// Events and value by the log; none if no event of it is applied. The value is a text: it may not fit into 64 bits.
-    pub log: Option<(i64, String)>,
-    /// Events and value by the read model; none if it has no row.
-    pub read_model: Option<(i64, String)>,
 }
 
 /// Which table: the one in use, or the one that a rebuild makes beside it.
@@ -229,36 +216,4 @@ fn decode(row: &PgRow) -> Result<CounterRow, sqlx::Error> {
         version: row.try_get("version")?,
         last_position: row.try_get("last_position")?,
     })
-}
-
-/// Folds the events that are applied by one SQL query, as of one snapshot, and gives the counters that are not the same
-/// in the read model: at most `limit`. Right also while workers run. Parked events count on neither side.
-///
-/// # Cancel safety
-///
-/// Reads only.
-pub async fn mismatches(
-    conn: &mut PgConnection,
-    pointer: &AmountPointer,
-    limit: u32,
-) -> Result<Vec<Mismatch>, sqlx::Error> {
-    let pair = |row: &PgRow, at: usize| -> Result<Option<(i64, String)>, sqlx::Error> {
-        Ok(row.try_get::<Option<i64>, _>(at)?.zip(row.try_get(at + 1)?))
-    };
-    sqlx::query(include_str!("mismatches.sql"))
-        .bind(pointer.parts())
-        .bind(super::NAME)
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(Mismatch {
-                aggregate_type: row.try_get(0)?,
-                aggregate_id: row.try_get(1)?,
-                log: pair(row, 2)?,
-                read_model: pair(row, 4)?,
-            })
-        })
-        .collect()
 }
