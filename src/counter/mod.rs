@@ -1,8 +1,10 @@
 //! The domain of the counter projection: what one event does to one counter.
 
 mod amount;
+mod pointer;
 
-pub use amount::{AmountPointer, BadAmount, BadPointer};
+pub use amount::BadAmount;
+pub use pointer::{AmountPointer, BadPointer};
 
 /// One aggregate's state: how many events it had, and the sum of their amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
