@@ -78,7 +78,7 @@ async fn agreement(conn: &mut PgConnection, status: &Status) -> anyhow::Result<(
     let (counters, events) = totals(conn).await?;
     let behind: u64 = status.classes.iter().map(|class| class.behind).sum();
     let parked: i64 = status.classes.iter().map(|class| class.parked).sum();
-    let mut notes = String::new();
+    let mut notes = Vec::new();
     let outcome = if events > 0 {
         let of = if behind > 0 { "what is applied of the log" } else { "the whole log" };
         let (counters, events) = (thousands(counters), thousands(events));
@@ -90,21 +90,19 @@ async fn agreement(conn: &mut PgConnection, status: &Status) -> anyhow::Result<(
         }
     };
     if behind > 0 {
-        notes += &format!("Not complete: {} events of the log are not applied yet.\n", thousands(behind));
+        notes.push(format!("Not complete: {} events of the log are not applied yet.\n", thousands(behind)));
     }
     if behind > 0 || events == 0 {
-        notes += &match checkpoint::last_beat(conn, NAME).await? {
+        notes.push(match checkpoint::last_beat(conn, NAME).await? {
             None => "No worker is at work.\n".to_owned(),
             Some(ago) => format!("The last heartbeat of a worker is {:.0} s old.\n", ago.as_secs_f64()),
-        };
+        });
     }
     if parked > 0 {
-        notes += &format!(
-            "{} aggregates are parked, and count on neither side: `evenfold parked list`.\n",
-            thousands(parked)
-        );
+        let parked = thousands(parked);
+        notes.push(format!("{parked} aggregates are parked, and count on neither side: `evenfold parked list`.\n"));
     }
-    Ok((outcome, notes))
+    Ok((outcome, notes.concat()))
 }
 
 /// What a counter is by the log and by the read model, as far as they differ.

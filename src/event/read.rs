@@ -49,7 +49,7 @@ pub struct Envelope<'a> {
 }
 
 /// From the beginning of 1970 to that of 2000.
-const EPOCHS_APART: Duration = Duration::from_secs(946_684_800);
+const EPOCHS_APART: Duration = Duration::from_hours(10_957 * 24);
 
 impl Envelope<'_> {
     /// When the event was written, by the database's clock; or what another writer has given instead. `infinity` and

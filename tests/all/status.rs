@@ -190,6 +190,6 @@ async fn the_time_of_an_event_is_read_to_the_microsecond_and_infinity_is_beyond_
     let after_1970 = |micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
     let expected = [0, 946_684_799_999_999, 1_772_600_767_000_008].map(after_1970);
     assert_eq!(times[..3], expected);
-    let [least, greatest, first, last] = times[3..] else { panic!("{times:?}") };
-    assert!(least < first && first < expected[0] && expected[2] < last && last < greatest, "{times:?}");
+    let [before_all, after_all, first, last] = times[3..] else { panic!("{times:?}") };
+    assert!(before_all < first && first < expected[0] && expected[2] < last && last < after_all, "{times:?}");
 }
