@@ -3,6 +3,20 @@ use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// The longest pause between two heartbeats.
+pub const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A worker is taken for dead whose last sign of life, a heartbeat or a commit, is this old: three heartbeats at the
+/// longest pause were missed. It may be alive, paused or cut off from the table. Nothing is lost then: whoever takes over
+/// gives the checkpoints new revisions, and what the other one commits later is rolled back.
+pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// What the state of a worker begins with that can't work on its partition; the reason follows.
+pub const RETRYING: &str = "retrying: ";
+
+/// What the state of a worker begins with that waits because another number of partitions has replaced its own.
+pub const SUPERSEDED: &str = "superseded";
+
 /// What a worker says of itself, every few seconds.
 #[derive(Debug, Clone)]
 pub struct Beat<'a> {
@@ -54,6 +68,29 @@ pub async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The process, as host and process id, of a worker of this projection and total that is alive: of any partition, or of
+/// this one; other than `except`. None if there is none. By the database's clock.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn alive(
+    conn: &mut PgConnection,
+    projection: &str,
+    total: u32,
+    key: Option<u32>,
+    except: Option<Uuid>,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(include_str!("alive.sql"))
+        .bind(projection)
+        .bind(i64::from(total))
+        .bind(key.map(i64::from))
+        .bind(except)
+        .bind(DEAD_AFTER.as_secs_f64())
+        .fetch_optional(conn)
+        .await
 }
 
 /// Removes the heartbeat of a worker that stops.

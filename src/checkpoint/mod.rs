@@ -9,7 +9,7 @@ mod store;
 mod topology;
 
 pub use converge::{Next, next};
-pub use heartbeat::{Beat, beat, forget_beat, last_beat};
+pub use heartbeat::{Beat, DEAD_AFTER, LONGEST_INTERVAL, RETRYING, SUPERSEDED, alive, beat, forget_beat, last_beat};
 pub(crate) use lag::first_incomplete;
 pub use lag::{Lag, lag};
 pub(crate) use parked::BEHIND;

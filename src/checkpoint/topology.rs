@@ -1,5 +1,6 @@
 //! How many partitions a projection has: who may change it, and what a change does to the checkpoints.
 
+use super::heartbeat;
 use super::store::class_of;
 use crate::class::{Class, ClassError};
 use sqlx::{Connection, PgConnection, Row};
@@ -8,10 +9,13 @@ use std::time::Duration;
 /// What a worker may do when the projection has another number of partitions than it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takeover {
-    /// Take over, unless its own number was replaced less than this long ago.
+    /// Take over, unless its own number was replaced less than this long ago by one of which a worker is
+    /// [alive](heartbeat::alive).
     After(Duration),
     /// Take over at once.
     Now,
+    /// Not if its own number was replaced.
+    Never,
 }
 
 /// What came of a registration.
@@ -23,7 +27,8 @@ pub enum Registered {
     Superseded {
         /// With how many.
         by: u32,
-        /// After how long the worker may take over, if it still wants to.
+        /// After how long the worker may take over at the latest, if it still wants to: at once when none of the others is
+        /// alive any more.
         retry_in: Duration,
     },
 }
@@ -50,6 +55,14 @@ pub enum RegisterError {
     /// The database's.
     #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
+}
+
+impl RegisterError {
+    /// Whether trying again is of no use, because something must be changed in the process that registers.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Database(_))
+    }
 }
 
 /// Begins a projection, or joins it: makes this worker's number of partitions the projection's, if it may, and splits
@@ -127,9 +140,19 @@ async fn take_over(
     .bind(i64::from(total))
     .fetch_optional(&mut *tx)
     .await?;
-    if let (Some(by), Some(ago), Takeover::After(grace)) = (current, ago, takeover) {
+    if let (Some(by), Some(ago)) = (current, ago) {
+        let grace = match takeover {
+            Takeover::Now => Duration::ZERO,
+            Takeover::After(grace) => grace,
+            Takeover::Never => Duration::MAX,
+        };
         let retry_in = grace.saturating_sub(Duration::try_from_secs_f64(ago).unwrap_or_default());
-        if !retry_in.is_zero() {
+        // The grace time is for replicas that are restarted by mistake while the others run. One that registers leaves its
+        // heartbeat in the same transaction, so no moment is between the two in which it counts as dead. One that is paused
+        // may do so all the same: see `DEAD_AFTER`.
+        if !retry_in.is_zero()
+            && (takeover == Takeover::Never || heartbeat::alive(tx, projection, by, None, None).await?.is_some())
+        {
             return Ok(Registered::Superseded { by, retry_in });
         }
     }

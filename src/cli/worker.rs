@@ -115,9 +115,9 @@ pub(super) struct Tuning {
     #[arg(long, env = "EVENFOLD_DATABASE_TIMEOUT_MS", default_value = "60000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(1_000..=MAX_MS)))]
     database_timeout_ms: u64,
-    /// The pause between two heartbeats, in milliseconds: 100 to 3600000
+    /// The pause between two heartbeats, in milliseconds: 100 to 5000
     #[arg(long, env = "EVENFOLD_HEARTBEAT_INTERVAL_MS", default_value = "2000", value_name = "MS",
-        value_parser = |t: &str| number::<u64>(t, &(100..=MAX_MS)))]
+        value_parser = |t: &str| number::<u64>(t, &(100..=5_000)))]
     heartbeat_interval_ms: u64,
     /// How long another worker's partition must not have moved before it is taken over, in milliseconds: 100 to 3600000
     #[arg(long, env = "EVENFOLD_TAKEOVER_AFTER_MS", default_value = "2000", value_name = "MS",

@@ -1,90 +1,213 @@
-//! A worker's heartbeat: a task of its own, on a connection of its own, so that it goes on while the fold hangs.
+//! A worker's heartbeat: a task of its own, on a connection of its own, so that it goes on while the fold hangs, and from
+//! before the worker has its partition, so that one that can't have it is seen with the reason.
+//!
+//! It beats at its interval, whatever the last beat took. The lag is counted between two beats, seldom enough to cost little.
 
-use super::Progress;
-use crate::checkpoint::{self, Beat};
+use super::late::Lateness;
+use super::{Progress, Projection, RunOptions, Worker};
+use crate::checkpoint::{self, Beat, LONGEST_INTERVAL};
 use crate::class::Class;
 use crate::database::Database;
 use crate::log::Interest;
 use sqlx::PgConnection;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-/// Counting the lag takes longer the larger it is: the pause is at least this many times as long as the counting.
+/// Counting the lag takes longer the larger it is: the pause after it is this many times as long, up to a minute.
 const PAUSE_PER_COUNT: u32 = 20;
+const LONGEST_COUNT_PAUSE: Duration = Duration::from_mins(1);
 
-/// One beat may take this long before its connection is given up.
-const BEAT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A beat, or a count, may take this long before its connection is given up: a count must not make the next beat so late
+/// that the worker is taken for dead.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) struct Heart {
-    pub(super) database: Database,
-    pub(super) worker: Uuid,
-    pub(super) projection: String,
-    pub(super) class: Class,
-    pub(super) interest: Interest,
-    pub(super) interval: Duration,
-    pub(super) progress: Arc<Progress>,
+/// How long a lock is waited for. Longer than that the connection is fine, and the next beat tries again.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a worker's heartbeat says of it.
+pub(super) struct Pulse {
+    worker: Uuid,
+    projection: String,
+    class: Class,
+    process: String,
+    progress: Arc<Progress>,
 }
 
-impl Heart {
-    /// Beats until told to stop, then takes the heartbeat off the table.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let process = process_name();
-        let mut conn = None;
-        let mut last = (self.progress.applied(), Instant::now());
-        loop {
-            let started = Instant::now();
-            let applied = self.progress.applied();
-            #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
-            let per_second = (applied - last.0) as f64 / last.1.elapsed().as_secs_f64().max(f64::EPSILON);
-            last = (applied, Instant::now());
-            // A failure is the worker's to report, which meets it too: here it costs a beat and the connection.
-            conn = match tokio::time::timeout(BEAT_TIMEOUT, self.beat(conn, &process, per_second)).await {
-                Ok(Ok(conn)) => Some(conn),
-                Ok(Err(error)) => {
-                    tracing::debug!(partition = %self.class, %error, "no heartbeat");
-                    None
-                }
-                Err(_) => None,
-            };
-            let pause = self.interval.max(started.elapsed() * PAUSE_PER_COUNT);
-            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                break;
-            }
-        }
-        if let Some(mut conn) = conn {
-            // Left behind, it is removed after a day by another worker's beat.
-            let _ = tokio::time::timeout(BEAT_TIMEOUT, checkpoint::forget_beat(&mut conn, self.worker)).await;
-        }
-    }
-
-    async fn beat(
-        &self,
-        conn: Option<PgConnection>,
-        process: &str,
-        per_second: f64,
-    ) -> Result<PgConnection, Box<dyn std::error::Error + Send + Sync>> {
-        let mut conn = match conn {
-            Some(conn) => conn,
-            None => self.database.connect().await?,
-        };
-        let lag = checkpoint::lag(&mut conn, &self.projection, self.class, &self.interest).await?;
-        self.progress.set_lag(lag);
-        let beat = Beat {
+impl Pulse {
+    /// The worker as it is now.
+    pub(super) fn beat(&self, per_second: f64, note: Option<&str>) -> Beat<'_> {
+        let phase = self.progress.phase();
+        Beat {
             worker: self.worker,
             projection: &self.projection,
             class: self.class,
-            process,
-            state: self.progress.phase().to_string(),
+            process: &self.process,
+            state: note.map_or_else(|| phase.to_string(), |note| format!("{phase}; {note}")),
             applied: self.progress.applied(),
             per_second,
             coordination: self.progress.coordination(),
             compute: self.progress.compute(),
-        };
-        checkpoint::beat(&mut conn, &beat).await?;
-        Ok(conn)
+        }
     }
+}
+
+/// A running heartbeat.
+pub(super) struct Heart {
+    pulse: Arc<Pulse>,
+    joined: Arc<AtomicBool>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    /// A dropped run leaves nothing behind that says that it is at work.
+    _dropped: DropGuard,
+}
+
+impl Heart {
+    pub(super) fn start<P: Projection>(database: &Database, worker: &Worker<P>, options: &RunOptions) -> Self {
+        let pulse = Arc::new(Pulse {
+            worker: worker.id(),
+            projection: worker.projection().name().to_owned(),
+            class: worker.class(),
+            process: process_name(),
+            progress: worker.progress(),
+        });
+        let (stop, joined) = (CancellationToken::new(), Arc::default());
+        let interval = options.heartbeat_interval.min(LONGEST_INTERVAL);
+        let beating = Beating {
+            database: database.waiting_at_most(LOCK_TIMEOUT),
+            pulse: Arc::clone(&pulse),
+            interest: worker.projection().interest(),
+            joined: Arc::clone(&joined),
+            interval,
+            conn: None,
+            applied: (pulse.progress.applied(), Instant::now()),
+            lateness: Lateness::new(worker.class(), interval, Instant::now()),
+            count_at: Instant::now(),
+        };
+        let task = tokio::spawn(beating.run(stop.clone()));
+        Self { pulse, joined, task, _dropped: stop.clone().drop_guard(), stop }
+    }
+
+    /// What it says, for the transaction that registers the worker.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// The worker has its partition: there are checkpoints, of which the lag can be counted.
+    pub(super) fn joined(&self) {
+        self.joined.store(true, Ordering::Release);
+    }
+
+    /// Ends, and takes the heartbeat off the table.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        if let Err(panic) = self.task.await {
+            tracing::error!(partition = %self.pulse.class, %panic, "the heartbeat panicked");
+        }
+    }
+}
+
+/// The task.
+struct Beating {
+    database: Database,
+    pulse: Arc<Pulse>,
+    interest: Interest,
+    joined: Arc<AtomicBool>,
+    interval: Duration,
+    conn: Option<PgConnection>,
+    /// What was applied at the last beat, and when that was.
+    applied: (u64, Instant),
+    lateness: Lateness,
+    count_at: Instant,
+}
+
+impl Beating {
+    async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let started = Instant::now();
+            self.beat().await;
+            if self.joined.load(Ordering::Acquire) && self.count_at <= Instant::now() {
+                // One that is dropped takes the connection with it.
+                stop.run_until_cancelled(self.count()).await;
+            }
+            let pause = self.interval.saturating_sub(started.elapsed()).max(self.interval / 4);
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+        }
+        let Self { database, pulse, conn, .. } = self;
+        // Left behind, it is stale after a few seconds, and removed after a day by another worker's beat.
+        let forgotten = within(&database, conn, async |conn| checkpoint::forget_beat(conn, pulse.worker).await);
+        if let (_, Err(error)) = forgotten.await {
+            tracing::debug!(partition = %pulse.class, %error, "the heartbeat was not removed");
+        }
+    }
+
+    async fn beat(&mut self) {
+        let now = Instant::now();
+        let applied = self.pulse.progress.applied();
+        #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
+        let per_second = (applied - self.applied.0) as f64 / self.applied.1.elapsed().as_secs_f64().max(f64::EPSILON);
+        let note = self.lateness.note(now);
+        let beat = self.pulse.beat(per_second, note.as_deref());
+        let conn = self.conn.take();
+        let (conn, written) = within(&self.database, conn, async |conn| checkpoint::beat(conn, &beat).await).await;
+        self.conn = conn;
+        match written {
+            Ok(()) => {
+                self.applied = (applied, now);
+                self.lateness.written(Instant::now());
+            }
+            Err(error) => self.lateness.failed(&error.to_string(), Instant::now()),
+        }
+    }
+
+    async fn count(&mut self) {
+        let started = Instant::now();
+        let Pulse { projection, class, progress, .. } = &*self.pulse;
+        let conn = self.conn.take();
+        let counting = async |conn: &mut PgConnection| checkpoint::lag(conn, projection, *class, &self.interest).await;
+        let (conn, lag) = within(&self.database, conn, counting).await;
+        self.conn = conn;
+        match lag {
+            Ok(lag) => progress.set_lag(lag),
+            Err(error) => tracing::debug!(partition = %class, %error, "the lag was not counted"),
+        }
+        let pause = (started.elapsed() * PAUSE_PER_COUNT).clamp(self.interval, LONGEST_COUNT_PAUSE);
+        self.count_at = Instant::now() + pause;
+    }
+}
+
+/// Does something on the connection, or on a new one, in its time. Gives the connection back if it is still good: a
+/// statement that the server has refused leaves it so.
+async fn within<T>(
+    database: &Database,
+    conn: Option<PgConnection>,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> (Option<PgConnection>, Result<T, Failure>) {
+    let mut conn = match conn {
+        Some(conn) => conn,
+        None => match database.connect().await {
+            Ok(conn) => conn,
+            Err(error) => return (None, Err(error.into())),
+        },
+    };
+    match timed(work(&mut conn)).await {
+        Ok(Ok(done)) => (Some(conn), Ok(done)),
+        Ok(Err(error)) => (error.as_database_error().is_some().then_some(conn), Err(error.into())),
+        Err(late) => (None, Err(late)),
+    }
+}
+
+async fn timed<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let late = || Failure::from(format!("the database did not answer within {TIMEOUT:?}"));
+    tokio::time::timeout(TIMEOUT, work).await.map_err(|_| late())
 }
 
 fn process_name() -> String {

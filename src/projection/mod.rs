@@ -3,8 +3,11 @@
 mod batch;
 pub mod counters;
 mod heart;
+mod join;
+mod late;
 mod pace;
 pub mod parked;
+mod peer;
 mod pool;
 mod progress;
 mod rebuild;
@@ -12,6 +15,7 @@ mod replica;
 mod run;
 mod shared;
 mod step;
+mod trouble;
 mod wake;
 mod worker;
 
@@ -22,6 +26,7 @@ pub use rebuild::{Rebuild, Rebuilt};
 pub use replica::{Replica, run_replica};
 pub use run::{RunError, RunOptions, run};
 pub use step::{Applied, Step, WorkerError};
+pub use trouble::Trouble;
 pub use worker::{CHUNK, GRACE, Worker, WorkerOptions};
 
 use crate::log::Interest;

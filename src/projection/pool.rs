@@ -6,7 +6,7 @@
 use super::run::{run_woken, wake};
 use super::shared::Shared;
 use super::wake::Wake;
-use super::{Progress, Projection, Report, RunError, RunOptions, Worker, WorkerError};
+use super::{Progress, Projection, Report, RunError, RunOptions, Trouble, Worker};
 use crate::class::Class;
 use crate::database::Database;
 use crate::group::{ActorGroup, AskError, GroupOptions, GroupOptionsError, Shard};
@@ -15,10 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
-
-/// The pause before a partition that failed is started again: doubled with each failure up to the second.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Workers that run side by side.
 pub struct Pool {
@@ -38,11 +34,21 @@ pub struct Member {
     pub progress: Arc<Progress>,
 }
 
+impl Member {
+    /// Why nobody in this process works on the partition, and when it is tried again; none if somebody does, or if a
+    /// worker of another process is at it and this one waits.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.progress.trouble()
+    }
+}
+
 impl Pool {
-    /// Starts a worker for each partition, made by `make`, which is called again after a failure.
+    /// Starts a worker for each partition, made by `make`, which is called again after a panic.
     ///
-    /// A worker that ends with an error is started again after a growing pause, without end: only one that is superseded,
-    /// or whose projection was begun otherwise, is not. The others go on meanwhile.
+    /// Whatever fails in the database or the projection is tried again after a growing pause of up to ten seconds, without
+    /// end, from the first connection on, while the other partitions go on: see [`Member::trouble`]. A worker ends with an
+    /// error only for what must be changed in this process ([`RunError::is_final`]).
     ///
     /// # Errors
     ///
@@ -81,9 +87,9 @@ impl Pool {
         };
         let group = ActorGroup::start(group, partition).await?;
         let mut pool = Self { members, tasks: JoinSet::new(), wake, _dropped: dropped.drop_guard() };
-        for (shard, member) in (0..).zip(&pool.members) {
-            let (group, partition, shutdown) = (group.clone(), member.partition, shutdown.clone());
-            pool.tasks.spawn(async move { (partition, supervise(&group, shard, partition, shutdown).await) });
+        for (shard, member) in (0..).zip(pool.members.clone()) {
+            let (group, shutdown) = (group.clone(), shutdown.clone());
+            pool.tasks.spawn(async move { (member.partition, supervise(&group, shard, &member, shutdown).await) });
         }
         Ok(pool)
     }
@@ -92,6 +98,12 @@ impl Pool {
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// The partitions that nobody in this process works on, and why.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<(Class, Trouble)> {
+        self.members.iter().filter_map(|member| Some((member.partition, member.trouble()?))).collect()
     }
 
     /// Waits for the next worker that ends for good. None when all have, and have no connection any more.
@@ -112,28 +124,29 @@ impl Pool {
     }
 }
 
-/// Has a partition's actor run a worker, and another one when that fails.
+/// Has a partition's actor run a worker, and another one when that panics.
 async fn supervise<S: Shard<Message = (), Reply = Result<Report, RunError>>>(
     group: &ActorGroup<S>,
     shard: u32,
-    partition: Class,
+    member: &Member,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
-    let mut pause = FIRST_PAUSE;
     loop {
         let why = match group.ask_shard(shard, (), Duration::MAX).await {
-            Ok(Ok(report)) => return Ok(report),
-            Ok(Err(error)) if is_final(&error) => return Err(error),
-            Ok(Err(error)) => error.to_string(),
+            Ok(ended) => {
+                if let Err(error) = &ended {
+                    member.progress.ended(error.to_string());
+                }
+                return ended;
+            }
             Err(AskError::Panicked) => "the projection panicked".to_owned(),
             // The group ends with the last of these tasks.
             Err(error) => error.to_string(),
         };
-        tracing::error!(%partition, "{why}; starting this partition again in {pause:.1?}");
+        let pause = member.progress.failed(member.partition, why);
         if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return Ok(Report::default());
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -158,7 +171,7 @@ impl<P: Projection, F: Fn() -> Worker<P> + Send + 'static> Shard for Partition<F
 
     async fn handle(&mut self, (): ()) -> Self::Reply {
         let Run { database, options, wake } = &self.run;
-        let worker = run_woken(database, (self.make)(), options, wake, self.shutdown.clone());
+        let worker = run_woken(database, (self.make)(), options, wake, None, self.shutdown.clone());
         self.dropped.run_until_cancelled(worker).await.unwrap_or_else(|| Ok(Report::default()))
     }
 
@@ -171,8 +184,4 @@ impl<P: Projection, F: Fn() -> Worker<P> + Send + 'static> Shard for Partition<F
     }
 
     fn take(&mut self, _: Vec<(KeyHash, ())>) {}
-}
-
-fn is_final(error: &RunError) -> bool {
-    matches!(error, RunError::Register(_) | RunError::Worker(WorkerError::Superseded { .. } | WorkerError::Register(_)))
 }

@@ -1,9 +1,11 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::Lag;
+use super::trouble::{Failures, Trouble};
+use crate::checkpoint::{Lag, RETRYING, SUPERSEDED};
+use crate::class::Class;
 
 /// What a worker is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +31,8 @@ impl fmt::Display for Phase {
             Self::Applying => f.write_str("applying"),
             Self::CaughtUp => f.write_str("caught up"),
             Self::StandingBy => f.write_str("standing by"),
-            Self::Superseded(by) => write!(f, "superseded by {by} partitions, waiting"),
-            Self::Retrying(why) => write!(f, "retrying: {why}"),
+            Self::Superseded(by) => write!(f, "{SUPERSEDED} by {by} partitions, waiting"),
+            Self::Retrying(why) => write!(f, "{RETRYING}{why}"),
         }
     }
 }
@@ -49,6 +51,7 @@ pub struct Progress {
     behind_age_millis: AtomicU64,
     measured: AtomicBool,
     phase: Mutex<Phase>,
+    failures: Mutex<Failures>,
     commits: Mutex<Option<(Instant, Instant)>>,
 }
 
@@ -66,6 +69,7 @@ impl Default for Progress {
             behind_age_millis: AtomicU64::new(0),
             measured: AtomicBool::new(false),
             phase: Mutex::new(Phase::Starting),
+            failures: Mutex::default(),
             commits: Mutex::new(None),
         }
     }
@@ -185,6 +189,33 @@ impl Progress {
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why nobody in this process works on the partition, and when it is tried again; none while its worker steps, stands
+    /// by, or waits because the projection has gone on with another number of partitions.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.failures().trouble()
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records and logs a failure, and gives the pause before the next try.
+    pub(crate) fn failed(&self, partition: Class, why: String) -> Duration {
+        self.set_phase(Phase::Retrying(why.clone()));
+        self.failures().failed(partition, why, Instant::now())
+    }
+
+    /// A step has succeeded.
+    pub(crate) fn recovered(&self, partition: Class) {
+        self.failures().recovered(partition, Instant::now());
+    }
+
+    /// The worker has ended for good.
+    pub(crate) fn ended(&self, why: String) {
+        self.failures().ended(why, Instant::now());
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {

@@ -41,6 +41,7 @@ pub async fn run_replica<P: Projection>(
     options: &RunOptions,
     shutdown: &CancellationToken,
 ) -> Result<Report, RunError> {
+    // As for a worker: later on a failing database is waited for.
     drop(database.connect().await?);
     let wake = wake(database, options);
     let outcome = work(database, replica, make, options, &wake, shutdown).await;
@@ -63,7 +64,7 @@ async fn work<P: Projection>(
         let worker_stop = shutdown.child_token();
         let renewing = renew(database, replica, partition, owner, &worker_stop);
         let ended = tokio::select! {
-            ended = run_woken(database, make(partition), options, wake, worker_stop.clone()) => ended,
+            ended = run_woken(database, make(partition), options, wake, None, worker_stop.clone()) => ended,
             // Never ends: a lease that is lost cancels the worker, which then ends above.
             never = renewing => match never {},
         };

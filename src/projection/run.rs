@@ -1,17 +1,19 @@
 //! A worker's life: connect, check, step until told to stop, survive the database.
 
 use super::heart::Heart;
+use super::join::join;
 use super::pace::{Pace, Pause};
+use super::peer::Peer;
 use super::wake::{Sleeper, Wake};
-use super::{Applied, Phase, Progress, Projection, Report, Step, Worker, WorkerError};
-use crate::checkpoint::{RegisterError, Registered};
-use crate::database::{ConnectError, Database, back_off};
+use super::{Applied, Progress, Projection, Report, Step, Worker, WorkerError};
+use crate::checkpoint::RegisterError;
+use crate::database::{ConnectError, Database};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How often a worker that may not take over looks whether it may.
-const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
+/// How long looking for another worker with the same partition may take. Nothing depends on it but a line of the log.
+const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
@@ -26,7 +28,7 @@ pub struct RunOptions {
     pub rest: Duration,
     /// How long one step (reading, applying and committing one batch) may take before its connection is given up.
     pub database_timeout: Duration,
-    /// The pause between two heartbeats.
+    /// The pause between two heartbeats; [`LONGEST_INTERVAL`](crate::checkpoint::LONGEST_INTERVAL) at most.
     pub heartbeat_interval: Duration,
 }
 
@@ -56,12 +58,25 @@ pub enum RunError {
     Worker(#[from] WorkerError),
 }
 
-/// Runs a worker until `shutdown`, or until nothing is left if so told. Once it has started, a failing database only
+impl RunError {
+    /// Whether trying again is of no use, because something must be changed in this process: its number of partitions, or
+    /// its settings. Everything else is the database's, and passes or is mended there.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Connect(_) => false,
+            Self::Register(error) => error.is_final(),
+            Self::Worker(error) => error.is_final(),
+        }
+    }
+}
+
+/// Runs a worker until `shutdown`, or until nothing is left if so told. Once it has connected, a failing database only
 /// makes it wait: it tries again for ever, and says so in its log and its [`Progress`].
 ///
 /// # Errors
 ///
-/// See [`RunError`]: what is wrong at the start, and when the partition is no more.
+/// See [`RunError`]: what is wrong with the first connection, and later on what [is final](RunError::is_final).
 ///
 /// # Cancel safety
 ///
@@ -73,10 +88,17 @@ pub async fn run<P: Projection>(
     options: &RunOptions,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
+    // What is wrong now is for whoever starts the process, and more likely a mistake than a failure that passes.
+    let first = own(database, &worker).connect().await?;
     let wake = wake(database, options);
-    let outcome = run_woken(database, worker, options, &wake, shutdown).await;
+    let outcome = run_woken(database, worker, options, &wake, Some(first), shutdown).await;
     wake.close().await;
     outcome
+}
+
+/// The database as a worker uses it.
+fn own<P: Projection>(database: &Database, worker: &Worker<P>) -> Database {
+    database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index()
 }
 
 /// What wakes the workers of a process, and is to be passed on to all of them.
@@ -85,87 +107,30 @@ pub(super) fn wake(database: &Database, options: &RunOptions) -> Wake {
     if options.until_caught_up { Wake::never() } else { Wake::listening(database) }
 }
 
-/// [`run`], as one of several workers of a process.
+/// [`run`], as one of several workers of a process, on this connection first if there is one.
 pub(super) async fn run_woken<P: Projection>(
     database: &Database,
     mut worker: Worker<P>,
     options: &RunOptions,
     wake: &Wake,
+    first: Option<PgConnection>,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     let started = Instant::now();
-    let database = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
+    let database = own(database, &worker);
     worker = worker.reading_ahead(&database);
-    let conn = database.connect().await?;
-    let Some(conn) = join(&database, conn, &mut worker, options, &shutdown).await? else {
-        return Ok(worker.progress().report(started));
+    let heart = Heart::start(&database, &worker, options);
+    let outcome = match join(&database, first, &mut worker, heart.pulse(), options, &shutdown).await {
+        Ok(Some(conn)) => {
+            heart.joined();
+            work(&database, conn, &mut worker, options, wake.sleeper(), &shutdown).await.map_err(RunError::Worker)
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
     };
-    let stop_heart = CancellationToken::new();
-    // A dropped run leaves nothing behind that says that it is at work.
-    let _stopped = stop_heart.clone().drop_guard();
-    let heart = Heart {
-        database: database.clone(),
-        worker: worker.id(),
-        projection: worker.projection().name().to_owned(),
-        class: worker.class(),
-        interest: worker.projection().interest(),
-        interval: options.heartbeat_interval,
-        progress: worker.progress(),
-    };
-    let heart = tokio::spawn(heart.run(stop_heart.clone()));
-    let outcome = work(&database, conn, &mut worker, options, wake.sleeper(), &shutdown).await;
-    stop_heart.cancel();
-    if let Err(panic) = heart.await {
-        tracing::error!(partition = %worker.class(), %panic, "the heartbeat panicked");
-    }
+    heart.stop().await;
     outcome?;
     Ok(worker.progress().report(started))
-}
-
-/// Registers the worker, and waits while it may not take over. Gives nothing if it was told to stop meanwhile.
-async fn join<P: Projection>(
-    database: &Database,
-    conn: PgConnection,
-    worker: &mut Worker<P>,
-    options: &RunOptions,
-    shutdown: &CancellationToken,
-) -> Result<Option<PgConnection>, RunError> {
-    let mut first = Some(conn);
-    let mut told = None;
-    loop {
-        let started = first.is_some();
-        let attempt = async {
-            let mut conn = match first.take() {
-                Some(conn) => conn,
-                None => database.connect().await?,
-            };
-            let registered = worker.register(&mut conn).await?;
-            Ok::<_, RunError>((registered, conn))
-        };
-        match attempt.await {
-            Ok((Registered::Ready, conn)) => return Ok(Some(conn)),
-            Ok((Registered::Superseded { by, retry_in }, _)) => {
-                if options.until_caught_up {
-                    let projection = worker.projection().name().to_owned();
-                    return Err(WorkerError::Superseded { projection, partition: worker.class(), by }.into());
-                }
-                worker.progress().set_phase(Phase::Superseded(by));
-                if told != Some(by) {
-                    tracing::warn!(partition = %worker.class(), "superseded: the projection has gone on with {by} \
-                        partitions; waiting, to take over in {retry_in:.0?}, or at once with --takeover");
-                    told = Some(by);
-                }
-            }
-            // Once it waits, a database that fails is waited for as well.
-            Err(error @ (RunError::Connect(_) | RunError::Register(RegisterError::Database(_)))) if !started => {
-                tracing::warn!(partition = %worker.class(), %error, "trying again");
-            }
-            Err(error) => return Err(error),
-        }
-        if shutdown.run_until_cancelled(tokio::time::sleep(SUPERSEDED_PAUSE)).await.is_none() {
-            return Ok(None);
-        }
-    }
 }
 
 async fn work<P: Projection>(
@@ -179,7 +144,7 @@ async fn work<P: Projection>(
     let progress = worker.progress();
     let mut pace = Pace::new(options.poll_interval, options.rest);
     let mut conn = Some(conn);
-    let mut failures = 0;
+    let mut peer = Peer::of(worker.id(), worker.projection().name(), worker.class());
     let mut caught_up = 0;
     // Looked at between steps only: a step that has begun is finished, and its batch committed.
     while !shutdown.is_cancelled() {
@@ -191,13 +156,12 @@ async fn work<P: Projection>(
             },
         };
         let pause = match outcome {
-            Outcome::Stepped(step, kept) => {
-                if failures > 0 {
-                    tracing::info!(partition = %worker.class(), "the database is back");
-                    failures = 0;
-                }
-                conn = Some(kept);
+            Outcome::Stepped(step, mut kept) => {
+                progress.recovered(worker.class());
                 log_step(worker, step, &progress);
+                let looked = tokio::time::timeout(PEER_TIMEOUT, peer.after(step, &mut kept)).await;
+                // A connection on which that has failed may be in the middle of an answer.
+                conn = matches!(looked, Ok(Ok(()))).then_some(kept);
                 // Once more after catching up, for what was appended meanwhile; not for ever, under steady writing.
                 caught_up += u32::from(matches!(step, Step::Applied(Applied { caught_up: true, .. })));
                 if options.until_caught_up && (step == Step::CaughtUp || caught_up > 1) {
@@ -206,13 +170,7 @@ async fn work<P: Projection>(
                 pace.after(step, Instant::now(), sleeper.workers())
             }
             Outcome::Final(error) => return Err(error),
-            Outcome::Failed(why) => {
-                let pause = back_off(failures);
-                failures += 1;
-                tracing::warn!(partition = %worker.class(), failures, "{why}; trying again in {pause:.1?}");
-                progress.set_phase(Phase::Retrying(why));
-                Pause::Fixed(pause)
-            }
+            Outcome::Failed(why) => Pause::Fixed(progress.failed(worker.class(), why)),
         };
         if shutdown.run_until_cancelled(rest(pause, &mut pace, &mut sleeper)).await.is_none() {
             break;
@@ -264,7 +222,7 @@ enum Outcome {
 async fn step<P: Projection>(worker: &mut Worker<P>, mut conn: PgConnection, options: &RunOptions) -> Outcome {
     match tokio::time::timeout(options.database_timeout, worker.step(&mut conn)).await {
         Ok(Ok(step)) => Outcome::Stepped(step, conn),
-        Ok(Err(error @ (WorkerError::Superseded { .. } | WorkerError::Register(_)))) => Outcome::Final(error),
+        Ok(Err(error)) if error.is_final() => Outcome::Final(error),
         Ok(Err(error)) => Outcome::Failed(error.to_string()),
         // sqlx has no timeout of its own: on a connection that went silent, a step would wait for ever.
         Err(_) => Outcome::Failed(format!(

@@ -20,7 +20,7 @@ pub enum WorkerError {
         /// The number of partitions that the projection has now.
         by: u32,
     },
-    /// The projection can't be worked on as it is. Final.
+    /// The projection can't be worked on as it is.
     #[error(transparent)]
     Register(RegisterError),
     /// The number of partitions is being changed at this moment. Trying again is right.
@@ -32,6 +32,18 @@ pub enum WorkerError {
     /// The projection's own. Trying again is right.
     #[error("the projection failed: {0}")]
     Projection(#[source] BoxError),
+}
+
+impl WorkerError {
+    /// Whether trying again is of no use, because something must be changed in this process.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Superseded { .. } => true,
+            Self::Register(error) => error.is_final(),
+            Self::Moving | Self::Database(_) | Self::Projection(_) => false,
+        }
+    }
 }
 
 /// A batch that was committed.

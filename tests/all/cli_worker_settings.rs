@@ -100,7 +100,7 @@ async fn database_timeout_gives_up_a_batch_that_hangs_and_tries_again() {
     assert!(worker.log().contains("a batch took longer than 1s"), "{}", worker.log());
     lock.rollback().await.unwrap();
     wait_for_counter(&mut conn, 1, 1).await;
-    wait_until("the log", SOON, async || worker.log().contains("the database is back")).await;
+    wait_until("the log", SOON, async || worker.log().contains("is worked on again")).await;
     stop(worker);
 }
 

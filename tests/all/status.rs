@@ -34,6 +34,7 @@ async fn it_tells_what_each_class_has_not_applied_when_no_worker_runs() {
     log::append(&mut conn, &[bad]).await.unwrap();
     team[1].drain().await;
     team.clear();
+    sqlx::raw_sql("DELETE FROM heartbeats").execute(&mut conn).await.unwrap();
 
     let told = look(&mut conn).await;
     assert_eq!((told.total_partitions, told.cover_complete, told.classes.len()), (Some(2), true, 2));

@@ -175,7 +175,7 @@ impl<P: Projection> Worker<P> {
     /// One transaction.
     pub async fn register(&mut self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
         let (name, definition) = (self.projection.name(), definition(&self.projection));
-        let takeover = if self.joined { Takeover::After(Duration::MAX) } else { self.options.topology };
+        let takeover = if self.joined { Takeover::Never } else { self.options.topology };
         let registered = checkpoint::register(conn, name, &definition, self.class, takeover).await?;
         self.joined |= registered == Registered::Ready;
         Ok(registered)

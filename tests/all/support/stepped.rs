@@ -1,10 +1,10 @@
 //! Workers that are moved one step at a time, and what must hold between any two steps.
 
 use super::{TestDb, drain, pointer, scalar};
-use evenfold::checkpoint::{Registered, Takeover};
+use evenfold::checkpoint::{Beat, Registered, Takeover, beat};
 use evenfold::class::{Class, is_exact_cover};
 use evenfold::hash::IdHash;
-use evenfold::projection::counters::Counters;
+use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::{GRACE, Step, Worker, WorkerError, WorkerOptions};
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -41,8 +41,28 @@ impl Stepped {
         team
     }
 
+    /// Registers, and leaves a heartbeat where it is ready, as a worker that runs does.
     pub async fn register(&mut self) -> Registered {
-        self.worker.register(&mut self.conn).await.unwrap()
+        let registered = self.worker.register(&mut self.conn).await.unwrap();
+        if registered == Registered::Ready {
+            self.beat().await;
+        }
+        registered
+    }
+
+    pub async fn beat(&mut self) {
+        let one = Beat {
+            worker: self.worker.id(),
+            projection: NAME,
+            class: self.worker.class(),
+            process: "test:1",
+            state: "starting".to_owned(),
+            applied: 0,
+            per_second: 0.0,
+            coordination: Duration::ZERO,
+            compute: Duration::ZERO,
+        };
+        beat(&mut self.conn, &one).await.unwrap();
     }
 
     pub async fn try_step(&mut self) -> Result<Step, WorkerError> {
