@@ -2,6 +2,7 @@
 
 mod converge;
 mod heartbeat;
+mod idle;
 mod lag;
 mod parked;
 mod status;

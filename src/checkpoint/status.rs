@@ -1,7 +1,10 @@
-use super::lag;
+use super::heartbeat::{DEAD_AFTER, SUPERSEDED};
+use super::idle::Signs;
+use super::lag::{self, Lag};
 use super::store::class_of;
 use crate::class::{Class, is_exact_cover};
 use crate::log::Interest;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 /// How a projection stands, read from the database alone: right also when every worker is dead.
@@ -17,8 +20,34 @@ pub struct Status {
     pub cover_complete: bool,
     /// Seconds since the oldest transaction that has appended and is still open began; none if there is none.
     pub oldest_append_open_seconds: Option<f64>,
+    /// Workers that wait because another number of partitions has replaced theirs: that number, and how many they are.
+    pub waiting: Vec<(i64, i64)>,
+    /// Events of the log; none where there are too many to be counted.
+    pub events: Option<u64>,
+    /// Events of the log that are parked, or were dropped: the read model does not contain them.
+    pub parked_events: u64,
     /// One entry per checkpoint.
     pub classes: Vec<ClassStatus>,
+}
+
+impl Status {
+    /// Whether nobody is at work on any class.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.classes.iter().all(|class| class.idle.is_some())
+    }
+
+    /// Committed events that are not applied, of all classes.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.classes.iter().map(|class| class.behind).sum()
+    }
+
+    /// How many of the log's events the read model contains, where they were counted.
+    #[must_use]
+    pub fn applied(&self) -> Option<u64> {
+        Some(self.events?.saturating_sub(self.behind()).saturating_sub(self.parked_events))
+    }
 }
 
 /// How one class stands.
@@ -32,7 +61,7 @@ pub struct ClassStatus {
     pub behind: u64,
     /// Age of the oldest of them, in seconds.
     pub behind_seconds: f64,
-    /// The process of the worker that wrote last: host and process id; none if it is not running.
+    /// The process of the worker whose business it is: host and process id; none if no worker has a heartbeat.
     pub owner: Option<String>,
     /// What that worker says it is doing.
     pub state: Option<String>,
@@ -42,7 +71,16 @@ pub struct ClassStatus {
     pub per_second: Option<f64>,
     /// Aggregates that are parked.
     pub parked: i64,
+    /// Seconds since the checkpoint was written last.
+    pub moved_seconds: f64,
+    /// Why nobody is at work on it; none if somebody is.
+    pub idle: Option<String>,
+    /// That the heartbeat of whoever is at work is late, or was within the last minute.
+    pub late: Option<String>,
 }
+
+/// The events of a log with more positions than this are not counted: that costs what reading them does.
+const COUNTED: i64 = 1_000_000;
 
 /// Reads how a projection stands, in one transaction of its own snapshot.
 ///
@@ -70,32 +108,81 @@ pub async fn status(conn: &mut PgConnection, projection: &str) -> Result<Status,
     .fetch_one(&mut *tx)
     .await?;
     let behind = lag::count(&mut tx, Some(projection), None, &Interest::everything()).await?;
-    let rows = sqlx::query(include_str!("status.sql")).bind(projection).fetch_all(&mut *tx).await?;
+    let total_partitions = topologies.iter().find(|(_, ago)| ago.is_none()).map(|(total, _)| *total);
+    let waiting = sqlx::query_as(
+        "SELECT total_partitions, count(*) FROM heartbeats
+         WHERE projection = $1 AND total_partitions IS DISTINCT FROM $2 AND starts_with(state, $3)
+           AND beat_at > clock_timestamp() - $4 * interval '1 second'
+         GROUP BY total_partitions ORDER BY total_partitions",
+    )
+    .bind(projection)
+    .bind(total_partitions)
+    .bind(SUPERSEDED)
+    .bind(DEAD_AFTER.as_secs_f64())
+    .fetch_all(&mut *tx)
+    .await?;
+    let (events, parked_events) = counted(&mut tx, projection).await?;
+    let rows = sqlx::query(include_str!("status.sql"))
+        .bind(projection)
+        .bind(total_partitions)
+        .bind(DEAD_AFTER.as_secs_f64())
+        .fetch_all(&mut *tx)
+        .await?;
     let mut classes = Vec::with_capacity(rows.len());
     let mut cover = Vec::with_capacity(rows.len());
     for row in &rows {
         let class = class_of(row, 0)?;
         cover.push(class);
         let lag = behind.iter().find(|row| row.class == class).map(|row| row.lag).unwrap_or_default();
-        classes.push(ClassStatus {
-            class: class.to_string(),
-            position: row.try_get(2)?,
-            behind: lag.events,
-            behind_seconds: lag.age.as_secs_f64(),
-            owner: row.try_get(3)?,
-            state: row.try_get(4)?,
-            heartbeat_seconds: row.try_get(5)?,
-            per_second: row.try_get(6)?,
-            parked: row.try_get(7)?,
-        });
+        classes.push(class_status(row, class, lag)?);
     }
     let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     Ok(Status {
         projection: projection.to_owned(),
-        total_partitions: topologies.iter().find(|(_, ago)| ago.is_none()).map(|(total, _)| *total),
+        total_partitions,
         superseded: topologies.iter().filter_map(|(total, ago)| Some((*total, (*ago)?))).collect(),
         cover_complete: is_exact_cover(whole, &cover),
         oldest_append_open_seconds,
+        waiting,
+        events,
+        parked_events,
         classes,
     })
+}
+
+fn class_status(row: &PgRow, class: Class, lag: Lag) -> Result<ClassStatus, sqlx::Error> {
+    let (owner, state): (Option<String>, Option<String>) = (row.try_get(3)?, row.try_get(4)?);
+    let (heartbeat_seconds, moved_seconds): (Option<f64>, f64) = (row.try_get(5)?, row.try_get(8)?);
+    let beat = owner.as_deref().zip(state.as_deref()).zip(heartbeat_seconds);
+    let heartbeat = beat.map(|((process, state), age)| (process, state, age));
+    let signs = Signs { heartbeat, wrote: row.try_get(9)?, moved: moved_seconds };
+    let (idle, late) = (signs.idle(), signs.late());
+    Ok(ClassStatus {
+        class: class.to_string(),
+        position: row.try_get(2)?,
+        behind: lag.events,
+        behind_seconds: lag.age.as_secs_f64(),
+        owner,
+        state,
+        heartbeat_seconds,
+        per_second: row.try_get(6)?,
+        parked: row.try_get(7)?,
+        moved_seconds,
+        idle,
+        late,
+    })
+}
+
+/// The events of the log, if they are few enough to be counted, and those of them that are parked or were dropped.
+async fn counted(conn: &mut PgConnection, projection: &str) -> Result<(Option<u64>, u64), sqlx::Error> {
+    let (events, parked): (Option<i64>, i64) = sqlx::query_as(
+        "SELECT CASE WHEN coalesce((SELECT max(position) - min(position) FROM events), 0) < $2
+                     THEN (SELECT count(*) FROM events) END,
+                (SELECT count(*) FROM parked_events WHERE projection = $1)",
+    )
+    .bind(projection)
+    .bind(COUNTED)
+    .fetch_one(conn)
+    .await?;
+    Ok((events.map(i64::unsigned_abs), parked.unsigned_abs()))
 }

@@ -71,7 +71,12 @@ async fn watch(mut pool: Pool) -> Vec<(Class, Result<Report, RunError>)> {
     loop {
         tokio::select! {
             next = pool.ended() => match next {
-                Some(one) => ended.push(one),
+                Some((partition, outcome)) => {
+                    if let Err(error) = &outcome {
+                        tracing::error!(%partition, "nobody works on this partition here any more: {error}");
+                    }
+                    ended.push((partition, outcome));
+                }
                 None => break,
             },
             never = panel.draw() => match never {},

@@ -80,8 +80,8 @@ pub(super) struct Topology {
     /// Take over at once with this number of partitions, although another one has replaced it
     #[arg(long)]
     takeover: bool,
-    /// How long a number of partitions that was replaced must wait before it may take over again, in milliseconds: 0 to
-    /// 86400000
+    /// How long a number of partitions that was replaced waits, while a worker of the present one is alive, before it
+    /// may take over again, in milliseconds: 0 to 86400000
     #[arg(long, env = "EVENFOLD_SUPERSEDED_GRACE_MS", default_value = "600000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(0..=86_400_000)))]
     superseded_grace_ms: u64,

@@ -141,11 +141,19 @@ impl Beating {
                 break;
             }
         }
+        self.forget().await;
+    }
+
+    /// Takes the heartbeat off the table: once more, on a new connection, where the one in use was lost without notice. Left
+    /// behind, it is stale after a few seconds, and removed after a day by another worker's beat.
+    async fn forget(self) {
         let Self { database, pulse, conn, .. } = self;
-        // Left behind, it is stale after a few seconds, and removed after a day by another worker's beat.
-        let forgotten = within(&database, conn, async |conn| checkpoint::forget_beat(conn, pulse.worker).await);
-        if let (_, Err(error)) = forgotten.await {
-            tracing::debug!(partition = %pulse.class, %error, "the heartbeat was not removed");
+        let forget = async |conn: &mut PgConnection| checkpoint::forget_beat(conn, pulse.worker).await;
+        for conn in conn.map(Some).into_iter().chain([None]) {
+            match within(&database, conn, forget).await.1 {
+                Ok(()) => break,
+                Err(error) => tracing::debug!(partition = %pulse.class, %error, "the heartbeat was not removed"),
+            }
         }
     }
 
@@ -200,7 +208,12 @@ async fn within<T>(
     };
     match timed(work(&mut conn)).await {
         Ok(Ok(done)) => (Some(conn), Ok(done)),
-        Ok(Err(error)) => (error.as_database_error().is_some().then_some(conn), Err(error.into())),
+        Ok(Err(error)) => {
+            // What the server says before it ends a session is an error of the database as well (57P01 and its kind).
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            let good = code.is_some_and(|code| !code.starts_with("57P"));
+            (good.then_some(conn), Err(error.into()))
+        }
         Err(late) => (None, Err(late)),
     }
 }

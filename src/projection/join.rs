@@ -41,10 +41,10 @@ pub(super) async fn join<P: Projection>(
                 SUPERSEDED_PAUSE
             }
             Ok(Err(error)) if error.is_final() => return Err(error),
-            Ok(Err(error)) => progress.failed(partition, error.to_string()),
+            Ok(Err(error)) => progress.failed(partition, &error.to_string()),
             Err(_) => {
                 let limit = options.database_timeout;
-                progress.failed(partition, format!("registering took longer than {limit:?}: somebody may hold a lock"))
+                progress.failed(partition, &format!("registering took longer than {limit:?}: somebody may hold a lock"))
             }
         };
         if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(lateness.note(start + 87 * SECOND), Some("no heartbeat for 59 s".to_owned()), "late again");
         lateness.written(start + 30 * SECOND);
         assert_eq!(lateness.note(start + 31 * SECOND), said);
-        lateness.written(start + 88 * SECOND - SECOND);
+        lateness.written(start + 87 * SECOND);
         assert_eq!(lateness.note(start + 88 * SECOND), Some("no heartbeat for 57 s".to_owned()));
     }
 }

@@ -135,7 +135,7 @@ async fn supervise<S: Shard<Message = (), Reply = Result<Report, RunError>>>(
         let why = match group.ask_shard(shard, (), Duration::MAX).await {
             Ok(ended) => {
                 if let Err(error) = &ended {
-                    member.progress.ended(error.to_string());
+                    member.progress.ended(&error.to_string());
                 }
                 return ended;
             }
@@ -143,7 +143,7 @@ async fn supervise<S: Shard<Message = (), Reply = Result<Report, RunError>>>(
             // The group ends with the last of these tasks.
             Err(error) => error.to_string(),
         };
-        let pause = member.progress.failed(member.partition, why);
+        let pause = member.progress.failed(member.partition, &why);
         if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return Ok(Report::default());
         }

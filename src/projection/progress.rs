@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::trouble::{Failures, Trouble};
+use super::trouble::{Failures, Retry, Trouble};
 use crate::checkpoint::{Lag, RETRYING, SUPERSEDED};
 use crate::class::Class;
 
@@ -203,18 +203,28 @@ impl Progress {
     }
 
     /// Records and logs a failure, and gives the pause before the next try.
-    pub(crate) fn failed(&self, partition: Class, why: String) -> Duration {
-        self.set_phase(Phase::Retrying(why.clone()));
-        self.failures().failed(partition, why, Instant::now())
+    pub(crate) fn failed(&self, partition: Class, why: &str) -> Duration {
+        self.set_phase(Phase::Retrying(why.to_owned()));
+        let Retry { failures, pause, report } = self.failures().failed(why, Instant::now());
+        if let Some(lasted) = report {
+            tracing::error!(%partition, failures, "nobody here works on this partition, for {lasted:.0?}: {why}; trying \
+                again in {pause:.1?}");
+        } else {
+            tracing::debug!(%partition, failures, "{why}; trying again in {pause:.1?}");
+        }
+        pause
     }
 
     /// A step has succeeded.
     pub(crate) fn recovered(&self, partition: Class) {
-        self.failures().recovered(partition, Instant::now());
+        let lasted = self.failures().recovered(Instant::now());
+        if let Some(lasted) = lasted {
+            tracing::info!(%partition, "this partition is worked on again, after {lasted:.1?}");
+        }
     }
 
     /// The worker has ended for good.
-    pub(crate) fn ended(&self, why: String) {
+    pub(crate) fn ended(&self, why: &str) {
         self.failures().ended(why, Instant::now());
     }
 

@@ -1,17 +1,23 @@
 //! Identical replicas: each claims a partition that nobody has, and stands by while all are taken.
 
 use super::run::{run_woken, wake};
+use super::trouble::{Failures, Retry};
 use super::wake::Wake;
 use super::{Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
-use crate::database::Database;
+use crate::database::{Database, told};
 use crate::lease;
-use std::time::Duration;
+use std::future::Future;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A lease is renewed this many times before it would run out.
 const RENEWALS_PER_TERM: u32 = 3;
+
+/// What is asked of the database about a lease may take this long: sqlx has no timeout of its own, and on a connection that
+/// went silent a replica would wait for ever.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a replica needs to know beside what a worker does.
 #[derive(Debug, Clone)]
@@ -85,22 +91,36 @@ async fn wait_for_partition(
     shutdown: &CancellationToken,
 ) -> Option<Class> {
     let Replica { projection, total_partitions, lease_term } = replica;
-    let mut told = false;
+    let (mut stands_by, mut failures) = (false, Failures::default());
     loop {
-        let claimed = async {
+        let claimed = timed(async {
             let mut conn = database.connect().await.map_err(|error| error.to_string())?;
-            lease::claim(&mut conn, projection, *total_partitions, owner, *lease_term).await.map_err(|e| e.to_string())
-        };
-        match claimed.await {
-            Ok(Some(partition)) => return Some(partition),
-            Ok(None) if told => {}
-            Ok(None) => {
-                tracing::info!("all {total_partitions} partitions are taken; standing by");
-                told = true;
+            lease::claim(&mut conn, projection, *total_partitions, owner, *lease_term).await.map_err(|e| told(&e))
+        });
+        let pause = match claimed.await {
+            Ok(claimed) => {
+                if let Some(lasted) = failures.recovered(Instant::now()) {
+                    tracing::info!("partitions can be claimed again, after {lasted:.1?}");
+                }
+                if let Some(partition) = claimed {
+                    return Some(partition);
+                }
+                if !std::mem::replace(&mut stands_by, true) {
+                    tracing::info!("all {total_partitions} partitions are taken; standing by");
+                }
+                *lease_term / RENEWALS_PER_TERM
             }
-            Err(error) => tracing::warn!(%error, "no partition could be claimed; trying again"),
-        }
-        shutdown.run_until_cancelled(tokio::time::sleep(*lease_term / RENEWALS_PER_TERM)).await?;
+            Err(why) => {
+                let Retry { pause, report, .. } = failures.failed(&why, Instant::now());
+                if let Some(lasted) = report {
+                    tracing::error!(
+                        "no partition could be claimed, for {lasted:.0?}: {why}; trying again in {pause:.1?}"
+                    );
+                }
+                pause
+            }
+        };
+        shutdown.run_until_cancelled(tokio::time::sleep(pause)).await?;
     }
 }
 
@@ -113,35 +133,49 @@ async fn renew(
     worker_stop: &CancellationToken,
 ) -> std::convert::Infallible {
     let Replica { projection, lease_term, .. } = replica;
-    let mut conn = None;
+    let (mut conn, mut failures) = (None, Failures::default());
     loop {
         tokio::time::sleep(*lease_term / RENEWALS_PER_TERM).await;
-        let attempt = async {
+        let attempt = timed(async {
             let mut conn = match conn.take() {
                 Some(conn) => conn,
                 None => database.connect().await.map_err(|error| error.to_string())?,
             };
             let renewed = lease::renew(&mut conn, projection, partition, owner, *lease_term).await;
-            renewed.map(|renewed| (renewed, conn)).map_err(|error| error.to_string())
-        };
+            renewed.map(|renewed| (renewed, conn)).map_err(|error| told(&error))
+        });
         match attempt.await {
-            Ok((true, good)) => conn = Some(good),
-            Ok((false, _)) => {
-                tracing::warn!(%partition, "the lease ran out and was taken over");
-                worker_stop.cancel();
+            Ok((renewed, good)) => {
+                conn = Some(good);
+                if let Some(lasted) = failures.recovered(Instant::now()) {
+                    tracing::info!(%partition, "leases can be renewed again, after {lasted:.1?}");
+                }
+                if !renewed {
+                    tracing::warn!(%partition, "the lease ran out and was taken over");
+                    worker_stop.cancel();
+                }
             }
-            // The worker meets the same failure, and waits for the database; its revisions keep it safe.
-            Err(error) => tracing::debug!(%partition, %error, "the lease was not renewed"),
+            // The worker goes on, or meets the same failure and waits; its revisions keep it safe, whoever has the lease.
+            Err(why) => {
+                if let Some(lasted) = failures.failed(&why, Instant::now()).report {
+                    tracing::warn!(%partition, "the lease was not renewed, for {lasted:.0?}: {why}; trying again");
+                }
+            }
         }
     }
 }
 
 async fn release(database: &Database, replica: &Replica, partition: Class, owner: Uuid) {
-    let released = async {
+    let released = timed(async {
         let mut conn = database.connect().await.map_err(|error| error.to_string())?;
-        lease::release(&mut conn, &replica.projection, partition, owner).await.map_err(|error| error.to_string())
-    };
+        lease::release(&mut conn, &replica.projection, partition, owner).await.map_err(|error| told(&error))
+    });
     if let Err(error) = released.await {
         tracing::debug!(%partition, %error, "the lease was not given back; it runs out by itself");
     }
+}
+
+async fn timed<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| Err(format!("the database did not answer within {TIMEOUT:?}"));
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(late)
 }

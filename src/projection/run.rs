@@ -170,7 +170,7 @@ async fn work<P: Projection>(
                 pace.after(step, Instant::now(), sleeper.workers())
             }
             Outcome::Final(error) => return Err(error),
-            Outcome::Failed(why) => Pause::Fixed(progress.failed(worker.class(), why)),
+            Outcome::Failed(why) => Pause::Fixed(progress.failed(worker.class(), &why)),
         };
         if shutdown.run_until_cancelled(rest(pause, &mut pace, &mut sleeper)).await.is_none() {
             break;

@@ -1,6 +1,5 @@
 //! Why nobody in this process works on a partition: from the first failure until a step succeeds.
 
-use crate::class::Class;
 use crate::database::back_off;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,15 @@ pub struct Trouble {
     pub next_try: Option<Instant>,
 }
 
+/// What to do after a failure.
+pub(super) struct Retry {
+    pub(super) failures: u32,
+    /// The pause before the next try.
+    pub(super) pause: Duration,
+    /// How long it has failed, if that is to be logged now.
+    pub(super) report: Option<Duration>,
+}
+
 /// The failures in a row of one partition, across restarts of its worker.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
@@ -32,35 +40,29 @@ impl Failures {
         self.trouble.clone()
     }
 
-    /// Records a failure, and gives the pause before the next try.
-    pub(super) fn failed(&mut self, partition: Class, why: String, now: Instant) -> Duration {
+    /// Records a failure.
+    pub(super) fn failed(&mut self, why: &str, now: Instant) -> Retry {
         let (since, before) = self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.failures));
         let (failures, pause) = (before.saturating_add(1), back_off(before));
-        if self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOGGED_EVERY) {
+        let due = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOGGED_EVERY);
+        if due {
             self.logged = Some(now);
-            let lasted = now.saturating_duration_since(since);
-            tracing::error!(%partition, failures, "nobody works on this partition here, for {lasted:.0?}: {why}; \
-                trying again in {pause:.1?}");
-        } else {
-            tracing::debug!(%partition, failures, "{why}; trying again in {pause:.1?}");
         }
-        self.trouble = Some(Trouble { why, since, failures, next_try: Some(now + pause) });
-        pause
+        self.trouble = Some(Trouble { why: why.to_owned(), since, failures, next_try: Some(now + pause) });
+        Retry { failures, pause, report: due.then(|| now.saturating_duration_since(since)) }
     }
 
     /// Records that it is not tried again. Whoever receives the worker's end reports it.
-    pub(super) fn ended(&mut self, why: String, now: Instant) {
+    pub(super) fn ended(&mut self, why: &str, now: Instant) {
         let (since, failures) = self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.failures));
-        self.trouble = Some(Trouble { why, since, failures: failures.saturating_add(1), next_try: None });
+        self.trouble =
+            Some(Trouble { why: why.to_owned(), since, failures: failures.saturating_add(1), next_try: None });
     }
 
-    /// Records that a step has succeeded.
-    pub(super) fn recovered(&mut self, partition: Class, now: Instant) {
-        if let Some(Trouble { since, failures, .. }) = self.trouble.take() {
-            let lasted = now.saturating_duration_since(since);
-            tracing::info!(%partition, failures, "this partition is worked on again, after {lasted:.1?}");
-        }
+    /// Records that nothing fails any more, and gives how long something did.
+    pub(super) fn recovered(&mut self, now: Instant) -> Option<Duration> {
         self.logged = None;
+        Some(now.saturating_duration_since(self.trouble.take()?.since))
     }
 }
 
@@ -68,35 +70,33 @@ impl Failures {
 mod tests {
     use super::*;
 
-    fn partition() -> Class {
-        Class::partition(0, 1).unwrap()
-    }
-
     #[test]
     fn failures_in_a_row_are_one_trouble_with_growing_pauses_until_a_step_succeeds() {
         let (mut failures, start) = (Failures::default(), Instant::now());
         assert_eq!(failures.trouble(), None);
         let mut longest = Duration::ZERO;
         for n in 1..=12 {
-            let now = start + n * Duration::from_secs(1);
-            let pause = failures.failed(partition(), format!("failure {n}"), now);
+            let now = start + n * Duration::from_secs(10);
+            let Retry { failures: count, pause, report } = failures.failed(&format!("failure {n}"), now);
+            // At once, and after a minute.
+            assert_eq!((count, report.is_some()), (n, n == 1 || n == 7), "{n}");
             let trouble = failures.trouble().unwrap();
-            assert_eq!((trouble.failures, trouble.since), (n, start + Duration::from_secs(1)));
+            assert_eq!((trouble.failures, trouble.since), (n, start + Duration::from_secs(10)));
             assert_eq!((trouble.why, trouble.next_try), (format!("failure {n}"), Some(now + pause)));
             longest = longest.max(pause);
         }
         assert!(longest > Duration::from_secs(4), "they grow: {longest:?}");
-        failures.recovered(partition(), start);
-        assert_eq!(failures.trouble(), None);
-        failures.failed(partition(), "anew".to_owned(), start);
-        assert_eq!(failures.trouble().unwrap().failures, 1);
+        assert_eq!(failures.recovered(start + Duration::from_secs(130)), Some(Duration::from_mins(2)));
+        assert_eq!((failures.trouble(), failures.recovered(start)), (None, None));
+        let anew = failures.failed("anew", start + Duration::from_secs(131));
+        assert_eq!((anew.failures, anew.report), (1, Some(Duration::ZERO)));
     }
 
     #[test]
     fn a_partition_that_has_ended_has_no_next_try() {
         let (mut failures, start) = (Failures::default(), Instant::now());
-        failures.failed(partition(), "lost".to_owned(), start);
-        failures.ended("superseded".to_owned(), start + Duration::from_secs(1));
+        failures.failed("lost", start);
+        failures.ended("superseded", start + Duration::from_secs(1));
         let trouble = failures.trouble().unwrap();
         assert_eq!((trouble.since, trouble.next_try), (start, None));
         assert_eq!(trouble.why, "superseded");

@@ -69,7 +69,7 @@ async fn a_batch_reports_no_lag_that_was_counted_before_it() {
     for n in 1..=20 {
         append_one(&mut conn, "a", n).await;
     }
-    let args = ["--heartbeat-interval-ms=3600000", "--batch-size=2"];
+    let args = ["--heartbeat-interval-ms=5000", "--batch-size=2"];
     let mut worker = Evenfold::spawn(&[&ONE[..], &args, &["--database-url", &db.url]].concat());
     wait_until("a heartbeat", SOON, async || scalar(&mut conn, "SELECT count(*) FROM heartbeats").await == 1).await;
     wait_until("the events", SOON, async || batches(&worker.log()).len() >= 10).await;

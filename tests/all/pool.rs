@@ -82,8 +82,13 @@ async fn one_fails(how: How) {
     wait_until("the others to go on", SOON, async || others.iter().all(|&n| members[n].progress.applied() == 5)).await;
     wait_until("the third to fail again", SOON, async || left.load(Ordering::Relaxed) < u32::MAX - 1).await;
     assert_eq!(members[2].progress.applied(), 0);
+    let troubles = pool.troubles();
+    let [(failing, trouble)] = &troubles[..] else { panic!("one partition of four: {troubles:?}") };
+    assert_eq!(*failing, partition(2, 4));
+    assert!(trouble.next_try.is_some() && ["panicked", "not its day"].iter().any(|why| trouble.why.contains(why)));
     left.store(1, Ordering::Relaxed);
     wait_until("the third to recover", SOON, async || members[2].progress.applied() == 5).await;
+    wait_until("the end of the trouble", SOON, async || pool.troubles().is_empty()).await;
     stop.cancel();
     while let Some((partition, report)) = pool.ended().await {
         assert_eq!(report.unwrap().applied, 5, "{partition}");
@@ -116,6 +121,10 @@ async fn a_pool_that_is_superseded_ends_with_the_sentence_for_each_partition() {
     while let Some((partition, ended)) = pool.ended().await {
         let superseded = matches!(ended, Err(RunError::Worker(WorkerError::Superseded { by: 3, .. })));
         assert!(superseded, "{partition}: {ended:?}");
+        let trouble = members[partition.residue() as usize].trouble().unwrap();
+        assert_eq!(trouble.next_try, None, "it is not tried again: {trouble:?}");
+        assert!(trouble.why.contains("gone on with 3 partitions"), "{trouble:?}");
     }
+    assert_eq!(pool.troubles().len(), 4);
     drop(team);
 }

@@ -1,9 +1,10 @@
 //! Identical replicas choose their partitions themselves, and take over from those that end.
 
-use crate::support::{Evenfold, SOON, TestDb, append_one, assert_counters_agree, event, scalar, wait_until};
+use crate::support::{Evenfold, SOON, TestDb, append_one, assert_counters_agree, counted, event, scalar, wait_until};
 use evenfold::class::Class;
 use evenfold::{lease, log};
 use nix::sys::signal::Signal;
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -82,4 +83,60 @@ async fn replicas_beyond_the_partitions_stand_by_and_take_over_from_one_that_is_
     })
     .await;
     assert_counters_agree(&mut conn).await;
+}
+
+/// Makes each change of this kind to the leases fail as a deadlock does.
+async fn fails(conn: &mut PgConnection, what: &str) {
+    let trigger = format!(
+        "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected', MESSAGE = 'a deadlock'; END $$;
+         CREATE TRIGGER fails BEFORE {what} ON leases EXECUTE FUNCTION fails()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(trigger)).execute(conn).await.unwrap();
+}
+
+fn replica(db: &TestDb) -> Evenfold {
+    let args =
+        ["worker", "--partition-key=auto", "--total-partitions=1", "--lease-term-ms=1000", "--database-url", &db.url];
+    Evenfold::spawn(&args)
+}
+
+async fn applied(conn: &mut PgConnection, events: i64) {
+    append_one(conn, "a", 1).await;
+    wait_until("the event", SOON, async || counted(conn).await == events).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_can_not_be_claimed_is_an_error_in_the_log_and_tried_again() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    fails(&mut conn, "INSERT").await;
+    let mut replica = replica(&db);
+    wait_until("the log", SOON, async || {
+        replica.log().contains("ERROR no partition could be claimed")
+            && replica.log().contains("a deadlock; trying again in")
+    })
+    .await;
+    sqlx::raw_sql("DROP TRIGGER fails ON leases").execute(&mut conn).await.unwrap();
+    applied(&mut conn, 1).await;
+    assert!(replica.log().contains("partitions can be claimed again"), "{}", replica.log());
+    replica.signal(Signal::SIGTERM);
+    assert_eq!(replica.wait(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_can_not_be_renewed_is_a_warning_and_the_work_goes_on() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut replica = replica(&db);
+    applied(&mut conn, 1).await;
+    fails(&mut conn, "UPDATE").await;
+    wait_until("the log", SOON, async || replica.log().contains("WARN the lease was not renewed")).await;
+    applied(&mut conn, 2).await;
+    sqlx::raw_sql("DROP TRIGGER fails ON leases").execute(&mut conn).await.unwrap();
+    wait_until("the end of it", SOON, async || replica.log().contains("leases can be renewed again")).await;
+    applied(&mut conn, 3).await;
+    replica.signal(Signal::SIGTERM);
+    assert_eq!(replica.wait(), 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM leases").await, 0, "it is given back");
 }

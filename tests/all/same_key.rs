@@ -1,10 +1,11 @@
 //! Two workers with the same key: one loses, drops what it has in memory, stands by, and takes over.
 
 use crate::support::{
-    SOON, TestDb, append_one, assert_counters_agree, counter, drain, only_worker, wait_until, worker_of,
+    Evenfold, SOON, TestDb, append_one, assert_counters_agree, counter, drain, only_worker, wait_until, worker_of,
 };
 use evenfold::class::Class;
 use evenfold::projection::{self, RunOptions, Step};
+use nix::sys::signal::Signal;
 use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -106,4 +107,33 @@ async fn three_running_workers_with_one_key_apply_everything_once() {
     }
     assert_eq!(applied, 300, "every event was applied by one worker");
     assert_counters_agree(&mut conn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_worker_says_once_who_has_the_key_and_once_that_it_has_taken_over() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let args =
+        ["worker", "--partition-key=0", "--total-partitions=1", "--takeover-after-ms=300", "--database-url", &db.url];
+    let mut first = Evenfold::spawn(&args);
+    append_one(&mut conn, "a", 1).await;
+    wait_until("the first to work", SOON, async || counter(&mut conn, "a").await.is_some()).await;
+    let process: String = sqlx::query_scalar("SELECT process FROM heartbeats").fetch_one(&mut conn).await.unwrap();
+    assert!(!first.log().contains("stands by"), "{}", first.log());
+
+    let mut second = Evenfold::spawn(&args);
+    let stands_by = format!("{process} works on this partition: this worker stands by");
+    wait_until("the second to say so", SOON, async || second.log().contains(&stands_by)).await;
+    first.signal(Signal::SIGKILL);
+    first.wait();
+    append_one(&mut conn, "a", 1).await;
+    let taken = format!("this worker has taken the partition over from {process}");
+    wait_until("the second to take over", SOON, async || second.log().contains(&taken)).await;
+    append_one(&mut conn, "a", 1).await;
+    wait_until("the next event", SOON, async || counter(&mut conn, "a").await == Some((3, 3))).await;
+    second.signal(Signal::SIGTERM);
+    assert_eq!(second.wait(), 0);
+    for line in [&stands_by, &taken] {
+        assert_eq!(second.log().matches(line.as_str()).count(), 1, "{}", second.log());
+    }
 }

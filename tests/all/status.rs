@@ -42,6 +42,7 @@ async fn it_tells_what_each_class_has_not_applied_when_no_worker_runs() {
     assert_eq!((even.behind, even.parked, even.heartbeat_seconds), (3, 0, None), "a window is open");
     assert!(even.behind_seconds > 0.0 && even.position < odd.position, "{told:#?}");
     assert_eq!((odd.behind, odd.parked, odd.owner.as_ref()), (0, 1, None));
+    assert_eq!((told.events, told.applied(), told.is_idle()), (Some(11), Some(7), true), "3 behind, and 1 parked");
     assert_eq!(told.oldest_append_open_seconds, None);
 }
 

@@ -47,6 +47,10 @@ pub enum Case {
     Merge,
     /// A merge found another revision: nothing of it was kept.
     MergeOutrun,
+    /// A replaced total took over at once, because no worker of the present one was alive.
+    TakenFromNobody,
+    /// The same, while a worker of the present total was paused with something in memory.
+    TakenFromPaused,
 }
 
 #[derive(Debug, Default)]

@@ -106,3 +106,31 @@ fn one_partition_becomes_two_and_one_again_when_the_first_takes_over_in_its_turn
     let cases = [Case::SplitOpen, Case::Together, Case::CatchUp, Case::Merge, Case::MergeOutrun, Case::MissedMerge];
     exhaustively("1 to 2 and back", &protocol, &cases);
 }
+
+#[test]
+fn a_replaced_total_takes_over_at_once_from_workers_that_have_crashed() {
+    let protocol = Protocol {
+        writers: vec![vec![&[0, 0]]],
+        running: vec![(0, 1)],
+        starting: vec![(0, 2)],
+        batch: 1,
+        mishaps: 2,
+        ..Protocol::default()
+    };
+    let cases = [Case::TakenFromNobody, Case::Superseded, Case::Split, Case::Merge, Case::CrashBetween];
+    exhaustively("1 to 2, which crash", &protocol, &cases);
+}
+
+#[test]
+fn a_worker_that_is_paused_counts_as_gone_and_nothing_is_lost_when_it_goes_on() {
+    let protocol = Protocol {
+        writers: vec![vec![&[0, 1]]],
+        running: vec![(0, 1)],
+        starting: vec![(0, 2), (1, 2)],
+        batch: 1,
+        pauses: 2,
+        ..Protocol::default()
+    };
+    let cases = [Case::TakenFromNobody, Case::TakenFromPaused, Case::Superseded, Case::Outrun, Case::MergeOutrun];
+    exhaustively("1 to 2, which are paused", &protocol, &cases);
+}

@@ -42,6 +42,8 @@ pub enum Mutant {
     /// Of the floors of merged rows the highest is taken, and of their next xids the lowest. (A whole fence of either
     /// row would do: both hold for the whole log.)
     MergedHigherFloor,
+    /// A worker that has registered counts as gone until its first heartbeat.
+    SilentRegistration,
 }
 
 /// What the rows need next: the production code's decision, or a mutant's in its place.

@@ -116,3 +116,14 @@ fn merged_rows_have_one_of_their_fences_and_no_mixture() {
     let protocol = Protocol { writers: vec![vec![&[0, 1], &[0]]], batch: 2, ..two_to_one() };
     rejects_at_random(Mutant::MergedHigherFloor, SEED, protocol);
 }
+
+#[test]
+fn a_worker_that_registers_has_a_heartbeat_from_then_on() {
+    rejects(Mutant::SilentRegistration, Protocol { returns: 0, ..one_to_two_and_back() });
+}
+
+#[test]
+fn a_paused_worker_that_counted_as_gone_commits_nothing_because_its_revisions_are_gone() {
+    let paused = Protocol { returns: 0, pauses: 1, ..one_to_two_and_back() };
+    rejects(Mutant::NoRevisionCheck, paused);
+}

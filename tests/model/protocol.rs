@@ -24,8 +24,10 @@ pub struct Protocol {
     pub batch: usize,
     /// How many times a worker may crash, or not be told what became of its transaction.
     pub mishaps: u8,
-    /// How many times a replaced total takes over again.
+    /// How many times a replaced total takes over again, whoever is alive.
     pub returns: u8,
+    /// How many times a worker is paused for so long that it counts as gone, and goes on with what it has in memory.
+    pub pauses: u8,
     /// Whether empty windows are written at any time, or never.
     pub writes_empty: bool,
     /// Whether something can happen between a fence's snapshot and its count of the xids.
@@ -41,6 +43,7 @@ pub struct State {
     workers: Vec<Arc<Worker>>,
     mishaps: u8,
     returns: u8,
+    pauses: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +67,15 @@ pub enum Step {
     Merge,
     WriteEmpty,
     Crash,
+    /// Until its next step.
+    Pause,
+}
+
+impl State {
+    /// Whether a worker of the present total is alive, as far as its heartbeat tells.
+    fn anybody_is_alive(&self) -> bool {
+        self.workers.iter().any(|worker| worker.class.modulus() == self.store.total() && worker.beating)
+    }
 }
 
 fn class((key, total): (u32, u32)) -> Class {
@@ -84,14 +96,14 @@ impl Protocol {
         let all = running.chain(starting).enumerate();
         let workers = all.map(|(n, (partition, phase))| Arc::new(Worker::new(n, class(partition), phase))).collect();
         let (log, store) = (Arc::new(log), Arc::new(store));
-        State { log, store, workers, mishaps: self.mishaps, returns: self.returns }
+        State { log, store, workers, mishaps: self.mishaps, returns: self.returns, pauses: self.pauses }
     }
 
     fn steps(&self, state: &State, worker: &Worker, each: &mut dyn FnMut(Step)) {
         let total = worker.class.modulus();
         match worker.phase {
             Phase::Off => each(Step::Start),
-            Phase::Joining if state.store.may_register(total) => {
+            Phase::Joining if state.store.may_register(total) || !state.anybody_is_alive() => {
                 each(Step::Register);
                 if state.mishaps > 0 {
                     each(Step::RegisterMissingMerge);
@@ -119,12 +131,19 @@ impl Protocol {
         if state.mishaps > 0 && worker.has_something_in_memory() {
             each(Step::Crash);
         }
+        if state.pauses > 0 && worker.beating && worker.has_something_in_memory() {
+            each(Step::Pause);
+        }
     }
 
     fn step(&self, state: &mut State, number: usize, step: Step) {
         let rules = self.rules();
+        if matches!(step, Step::Register | Step::RegisterMissingMerge) {
+            self.note_taken(state, number);
+        }
         let worker = Arc::make_mut(&mut state.workers[number]);
         let log = &state.log;
+        worker.beating |= !matches!(worker.phase, Phase::Off | Phase::Joining);
         match step {
             Step::Start => worker.phase = Phase::Joining,
             Step::Register | Step::RegisterMissingMerge | Step::Return => {
@@ -136,6 +155,7 @@ impl Protocol {
                 }
                 Arc::make_mut(&mut state.store).register(worker.class, misses_merge, rules.cases);
                 worker.phase = Phase::Unknown { outrun: false };
+                worker.beating |= !rules.has(Mutant::SilentRegistration);
             }
             Step::Load => worker.load(&state.store, log, &rules),
             Step::Fence => worker.fence(log, &rules),
@@ -152,13 +172,30 @@ impl Protocol {
                 state.mishaps -= 1;
                 worker.crash(Arc::make_mut(&mut state.store), rules.cases);
             }
+            Step::Pause => {
+                state.pauses -= 1;
+                worker.beating = false;
+            }
         }
+    }
+
+    /// A worker registers: is it one of a replaced total, which may because nobody is alive?
+    fn note_taken(&self, state: &mut State, number: usize) {
+        if state.store.may_register(state.workers[number].class.modulus()) {
+            return;
+        }
+        self.cases.note(Case::TakenFromNobody);
+        let present = state.store.total();
+        if state.workers.iter().any(|worker| worker.class.modulus() == present && worker.is_paused()) {
+            self.cases.note(Case::TakenFromPaused);
+        }
+        Arc::make_mut(&mut state.store).taken_from_nobody += 1;
     }
 
     /// Each change of the total splits and merges rows a few times, and then it is over.
     fn most_rearrangements(&self) -> u8 {
         let workers = u8::try_from(self.running.len() + self.starting.len()).unwrap();
-        (1 + workers + self.returns + self.mishaps) * 4
+        (1 + workers + self.returns + self.mishaps + self.pauses) * 4
     }
 }
 
@@ -202,6 +239,13 @@ impl Model for Protocol {
             Property::always("a change of the total comes to an end", |model: &Self, state: &State| {
                 state.store.rearranged <= model.most_rearrangements()
             }),
+            Property::always(
+                "a replaced total takes over at once only from workers that are gone",
+                |model: &Self, state: &State| {
+                    let gone = model.mishaps - state.mishaps + model.pauses - state.pauses;
+                    state.store.taken_from_nobody <= gone
+                },
+            ),
             Property::eventually("every event is applied", |_, state: &State| {
                 state.log.all_have_ended() && state.store.has_applied_all(&state.log)
             }),
@@ -214,6 +258,6 @@ impl Hash for State {
         self.log.hash(into);
         self.store.hash_into(into);
         self.workers.iter().for_each(|worker| worker.hash_into(&self.store, into));
-        (self.mishaps, self.returns).hash(into);
+        (self.mishaps, self.returns, self.pauses).hash(into);
     }
 }

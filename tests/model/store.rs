@@ -25,6 +25,8 @@ pub struct Store {
     pub wrong: Option<&'static str>,
     /// How many times rows were split or merged.
     pub rearranged: u8,
+    /// How many times a replaced total took over because nobody was alive.
+    pub taken_from_nobody: u8,
 }
 
 impl Store {
@@ -41,6 +43,7 @@ impl Store {
             versions: [0; 3],
             wrong: None,
             rearranged: 0,
+            taken_from_nobody: 0,
         }
     }
 
@@ -189,6 +192,7 @@ impl Store {
         for Held { class, checkpoint, revision: _, owner } in &self.rows {
             (class, checkpoint, owner).hash(into);
         }
-        (self.total, &self.superseded, self.applied, self.versions, self.wrong, self.rearranged).hash(into);
+        (self.total, &self.superseded, self.applied, self.versions, self.wrong).hash(into);
+        (self.rearranged, self.taken_from_nobody).hash(into);
     }
 }

@@ -16,6 +16,8 @@ pub struct Worker {
     pub class: Class,
     id: Uuid,
     pub phase: Phase,
+    /// Whether it has a heartbeat, as one has that is paused for long no more.
+    pub beating: bool,
     /// What mutants remember and should not.
     pub remembered: Option<Fence>,
 }
@@ -89,7 +91,8 @@ fn newest_of(rows: &[Held]) -> i64 {
 
 impl Worker {
     pub fn new(number: usize, class: Class, phase: Phase) -> Self {
-        Self { class, id: Uuid::from_u128(number as u128 + 1), phase, remembered: None }
+        let beating = !matches!(phase, Phase::Off | Phase::Joining);
+        Self { class, id: Uuid::from_u128(number as u128 + 1), phase, beating, remembered: None }
     }
 
     /// Reads the rows, and decides who works on them.
@@ -101,6 +104,8 @@ impl Worker {
             if !store.may_register(self.class.modulus()) {
                 rules.cases.note(Case::Superseded);
             }
+            // It ends, and is started again as another one; a worker that only finds its rows changed goes on.
+            self.beating &= own_total;
             self.phase = Phase::Joining;
             return;
         }
@@ -184,6 +189,11 @@ impl Worker {
         }
     }
 
+    /// Whether it is at work without a heartbeat.
+    pub fn is_paused(&self) -> bool {
+        !self.beating && self.has_something_in_memory()
+    }
+
     pub fn has_something_in_memory(&self) -> bool {
         !matches!(self.phase, Phase::Off | Phase::Joining | Phase::Unknown { outrun: false })
     }
@@ -193,13 +203,14 @@ impl Worker {
             cases.note(Case::CrashBetween);
         }
         store.disown(self.id);
+        self.beating = false;
         self.remembered = None;
         self.phase = Phase::Joining;
     }
 
     pub fn hash_into(&self, store: &Store, into: &mut impl Hasher) {
         std::mem::discriminant(&self.phase).hash(into);
-        self.remembered.hash(into);
+        (self.beating, &self.remembered).hash(into);
         match &self.phase {
             Phase::Off | Phase::Joining => {}
             Phase::Unknown { outrun } => outrun.hash(into),

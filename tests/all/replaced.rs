@@ -1,0 +1,99 @@
+//! A number of partitions that was replaced waits for workers, and not for nobody.
+
+use crate::support::{
+    Evenfold, SOON, Stepped, TestDb, append_one, assert_all_applied_once, counted, ids_in, partition, wait_until,
+};
+use evenfold::checkpoint::{Registered, Takeover};
+use evenfold::projection::{GRACE, Step};
+use nix::sys::signal::Signal;
+use sqlx::PgConnection;
+use std::time::Duration;
+
+async fn sql(conn: &mut PgConnection, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(conn).await.unwrap();
+}
+
+fn pool(db: &TestDb, workers: &str) -> Evenfold {
+    Evenfold::spawn(&["pool", workers, "--log=info", "--database-url", &db.url])
+}
+
+async fn apply_twenty(conn: &mut PgConnection, limit: Duration) {
+    let before = counted(conn).await;
+    for n in 0..20 {
+        append_one(conn, &format!("a{n}"), 1).await;
+    }
+    wait_until("the events", limit, async || counted(conn).await == before + 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_become_eight_and_four_again_without_a_wait_when_the_workers_were_stopped() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    for workers in ["--workers=4", "--workers=8", "--workers=4"] {
+        let mut pool = pool(&db, workers);
+        apply_twenty(&mut conn, SOON).await;
+        pool.signal(Signal::SIGTERM);
+        assert_eq!(pool.wait(), 0, "{}", pool.log());
+        assert!(!pool.log().contains("superseded"), "{}", pool.log());
+    }
+    assert_all_applied_once(&mut conn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_were_killed_are_waited_for_until_their_heartbeats_are_stale() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    for workers in ["--workers=2", "--workers=3"] {
+        let mut pool = pool(&db, workers);
+        apply_twenty(&mut conn, SOON).await;
+        pool.signal(Signal::SIGKILL);
+        pool.wait();
+    }
+    let mut third = pool(&db, "--workers=2");
+    wait_until("it to wait", SOON, async || third.log().contains("superseded: the projection has gone on with 3"))
+        .await;
+    // A quarter of a minute, and not ten.
+    apply_twenty(&mut conn, Duration::from_mins(1)).await;
+    third.signal(Signal::SIGTERM);
+    assert_eq!(third.wait(), 0, "{}", third.log());
+    assert_all_applied_once(&mut conn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_a_sign_of_life_where_the_heartbeat_is_late() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    Stepped::start(&db, 0, 1, 10).await;
+    let mut present = Stepped::start(&db, 0, 2, 10).await;
+    append_one(&mut conn, &ids_in(partition(0, 2), 1)[0], 1).await;
+    present.drain().await;
+    let mut replaced = Stepped::new(&db, partition(0, 1), 10, Takeover::After(GRACE)).await;
+    for (aged, waits) in [
+        ("UPDATE heartbeats SET beat_at = beat_at - interval '14 s'", true),
+        ("UPDATE heartbeats SET beat_at = beat_at - interval '60 s'", true),
+        ("UPDATE checkpoints SET moved_at = moved_at - interval '60 s'", false),
+    ] {
+        sql(&mut conn, aged).await;
+        let superseded = matches!(replaced.register().await, Registered::Superseded { by: 2, .. });
+        assert_eq!(superseded, waits, "{aged}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_paused_and_counted_as_dead_commits_nothing_when_it_goes_on() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    Stepped::start(&db, 0, 1, 2).await;
+    let mut paused = Stepped::team(&db, 2, 2).await;
+    for id in ids_in(partition(0, 2), 3) {
+        append_one(&mut conn, &id, 1).await;
+    }
+    assert!(matches!(paused[0].step().await, Step::Applied(_)), "a window is open, and more of it in memory");
+    sql(&mut conn, "UPDATE heartbeats SET beat_at = beat_at - interval '60 s'").await;
+    sql(&mut conn, "UPDATE checkpoints SET moved_at = moved_at - interval '60 s'").await;
+    let mut replaced = Stepped::start(&db, 0, 1, 2).await;
+    assert_eq!(replaced.drain().await, 1);
+    let ended = paused[0].failure().await.to_string();
+    assert!(ended.contains("has gone on with 1 partitions"), "{ended}");
+    assert_all_applied_once(&mut conn).await;
+}
