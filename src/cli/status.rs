@@ -30,10 +30,10 @@ pub(super) struct StatusArgs {
     /// aggregates, or is too far behind
     #[arg(long)]
     check: bool,
-    /// With --check: how many events a class may be behind, 0 to 1000000000 [default: any number]
+    /// With --check, how many events a class may be behind, 0 to 1000000000 [default: any number]
     #[arg(long, requires = "check", value_name = "EVENTS", value_parser = |t: &str| number::<u64>(t, &(0..=1_000_000_000)))]
     max_lag: Option<u64>,
-    /// With --check: how old the oldest event may be that a class has not applied, in seconds, 1 to 31536000 [default: any
+    /// With --check, how old the oldest event may be that a class has not applied, in seconds, 1 to 31536000 [default: any
     /// age]
     #[arg(long, requires = "check", value_name = "SECONDS", value_parser = |t: &str| number::<u32>(t, &(1..=31_536_000)))]
     max_lag_seconds: Option<u32>,

@@ -207,7 +207,7 @@ impl Progress {
         self.set_phase(Phase::Retrying(why.to_owned()));
         let Retry { failures, pause, report } = self.failures().failed(why, Instant::now());
         if let Some(lasted) = report {
-            tracing::error!(%partition, failures, "nobody here works on this partition, for {lasted:.0?}: {why}; trying \
+            tracing::error!(%partition, failures, "nobody here works on this partition{lasted}: {why}; trying \
                 again in {pause:.1?}");
         } else {
             tracing::debug!(%partition, failures, "{why}; trying again in {pause:.1?}");

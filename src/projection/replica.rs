@@ -113,9 +113,7 @@ async fn wait_for_partition(
             Err(why) => {
                 let Retry { pause, report, .. } = failures.failed(&why, Instant::now());
                 if let Some(lasted) = report {
-                    tracing::error!(
-                        "no partition could be claimed, for {lasted:.0?}: {why}; trying again in {pause:.1?}"
-                    );
+                    tracing::error!("no partition could be claimed{lasted}: {why}; trying again in {pause:.1?}");
                 }
                 pause
             }
@@ -158,7 +156,7 @@ async fn renew(
             // The worker goes on, or meets the same failure and waits; its revisions keep it safe, whoever has the lease.
             Err(why) => {
                 if let Some(lasted) = failures.failed(&why, Instant::now()).report {
-                    tracing::warn!(%partition, "the lease was not renewed, for {lasted:.0?}: {why}; trying again");
+                    tracing::warn!(%partition, "the lease was not renewed{lasted}: {why}; trying again");
                 }
             }
         }

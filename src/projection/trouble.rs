@@ -24,8 +24,12 @@ pub(super) struct Retry {
     pub(super) failures: u32,
     /// The pause before the next try.
     pub(super) pause: Duration,
-    /// How long it has failed, if that is to be logged now.
-    pub(super) report: Option<Duration>,
+    /// If it is to be logged now: for how long it has failed, in words, or nothing at the first failure.
+    pub(super) report: Option<String>,
+}
+
+fn lasted(time: Duration) -> String {
+    if time.is_zero() { String::new() } else { format!(", for {:.0} s", time.as_secs_f64()) }
 }
 
 /// The failures in a row of one partition, across restarts of its worker.
@@ -49,7 +53,7 @@ impl Failures {
             self.logged = Some(now);
         }
         self.trouble = Some(Trouble { why: why.to_owned(), since, failures, next_try: Some(now + pause) });
-        Retry { failures, pause, report: due.then(|| now.saturating_duration_since(since)) }
+        Retry { failures, pause, report: due.then(|| lasted(now.saturating_duration_since(since))) }
     }
 
     /// Records that it is not tried again. Whoever receives the worker's end reports it.
@@ -79,7 +83,8 @@ mod tests {
             let now = start + n * Duration::from_secs(10);
             let Retry { failures: count, pause, report } = failures.failed(&format!("failure {n}"), now);
             // At once, and after a minute.
-            assert_eq!((count, report.is_some()), (n, n == 1 || n == 7), "{n}");
+            let expected = [(1, ""), (7, ", for 60 s")].iter().find(|(at, _)| *at == n).map(|(_, said)| *said);
+            assert_eq!((count, report.as_deref()), (n, expected));
             let trouble = failures.trouble().unwrap();
             assert_eq!((trouble.failures, trouble.since), (n, start + Duration::from_secs(10)));
             assert_eq!((trouble.why, trouble.next_try), (format!("failure {n}"), Some(now + pause)));
@@ -89,7 +94,7 @@ mod tests {
         assert_eq!(failures.recovered(start + Duration::from_secs(130)), Some(Duration::from_mins(2)));
         assert_eq!((failures.trouble(), failures.recovered(start)), (None, None));
         let anew = failures.failed("anew", start + Duration::from_secs(131));
-        assert_eq!((anew.failures, anew.report), (1, Some(Duration::ZERO)));
+        assert_eq!((anew.failures, anew.report.as_deref()), (1, Some("")));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! A number of partitions that was replaced waits for workers, and not for nobody.
 
 use crate::support::{
-    Evenfold, SOON, Stepped, TestDb, append_one, assert_all_applied_once, counted, ids_in, partition, wait_until,
+    Evenfold, LOCKED_OUT, SOON, Stepped, TestDb, append_one, assert_all_applied_once, counted, ids_in, partition,
+    scalar, wait_until, worker_of,
 };
 use evenfold::checkpoint::{Registered, Takeover};
-use evenfold::projection::{GRACE, Step};
+use evenfold::projection::{self, GRACE, Phase, RunOptions, Step};
 use nix::sys::signal::Signal;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 async fn sql(conn: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(conn).await.unwrap();
@@ -57,6 +59,24 @@ async fn workers_that_were_killed_are_waited_for_until_their_heartbeats_are_stal
     third.signal(Signal::SIGTERM);
     assert_eq!(third.wait(), 0, "{}", third.log());
     assert_all_applied_once(&mut conn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_registers_has_a_heartbeat_in_the_same_transaction() {
+    let db = TestDb::new().await;
+    let (mut conn, mut blocker, stop) = (db.connect().await, db.connect().await, CancellationToken::new());
+    let mut lock = blocker.begin().await.unwrap();
+    sql(&mut lock, "LOCK TABLE heartbeats IN EXCLUSIVE MODE").await;
+    let worker = worker_of(partition(0, 1), 10);
+    let (progress, database, token) = (worker.progress(), db.database.clone(), stop.clone());
+    let run = tokio::spawn(async move { projection::run(&database, worker, &RunOptions::default(), token).await });
+    // The heartbeat's own task is one of them.
+    wait_until("the registration to wait", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 2).await;
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM topologies").await, 0, "for others it has not happened yet");
+    lock.rollback().await.unwrap();
+    wait_until("it to work", SOON, async || progress.phase() == Phase::CaughtUp).await;
+    stop.cancel();
+    run.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
