@@ -61,7 +61,7 @@ impl RegisterError {
     /// Whether trying again is of no use, because something must be changed in the process that registers.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Database(_))
+        matches!(self, Self::OtherDefinition { .. } | Self::TooFine(_))
     }
 }
 

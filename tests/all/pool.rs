@@ -1,6 +1,7 @@
 //! Several partitions in one process: the failure of one is its own.
 
 use crate::support::{SOON, TestDb, append_one, assert_all_applied_once, ids_in, partition, pointer, wait_until};
+use evenfold::checkpoint::RegisterError;
 use evenfold::class::Class;
 use evenfold::hash::IdHash;
 use evenfold::projection::counters::{Counters, NAME};
@@ -127,4 +128,23 @@ async fn a_pool_that_is_superseded_ends_with_the_sentence_for_each_partition() {
     }
     assert_eq!(pool.troubles().len(), 4);
     drop(team);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_differ_end_a_pool_because_trying_again_is_of_no_use() {
+    let db = TestDb::new().await;
+    crate::support::Stepped::team(&db, 2, 10).await;
+    let make = |class| {
+        let other = "/another".parse().unwrap();
+        Worker::new(class, Counters::new(other, 100), WorkerOptions::default())
+    };
+    let partitions = [partition(0, 2), partition(1, 2)];
+    let stop = CancellationToken::new();
+    let mut pool = Pool::start(&db.database, &partitions, make, &RunOptions::default(), &stop).await.unwrap();
+    while let Some((partition, ended)) = pool.ended().await {
+        let refused = matches!(ended, Err(RunError::Register(RegisterError::OtherDefinition { .. })));
+        assert!(refused, "{partition}: {ended:?}");
+    }
+    let troubles = pool.troubles();
+    assert!(troubles.len() == 2 && troubles.iter().all(|(_, trouble)| trouble.next_try.is_none()), "{troubles:?}");
 }

@@ -5,7 +5,7 @@ use crate::support::{
     scalar, wait_until, worker_of,
 };
 use evenfold::checkpoint::{Registered, Takeover};
-use evenfold::projection::{self, GRACE, Phase, RunOptions, Step};
+use evenfold::projection::{self, GRACE, Phase, RunOptions, Step, WorkerError};
 use nix::sys::signal::Signal;
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
@@ -97,6 +97,18 @@ async fn a_commit_is_a_sign_of_life_where_the_heartbeat_is_late() {
         let superseded = matches!(replaced.register().await, Registered::Superseded { by: 2, .. });
         assert_eq!(superseded, waits, "{aged}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_run_before_does_not_take_over_though_nobody_is_alive() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut old = Stepped::start(&db, 0, 1, 10).await;
+    old.step().await;
+    drop(Stepped::start(&db, 0, 2, 10).await);
+    sql(&mut conn, "DELETE FROM heartbeats").await;
+    let ended = old.failure().await;
+    assert!(matches!(ended, WorkerError::Superseded { by: 2, .. }), "{ended}: two sets would take turns");
 }
 
 #[tokio::test(flavor = "multi_thread")]
