@@ -1,7 +1,7 @@
 //! A database that can't be worked with ends in one sentence that says what to look at, and code 1.
 
 use crate::cli::{DataDir, Said, finish, run_at};
-use crate::support::{Evenfold, SOON, TestDb, append_one, drain, only_worker, wait_until};
+use crate::support::{Evenfold, SOON, Stepped, TestDb, append_one, drain, only_worker, wait_until};
 use evenfold::database::Database;
 use evenfold::embedded;
 use std::net::TcpListener;
@@ -97,9 +97,11 @@ async fn a_projection_that_was_begun_otherwise_says_how() {
     worker(&["--total-partitions=1", "--amount-pointer=/count"]).complains(1, "give it the same settings");
     worker(&["--total-partitions=1", "--amount-pointer=/count"]).complains(1, "\"/amount\"");
     worker(&["--total-partitions=1"]).fine();
-    // Another number of partitions takes over, and the one that it replaced says so.
+    // Another number of partitions takes over, and the one that it replaced says so, while somebody is at work.
     worker(&[]).fine();
+    let mut alive = Stepped::start(&db, 1, 4, 10).await;
     worker(&["--total-partitions=1"]).complains(1, "superseded: the projection counters has gone on with 4 partitions");
+    alive.beat().await;
     worker(&["--total-partitions=1"]).complains(1, "start with --total-partitions=4");
     worker(&["--total-partitions=1", "--superseded-grace-ms=0"]).fine();
     worker(&["--total-partitions=4", "--takeover"]).fine();

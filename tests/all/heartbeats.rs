@@ -16,6 +16,9 @@ async fn at_work(db: &TestDb, conn: &mut PgConnection) -> Evenfold {
     let worker = worker(db);
     append_one(conn, "a", 1).await;
     wait_until("the first event", SOON, async || counter(conn, "a").await.is_some()).await;
+    // Of the heartbeat's own connection, and not of the registration: a new connection would be checked first.
+    let beats = "SELECT count(*) FROM heartbeats WHERE state = 'caught up'";
+    wait_until("a heartbeat", SOON, async || scalar(conn, beats).await == 1).await;
     worker
 }
 
@@ -66,7 +69,6 @@ async fn a_worker_that_stops_leaves_no_heartbeat_though_its_sessions_were_just_e
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let mut worker = at_work(&db, &mut conn).await;
-    wait_until("a heartbeat", SOON, async || scalar(&mut conn, BEATS).await > 0).await;
     sqlx::raw_sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
