@@ -10,6 +10,10 @@ use evenfold::config::{UsageError, number};
 use evenfold::group::MAX_SHARDS;
 use evenfold::projection::{Pool, Report, RunError, RunOptions};
 use std::ops::Range;
+use std::time::Duration;
+
+/// A partition that has ended for good is an error in the log when others go on for longer than this.
+const OTHERS_END: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct PoolArgs {
@@ -67,19 +71,23 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
 /// Draws the table of progress until every worker has ended.
 async fn watch(mut pool: Pool) -> Vec<(Class, Result<Report, RunError>)> {
     let mut panel = Panel::new(&pool);
-    let mut ended = Vec::new();
+    let (mut ended, mut logged) = (Vec::new(), 0);
     loop {
         tokio::select! {
             next = pool.ended() => match next {
-                Some((partition, outcome)) => {
-                    if let Err(error) = &outcome {
-                        tracing::error!(%partition, "nobody works on this partition here any more: {error}");
-                    }
-                    ended.push((partition, outcome));
-                }
+                Some(one) => ended.push(one),
                 None => break,
             },
             never = panel.draw() => match never {},
+            // Where all end together, the command ends with the reason.
+            () = tokio::time::sleep(OTHERS_END), if logged < ended.len() => {
+                for (partition, outcome) in &ended[logged..] {
+                    if let Err(error) = outcome {
+                        tracing::error!(%partition, "nobody works on this partition here any more: {error}");
+                    }
+                }
+                logged = ended.len();
+            }
         }
     }
     panel.clear();
