@@ -57,6 +57,11 @@ impl Listener {
         sqlx::raw_sql("SELECT 1").execute(&mut self.inner).await.is_ok()
     }
 
+    /// Runs a statement of our own on this connection.
+    pub(crate) async fn execute(&mut self, sql: String) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.inner).await.map(drop)
+    }
+
     /// Ends the connection, and waits until it has ended, for two seconds at most.
     pub(crate) async fn close(self) {
         let pool = self.pool.clone();

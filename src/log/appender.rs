@@ -2,7 +2,7 @@ use super::append::check;
 use super::group;
 use super::queue::Request;
 use super::sizes::{GroupCommits, Sizes};
-use super::{AppendError, Appended};
+use super::{AppendError, Appended, Epoch};
 use crate::database::Database;
 use crate::event::NewEvent;
 use std::sync::Arc;
@@ -51,10 +51,20 @@ impl Appender {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn start(database: &Database, options: AppenderOptions) -> Self {
+        Self::new(database, options, None, Arc::default())
+    }
+
+    /// One that appends through connections of this epoch only, and is closed when that is over.
+    pub(crate) fn of_epoch(database: &Database, options: AppenderOptions, epoch: Epoch, sizes: Arc<Sizes>) -> Self {
+        Self::new(database, options, Some(epoch), sizes)
+    }
+
+    fn new(database: &Database, options: AppenderOptions, epoch: Option<Epoch>, sizes: Arc<Sizes>) -> Self {
         let (queue, waiting) = mpsc::channel(options.queue.clamp(1, tokio::sync::Semaphore::MAX_PERMITS));
-        let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
-        let sizes = Arc::<Sizes>::default();
-        let task = group::Task::new(database, waiting, options.group, closing.clone(), Arc::clone(&sizes));
+        let closing = epoch.as_ref().map_or_else(CancellationToken::new, |epoch| epoch.over().child_token());
+        let ended = CancellationToken::new();
+        let source = group::Source { database: database.named("evenfold append"), epoch };
+        let task = group::Task::new(source, waiting, options.group, closing.clone(), Arc::clone(&sizes));
         let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _ended = guard;

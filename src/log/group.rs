@@ -5,7 +5,7 @@
 use super::append::append;
 use super::queue::{Busy, Queue, Request};
 use super::sizes::Sizes;
-use super::{AppendError, Appended, MAX_APPEND_EVENTS};
+use super::{AppendError, Appended, Epoch, MAX_APPEND_EVENTS};
 use crate::database::{Database, back_off, told};
 use crate::event::NewEvent;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -23,10 +23,27 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// sqlx has no timeout of its own: on a connection that went silent all callers would wait for ever.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Where connections come from.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) database: Database,
+    /// None where it does not matter what was read from the server before.
+    pub(super) epoch: Option<Epoch>,
+}
+
+impl Source {
+    async fn connect(&self) -> Result<PgConnection, String> {
+        match &self.epoch {
+            Some(epoch) => epoch.connect(&self.database).await,
+            None => self.database.connect().await.map_err(|error| error.to_string()),
+        }
+    }
+}
+
 /// What the lanes have in common.
 #[derive(Debug)]
 pub(super) struct Task {
-    database: Database,
+    source: Source,
     /// Whoever waits for calls holds it.
     queue: Mutex<Queue>,
     busy: Busy,
@@ -36,15 +53,15 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(
-        database: &Database,
+        source: Source,
         waiting: mpsc::Receiver<Request>,
         max_events: usize,
         closing: CancellationToken,
         sizes: Arc<Sizes>,
     ) -> Self {
-        let database = database.named("evenfold append").waiting_at_most(LOCK_TIMEOUT);
+        let source = Source { database: source.database.waiting_at_most(LOCK_TIMEOUT), ..source };
         let queue = Queue::new(waiting, max_events.clamp(1, MAX_APPEND_EVENTS), closing.clone());
-        Self { database, queue: Mutex::new(queue), busy: Busy::default(), closing, sizes }
+        Self { source, queue: Mutex::new(queue), busy: Busy::default(), closing, sizes }
     }
 
     /// Until the last appender is dropped or one is closed, and everything that was called for is answered.
@@ -97,12 +114,12 @@ impl Task {
             if let Some(before) = failures.checked_sub(1) {
                 self.closing.run_until_cancelled(tokio::time::sleep(back_off(before))).await;
             }
-            match self.database.connect().await {
+            match self.source.connect().await {
                 Ok(conn) => return Ok(conn),
-                Err(error) if self.closing.is_cancelled() => return Err(error.to_string()),
-                Err(error) => {
+                Err(why) if self.closing.is_cancelled() => return Err(why),
+                Err(why) => {
                     *failures += 1;
-                    tracing::warn!(failures, %error, "appends wait; trying again");
+                    tracing::warn!(failures, "appends wait: {why}; trying again");
                 }
             }
         }

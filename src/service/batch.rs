@@ -3,6 +3,10 @@
 //! The log decides. Each event expects the version that its counter had when it was decided; if another node has appended
 //! meanwhile, or the answer is lost, the counters concerned are read back, what may have been appended is looked for by its
 //! event id, and the rest is decided again. So nothing is counted twice, whoever believes to own the shard.
+//!
+//! All of an attempt is of one epoch of the log. A counter that was read before the server was replaced, or went back to an
+//! earlier state, may have the same version and another value after it: an append that rested on it would be accepted,
+//! and answered wrongly.
 
 use super::command::{Call, Command, Counted, Outcome, Refused, What};
 use super::decide::{Decided, Known, decide, repeated};
@@ -10,9 +14,9 @@ use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
 use super::ownership::Held;
-use super::storage::{Loaded, Log};
+use super::storage::{Loaded, Log, Sessions};
 use crate::database::back_off;
-use crate::log::{AppendError, Found};
+use crate::log::{AppendError, Appended, Found};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -24,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Commands on their way to the log.
 pub(super) struct Batch {
     pending: Vec<Pending>,
+    /// Of this epoch.
+    epoch: u64,
     known: Known,
     answers: Vec<(Call, Outcome)>,
     doubtful: bool,
@@ -37,6 +43,8 @@ struct Pending {
 
 /// A batch that has ended: what its counters stand at, none for those of which that is not known, and the answers.
 pub(super) struct Done {
+    /// In which all of it was read and appended, except what may be appended yet.
+    pub(super) epoch: u64,
     pub(super) counters: Vec<(CounterId, Option<Counted>)>,
     pub(super) answers: Vec<(Call, Outcome)>,
     /// Whether something of it may be appended yet.
@@ -52,10 +60,10 @@ enum Next {
 }
 
 impl Batch {
-    /// A batch of these calls, about counters of which some are known.
-    pub(super) fn new(calls: Vec<Call>, known: Known) -> Self {
+    /// A batch of these calls, about counters of which some are known in this epoch.
+    pub(super) fn new(calls: Vec<Call>, epoch: u64, known: Known) -> Self {
         let pending = |call: Call| Pending { maybe: call.command.may_be_repeated(), call };
-        Self { pending: calls.into_iter().map(pending).collect(), known, answers: Vec::new(), doubtful: false }
+        Self { pending: calls.into_iter().map(pending).collect(), epoch, known, answers: Vec::new(), doubtful: false }
     }
 
     /// Does what it takes until each call has an answer, or until the deadline.
@@ -76,7 +84,7 @@ impl Batch {
                     failures += 1;
                 }
                 Err(_) => {
-                    self.give_up(&why);
+                    self.give_up(&log.epochs().problem().unwrap_or(why));
                     break;
                 }
             }
@@ -85,12 +93,18 @@ impl Batch {
             let counted = self.known.get(&id).and_then(|known| known.as_ref().ok().copied());
             (id, counted)
         };
-        Done { counters: ids.into_iter().map(counted).collect(), answers: self.answers, doubtful: self.doubtful }
+        let counters = ids.into_iter().map(counted).collect();
+        Done { epoch: self.epoch, counters, answers: self.answers, doubtful: self.doubtful }
     }
 
     async fn attempt(&mut self, log: &Log, meters: &Meters) -> Next {
         let began = Instant::now();
-        if let Err(why) = self.load(log, meters).await {
+        let Some(sessions) = log.sessions().await else { return self.stopped() };
+        if self.epoch != sessions.epoch.number() {
+            self.epoch = sessions.epoch.number();
+            self.known.clear();
+        }
+        if let Err(why) = self.load(log, &sessions, meters).await {
             return Next::Pause(why);
         }
         let loaded = Instant::now();
@@ -99,21 +113,25 @@ impl Batch {
         meters.compute.spend(appending - loaded);
         let events = std::mem::take(&mut decided.events);
         let appended = if events.is_empty() {
-            Ok(())
+            Ok(Vec::new())
         } else {
             // If the future is dropped from here on, they may be in the log, and their counters are not known any more.
             self.may_be_appended(&decided);
-            log.append(events).await.map(|_| ())
+            sessions.append(events).await
         };
         meters.coordination.spend((loaded - began) + appending.elapsed());
+        // Not answered in either case: what was committed may be lost, and is looked for.
+        if sessions.epoch.is_over() {
+            return Next::Again;
+        }
         match appended {
-            Ok(()) => self.commit(decided),
+            Ok(appended) => self.commit(decided, &appended),
             Err(error) => self.failed(&error, &decided, meters),
         }
     }
 
     /// Reads back what has to be known: the counters that are not, and the events that may be in the log.
-    async fn load(&mut self, log: &Log, meters: &Meters) -> Result<(), String> {
+    async fn load(&mut self, log: &Log, sessions: &Sessions, meters: &Meters) -> Result<(), String> {
         let unknown: HashSet<&CounterId> =
             self.pending.iter().map(Pending::id).filter(|id| !self.known.contains_key(*id)).collect();
         let unknown: Vec<CounterId> = unknown.into_iter().cloned().collect();
@@ -121,7 +139,7 @@ impl Batch {
         if unknown.is_empty() && events.is_empty() {
             return Ok(());
         }
-        let Loaded { counters, events } = log.load(&unknown, &events).await?;
+        let Loaded { counters, events } = log.load(sessions, &unknown, &events).await?;
         meters.loaded.add(unknown.len() as u64);
         self.known.extend(unknown.into_iter().zip(counters));
         let mut events = events.into_iter();
@@ -159,8 +177,12 @@ impl Batch {
         }
     }
 
-    /// What was decided is in the log.
-    fn commit(&mut self, decided: Decided) -> Next {
+    /// What was decided is in the log, with these versions.
+    fn commit(&mut self, decided: Decided, appended: &[Appended]) -> Next {
+        if !decided.is_as(appended) {
+            tracing::error!("events were appended with other versions than they were decided for; they are read back");
+            return Next::Again;
+        }
         self.known.extend(decided.changed.into_iter().map(|(id, counted)| (id, Ok(counted))));
         for (pending, outcome) in std::mem::take(&mut self.pending).into_iter().zip(decided.outcomes) {
             match outcome {
@@ -192,10 +214,7 @@ impl Batch {
             AppendError::AlreadyAppended { .. } => Next::Again,
             AppendError::Closed => {
                 none_of_it(None);
-                for pending in std::mem::take(&mut self.pending) {
-                    self.answers.push((pending.call, Err(ServiceError::Stopped.into())));
-                }
-                Next::End
+                self.stopped()
             }
             // The connection of an answer that says so is good, and nothing was appended.
             AppendError::Contended | AppendError::TooMany(_) => {
@@ -204,6 +223,17 @@ impl Batch {
             }
             AppendError::Unanswered(_) | AppendError::Database(_) => Next::Pause(error.to_string()),
         }
+    }
+
+    /// The log is closed. Nothing is open any more but what an earlier attempt may have appended.
+    fn stopped(&mut self) -> Next {
+        for Pending { call, maybe } in std::mem::take(&mut self.pending) {
+            self.doubtful |= maybe;
+            let unknown = || ServiceError::TimedOut("the node is stopping".to_owned());
+            let error = if maybe { unknown() } else { ServiceError::Stopped };
+            self.answers.push((call, Err(error.into())));
+        }
+        Next::End
     }
 
     /// The time is over.

@@ -5,7 +5,7 @@ use super::error::ServiceError;
 use super::id::CounterId;
 use super::shard::AGGREGATE_TYPE;
 use crate::event::{ExpectedVersion, InvalidEvent, NewEvent};
-use crate::log::Found;
+use crate::log::{Appended, Found};
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -37,6 +37,8 @@ pub(super) struct Decided {
     pub(super) events: Vec<NewEvent>,
     /// Which command each event is of.
     pub(super) of: Vec<usize>,
+    /// Which version each event is to have.
+    pub(super) versions: Vec<i64>,
     /// Of each command; none if it repeats one before it, and has to wait for what becomes of that.
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// What the counters that change stand at then.
@@ -80,8 +82,16 @@ impl Decided {
             Err(error) => return Some(Err(ServiceError::Unavailable(error.to_string()).into())),
         }
         self.of.push(index);
+        self.versions.push(after.version);
         self.changed.insert(command.id.clone(), after);
         Some(Ok(after))
+    }
+}
+
+impl Decided {
+    /// Whether the events have the versions that they were decided for.
+    pub(super) fn is_as(&self, appended: &[Appended]) -> bool {
+        appended.iter().map(|event| event.version).eq(self.versions.iter().copied())
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Common {
 pub(super) struct Durable {
     shard: u32,
     common: Arc<Common>,
+    /// The epoch of the log that the counters are of.
+    epoch: u64,
     /// As they are in the log, unless another node has appended; none for those of which that is not known.
     counters: Actors<Option<Counted>>,
     waiting: VecDeque<Call>,
@@ -68,7 +70,8 @@ impl Durable {
     pub(super) fn new(shard: u32, max_actors: usize, common: Arc<Common>) -> Self {
         let counters = Actors::new(max_actors);
         let (waiting, released) = (VecDeque::new(), Vec::new());
-        Self { shard, common, counters, waiting, busy: false, doubtful: None, released, releases: 0 }
+        let epoch = common.log.epochs().number();
+        Self { shard, common, epoch, counters, waiting, busy: false, doubtful: None, released, releases: 0 }
     }
 
     /// Answers at once what it can, and takes the rest to the log.
@@ -81,6 +84,7 @@ impl Durable {
         }
         if !call.command.changes()
             && may_count
+            && self.is_present()
             && let Some(counted) = *self.counter(&call.command.id)
         {
             return self.answer(call, Ok(counted));
@@ -106,18 +110,18 @@ impl Durable {
         self.busy = true;
         let mut known = Known::default();
         // A node that may have been taken for dead knows nothing: another one may have appended.
-        if self.common.ownership.is_certain() {
+        if self.is_present() && self.common.ownership.is_certain() {
             for id in calls.iter().map(|call| &call.command.id) {
                 if let Some(counted) = *self.counter(id) {
                     known.insert(id.clone(), Ok(counted));
                 }
             }
         }
-        let (common, shard, releases) = (Arc::clone(&self.common), self.shard, self.releases);
+        let (common, shard, epoch, releases) = (Arc::clone(&self.common), self.shard, self.epoch, self.releases);
         // It ends by itself, at the deadline at the latest, and this shard sees its panic.
         tokio::spawn(async move {
             let deadline = Instant::now() + common.request_timeout;
-            let batch = Batch::new(calls, known);
+            let batch = Batch::new(calls, epoch, known);
             let run = batch.run(&common.log, &common.meters, common.ownership.held(shard), deadline);
             let done = AssertUnwindSafe(run).catch_unwind().await.ok();
             let group = common.group.get().and_then(WeakGroup::upgrade);
@@ -135,11 +139,15 @@ impl Durable {
             if done.doubtful {
                 self.doubt();
             }
+            self.is_present();
             let good = finished.releases == self.releases && self.doubtful.is_none_or(|until| until <= Instant::now());
             for (id, counted) in done.counters {
                 *self.counter(&id) = counted.filter(|_| good);
             }
-            tell(&self.common.changes, done.answers.iter().map(|(call, outcome)| (call, outcome)));
+            // What has ended with its epoch may be told after those who watch have read what is left: see `forget`.
+            if done.epoch == self.epoch {
+                tell(&self.common.changes, done.answers.iter().map(|(call, outcome)| (call, outcome)));
+            }
             // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits for this
             // one to end, or one that can't have taken over yet. Otherwise that one has to say it.
             let known = self.common.ownership.held(self.shard).may_count()
@@ -188,14 +196,30 @@ impl Durable {
         self.releases += 1;
     }
 
+    /// Whether what is in memory is what the log has, as far as the server behind the connections is concerned: that it is the
+    /// same, and was there a moment ago. If it may be another one, or in an earlier state, all is forgotten.
+    fn is_present(&mut self) -> bool {
+        let epochs = self.common.log.epochs();
+        // In this order: an epoch that ends in between has another number.
+        let (alive, number) = (epochs.is_alive(), epochs.number());
+        if self.epoch != number {
+            self.epoch = number;
+            self.forget();
+        }
+        alive
+    }
+
     fn counter(&mut self, id: &CounterId) -> &mut Option<Counted> {
         self.common.meters.passivated.add(self.counters.make_room(1) as u64);
         self.counters.get_or_insert(IdHash::of(id.as_str()), (AGGREGATE_TYPE, id.as_str()), || None)
     }
 
-    /// What the shard knows of its counters: of all of them nothing, if it is another node's.
+    /// What the shard knows of its counters: of all of them nothing, if it is another node's, or the database is
+    /// away.
     pub(super) fn counters(&self) -> impl Iterator<Item = (&str, Counted)> {
-        let owns = self.common.ownership.owns(self.shard);
+        let epochs = self.common.log.epochs();
+        let present = epochs.is_alive() && epochs.number() == self.epoch;
+        let owns = present && self.common.ownership.owns(self.shard);
         self.counters.iter().filter(move |_| owns).filter_map(|(_, id, counted)| Some((id, (*counted)?)))
     }
 

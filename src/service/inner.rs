@@ -1,6 +1,7 @@
 //! What a node consists of.
 
 use super::durable::{Common, Durable};
+use super::forget;
 use super::id::CounterId;
 use super::meters::Meters;
 use super::options::{NodeOptions, StartError, Storage};
@@ -80,6 +81,10 @@ impl Inner {
             let _first = log.group.set(shards.downgrade());
         }
         let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(common) = &log {
+            let epochs = Arc::clone(common.log.epochs());
+            tokio::spawn(forget::follow(epochs, shards.clone(), changes.clone(), beside.clone()));
+        }
         let dropped = beside.clone().drop_guard();
         Ok(Self {
             options,
@@ -94,6 +99,12 @@ impl Inner {
             beside,
             _dropped: dropped,
         })
+    }
+
+    /// Which history of the log is behind what is answered from now on: another one, where the node's database may have lost
+    /// something.
+    pub(super) fn history(&self) -> u64 {
+        self.log.as_ref().map_or(0, |common| common.log.epochs().number())
     }
 
     pub(super) fn shard_of(&self, id: &CounterId) -> u32 {

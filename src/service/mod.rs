@@ -9,6 +9,7 @@ mod command;
 mod decide;
 mod durable;
 mod error;
+mod forget;
 mod id;
 mod inner;
 mod key;

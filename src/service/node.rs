@@ -10,6 +10,7 @@ use super::meters::{Meter, NodeMetrics};
 use super::options::{NodeOptions, StartError, Storage};
 use super::peer::Peer;
 use super::relay::Relay;
+use super::route::Answered;
 use super::watch::Watching;
 use crate::cluster::{Cluster, ClusterOptions, NodeId, Transport};
 use crate::group::ProcessGroups;
@@ -109,7 +110,7 @@ impl Node {
             (None, Some(_)) => Uuid::now_v7(),
         };
         let what = What::Increment { amount, event_id, again: false };
-        self.ask(Command { id: id.clone(), what }).await
+        Ok(self.ask(Command { id: id.clone(), what }).await?.counted)
     }
 
     /// What a counter stands at: all increments that were answered before are in it. One that nobody has incremented stands at
@@ -123,10 +124,14 @@ impl Node {
     ///
     /// A read that is dropped changes nothing.
     pub async fn get(&self, id: &CounterId) -> Result<Counted, ServiceError> {
+        Ok(self.read(id).await?.counted)
+    }
+
+    pub(super) async fn read(&self, id: &CounterId) -> Result<Answered, ServiceError> {
         self.ask(Command { id: id.clone(), what: What::Read }).await
     }
 
-    async fn ask(&self, command: Command) -> Result<Counted, ServiceError> {
+    async fn ask(&self, command: Command) -> Result<Answered, ServiceError> {
         let _counted = self.enter()?;
         self.inner.ask(command).await
     }
@@ -160,9 +165,12 @@ impl Node {
     ///
     /// The sentence.
     pub fn is_ready(&self) -> Result<(), String> {
-        let Inner { requests, ownership, .. } = &*self.inner;
+        let Inner { requests, ownership, log, .. } = &*self.inner;
         if requests.is_closed() {
             return Err("the node is stopping".to_owned());
+        }
+        if let Some(problem) = log.as_ref().and_then(|common| common.log.epochs().problem()) {
+            return Err(problem);
         }
         let Some(cluster) = ownership.cluster() else { return Ok(()) };
         let (view, owned) = (cluster.view(), ownership.len());

@@ -15,9 +15,16 @@ const ATTEMPT: Duration = Duration::from_millis(1_500);
 /// The pause before a command is tried again: a shard changes its owner in some milliseconds, or when a node is taken for dead.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What a counter stands at, and in which history of the log: only within one a higher version is newer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    pub(super) counted: Counted,
+    pub(super) history: u64,
+}
+
 /// What one attempt has led to.
 enum Attempt {
-    Ended(Result<Counted, ServiceError>),
+    Ended(Result<Answered, ServiceError>),
     /// Nothing has happened.
     Nothing(String),
     /// It may have been counted.
@@ -27,12 +34,12 @@ enum Attempt {
 impl Inner {
     /// Has the owner handle a command. An increment is tried again until it is known what has become of it: the id of its
     /// event keeps it from being counted twice.
-    pub(super) async fn ask(&self, mut command: Command) -> Result<Counted, ServiceError> {
+    pub(super) async fn ask(&self, mut command: Command) -> Result<Answered, ServiceError> {
         let deadline = Instant::now() + self.options.request_timeout;
         let mut maybe = false;
         loop {
             let why = match self.attempt(&command, deadline).await {
-                Attempt::Ended(Ok(counted)) => return Ok(counted),
+                Attempt::Ended(Ok(answered)) => return Ok(answered),
                 // What an earlier attempt has led to is as little known as before.
                 Attempt::Ended(Err(error)) if maybe => return Err(ServiceError::TimedOut(error.to_string())),
                 Attempt::Ended(Err(error)) => return Err(error),
@@ -65,7 +72,8 @@ impl Inner {
                 return self.elsewhere(cluster, owner, command, deadline).await;
             }
         }
-        Attempt::of(self.here(command.clone(), deadline).await)
+        let history = self.history();
+        Attempt::of(self.here(command.clone(), deadline).await, history)
     }
 
     async fn elsewhere(
@@ -78,7 +86,7 @@ impl Inner {
         self.meters.forwarded.add(1);
         let limit = deadline.duration_since(Instant::now()).min(ATTEMPT);
         match cluster.ask(owner, Question::Command(command.clone()), limit).await {
-            Ok(Reply::Outcome(outcome)) => Attempt::of(outcome),
+            Ok(Reply::Outcome(outcome, history)) => Attempt::of(outcome, history),
             Ok(_) => Attempt::Nothing(format!("node {owner} is stopping")),
             Err(error @ PeerError::NotSent(_)) => Attempt::Nothing(error.to_string()),
             Err(error @ PeerError::Unanswered { .. }) => Attempt::Maybe(error.to_string()),
@@ -87,9 +95,9 @@ impl Inner {
 }
 
 impl Attempt {
-    fn of(outcome: Outcome) -> Self {
+    fn of(outcome: Outcome, history: u64) -> Self {
         match outcome {
-            Ok(counted) => Self::Ended(Ok(counted)),
+            Ok(counted) => Self::Ended(Ok(Answered { counted, history })),
             Err(Refused::NotOwner) => Self::Nothing("its shard has no sure owner just now".to_owned()),
             Err(Refused::Error(ServiceError::TimedOut(why))) => Self::Maybe(why),
             // Another node may be about to answer for it.

@@ -32,6 +32,8 @@ pub(super) enum Message {
     Release(oneshot::Sender<Released>),
     /// It is this node's now, with what the one before has handed over.
     Take(Vec<(CounterId, Counted)>),
+    /// The log may have less than was read from it.
+    Forget,
 }
 
 /// A counter by its value. The greater one has the higher value or, with the same, the name that comes first.
@@ -89,10 +91,10 @@ impl Shard for CounterShard {
                     shard.take(kept.counters);
                 }
             }
-            // It has no batches.
-            (Self::Volatile(_), Message::Finished(_)) => {}
+            // It has no log.
+            (Self::Volatile(_), Message::Finished(_) | Message::Forget) => {}
             (Self::Durable(shard), Message::Call(call)) => shard.call(call),
-            (Self::Durable(shard), Message::Take(_)) => shard.forget(),
+            (Self::Durable(shard), Message::Take(_) | Message::Forget) => shard.forget(),
             (Self::Durable(shard), Message::Release(done)) => shard.release(done),
             (Self::Durable(shard), Message::Finished(finished)) => shard.finished(finished),
         }

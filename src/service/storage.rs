@@ -6,23 +6,38 @@ use super::shard::AGGREGATE_TYPE;
 use crate::counter::AmountPointer;
 use crate::database::{Database, told};
 use crate::event::NewEvent;
-use crate::log::{self, AppendError, Appended, Appender, AppenderOptions, Found, GroupCommits};
+use crate::log::{
+    self, AppendError, Appended, Appender, AppenderOptions, Epoch, Epochs, Found, GroupCommits, Sentinel, Sizes,
+};
 use crate::projection::counters::{current, top};
 use sqlx::PgConnection;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// How many connections load counters. They are idle while the counters that are used are in memory.
 const LOADING: usize = 4;
 
-/// Appends through two connections, and reads through some more, for all shards of a node.
+const LOST: &str = "the connection to the database was lost";
+
+/// The log, for all shards of a node: two connections append, and some more read.
 pub(super) struct Log {
-    appender: Appender,
+    /// How the calls of its appenders were grouped.
+    sizes: Arc<Sizes>,
+    sentinel: Sentinel,
     database: Database,
     plain: Database,
     pointer: AmountPointer,
     places: Semaphore,
+    sessions: Mutex<Option<Arc<Sessions>>>,
+    closed: AtomicBool,
+}
+
+/// The connections of one epoch.
+pub(super) struct Sessions {
+    pub(super) epoch: Epoch,
+    appender: Appender,
     idle: Mutex<Vec<PgConnection>>,
 }
 
@@ -37,42 +52,76 @@ pub(super) struct Loaded {
 impl Log {
     pub(super) fn new(database: &Database, pointer: AmountPointer) -> Self {
         Self {
-            appender: Appender::start(database, AppenderOptions::default()),
+            sizes: Arc::default(),
+            sentinel: Sentinel::start(database),
             database: database.named("evenfold counters").by_index(),
             plain: database.named("evenfold counters"),
             pointer,
             places: Semaphore::new(LOADING),
-            idle: Mutex::default(),
+            sessions: Mutex::default(),
+            closed: AtomicBool::new(false),
         }
     }
 
-    pub(super) async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, AppendError> {
-        self.appender.append(events).await
+    /// Which of the values that were read before are still good.
+    pub(super) fn epochs(&self) -> &Arc<Epochs> {
+        self.sentinel.epochs()
+    }
+
+    /// Those of the present epoch; waits for one while the database is away. None once the log is closed.
+    pub(super) async fn sessions(&self) -> Option<Arc<Sessions>> {
+        let epoch = self.epochs().present().await;
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at with the lock, under which it is closed: no appender is made after that.
+        if self.closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        match &*sessions {
+            Some(present) if present.epoch.number() == epoch.number() => Some(Arc::clone(present)),
+            _ => {
+                let (sizes, options) = (Arc::clone(&self.sizes), AppenderOptions::default());
+                let appender = Appender::of_epoch(&self.plain, options, epoch.clone(), sizes);
+                let new = Arc::new(Sessions { epoch, appender, idle: Mutex::default() });
+                Some(Arc::clone(sessions.insert(new)))
+            }
+        }
     }
 
     /// Reads counters and events back; an error is a sentence. A connection is kept only if all went well: one that failed, or
     /// whose read was dropped, is closed.
-    pub(super) async fn load(&self, counters: &[CounterId], events: &[Uuid]) -> Result<Loaded, String> {
-        // The semaphore is never closed.
-        let _place = self.places.acquire().await;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut conn = match idle {
-            Some(conn) => conn,
-            None => self.database.connect().await.map_err(|error| error.to_string())?,
+    pub(super) async fn load(
+        &self,
+        sessions: &Sessions,
+        counters: &[CounterId],
+        events: &[Uuid],
+    ) -> Result<Loaded, String> {
+        let load = async {
+            // The semaphore is never closed.
+            let _place = self.places.acquire().await;
+            let idle = sessions.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut conn = match idle {
+                Some(conn) => conn,
+                None => sessions.epoch.connect(&self.database).await?,
+            };
+            let loaded = self.read(&mut conn, counters, events).await.map_err(|error| told(&error))?;
+            sessions.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+            Ok(loaded)
         };
-        let loaded = self.read(&mut conn, counters, events).await.map_err(|error| told(&error))?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
-        Ok(loaded)
+        sessions.within(load).await
     }
 
     /// The counters of the highest values that the read model has, and what the others have at most, none if there are no
     /// others; an error is a sentence.
     pub(super) async fn top(&self, limit: usize) -> Result<(Vec<(CounterId, i64)>, Option<i64>), String> {
-        let _place = self.places.acquire().await;
-        // Not one of those that go by an index: this reads the whole table.
-        let mut conn = self.plain.connect().await.map_err(|error| error.to_string())?;
+        let sessions = self.sessions().await.ok_or("the node is stopping")?;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let rows = top(&mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| told(&error))?;
+        let read = async {
+            let _place = self.places.acquire().await;
+            // Not one of those that go by an index: this reads the whole table.
+            let mut conn = sessions.epoch.connect(&self.plain).await?;
+            top(&mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| told(&error))
+        };
+        let rows = sessions.within(read).await?;
         let others = if rows.len() < limit as usize { None } else { rows.last().map(|row| row.value) };
         // A counter that another writer has given a longer name can't be asked for.
         let named = rows.into_iter().filter_map(|row| Some((CounterId::new(&row.aggregate_id).ok()?, row.value)));
@@ -104,10 +153,33 @@ impl Log {
     }
 
     pub(super) fn commits(&self) -> GroupCommits {
-        self.appender.commits()
+        self.sizes.commits()
     }
 
+    /// Appends what was called for, and closes all connections.
     pub(super) async fn close(&self) {
-        self.appender.clone().close().await;
+        let sessions = {
+            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            self.closed.store(true, Ordering::SeqCst);
+            sessions.take()
+        };
+        if let Some(sessions) = sessions {
+            sessions.appender.clone().close().await;
+        }
+        self.sentinel.close().await;
+    }
+}
+
+impl Sessions {
+    pub(super) async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, AppendError> {
+        let lost = || AppendError::Unanswered(LOST.to_owned());
+        let append = self.epoch.over().run_until_cancelled(self.appender.append(events));
+        append.await.unwrap_or_else(|| Err(lost()))
+    }
+
+    /// Waits for what is done through these connections no longer than they are of use: on one whose server is gone without a
+    /// word nothing comes for a long time.
+    async fn within<T>(&self, done: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        self.epoch.over().run_until_cancelled(done).await.unwrap_or_else(|| Err(LOST.to_owned()))
     }
 }

@@ -16,14 +16,21 @@ impl Inner {
     /// What is in memory is newer than the read model, which has all the others. A row of the read model may be of a counter
     /// that has less by now; so more rows are read until those that were not can't be among the highest.
     pub(super) async fn top(&self, limit: usize, deadline: Instant) -> Result<Vec<Ranked>, ServiceError> {
-        let late = |_| ServiceError::Unavailable("the counters were not all read in time".to_owned());
+        let late = |_| {
+            let problem = self.log.as_ref().and_then(|common| common.log.epochs().problem());
+            ServiceError::Unavailable(problem.unwrap_or_else(|| "the counters were not all read in time".to_owned()))
+        };
         let mut rows = limit;
         loop {
+            let history = self.history();
             let (stored, most_of_others) = timeout_at(deadline, self.stored(rows)).await.map_err(late)??;
             let named: Vec<CounterId> = stored.iter().map(|(id, _)| id.clone()).collect();
             let mut values: HashMap<CounterId, i64> = stored.into_iter().collect();
             for ranked in self.in_memory(limit, named, deadline).await? {
                 values.insert(ranked.id.0, ranked.value);
+            }
+            if history != self.history() {
+                continue;
             }
             let all = values.into_iter().map(|(id, value)| Ranked { value, id: Reverse(id) });
             let top = crate::group::top(limit)(Vec::new(), all.collect());

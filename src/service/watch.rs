@@ -4,19 +4,23 @@ use super::command::Counted;
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::node::Node;
+use super::route::Answered;
 use super::shard::AGGREGATE_TYPE;
 use crate::group::process::Member;
 use crate::projection::counters::Changes;
 use std::sync::Arc;
 
 /// One counter's values, each newer than the one before. A watcher that is slow is not given all of them, but always the
-/// newest in the end.
+/// newest in the end. After the database has lost what it had committed (a crash without `synchronous_commit`, a failover, a
+/// restored backup), that is what the log has then, with a version that may be lower.
 pub struct Watching {
     node: Node,
     id: CounterId,
     member: Member<Arc<Changes>>,
     /// What was given last.
     last: Option<Counted>,
+    /// The history of the log that was read last.
+    history: Option<u64>,
     /// Whether something may have been missed.
     unsure: bool,
     dropped: u64,
@@ -24,7 +28,7 @@ pub struct Watching {
 
 impl Watching {
     pub(super) fn new(node: Node, id: CounterId, member: Member<Arc<Changes>>) -> Self {
-        Self { node, id, member, last: None, unsure: true, dropped: 0 }
+        Self { node, id, member, last: None, history: None, unsure: true, dropped: 0 }
     }
 
     /// What the counter stands at, at first, and then what it stands at after it has changed. None when the node stops.
@@ -39,9 +43,13 @@ impl Watching {
     pub async fn next(&mut self) -> Result<Option<Counted>, ServiceError> {
         loop {
             if self.unsure {
-                let now = self.node.get(&self.id).await?;
+                let Answered { counted, history } = self.node.read(&self.id).await?;
                 self.unsure = false;
-                if let Some(newer) = self.newer(now) {
+                // What was given before is not older, nor newer, than what another history says.
+                if self.history.replace(history) != Some(history) && self.last != Some(counted) {
+                    self.last = None;
+                }
+                if let Some(newer) = self.newer(counted) {
                     return Ok(Some(newer));
                 }
             }
