@@ -212,18 +212,24 @@ async fn insert_all(conn: &mut PgConnection, events: &[NewEvent], notify: bool) 
         match row.try_get::<Option<i64>, _>(1)? {
             None => placed.push((index, Appended { position: row.try_get(2)?, version })),
             Some(ord) => {
-                let found = (order[usize::try_from(ord).unwrap_or_default()].0, version);
+                let at = usize::try_from(ord).ok().and_then(|ord| order.get(ord));
+                let unknown = || sqlx::Error::Protocol(format!("event {ord} of {} is in conflict", order.len()));
+                let found = (at.ok_or_else(unknown)?.0, version);
                 conflict = Some(conflict.map_or(found, |first| first.min(found)));
             }
         }
     }
     if let Some((index, version)) = conflict {
+        let unasked = || sqlx::Error::Protocol("an event that expects no version is in conflict".to_owned());
         return Ok(Outcome::Conflict(AppendError::Conflict {
             aggregate: events[index].aggregate.clone(),
-            expected: events[index].expected.as_number().unwrap_or_default(),
+            expected: events[index].expected.as_number().ok_or_else(unasked)?,
             actual: version - 1,
             index,
         }));
+    }
+    if placed.len() != events.len() {
+        return Err(sqlx::Error::Protocol(format!("{} of {} events were inserted", placed.len(), events.len())));
     }
     placed.sort_unstable_by_key(|&(index, _)| index);
     Ok(Outcome::Written(placed.into_iter().map(|(_, appended)| appended).collect()))

@@ -38,7 +38,7 @@ pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Fo
     .await?;
     let mut found = vec![None; ids.len()];
     for row in &rows {
-        let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
+        let ord: i64 = row.try_get(0)?;
         let event = Found {
             position: row.try_get(1)?,
             version: row.try_get(2)?,
@@ -47,9 +47,8 @@ pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Fo
             payload: row.try_get(6)?,
             metadata: row.try_get(7)?,
         };
-        if let Some(place) = found.get_mut(index) {
-            *place = Some(event);
-        }
+        let place = usize::try_from(ord - 1).ok().and_then(|index| found.get_mut(index));
+        *place.ok_or_else(|| sqlx::Error::Protocol(format!("event {ord} of {} was found", ids.len())))? = Some(event);
     }
     Ok(found)
 }

@@ -29,6 +29,7 @@ mod cli_generate;
 mod cli_mistakes;
 mod cli_pool;
 mod cli_serve;
+mod cli_serve_ready;
 mod cli_settings;
 mod cli_signals;
 mod cli_tables;

@@ -217,7 +217,7 @@ async fn what_is_committed_after_another_node_has_taken_over_is_answered_by_that
 
 /// What the clients were told is what the node says, and nothing is left open.
 async fn assert_all_counted(served: &Counting, ledger: &Ledger) {
-    assert_eq!((ledger.maybes.len(), &ledger.wrong), (0, &Vec::new()));
+    assert_eq!((ledger.maybes.len(), &ledger.wrong, &ledger.contradictions), (0, &Vec::new(), &Vec::new()));
     assert!(ledger.acknowledged.len() > 1_000);
     let mut sums: HashMap<u32, (i64, i64)> = HashMap::new();
     for one in &ledger.acknowledged {
@@ -287,6 +287,12 @@ fn the_oracle_finds_what_is_lost_doubled_or_changed() {
         let found = judge(&ledger(), &log(wrong));
         assert!(found.iter().any(|found| found.contains(what)), "{what}: {found:#?}");
     }
+    // The database may have lost any of it, and has none of it twice.
+    let mut lost = ledger();
+    lost.contradicts("it was read at 8 and at 9".to_owned());
+    lost.forget();
+    assert_eq!(judge(&lost, &log(&[(1, 2), (2, 3)])), Vec::<String>::new());
+    assert!(!judge(&lost, &log(&[(1, 2), (2, 2)])).is_empty());
     let mut twice = ledger();
     twice.answered(1, 2, Told { value: 10, version: 3 });
     let found = judge(&twice, &log(&[(1, 5), (2, 3), (3, 2)]));

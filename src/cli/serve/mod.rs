@@ -99,6 +99,7 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
         auth,
         max_inflight: args.max_inflight,
         max_watchers: args.max_watchers,
+        workers: workers.as_ref().map(|workers| workers.members.clone()).unwrap_or_default(),
         ..ServiceOptions::default()
     };
     let service = CounterService::new(nodes.clone(), options);

@@ -72,7 +72,9 @@ impl NodesArgs {
         groups: &ProcessGroups<Arc<Changes>>,
     ) -> anyhow::Result<Vec<Node>> {
         if self.alone() {
-            return Ok(vec![Node::start(options.clone(), storage.clone(), groups).await?]);
+            let node = Node::start(options.clone(), storage.clone(), groups).await?;
+            ready(&node).await;
+            return Ok(vec![node]);
         }
         let network = local::Network::new();
         let mut nodes = Vec::new();
@@ -84,13 +86,7 @@ impl NodesArgs {
             };
             tracing::info!(node = %name, "joining");
             let node = Node::join(options.clone(), storage.clone(), &groups, transport, name).await?;
-            let ready = async {
-                while node.is_ready().is_err() {
-                    sleep(PAUSE).await;
-                }
-            };
-            // One that is not ready by then says why when it is asked (/readyz).
-            let _late = timeout(READY, ready).await;
+            ready(&node).await;
             nodes.push(node);
             // The first node passes on what the workers tell.
             groups = ProcessGroups::default();
@@ -99,7 +95,17 @@ impl NodesArgs {
     }
 }
 
-/// How long a node may take to have its shards before the next one is started, and how often that is looked at.
+/// Waits until a node is ready. One that is not in time says why when it is asked (/readyz).
+async fn ready(node: &Node) {
+    let ready = async {
+        while node.is_ready().is_err() {
+            sleep(PAUSE).await;
+        }
+    };
+    let _late = timeout(READY, ready).await;
+}
+
+/// How long a node may take to have its database and its shards before the process goes on, and how often that is looked at.
 const READY: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
 

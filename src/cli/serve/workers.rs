@@ -7,7 +7,7 @@ use evenfold::counter::AmountPointer;
 use evenfold::database::Database;
 use evenfold::group::{MAX_SHARDS, ProcessGroups};
 use evenfold::projection::counters::{Changes, Counters, changes_group};
-use evenfold::projection::{Pool, RunOptions, Worker, WorkerOptions};
+use evenfold::projection::{Member, Pool, RunOptions, Worker, WorkerOptions};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -24,6 +24,7 @@ const REST: Duration = Duration::from_millis(100);
 const MAX_ACTORS: usize = 2 * BATCH_SIZE;
 
 pub(super) struct Workers {
+    pub(super) members: Vec<Member>,
     stop: CancellationToken,
     watching: JoinHandle<()>,
 }
@@ -57,6 +58,7 @@ impl Workers {
         let mut pool =
             Pool::start(database, &partitions?, make, &RunOptions { rest: REST, ..RunOptions::default() }, &stop)
                 .await?;
+        let members = pool.members().to_vec();
         let watching = tokio::spawn(async move {
             while let Some((partition, outcome)) = pool.ended().await {
                 if let Err(error) = outcome {
@@ -65,7 +67,7 @@ impl Workers {
                 }
             }
         });
-        Ok(Self { stop, watching })
+        Ok(Self { members, stop, watching })
     }
 
     pub(super) async fn stop(self) {

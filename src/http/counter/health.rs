@@ -2,10 +2,13 @@
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::state::State;
+use crate::projection::{Member, Trouble};
+use crate::service::Node;
 use axum::Json;
 use axum::extract::State as Shared;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Instant;
 use utoipa::ToSchema;
 
 /// The process answers.
@@ -37,12 +40,24 @@ pub(super) async fn healthz() -> Json<Health> {
     path = "/readyz",
     tag = "watching",
     responses(
-        (status = 200, description = "Every node of this process can answer requests.", body = Ready),
+        (status = 200, description = "Every node of this process can answer requests, and its workers fold the log.", body = Ready),
         (status = 503, description = "`not_ready`, and why", body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds."))),
     ),
 )]
 pub(super) async fn readyz(Shared(state): Shared<Arc<State>>) -> Result<Json<Ready>, ApiError> {
-    let all = state.nodes.iter().try_for_each(crate::service::Node::is_ready);
+    let nodes = state.nodes.iter().try_for_each(Node::is_ready);
+    let all = nodes.and_then(|()| state.workers.iter().try_for_each(is_folded));
     all.map(|()| Json(Ready { ready: true })).map_err(|why| ApiError::new(ErrorCode::NotReady, why))
+}
+
+/// Whether somebody folds the partition; or why not, and when that is tried again, in a sentence.
+fn is_folded(member: &Member) -> Result<(), String> {
+    let Some(Trouble { why, since, next_try, .. }) = member.trouble() else { return Ok(()) };
+    let next = next_try.map_or("it is not tried again in this process".to_owned(), |next| {
+        let pause = next.saturating_duration_since(Instant::now());
+        format!("the next try is in {:.1} seconds", pause.as_secs_f64())
+    });
+    let (partition, time) = (member.partition, since.elapsed().as_secs_f64());
+    Err(format!("nobody in this process has folded partition {partition} for {time:.1} seconds: {why}; {next}"))
 }

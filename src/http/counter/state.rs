@@ -5,6 +5,7 @@ use super::route::Route;
 use crate::http::auth::{Auth, Gate, Scheme};
 use crate::http::inflight::{InFlight, Place};
 use crate::http::metrics::Requests;
+use crate::projection::Member;
 use crate::service::Node;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,18 +23,22 @@ pub struct ServiceOptions {
     pub max_watchers: usize,
     /// How long a body may take to come. What a request may take after that is up to the node.
     pub body_timeout: Duration,
+    /// The workers of this process: while nobody here folds one of their partitions, the service is not ready.
+    pub workers: Vec<Member>,
 }
 
 impl Default for ServiceOptions {
-    /// No token, 10,000 requests, 1,000 watchers, 2 seconds.
+    /// No token, 10,000 requests, 1,000 watchers, 2 seconds, no workers.
     fn default() -> Self {
-        Self { auth: None, max_inflight: 10_000, max_watchers: 1_000, body_timeout: Duration::from_secs(2) }
+        let (max_inflight, max_watchers, body_timeout) = (10_000, 1_000, Duration::from_secs(2));
+        Self { auth: None, max_inflight, max_watchers, body_timeout, workers: Vec::new() }
     }
 }
 
 pub(super) struct State {
     /// At least one.
     pub(super) nodes: Vec<Node>,
+    pub(super) workers: Vec<Member>,
     turn: AtomicUsize,
     pub(super) gate: Gate,
     pub(super) requests: Requests<{ Route::ALL.len() }>,
@@ -46,6 +51,7 @@ impl State {
     pub(super) fn new(nodes: Vec<Node>, options: ServiceOptions) -> Self {
         Self {
             nodes,
+            workers: options.workers,
             turn: AtomicUsize::new(0),
             gate: Gate { scheme: Scheme::Bearer, auth: options.auth },
             requests: Requests::default(),

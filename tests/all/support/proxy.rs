@@ -33,7 +33,8 @@ pub enum Server {
 pub struct Proxy {
     pub port: u16,
     wire: watch::Sender<Wire>,
-    server: watch::Sender<Server>,
+    /// And how often it was another one at whose coming connections broke.
+    server: watch::Sender<(Server, u32)>,
     accepting: JoinHandle<()>,
 }
 
@@ -42,14 +43,19 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (wire, state) = watch::channel(Wire::Whole);
-        let (server, place) = watch::channel(server);
+        let (server, place) = watch::channel((server, 0));
         let accepting = tokio::spawn(accept(listener, place, state));
         Self { port, wire, server, accepting }
     }
 
     /// Leads to another server from here on, as an address does that is given to it: connections break.
     pub fn lead_to(&self, server: Server) {
-        self.server.send_replace(server);
+        self.server.send_modify(|now| *now = (server, now.1 + 1));
+    }
+
+    /// New connections lead to another server from here on; those that there are stay.
+    pub fn lead_new_to(&self, server: Server) {
+        self.server.send_modify(|now| now.0 = server);
     }
 
     pub fn set(&self, wire: Wire) {
@@ -64,21 +70,21 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: watch::Receiver<Server>, wire: watch::Receiver<Wire>) {
+async fn accept(listener: TcpListener, server: watch::Receiver<(Server, u32)>, wire: watch::Receiver<Wire>) {
     while let Ok((client, _)) = listener.accept().await {
         // Ends with its connection, and when the wire is cut.
         tokio::spawn(connect(client, server.clone(), wire.clone()));
     }
 }
 
-async fn connect(client: TcpStream, mut server: watch::Receiver<Server>, wire: watch::Receiver<Wire>) {
+async fn connect(client: TcpStream, mut server: watch::Receiver<(Server, u32)>, wire: watch::Receiver<Wire>) {
     if *wire.borrow() == Wire::Cut {
         return;
     }
-    let place = server.borrow().clone();
+    let (place, laid) = server.borrow().clone();
     tokio::select! {
         () = forward(client, &place, wire) => {}
-        _ = server.wait_for(|now| *now != place) => {}
+        _ = server.wait_for(|(_, now)| *now != laid) => {}
     }
 }
 

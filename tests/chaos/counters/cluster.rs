@@ -60,11 +60,8 @@ impl Cluster {
 
     /// Puts a wire between this node and the database.
     pub async fn wire_to_database(&mut self, node: usize) -> Proxy {
-        let url = &self.urls[node].0;
-        let (base, directory) = url.split_once("?host=").expect("a server of our own, with a socket");
-        let proxy = Proxy::start(Server::Unix(PathBuf::from(directory).join(".s.PGSQL.5432"))).await;
-        let (user, name) = base.rsplit_once('@').map(|(user, rest)| (user, rest.rsplit('/').next().unwrap())).unwrap();
-        self.urls[node].0 = format!("{user}@127.0.0.1:{}/{name}?sslmode=disable", proxy.port);
+        let (proxy, url) = wire_to(&self.urls[node].0).await;
+        self.urls[node].0 = url;
         proxy
     }
 
@@ -139,9 +136,15 @@ impl Cluster {
     }
 
     /// Ends the load, and compares all that there is.
-    pub async fn prove(mut self, load: Load) {
+    pub async fn prove(self, load: Load) {
         self.whole().await;
-        let mut ledger = load.stop(SOON).await;
+        let ledger = load.stop(SOON).await;
+        self.prove_all(ledger).await;
+    }
+
+    /// Compares what the clients were told with all that there is.
+    pub async fn prove_all(mut self, mut ledger: Ledger) {
+        self.whole().await;
         ledger.add(std::mem::take(&mut self.swept));
         let mut conn = self.database.connect().await.unwrap();
         Proof::of(&ledger, &mut conn, &self.places).await.assert(&ledger);
@@ -155,4 +158,19 @@ impl Cluster {
 pub async fn counted(load: &Load, more: u64) {
     let before = load.answered();
     wait_until("the clients count", SOON, async || load.answered() > before + more).await;
+}
+
+/// A wire to the server of this URL, and the URL of the database through it.
+pub async fn wire_to(url: &str) -> (Proxy, String) {
+    let (socket, base) = socket_of(url);
+    let proxy = Proxy::start(socket).await;
+    let (user, name) = base.rsplit_once('@').map(|(user, rest)| (user, rest.rsplit('/').next().unwrap())).unwrap();
+    let url = format!("{user}@127.0.0.1:{}/{name}?sslmode=disable", proxy.port);
+    (proxy, url)
+}
+
+/// Where a server of our own listens, and its URL without that.
+pub fn socket_of(url: &str) -> (Server, &str) {
+    let (base, directory) = url.split_once("?host=").expect("a server of our own, with a socket");
+    (Server::Unix(PathBuf::from(directory).join(".s.PGSQL.5432")), base)
 }

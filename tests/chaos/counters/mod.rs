@@ -2,6 +2,7 @@
 //! clients count. In the end an oracle knows whether each answered increment was counted, and every other one once at most.
 
 mod cluster;
+mod lost;
 
 use crate::oracle::{Load, Plan};
 use crate::proxy::Wire;

@@ -67,7 +67,8 @@ impl Client {
             && before != told.value
         {
             let name = name(counter);
-            self.ledger.wrong(format!("{name} stood at {before} and at {} by version {}", told.value, told.version));
+            self.ledger
+                .contradicts(format!("{name} stood at {before} and at {} by version {}", told.value, told.version));
         }
     }
 
@@ -78,7 +79,8 @@ impl Client {
             Heard::Counted(told) => {
                 if told.version < floor {
                     let name = name(counter);
-                    self.ledger.wrong(format!("stale: {name} was read at version {} after {floor}", told.version));
+                    self.ledger
+                        .contradicts(format!("stale: {name} was read at version {} after {floor}", told.version));
                 }
                 self.told(counter, told);
             }
@@ -114,7 +116,8 @@ impl Client {
                     // One that was repeated may be older than what was told meanwhile.
                     if first && told.version <= floor {
                         let name = name(counter);
-                        self.ledger.wrong(format!("stale: {name} was given version {} after {floor}", told.version));
+                        self.ledger
+                            .contradicts(format!("stale: {name} was given version {} after {floor}", told.version));
                     }
                     self.told(counter, told);
                     self.shared.answered.fetch_add(1, Ordering::Relaxed);

@@ -26,6 +26,8 @@ pub struct Ledger {
     pub refused: u64,
     pub repeated: u64,
     pub wrong: Vec<String>,
+    /// Answers that can't all be of one history of the log.
+    pub contradictions: Vec<String>,
 }
 
 impl Ledger {
@@ -40,12 +42,28 @@ impl Ledger {
             if let Some(before) = self.told.insert(at, value)
                 && before != value
             {
-                self.wrong(format!("{} stood at {before} and at {value} by version {}", name(at.0), at.1));
+                self.contradicts(format!("{} stood at {before} and at {value} by version {}", name(at.0), at.1));
             }
         }
         self.refused += other.refused;
         self.repeated += other.repeated;
         self.wrong.extend(other.wrong);
+        self.contradictions.extend(other.contradictions);
+    }
+
+    /// The database may have lost any of it since: an increment that was answered is in the log, or is not, and nothing that was
+    /// told needs to be true any more.
+    pub fn forget(&mut self) {
+        let lost = std::mem::take(&mut self.acknowledged);
+        self.maybes.extend(lost.into_iter().map(|one| (one.counter, one.amount)));
+        self.told.clear();
+        self.contradictions.clear();
+    }
+
+    pub fn contradicts(&mut self, what: String) {
+        if self.contradictions.len() < MOST_WRONG {
+            self.contradictions.push(what);
+        }
     }
 
     pub fn wrong(&mut self, what: String) {
@@ -64,7 +82,7 @@ pub struct Logged {
 
 /// Whether the log can be like that after what the clients were told: what is wrong.
 pub fn judge(ledger: &Ledger, log: &HashMap<u32, Vec<Logged>>) -> Vec<String> {
-    let mut wrong = ledger.wrong.clone();
+    let mut wrong = [ledger.wrong.as_slice(), &ledger.contradictions].concat();
     let mut acknowledged: BTreeMap<u32, Vec<Acknowledged>> = BTreeMap::new();
     for one in &ledger.acknowledged {
         acknowledged.entry(one.counter).or_default().push(*one);

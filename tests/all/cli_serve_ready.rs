@@ -1,0 +1,57 @@
+//! When `serve` says that it is ready, and that it is not.
+
+use crate::support::{LOCKED_OUT, SOON, Serving, TestDb, scalar, wait_until};
+use serde_json::json;
+use sqlx::Connection;
+
+/// Ends the sessions that wait for a lock, as a failover would; gives how many.
+const END_WAITING: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+async fn readiness(serving: &Serving) -> (u16, String) {
+    let reply = serving.client().await.get("/readyz").await;
+    (reply.status, reply.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_folded_later() {
+    let db = TestDb::new().await;
+    let (mut blocker, mut conn) = (db.connect().await, db.connect().await);
+    // For connections that wait by themselves for no longer than the role wants.
+    let sql = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 300', current_database()); END $$";
+    sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    let mut lock = blocker.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE topologies").execute(&mut *lock).await.unwrap();
+    let mut serving = Serving::start(&["--total-partitions=4"], &[("DATABASE_URL", &db.url)]);
+    wait_until("workers that register", SOON, async || scalar(&mut conn, LOCKED_OUT).await > 0).await;
+    let mut said = (0, String::new());
+    wait_until("it is said that nobody folds a partition", SOON, async || {
+        scalar(&mut conn, END_WAITING).await;
+        said = readiness(&serving).await;
+        said.0 == 503
+    })
+    .await;
+    for phrase in ["not_ready", "nobody in this process has folded partition ", " seconds: ", "the next try is in "] {
+        assert!(said.1.contains(phrase), "{phrase}: {said:?}");
+    }
+    let log = serving.process.log();
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("partition")), "{log}");
+    let mut client = serving.client().await;
+    for n in 0..20 {
+        let counted = client.post(&format!("/counter/c{n}/increment"), "").await;
+        assert_eq!(counted.status, 200, "counting does not wait for the read model: {counted:?}");
+    }
+    lock.rollback().await.unwrap();
+    wait_until("all partitions are folded", SOON, async || {
+        readiness(&serving).await.0 == 200 && scalar(&mut conn, "SELECT count(*) FROM counters").await == 20
+    })
+    .await;
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM checkpoints").await, 4);
+    assert_eq!(serving.end(nix::sys::signal::Signal::SIGTERM).0, 0, "{}", serving.process.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_keeps_counters_in_memory_is_ready_without_a_database() {
+    let serving = Serving::start(&["--volatile"], &[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]);
+    assert_eq!(serving.client().await.get("/readyz").await.json(), json!({"ready": true}));
+}
