@@ -100,10 +100,7 @@ impl Batch {
     async fn attempt(&mut self, log: &Log, meters: &Meters) -> Next {
         let began = Instant::now();
         let Some(sessions) = log.sessions().await else { return self.stopped() };
-        if self.epoch != sessions.epoch.number() {
-            self.epoch = sessions.epoch.number();
-            self.known.clear();
-        }
+        self.enter(sessions.epoch.number());
         if let Err(why) = self.load(log, &sessions, meters).await {
             return Next::Pause(why);
         }
@@ -127,6 +124,14 @@ impl Batch {
         match appended {
             Ok(appended) => self.commit(decided, &appended),
             Err(error) => self.failed(&error, &decided, meters),
+        }
+    }
+
+    /// Goes on in this epoch: what is known from another one is forgotten.
+    fn enter(&mut self, epoch: u64) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.known.clear();
         }
     }
 
@@ -278,5 +283,20 @@ impl Command {
     /// Whether an earlier attempt may have appended its event.
     fn may_be_repeated(&self) -> bool {
         matches!(self.what, What::Increment { again: true, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_in_another_epoch_decides_nothing() {
+        let known = [(CounterId::new("a").unwrap(), Ok(Counted { value: 8, version: 8 }))];
+        let mut batch = Batch::new(Vec::new(), 1, known.into_iter().collect());
+        batch.enter(1);
+        assert_eq!(batch.known.len(), 1);
+        batch.enter(2);
+        assert!(batch.known.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! What the counter service refuses, and with which code.
 
-use crate::support::{Client, Counting, TestDb};
+use crate::support::{Client, Counting, SOON, TestDb, wait_until};
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::group::ProcessGroups;
@@ -159,6 +159,7 @@ async fn in_memory_there_are_as_many_counters_as_may_be() {
 async fn what_is_not_committed_in_time_is_told_as_not_known() {
     let db = TestDb::new().await;
     let served = durable_with(soon(), db.database.clone()).await;
+    wait_until("its first connection", SOON, async || served.nodes[0].is_ready().is_ok()).await;
     let mut client = served.client().await;
     assert_eq!(client.post(INCREMENT, "").await.status, 200);
     let mut holder = db.connect().await;

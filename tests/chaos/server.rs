@@ -65,7 +65,7 @@ impl Server {
     }
 
     async fn connect(&self) -> PgConnection {
-        Database::at(&self.url).unwrap().connect().await.unwrap()
+        Database::at(&self.url).unwrap().connect_to_server().await.unwrap().0
     }
 
     /// Has everything on disk that was committed until now.
