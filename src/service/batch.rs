@@ -279,13 +279,6 @@ impl Pending {
     }
 }
 
-impl Command {
-    /// Whether an earlier attempt may have appended its event.
-    fn may_be_repeated(&self) -> bool {
-        matches!(self.what, What::Increment { again: true, .. })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

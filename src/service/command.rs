@@ -37,6 +37,11 @@ impl Command {
     pub(super) fn changes(&self) -> bool {
         matches!(self.what, What::Increment { .. })
     }
+
+    /// Whether an earlier attempt may have appended its event.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        matches!(self.what, What::Increment { again: true, .. })
+    }
 }
 
 /// What became of a command.
