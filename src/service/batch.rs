@@ -8,7 +8,7 @@
 //! earlier state, may have the same version and another value after it: an append that rested on it would be accepted,
 //! and answered wrongly.
 
-use super::command::{Call, Command, Counted, Outcome, Refused, What};
+use super::command::{Call, Counted, Outcome, Refused, What};
 use super::decide::{Decided, Known, decide, repeated};
 use super::error::ServiceError;
 use super::id::CounterId;

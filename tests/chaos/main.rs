@@ -32,7 +32,6 @@ mod oracle;
 mod postgres;
 #[path = "../all/support/process.rs"]
 mod process;
-#[expect(dead_code, reason = "it is for the other tests as well")]
 #[path = "../all/support/proxy.rs"]
 mod proxy;
 mod schedule;
