@@ -65,7 +65,14 @@ impl Server {
     }
 
     async fn connect(&self) -> PgConnection {
-        Database::at(&self.url).unwrap().connect_to_server().await.unwrap().0
+        let (database, mut conn) = (Database::at(&self.url).unwrap(), None);
+        // One that has just started again may still reset a connection.
+        wait_until("a connection", SOON, async || {
+            conn = database.connect_to_server().await.ok();
+            conn.is_some()
+        })
+        .await;
+        conn.unwrap().0
     }
 
     /// Has everything on disk that was committed until now.
