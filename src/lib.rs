@@ -19,6 +19,7 @@ pub mod event;
 pub mod group;
 pub mod hash;
 pub mod http;
+mod invariant;
 pub mod lease;
 pub mod log;
 pub mod projection;

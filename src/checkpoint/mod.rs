@@ -1,26 +1,33 @@
 //! Checkpoints: what has been applied, per class of a projection; what could not be; and who is at work.
 
 mod converge;
+mod definition;
 mod heartbeat;
 mod idle;
 mod lag;
+mod operator;
 mod parked;
 mod status;
 mod store;
 mod topology;
+mod waiting;
 
 pub use converge::{Next, next};
+pub use definition::{check_begun, definition_of};
+pub(crate) use definition::{check_definition, classes};
 pub use heartbeat::{Beat, DEAD_AFTER, LONGEST_INTERVAL, RETRYING, SUPERSEDED, alive, beat, forget_beat, last_beat};
 pub(crate) use lag::first_incomplete;
 pub use lag::{Lag, lag};
+pub(crate) use operator::{lock_and_bump, replace_all};
 pub(crate) use parked::BEHIND;
-pub use parked::{
-    ParkedAggregate, ParkedEvent, drop_parked, has_parked, list_parked, park, parked_among, parked_of, unpark,
-};
+pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
 pub use status::{ClassStatus, Status, status};
 pub(crate) use store::complete_all;
-pub use store::{Held, commit, load, lock_and_bump, merge, start_over};
+pub use store::{Held, commit, load, merge, start_over};
+pub(crate) use topology::total_partitions;
 pub use topology::{RegisterError, Registered, Takeover, register};
+pub use waiting::{ParkedAggregate, count_parked, list_parked};
+pub(crate) use waiting::{Together, cause_of, next_parked, one_parked, parked_after};
 
 use crate::log::{Fence, Window};
 

@@ -2,31 +2,13 @@
 
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
-use crate::log::{ENVELOPE, EventBuffer, PAYLOAD};
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use crate::invariant::invariant;
+use crate::log::EventBuffer;
+use sqlx::{PgConnection, Row};
 use std::collections::HashSet;
 
 /// Why an event waits that could be applied by itself.
 pub(crate) const BEHIND: &str = "another event of this aggregate is parked";
-
-/// An aggregate that is parked: its first event that could not be applied, and how many wait.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct ParkedAggregate {
-    /// The projection that could not apply it.
-    pub projection: String,
-    /// The kind of aggregate.
-    pub aggregate_type: String,
-    /// Which one.
-    pub aggregate_id: String,
-    /// The version of the first event that could not be applied.
-    pub version: i64,
-    /// Its position.
-    pub position: i64,
-    /// Why it could not.
-    pub reason: String,
-    /// How many events of the aggregate are parked.
-    pub events: i64,
-}
 
 /// An event that is to be parked.
 #[derive(Debug, Clone)]
@@ -46,7 +28,8 @@ pub async fn park(tx: &mut PgConnection, projection: &str, parked: &[ParkedEvent
     sqlx::query(
         "INSERT INTO parked_events (projection, position, aggregate_type, aggregate_id, version, hash, reason)
          SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[])
-         ON CONFLICT (projection, position) DO UPDATE SET reason = excluded.reason",
+         ON CONFLICT (projection, position) DO UPDATE SET reason = excluded.reason
+             WHERE parked_events.reason <> excluded.reason",
     )
     .bind(projection)
     .bind(parked.iter().map(|p| p.event.position).collect::<Vec<_>>())
@@ -74,7 +57,12 @@ pub async fn has_parked(conn: &mut PgConnection, projection: &str, class: Class)
         .await
 }
 
-/// Which of the events' aggregates are parked, and which of the events are dropped.
+/// Which of the events' aggregates are parked, and which of the events are dropped. Costs one step down an index for each
+/// aggregate and each event, however many are parked.
+///
+/// # Errors
+///
+/// The database's.
 ///
 /// # Cancel safety
 ///
@@ -86,10 +74,16 @@ pub async fn parked_among(
 ) -> Result<(HashSet<Aggregate>, HashSet<i64>), sqlx::Error> {
     let distinct: HashSet<_> = events.events().map(|e| (e.aggregate_type, e.aggregate_id)).collect();
     let (types, ids): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
+    // LIMIT and OFFSET keep the planner from joining. While it has no statistics it takes the table for tiny, and would
+    // compare each of its rows with each element of the array: 10,000 times 10,000 for one batch.
     let parked = sqlx::query(
-        "SELECT a.aggregate_type, a.aggregate_id FROM unnest($2::text[], $3::text[]) AS a (aggregate_type, aggregate_id)
-         WHERE EXISTS (SELECT FROM parked_events p WHERE p.projection = $1 AND p.dropped_at IS NULL
-             AND p.aggregate_type = a.aggregate_type AND p.aggregate_id = a.aggregate_id)",
+        "-- Which aggregates of a batch are parked.
+         SELECT k.aggregate_type, k.aggregate_id
+         FROM unnest($2::text[], $3::text[]) AS k (aggregate_type, aggregate_id)
+         CROSS JOIN LATERAL (
+             SELECT FROM parked_events p WHERE p.projection = $1 AND p.dropped_at IS NULL
+                 AND p.aggregate_type = k.aggregate_type AND p.aggregate_id = k.aggregate_id LIMIT 1
+         ) p",
     )
     .bind(projection)
     .bind(types)
@@ -100,7 +94,12 @@ pub async fn parked_among(
     .map(|row| Ok(Aggregate { aggregate_type: row.try_get(0)?, aggregate_id: row.try_get(1)? }))
     .collect::<Result<_, sqlx::Error>>()?;
     let dropped: Vec<i64> = sqlx::query_scalar(
-        "SELECT position FROM parked_events WHERE projection = $1 AND dropped_at IS NOT NULL AND position = ANY ($2)",
+        "-- Which events of a batch are dropped.
+         SELECT k.position FROM unnest($2::bigint[]) AS k (position)
+         CROSS JOIN LATERAL (
+             SELECT p.dropped_at FROM parked_events p WHERE p.projection = $1 AND p.position = k.position OFFSET 0
+         ) p
+         WHERE p.dropped_at IS NOT NULL",
     )
     .bind(projection)
     .bind(events.events().map(|event| event.position).collect::<Vec<_>>())
@@ -109,97 +108,32 @@ pub async fn parked_among(
     Ok((parked, dropped.into_iter().collect()))
 }
 
-/// The parked aggregates, those parked first at the head: at most `limit`, of one type and id where given.
-///
-/// # Cancel safety
-///
-/// Reads only.
-pub async fn list_parked(
-    conn: &mut PgConnection,
-    projection: &str,
-    aggregate: Option<&Aggregate>,
-    limit: i64,
-) -> Result<Vec<ParkedAggregate>, sqlx::Error> {
-    sqlx::query(
-        "SELECT aggregate_type, aggregate_id, count(*), (array_agg(version ORDER BY reason = $5, version))[1],
-                (array_agg(position ORDER BY reason = $5, version))[1],
-                (array_agg(reason ORDER BY reason = $5, version))[1]
-         FROM parked_events
-         WHERE projection = $1 AND dropped_at IS NULL
-           AND ($2::text IS NULL OR (aggregate_type = $2 AND aggregate_id = $3))
-         GROUP BY aggregate_type, aggregate_id ORDER BY min(parked_at), min(position) LIMIT $4",
-    )
-    .bind(projection)
-    .bind(aggregate.map(|a| a.aggregate_type.as_str()))
-    .bind(aggregate.map(|a| a.aggregate_id.as_str()))
-    .bind(limit)
-    .bind(BEHIND)
-    .fetch_all(conn)
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(ParkedAggregate {
-            projection: projection.to_owned(),
-            aggregate_type: row.try_get(0)?,
-            aggregate_id: row.try_get(1)?,
-            events: row.try_get(2)?,
-            version: row.try_get(3)?,
-            position: row.try_get(4)?,
-            reason: row.try_get(5)?,
-        })
-    })
-    .collect()
-}
-
-/// Reads the next parked events of an aggregate after a version, in the order of their versions, which need not be that
-/// of their positions: two events out of order are one reason for parking. With them comes the one that was just dropped.
-///
-/// # Cancel safety
-///
-/// Reads only.
-pub async fn parked_of(
-    tx: &mut PgConnection,
-    projection: &str,
-    aggregate: &Aggregate,
-    (after_version, dropped): (i64, Option<i64>),
-    limit: i64,
-    into: &mut EventBuffer,
-) -> Result<(), sqlx::Error> {
-    into.clear();
-    let statement = format!(
-        "SELECT e.position, e.version, e.hash, e.aggregate_type, e.aggregate_id, e.event_type, {PAYLOAD} {ENVELOPE}
-         FROM parked_events p JOIN events e USING (position)
-         WHERE p.projection = $1 AND p.aggregate_type = $2 AND p.aggregate_id = $3
-           AND (p.dropped_at IS NULL OR p.position = $4) AND p.version > $5
-         ORDER BY p.version LIMIT $6",
-    );
-    // Put together from our own text.
-    let rows = sqlx::query(AssertSqlSafe(statement))
-        .bind(projection)
-        .bind(&aggregate.aggregate_type)
-        .bind(&aggregate.aggregate_id)
-        .bind(dropped)
-        .bind(after_version)
-        .bind(limit)
-        .fetch_all(tx)
-        .await?;
-    for row in &rows {
-        into.push(&crate::log::decode(row, true)?);
-    }
-    Ok(())
-}
-
 /// Takes events off the list: they have been applied.
 ///
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
 pub async fn unpark(tx: &mut PgConnection, projection: &str, positions: &[i64]) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM parked_events WHERE projection = $1 AND position = ANY ($2)")
-        .bind(projection)
-        .bind(positions)
-        .execute(tx)
-        .await?;
+    // The rows are looked up first, and removed by where they are: joined to the array, the table could be read as a whole
+    // for each of its elements. Nobody moves them meanwhile: the caller has locked their checkpoints.
+    let removed = sqlx::query(
+        "DELETE FROM parked_events WHERE ctid = ANY (ARRAY(
+             SELECT p.ctid FROM unnest($2::bigint[]) AS k (position)
+             CROSS JOIN LATERAL (
+                 SELECT ctid FROM parked_events p WHERE p.projection = $1 AND p.position = k.position OFFSET 0
+             ) p))",
+    )
+    .bind(projection)
+    .bind(positions)
+    .execute(tx)
+    .await?
+    .rows_affected();
+    // Otherwise one of them was applied twice.
+    invariant!(
+        removed == positions.len() as u64,
+        "of {} events that were applied {removed} were parked",
+        positions.len()
+    );
     Ok(())
 }
 
@@ -209,10 +143,12 @@ pub async fn unpark(tx: &mut PgConnection, projection: &str, positions: &[i64]) 
 ///
 /// Part of the caller's transaction.
 pub async fn drop_parked(tx: &mut PgConnection, projection: &str, position: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE parked_events SET dropped_at = now() WHERE projection = $1 AND position = $2")
+    let dropped = sqlx::query("UPDATE parked_events SET dropped_at = now() WHERE projection = $1 AND position = $2")
         .bind(projection)
         .bind(position)
         .execute(tx)
-        .await?;
+        .await?
+        .rows_affected();
+    invariant!(dropped == 1, "the event at position {position} is parked once, and not {dropped} times");
     Ok(())
 }

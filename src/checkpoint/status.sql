@@ -1,11 +1,20 @@
 -- Per checkpoint, how far it has looked, and the worker whose business it is: one of the present total whose partition has
--- the class, or the one that wrote it last. One that is alive comes first, and of these the one that wrote last.
+-- the class, or the one that wrote it last. One that is alive comes first, and of these the one that wrote last. What is
+-- parked is read once, for all of them.
+WITH parked AS (
+    SELECT c.modulus, c.residue, count(DISTINCT (p.aggregate_type, p.aggregate_id)) AS aggregates
+    FROM (SELECT DISTINCT aggregate_type, aggregate_id, hash FROM parked_events
+          WHERE projection = $1 AND dropped_at IS NULL) p
+    CROSS JOIN (SELECT DISTINCT modulus FROM checkpoints WHERE projection = $1) m
+    JOIN checkpoints c ON c.projection = $1 AND c.modulus = m.modulus AND c.residue = p.hash % m.modulus
+    GROUP BY c.modulus, c.residue
+)
 SELECT c.modulus, c.residue, greatest(c.floor, c.cursor),
        h.process, h.state, extract(epoch FROM clock_timestamp() - h.beat_at)::float8, h.per_second,
-       (SELECT count(DISTINCT (p.aggregate_type, p.aggregate_id)) FROM parked_events p
-        WHERE p.projection = c.projection AND p.dropped_at IS NULL AND p.hash % c.modulus = c.residue),
+       coalesce(p.aggregates, 0),
        extract(epoch FROM clock_timestamp() - c.moved_at)::float8, coalesce(h.worker = c.owner, false)
 FROM checkpoints c
+LEFT JOIN parked p USING (modulus, residue)
 LEFT JOIN LATERAL (
     SELECT h.*, (h.worker = c.owner) IS TRUE AS wrote
     FROM heartbeats h

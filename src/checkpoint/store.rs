@@ -1,15 +1,11 @@
 use super::{Checkpoint, OpenWindow};
 use crate::class::Class;
-use crate::event::Aggregate;
-use crate::hash::IdHash;
+use crate::invariant::broken;
 use crate::log::Fence;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::str::FromStr;
 use uuid::Uuid;
-
-/// How often a row that is to be locked may be replaced while it is waited for.
-const LOCK_ATTEMPTS: u32 = 10;
 
 /// A checkpoint as it was read: it may be written as long as nobody else has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,16 +46,19 @@ fn decode(row: &PgRow) -> Result<Held, sqlx::Error> {
         Some(upto) => Some(OpenWindow { upto, cursor: row.try_get(6)? }),
         None => None,
     };
-    // The first fence is NOT NULL.
-    let seen = fence(row, 0)?.unwrap_or_else(Fence::before_all);
+    // Were it taken for the start, everything would be applied again.
+    let seen = fence(row, 0)?.ok_or_else(|| broken("a checkpoint has a fence"))?;
     let (class, checkpoint) = (class_of(row, 9)?, Checkpoint { seen, window });
     Ok(Held { class, checkpoint, revision: row.try_get(7)?, owner: row.try_get(8)? })
 }
 
 /// The class in two columns, modulus and residue, from this one on.
 pub(super) fn class_of(row: &PgRow, at: usize) -> Result<Class, sqlx::Error> {
-    let number = |at: usize| Ok::<_, sqlx::Error>(u32::try_from(row.try_get::<i64, _>(at)?).unwrap_or_default());
-    Class::partition(number(at + 1)?, number(at)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    let number = |at: usize| {
+        let number: i64 = row.try_get(at)?;
+        u32::try_from(number).map_err(|_| broken("a class has two numbers of 32 bits"))
+    };
+    Class::partition(number(at + 1)?, number(at)?).map_err(|error| broken(&error.to_string()))
 }
 
 /// The fence in three columns, from this one on.
@@ -173,40 +172,6 @@ pub async fn merge(
     .fetch_one(tx)
     .await?;
     Ok(Some(Held { class: partition, checkpoint, revision, owner: Some(owner) }))
-}
-
-/// Locks the checkpoints that an aggregate's parked events belong to until the transaction ends, and gives them a new
-/// revision: a worker that is in the middle of a batch rolls back and reads everything anew.
-///
-/// # Cancel safety
-///
-/// Part of the caller's transaction.
-pub async fn lock_and_bump(tx: &mut PgConnection, projection: &str, aggregate: &Aggregate) -> Result<(), sqlx::Error> {
-    // A change of partitions that this waits for takes the row away, and what it puts in its place is in no snapshot
-    // but the next statement's. As the rows are a cover, one must be there; none are of a projection that is not begun.
-    for _ in 0..LOCK_ATTEMPTS {
-        if bump(tx, projection, aggregate).await? > 0 {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn bump(tx: &mut PgConnection, projection: &str, aggregate: &Aggregate) -> Result<u64, sqlx::Error> {
-    // By the hashes as they are stored: an event can be parked because its hash is not that of its aggregate.
-    let bumped = sqlx::query(
-        "UPDATE checkpoints c SET revision = nextval('checkpoint_revisions')
-         WHERE projection = $1 AND ($4 % modulus = residue OR EXISTS (
-             SELECT FROM parked_events p WHERE p.projection = $1 AND p.dropped_at IS NULL
-                 AND p.aggregate_type = $2 AND p.aggregate_id = $3 AND p.hash % c.modulus = c.residue))",
-    )
-    .bind(projection)
-    .bind(&aggregate.aggregate_type)
-    .bind(&aggregate.aggregate_id)
-    .bind(IdHash::of(&aggregate.aggregate_id).to_sql())
-    .execute(tx)
-    .await?;
-    Ok(bumped.rows_affected())
 }
 
 /// Sets every checkpoint to the end of the log, in the transaction of a repair, which has locked it. Gives the number

@@ -1,8 +1,10 @@
 //! How many partitions a projection has: who may change it, and what a change does to the checkpoints.
 
+use super::definition::check_cover;
 use super::heartbeat;
 use super::store::class_of;
 use crate::class::{Class, ClassError};
+use crate::invariant::broken;
 use sqlx::{Connection, PgConnection, Row};
 use std::time::Duration;
 
@@ -38,16 +40,28 @@ pub enum Registered {
 pub enum RegisterError {
     /// The projection was begun with other settings.
     #[error(
-        "the projection {projection} was begun with ({stored}) and this worker was given ({given}): \
-         give it the same settings"
+        "the projection {projection} is defined by ({stored}), and ({given}) was given: give the same settings, or \
+         fold the log anew under the new ones, with `evenfold rebuild --new-definition` while the present {projection} \
+         stay in use, or with `evenfold repair --start-over {projection}`, which empties them"
     )]
     OtherDefinition {
         /// Its name.
         projection: String,
         /// What it was begun with.
         stored: String,
-        /// What this worker was given.
+        /// What was given.
         given: String,
+    },
+    /// Rows were removed from the checkpoints, or added to them, by hand: what a partition has applied can't be known.
+    #[error(
+        "the checkpoints of the projection {projection} do not stand for all of partition {partition}: rows were removed \
+         or added by hand, and its events can't be applied; run `evenfold rebuild`, which restores them"
+    )]
+    Incomplete {
+        /// The projection.
+        projection: String,
+        /// The partition.
+        partition: Class,
     },
     /// The step between the two numbers of partitions is too fine.
     #[error(transparent)]
@@ -62,6 +76,10 @@ impl RegisterError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::OtherDefinition { .. } | Self::TooFine(_))
+    }
+
+    pub(super) fn other(projection: &str, stored: String, given: &str) -> Self {
+        Self::OtherDefinition { projection: projection.to_owned(), stored, given: given.to_owned() }
     }
 }
 
@@ -83,43 +101,66 @@ pub async fn register(
     takeover: Takeover,
 ) -> Result<Registered, RegisterError> {
     let mut tx = conn.begin().await?;
-    sqlx::query("INSERT INTO projections (name, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+    match join(&mut tx, projection, definition, partition, takeover).await {
+        Ok(registered) => {
+            tx.commit().await?;
+            Ok(registered)
+        }
+        Err(error) => {
+            // A transaction that is merely dropped keeps its locks until the connection is used again.
+            let _ = tx.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+async fn join(
+    tx: &mut PgConnection,
+    projection: &str,
+    definition: &str,
+    partition: Class,
+    takeover: Takeover,
+) -> Result<Registered, RegisterError> {
+    let begun = sqlx::query("INSERT INTO projections (name, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(projection)
         .bind(definition)
         .execute(&mut *tx)
-        .await?;
+        .await?
+        .rows_affected();
     // Locked until the end: changes of one projection's partitions happen one after the other.
     let stored: String = sqlx::query_scalar("SELECT definition FROM projections WHERE name = $1 FOR NO KEY UPDATE")
         .bind(projection)
         .fetch_one(&mut *tx)
         .await?;
     if stored != definition {
-        let (projection, given) = (projection.to_owned(), definition.to_owned());
-        return Err(RegisterError::OtherDefinition { projection, stored, given });
+        return Err(RegisterError::other(projection, stored, definition));
     }
-    sqlx::query(
-        "INSERT INTO checkpoints (projection, modulus, residue)
-         SELECT $1, 1, 0 WHERE NOT EXISTS (SELECT FROM checkpoints WHERE projection = $1)",
-    )
-    .bind(projection)
-    .execute(&mut *tx)
-    .await?;
-    let registered = take_over(&mut tx, projection, partition.modulus(), takeover).await?;
+    // Only with the projection itself. One without checkpoints has lost them, and its read model must not be folded again
+    // from the start on top of what it has.
+    if begun > 0 {
+        sqlx::query("INSERT INTO checkpoints (projection, modulus, residue) VALUES ($1, 1, 0)")
+            .bind(projection)
+            .execute(&mut *tx)
+            .await?;
+    }
+    let registered = take_over(tx, projection, partition.modulus(), takeover).await?;
     if registered == Registered::Ready {
-        split(&mut tx, projection, partition).await?;
+        split(tx, projection, partition).await?;
+        // In a snapshot of its own, since a merge may have put a row that `split` did not see in the place of one that it
+        // did: what is missing then was removed by somebody else.
+        check_cover(tx, projection, partition).await?;
     }
-    tx.commit().await?;
     Ok(registered)
 }
 
 /// The number of partitions that a projection has now; none before its first worker.
-async fn total_partitions(conn: &mut PgConnection, projection: &str) -> Result<Option<u32>, sqlx::Error> {
+pub(crate) async fn total_partitions(conn: &mut PgConnection, projection: &str) -> Result<Option<u32>, sqlx::Error> {
     let total: Option<i64> =
         sqlx::query_scalar("SELECT total FROM topologies WHERE projection = $1 AND superseded_at IS NULL")
             .bind(projection)
             .fetch_optional(conn)
             .await?;
-    Ok(total.map(|total| u32::try_from(total).unwrap_or_default()))
+    total.map(|total| u32::try_from(total).map_err(|_| broken("a total has 32 bits"))).transpose()
 }
 
 async fn take_over(

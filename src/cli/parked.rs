@@ -1,14 +1,18 @@
-use super::Global;
-use super::output::{print, print_json, table};
+use super::output::{print, print_json, table, thousands};
+use super::progress::bar;
 use super::session::Session;
+use super::{Global, signals};
 use clap::{Args, Subcommand};
-use evenfold::checkpoint::{ParkedAggregate, list_parked};
+use evenfold::checkpoint::{ParkedAggregate, count_parked, list_parked};
 use evenfold::config::number;
 use evenfold::counter::AmountPointer;
 use evenfold::event::Aggregate;
 use evenfold::projection::counters::{Counters, NAME};
-use evenfold::projection::parked::{Retried, drop_first, retry};
+use evenfold::projection::parked::{Retried, RetriedTogether, RetryAll, StillParked, drop_first, retry};
 use sqlx::PgConnection;
+
+/// Aggregates that are still parked after all were tried, and are listed one by one.
+const LISTED: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct ParkedArgs {
@@ -75,10 +79,17 @@ impl Pointer {
 
 pub(super) async fn run(global: &Global, args: ParkedArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
-    let mut conn = session.connect().await?;
+    // Before the tables have statistics, their rows are found by their indexes all the same.
+    let mut conn = session.connect_by_index().await?;
     let outcome = match args.command {
         ParkedCommand::List { limit, json } => list(&mut conn, limit, json).await,
-        ParkedCommand::Retry(which) => retry_all(&mut conn, which).await,
+        ParkedCommand::Retry(Which {
+            aggregate_type: Some(aggregate_type),
+            aggregate_id: Some(aggregate_id),
+            pointer,
+            ..
+        }) => retry_one(&mut conn, &Aggregate { aggregate_type, aggregate_id }, pointer).await,
+        ParkedCommand::Retry(Which { pointer, .. }) => retry_all(&mut conn, pointer).await,
         ParkedCommand::Drop(one) => drop_one(&mut conn, one).await,
     };
     drop(conn);
@@ -87,7 +98,7 @@ pub(super) async fn run(global: &Global, args: ParkedArgs) -> anyhow::Result<()>
 }
 
 async fn list(conn: &mut PgConnection, limit: i64, json: bool) -> anyhow::Result<()> {
-    let parked = list_parked(conn, NAME, None, limit).await?;
+    let parked = list_parked(conn, NAME, limit).await?;
     if json {
         return parked.iter().try_for_each(print_json);
     }
@@ -106,29 +117,76 @@ async fn list(conn: &mut PgConnection, limit: i64, json: bool) -> anyhow::Result
     print(&table(&["type", "id", "events", "version", "position", "reason"], &rows, usize::MAX))
 }
 
-async fn retry_all(conn: &mut PgConnection, which: Which) -> anyhow::Result<()> {
-    let aggregates = match (which.aggregate_type, which.aggregate_id) {
-        (Some(aggregate_type), Some(aggregate_id)) => vec![Aggregate { aggregate_type, aggregate_id }],
-        _ => list_parked(conn, NAME, None, i64::MAX)
-            .await?
-            .into_iter()
-            .map(|p| Aggregate { aggregate_type: p.aggregate_type, aggregate_id: p.aggregate_id })
-            .collect(),
-    };
-    if aggregates.is_empty() {
-        return print("nothing is parked\n");
-    }
-    let mut projection = which.pointer.projection();
-    let mut still = 0;
-    for aggregate in &aggregates {
-        let retried = retry(conn, &mut projection, aggregate).await?;
-        still += u32::from(matches!(retried, Retried::Parked { .. }));
-        print(&told(aggregate, &retried))?;
-    }
-    if still > 0 {
-        anyhow::bail!("{still} of {} aggregates are still parked", aggregates.len());
+async fn retry_one(conn: &mut PgConnection, aggregate: &Aggregate, pointer: Pointer) -> anyhow::Result<()> {
+    let retried = retry(conn, &mut pointer.projection(), aggregate).await?;
+    print(&told(aggregate, &retried))?;
+    if matches!(retried, Retried::Parked { .. }) {
+        anyhow::bail!("{aggregate} is still parked");
     }
     Ok(())
+}
+
+/// What became of all parked aggregates that were tried so far.
+#[derive(Default)]
+struct Tried {
+    aggregates: u64,
+    applied: u64,
+    still: u64,
+    listed: Vec<StillParked>,
+}
+
+async fn retry_all(conn: &mut PgConnection, pointer: Pointer) -> anyhow::Result<()> {
+    let shutdown = signals::shutdown()?;
+    let parked = count_parked(conn, NAME).await?;
+    if parked == 0 {
+        return print("nothing is parked\n");
+    }
+    let (mut all, mut projection, mut tried) = (RetryAll::default(), pointer.projection(), Tried::default());
+    let bar = bar("tried", parked.unsigned_abs());
+    // Between two transactions: what was tried by then stays as it is.
+    let outcome = loop {
+        if shutdown.is_cancelled() {
+            break Ok(false);
+        }
+        match all.next(conn, &mut projection).await {
+            Ok(Some(batch)) => {
+                bar.inc(batch.events);
+                tried.add(batch);
+            }
+            Ok(None) => break Ok(true),
+            Err(error) => break Err(error),
+        }
+    };
+    bar.finish_and_clear();
+    tried.print()?;
+    match outcome? {
+        true if tried.still == 0 => Ok(()),
+        true => {
+            anyhow::bail!("{} of {} aggregates are still parked", thousands(tried.still), thousands(tried.aggregates))
+        }
+        false => anyhow::bail!("stopped before all parked aggregates were tried; run it again to try the others"),
+    }
+}
+
+impl Tried {
+    fn add(&mut self, batch: RetriedTogether) {
+        self.aggregates += batch.aggregates;
+        self.applied += batch.applied;
+        self.still += batch.still.len() as u64;
+        let room = LISTED - self.listed.len();
+        self.listed.extend(batch.still.into_iter().take(room));
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        for StillParked { aggregate, version, reason } in &self.listed {
+            print(&format!("{aggregate}: still parked at version {version}: {reason}\n"))?;
+        }
+        if self.still > LISTED as u64 {
+            print(&format!("and {} more: see `evenfold parked list`\n", thousands(self.still - LISTED as u64)))?;
+        }
+        let Self { aggregates, applied, .. } = self;
+        print(&format!("tried {} aggregates, applied {} events\n", thousands(*aggregates), thousands(*applied)))
+    }
 }
 
 async fn drop_one(conn: &mut PgConnection, one: One) -> anyhow::Result<()> {

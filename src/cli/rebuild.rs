@@ -26,6 +26,10 @@ pub(super) struct RebuildArgs {
     /// The amount pointer that the workers have
     #[arg(long, env = "EVENFOLD_AMOUNT_POINTER", default_value = "/amount", value_name = "POINTER")]
     amount_pointer: AmountPointer,
+    /// Allow another amount pointer than the workers have, and make it the projection's when the counters are replaced:
+    /// workers with the old one end then
+    #[arg(long)]
+    new_definition: bool,
     /// Events of one transaction: 1 to 50000
     #[arg(long, default_value = "50000", value_name = "EVENTS", value_parser = |t: &str| number::<usize>(t, &(1..=BATCH)))]
     batch_size: usize,
@@ -35,7 +39,10 @@ pub(super) async fn run(global: &Global, args: RebuildArgs) -> anyhow::Result<()
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
-    let rebuild = Rebuild::new(Counters::new(args.amount_pointer, MAX_ACTORS), args.batch_size)?;
+    let mut rebuild = Rebuild::new(Counters::new(args.amount_pointer, MAX_ACTORS), args.batch_size)?;
+    if args.new_definition {
+        rebuild = rebuild.with_new_definition();
+    }
     let progress = rebuild.progress();
     let reached = status(&mut conn, NAME).await?.classes.iter().map(|class| class.position).max().unwrap_or_default();
     let bar = bar("replayed", reached.unsigned_abs());

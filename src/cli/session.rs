@@ -88,6 +88,11 @@ impl Session {
         Ok(self.database.connect().await?)
     }
 
+    /// The same, for statements that must go by an index whatever the statistics say.
+    pub(super) async fn connect_by_index(&self) -> anyhow::Result<PgConnection> {
+        Ok(self.database.by_index().connect().await?)
+    }
+
     /// Leaves the server, which stops it if nobody else uses it.
     pub(super) async fn close(mut self) -> anyhow::Result<()> {
         if let Some(_own) = self.own.take() {

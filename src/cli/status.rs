@@ -112,7 +112,11 @@ fn render(status: &Status) -> String {
         let begin = format!("the projection {} has not been begun: start a worker\n", status.projection);
         return begin + &waiting.unwrap_or_default();
     };
-    let cover = if status.cover_complete { "complete" } else { "INCOMPLETE" };
+    let cover = if status.cover_complete {
+        "complete"
+    } else {
+        "INCOMPLETE: checkpoints were removed or\nadded by hand, and some events can't be applied; run `evenfold rebuild`"
+    };
     let mut lines = vec![format!("{}: {total} partitions, cover {cover}\n", status.projection)];
     lines.extend(at_work(status));
     for (total, ago) in &status.superseded {

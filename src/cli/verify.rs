@@ -7,7 +7,7 @@ use evenfold::checkpoint::{self, Status};
 use evenfold::config::number;
 use evenfold::counter::AmountPointer;
 use evenfold::log;
-use evenfold::projection::counters::{Mismatch, NAME, Tally, UnreadableEvent, mismatches, totals};
+use evenfold::projection::counters::{self, Mismatch, NAME, Tally, UnreadableEvent, mismatches, totals};
 use sqlx::PgConnection;
 
 #[derive(Debug, Args)]
@@ -39,6 +39,7 @@ pub(super) async fn verify(
     limit: u32,
     json: bool,
 ) -> anyhow::Result<()> {
+    counters::check_begun(conn, pointer).await?;
     let differ = mismatches(conn, pointer, limit).await.context("recomputing the counters")?;
     for mismatch in &differ {
         if json { print_json(mismatch)? } else { print(&described(mismatch))? }

@@ -22,7 +22,7 @@ mod worker;
 pub use batch::Batch;
 pub use pool::{Member, Pool};
 pub use progress::{Phase, Progress, Report};
-pub use rebuild::{Rebuild, Rebuilt};
+pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 pub use replica::{Replica, run_replica};
 pub use run::{RunError, RunOptions, run};
 pub use step::{Applied, Step, WorkerError};

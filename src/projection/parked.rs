@@ -1,14 +1,22 @@
-//! Parked aggregates: applying their events after all, or giving one up. Both work while workers run.
+//! Parked aggregates: applying their events after all, or dropping one. Both work while workers run.
 
-use super::{Batch, BoxError, Projection};
-use crate::checkpoint::{self, list_parked};
+use super::{Batch, BoxError, Projection, definition};
+use crate::checkpoint::{self, BEHIND, ParkedEvent, RegisterError, Together};
 use crate::event::Aggregate;
 use crate::log::EventBuffer;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
-/// Parked events that are applied at once.
-const BATCH: i64 = 1_000;
+/// Parked events that are read and applied at once.
+const CHUNK: i64 = 5_000;
+
+/// Parked events of one transaction, unless one aggregate has more. The workers of its aggregates wait for it, for less
+/// than a second.
+const TOGETHER: i64 = 10_000;
+
+/// The longest pause between two transactions.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What became of a parked aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +39,51 @@ pub enum Retried {
     NotParked,
 }
 
+/// What became of many parked aggregates that were tried together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetriedTogether {
+    /// How many they were.
+    pub aggregates: u64,
+    /// How many events were applied.
+    pub applied: u64,
+    /// How many events were looked at: those that were applied, and those that are still parked.
+    pub events: u64,
+    /// Those that are still parked.
+    pub still: Vec<StillParked>,
+}
+
+/// An aggregate that is still parked after it was tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StillParked {
+    /// Which one.
+    pub aggregate: Aggregate,
+    /// The version of the event that can't be applied.
+    pub version: i64,
+    /// Why.
+    pub reason: String,
+}
+
 /// Why a parked aggregate could not be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
+    /// The projection has another definition, or its checkpoints are incomplete.
+    #[error(transparent)]
+    Refused(RegisterError),
     /// The database's.
     #[error("{}", crate::database::told(.0))]
     Database(#[from] sqlx::Error),
     /// The projection's own.
     #[error("the projection failed: {0}")]
     Projection(#[source] BoxError),
+}
+
+impl From<RegisterError> for RetryError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Database(error) => Self::Database(error),
+            other => Self::Refused(other),
+        }
+    }
 }
 
 /// Applies the parked events of an aggregate, in the order of their versions, as far as they can be.
@@ -57,17 +101,17 @@ pub async fn retry<P: Projection>(
     aggregate: &Aggregate,
 ) -> Result<Retried, RetryError> {
     let mut tx = conn.begin().await?;
-    checkpoint::lock_and_bump(&mut tx, projection.name(), aggregate).await?;
-    let parked = list_parked(&mut tx, projection.name(), Some(aggregate), 1).await?;
-    let retried =
-        if parked.is_empty() { Retried::NotParked } else { apply_parked(&mut tx, projection, aggregate, None).await? };
-    tx.commit().await?;
-    projection.committed();
-    Ok(retried)
+    let outcome = async {
+        let together = checkpoint::one_parked(&mut tx, projection.name(), aggregate).await?;
+        lock(&mut tx, projection, &together).await?;
+        apply_parked(&mut tx, projection, &together.aggregates, None).await
+    };
+    let outcome = outcome.await;
+    Ok(end(tx, projection, outcome).await?.of_one())
 }
 
-/// Gives up the event for which an aggregate was parked, which stays on record as dropped, and applies the others as
-/// far as they can be.
+/// Drops the event for which an aggregate was parked, which stays on record as dropped, and applies the others as far as
+/// they can be.
 ///
 /// # Errors
 ///
@@ -82,51 +126,144 @@ pub async fn drop_first<P: Projection>(
     aggregate: &Aggregate,
 ) -> Result<Retried, RetryError> {
     let mut tx = conn.begin().await?;
-    let name = projection.name().to_owned();
-    checkpoint::lock_and_bump(&mut tx, &name, aggregate).await?;
-    let Some(cause) = list_parked(&mut tx, &name, Some(aggregate), 1).await?.pop() else {
-        return Ok(Retried::NotParked);
+    let outcome = async {
+        let name = projection.name().to_owned();
+        let together = checkpoint::one_parked(&mut tx, &name, aggregate).await?;
+        lock(&mut tx, projection, &together).await?;
+        let Some(cause) = checkpoint::cause_of(&mut tx, &name, aggregate).await? else {
+            return Ok(RetriedTogether::default());
+        };
+        let outcome = apply_parked(&mut tx, projection, &together.aggregates, Some(cause)).await?;
+        checkpoint::drop_parked(&mut tx, &name, cause).await?;
+        Ok(outcome)
     };
-    // Dropped before anything is applied: the reason for parking may lie in its presence among the others.
-    checkpoint::drop_parked(&mut tx, &name, cause.position).await?;
-    let retried = apply_parked(&mut tx, projection, aggregate, Some(cause.position)).await?;
-    tx.commit().await?;
-    projection.committed();
-    Ok(retried)
+    let outcome = outcome.await;
+    Ok(end(tx, projection, outcome).await?.of_one())
 }
 
-/// Applies parked events, in batches, until one can't be; moves on past the one that was just dropped.
+/// Tries every parked aggregate again, many in one transaction, in the order of their names. Workers go on between two
+/// transactions. Whoever is parked meanwhile may be met or not.
+#[derive(Debug, Default)]
+pub struct RetryAll {
+    after: Option<Aggregate>,
+    took: Duration,
+}
+
+impl RetryAll {
+    /// The next aggregates: as many as have 10,000 parked events together, and one at least. None when all have been tried.
+    ///
+    /// # Errors
+    ///
+    /// See [`RetryError`]. Those of earlier calls are done; of these nothing has changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// One transaction. Call it again: it begins with the same aggregates, of which none is parked any more if the
+    /// transaction was committed.
+    pub async fn next<P: Projection>(
+        &mut self,
+        conn: &mut PgConnection,
+        projection: &mut P,
+    ) -> Result<Option<RetriedTogether>, RetryError> {
+        // A worker that has waited for the transaction finds its checkpoint moved, reads it and its events again, and
+        // would find it moved once more: the next transaction would be there first each time.
+        tokio::time::sleep(self.took.min(LONGEST_PAUSE)).await;
+        let started = Instant::now();
+        let mut tx = conn.begin().await?;
+        let outcome = async {
+            let after = self.after.as_ref();
+            let mut together = checkpoint::next_parked(&mut tx, projection.name(), after, TOGETHER).await?;
+            lock(&mut tx, projection, &together).await?;
+            let outcome = apply_parked(&mut tx, projection, &together.aggregates, None).await?;
+            Ok(together.aggregates.pop().map(|last| (last, outcome)))
+        };
+        let outcome = outcome.await;
+        let Some((last, outcome)) = end(tx, projection, outcome).await? else { return Ok(None) };
+        (self.after, self.took) = (Some(last), started.elapsed());
+        Ok(Some(outcome))
+    }
+}
+
+/// Ends the transaction: one that is merely dropped keeps its locks until the connection is used again, and workers wait.
+async fn end<P: Projection, T>(
+    tx: Transaction<'_, Postgres>,
+    projection: &mut P,
+    outcome: Result<T, RetryError>,
+) -> Result<T, RetryError> {
+    if outcome.is_ok() {
+        tx.commit().await?;
+        projection.committed();
+    } else {
+        // What went wrong is said already.
+        let _ = tx.rollback().await;
+    }
+    outcome
+}
+
+/// Makes this one more worker of the aggregates' checkpoints, for one transaction.
+async fn lock<P: Projection>(tx: &mut PgConnection, projection: &P, together: &Together) -> Result<(), RetryError> {
+    checkpoint::lock_and_bump(tx, projection.name(), &together.hashes).await?;
+    // Whoever changes the definition locks all checkpoints first.
+    checkpoint::check_definition(tx, projection.name(), &definition(projection)).await?;
+    Ok(())
+}
+
+/// Applies the parked events of these aggregates, in chunks; moves on past the one that is to be dropped.
 async fn apply_parked<P: Projection>(
     tx: &mut PgConnection,
     projection: &mut P,
-    aggregate: &Aggregate,
+    aggregates: &[Aggregate],
     dropped: Option<i64>,
-) -> Result<Retried, RetryError> {
+) -> Result<RetriedTogether, RetryError> {
     let name = projection.name().to_owned();
     projection.forget();
-    let mut events = EventBuffer::default();
-    let (mut applied, mut version) = (0, 0);
-    loop {
-        checkpoint::parked_of(tx, &name, aggregate, (version, dropped), BATCH, &mut events).await?;
-        let Some(last) = events.events().last() else {
-            return Ok(Retried::Applied { events: applied });
-        };
-        version = last.version;
-        let mut batch = Batch::new(&events, HashSet::new(), dropped.into_iter().collect());
+    let mut outcome = RetriedTogether { aggregates: aggregates.len() as u64, ..RetriedTogether::default() };
+    let (mut events, mut reached) = (EventBuffer::default(), None);
+    while let Some(at) = checkpoint::parked_after(tx, &name, aggregates, reached.as_ref(), CHUNK, &mut events).await? {
+        // An aggregate that is cut in two between chunks, and was refused in the first, stays parked in the second.
+        let refused = outcome.still.last().map(|still| still.aggregate.clone());
+        let mut batch = Batch::new(&events, refused.into_iter().collect(), dropped.into_iter().collect());
         projection.apply(tx, &mut batch).await.map_err(RetryError::Projection)?;
         let still = batch.to_park();
         let kept: HashSet<i64> = still.iter().map(|parked| parked.event.position).chain(dropped).collect();
         let done: Vec<i64> = events.events().map(|e| e.position).filter(|p| !kept.contains(p)).collect();
         checkpoint::unpark(tx, &name, &done).await?;
         checkpoint::park(tx, &name, &still).await?;
-        applied += done.len() as u64;
-        if !still.is_empty() {
-            let cause = list_parked(tx, &name, Some(aggregate), 1).await?.pop();
-            return Ok(cause.map_or(Retried::Applied { events: applied }, |cause| Retried::Parked {
-                events: applied,
-                version: cause.version,
-                reason: cause.reason,
-            }));
+        outcome.events += events.len() as u64;
+        outcome.applied += done.len() as u64;
+        still.iter().for_each(|parked| outcome.add(parked));
+        reached = Some(at);
+    }
+    Ok(outcome)
+}
+
+impl RetriedTogether {
+    /// Notes an event that is still parked. Those of one aggregate come one after the other.
+    fn add(&mut self, ParkedEvent { event, reason }: &ParkedEvent<'_>) {
+        let is_of = |still: &StillParked| {
+            still.aggregate.aggregate_type == event.aggregate_type && still.aggregate.aggregate_id == event.aggregate_id
+        };
+        match self.still.last_mut().filter(|still| is_of(still)) {
+            Some(still) if still.reason == BEHIND && *reason != BEHIND => {
+                (still.version, still.reason) = (event.version, (*reason).to_owned());
+            }
+            Some(_) => {}
+            None => self.still.push(StillParked {
+                aggregate: Aggregate {
+                    aggregate_type: event.aggregate_type.to_owned(),
+                    aggregate_id: event.aggregate_id.to_owned(),
+                },
+                version: event.version,
+                reason: (*reason).to_owned(),
+            }),
+        }
+    }
+
+    fn of_one(mut self) -> Retried {
+        match self.still.pop() {
+            Some(StillParked { version, reason, .. }) => Retried::Parked { events: self.applied, version, reason },
+            None if self.events == 0 => Retried::NotParked,
+            None => Retried::Applied { events: self.applied },
         }
     }
 }

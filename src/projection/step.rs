@@ -23,6 +23,10 @@ pub enum WorkerError {
     /// The projection can't be worked on as it is.
     #[error(transparent)]
     Register(RegisterError),
+    /// Rows were removed from the projection's checkpoints, or added, by hand. Trying again is right: a rebuild restores
+    /// them while the worker waits.
+    #[error(transparent)]
+    Incomplete(RegisterError),
     /// The number of partitions is being changed at this moment. Trying again is right.
     #[error("the number of partitions is being changed")]
     Moving,
@@ -41,7 +45,16 @@ impl WorkerError {
         match self {
             Self::Superseded { .. } => true,
             Self::Register(error) => error.is_final(),
-            Self::Moving | Self::Database(_) | Self::Projection(_) => false,
+            Self::Incomplete(_) | Self::Moving | Self::Database(_) | Self::Projection(_) => false,
+        }
+    }
+
+    /// Why a worker that runs could not register again.
+    pub(super) fn refused(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Database(error) => Self::Database(error),
+            error @ RegisterError::Incomplete { .. } => Self::Incomplete(error),
+            error => Self::Register(error),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::support::{
     Evenfold, LOCKED_OUT, SOON, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker,
     partition, pointer, scalar, wait_until,
 };
-use evenfold::checkpoint::{Takeover, list_parked, register};
+use evenfold::checkpoint::{Takeover, drop_parked, list_parked, register, unpark};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
 use evenfold::projection::Step;
@@ -42,7 +42,7 @@ async fn an_event_that_cannot_be_applied_parks_its_aggregate_and_nothing_else() 
     for id in ["text", "large", "huge"] {
         assert_eq!(counter(&mut conn, id).await, Some((1, 1)), "{id} stays where it was");
     }
-    let parked = list_parked(&mut conn, NAME, None, 10).await.unwrap();
+    let parked = list_parked(&mut conn, NAME, 10).await.unwrap();
     let told: Vec<_> =
         parked.iter().map(|p| (p.aggregate_id.as_str(), p.events, p.version, p.reason.as_str())).collect();
     assert_eq!(
@@ -70,10 +70,7 @@ async fn versions_that_were_written_out_of_order_are_parked_and_applied_by_a_ret
     foreign(&mut conn, 1).await;
     foreign(&mut conn, 3).await;
     assert_eq!(drain(&mut worker, &mut conn).await, 1);
-    assert_eq!(
-        list_parked(&mut conn, NAME, None, 10).await.unwrap()[0].reason,
-        "version 3 follows version 1: expected 2"
-    );
+    assert_eq!(list_parked(&mut conn, NAME, 10).await.unwrap()[0].reason, "version 3 follows version 1: expected 2");
     foreign(&mut conn, 2).await;
     assert_eq!(drain(&mut worker, &mut conn).await, 0, "it waits behind the parked one");
 
@@ -135,7 +132,7 @@ async fn an_event_with_a_wrong_hash_is_parked_instead_of_being_counted_by_two_wo
     append_one(&mut conn, "b", 1).await;
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "b").await, Some((1, 1)));
-    let parked = list_parked(&mut conn, NAME, None, 10).await.unwrap();
+    let parked = list_parked(&mut conn, NAME, 10).await.unwrap();
     assert!(parked[0].reason.contains("its hash is 7 and that of its aggregate id is"), "{parked:?}");
 
     let mut projection = Counters::new(pointer(), 10);
@@ -194,7 +191,7 @@ async fn the_commands_list_retry_and_drop_what_is_parked() {
     let (_, line, _) = run(&["list", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!((json["aggregate_id"].as_str(), json["events"].as_i64()), (Some("a"), Some(2)));
-    let (code, out, err) = run(&["retry", "--all"]);
+    let (code, out, err) = run(&["retry", "t", "a"]);
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(out.contains("t/a: applied 0 events, parked again at version 2"), "{out}");
     let (code, out, err) = run(&["drop", "t", "a"]);
@@ -202,4 +199,17 @@ async fn the_commands_list_retry_and_drop_what_is_parked() {
     let (code, _, err) = run(&["drop", "t", "a"]);
     assert_eq!((code, err.as_str()), (Some(1), "evenfold: t/a is not parked\n"));
     assert_eq!(counter(&mut conn, "a").await, Some((3, 3)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unparking_or_dropping_what_is_not_parked_is_an_error_and_not_passed_over() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut worker = only_worker(&mut conn, 10).await;
+    append_payload(&mut conn, "a", json!({"amount": "x"})).await;
+    drain(&mut worker, &mut conn).await;
+    let error = unpark(&mut conn, NAME, &[1, 2]).await.map_err(|error| error.to_string());
+    assert!(error.is_err_and(|e| e.contains("does not hold: of 2 events that were applied 1 were parked")));
+    let error = drop_parked(&mut conn, NAME, 2).await.map_err(|error| error.to_string());
+    assert!(error.is_err_and(|e| e.contains("does not hold: the event at position 2 is parked once, and not 0 times")));
 }

@@ -111,7 +111,7 @@ async fn three_payloads_of_100_mb_from_before_are_parked_without_being_fetched()
     let peak = peak_memory(&mut conn).await;
     assert!(peak < 100 << 20, "a worker has taken {} MB", peak >> 20);
     drop(worker);
-    let parked = list_parked(&mut conn, NAME, None, 10).await.unwrap();
+    let parked = list_parked(&mut conn, NAME, 10).await.unwrap();
     assert_eq!(parked.len(), 4, "{parked:?}");
     for parked in parked {
         assert_eq!(parked.reason, "its payload or its metadata is larger than 1048576 bytes");
@@ -124,7 +124,7 @@ async fn three_payloads_of_100_mb_from_before_are_parked_without_being_fetched()
         run_at(&db, command).fine();
     }
     assert_eq!(run_at(&db, &["parked", "retry", "--all"]).code, 1);
-    assert_eq!(list_parked(&mut conn, NAME, None, 10).await.unwrap().len(), 4);
+    assert_eq!(list_parked(&mut conn, NAME, 10).await.unwrap().len(), 4);
     run_at(&db, &["parked", "drop", "t", "large2"]).fine();
     assert_eq!(counter(&mut conn, "large2").await, Some((1, 2)));
     assert_counters_agree(&mut conn).await;

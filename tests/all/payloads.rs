@@ -58,7 +58,7 @@ async fn what_another_writer_inserts_and_sql_can_not_read_parks_its_aggregate_an
     drain(&mut worker, &mut conn).await;
     let count = texts.len();
     assert_eq!(counter(&mut conn, "fine").await, Some((i64::try_from(count).unwrap(), i64::try_from(count).unwrap())));
-    let parked = list_parked(&mut conn, NAME, None, 100).await.unwrap();
+    let parked = list_parked(&mut conn, NAME, 100).await.unwrap();
     assert_eq!(parked.len(), count);
     for (parked, (text, problem)) in parked.iter().zip(&texts) {
         assert!(parked.version == 2 && parked.events == 2 && parked.reason.contains(problem), "{text}: {parked:?}");
@@ -71,7 +71,7 @@ async fn what_another_writer_inserts_and_sql_can_not_read_parks_its_aggregate_an
     assert!(said.out.contains(&format!("all {} counters agree", count + 1)), "{said:?}");
     assert!(said.out.contains(&format!("{count} aggregates are parked")), "{said:?}");
     assert_eq!(run_at(&db, &["parked", "retry", "--all"]).code, 1);
-    assert_eq!(list_parked(&mut conn, NAME, None, 100).await.unwrap().len(), count);
+    assert_eq!(list_parked(&mut conn, NAME, 100).await.unwrap().len(), count);
 }
 
 /// Makes what the worker has parked what an older version would have made of it: folded.

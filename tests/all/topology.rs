@@ -219,7 +219,7 @@ async fn parked_aggregates_stay_parked_through_a_change_and_can_be_given_up_afte
     drain_all(&mut three).await;
 
     assert_eq!(counter(&mut writer, "id7").await, Some((1, 1)));
-    let parked = list_parked(&mut writer, NAME, None, 10).await.unwrap();
+    let parked = list_parked(&mut writer, NAME, 10).await.unwrap();
     assert_eq!(parked.iter().map(|p| (p.aggregate_id.as_str(), p.events)).collect::<Vec<_>>(), [("id7", 4)]);
     let aggregate = event("id7", 0).aggregate().clone();
     let mut projection = evenfold::projection::counters::Counters::new(crate::support::pointer(), 10);

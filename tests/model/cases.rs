@@ -51,6 +51,8 @@ pub enum Case {
     TakenFromNobody,
     /// The same, while a worker of the present total was paused with something in memory.
     TakenFromPaused,
+    /// A worker found that a rebuild had changed the definition.
+    OtherDefinition,
 }
 
 #[derive(Debug, Default)]

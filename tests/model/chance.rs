@@ -22,12 +22,14 @@ pub struct Choices {
 enum Actor {
     Writer(usize),
     Worker(usize),
+    Rebuild,
 }
 
 fn actor(action: &Action) -> Actor {
     match *action {
         Action::Writer(number, _) => Actor::Writer(number),
         Action::Worker(number, _) => Actor::Worker(number),
+        Action::Switch => Actor::Rebuild,
     }
 }
 

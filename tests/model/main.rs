@@ -18,5 +18,6 @@ mod mutant;
 mod mutants;
 mod protocol;
 mod reading;
+mod rebuild;
 mod store;
 mod worker;

@@ -44,6 +44,12 @@ pub enum Mutant {
     MergedHigherFloor,
     /// A worker that has registered counts as gone until its first heartbeat.
     SilentRegistration,
+    /// A worker compares its definition with the projection's when it registers, and never again.
+    DefinitionAtRegistrationOnly,
+    /// A worker compares its definition, and reads its rows afterwards.
+    DefinitionBeforeRows,
+    /// A rebuild that switches over leaves the rows their revisions.
+    SwitchKeepsRevisions,
 }
 
 /// What the rows need next: the production code's decision, or a mutant's in its place.

@@ -28,6 +28,8 @@ pub struct Protocol {
     pub returns: u8,
     /// How many times a worker is paused for so long that it counts as gone, and goes on with what it has in memory.
     pub pauses: u8,
+    /// How many times a rebuild changes the definition. Workers that start are then those with the last one.
+    pub switches: u8,
     /// Whether empty windows are written at any time, or never.
     pub writes_empty: bool,
     /// Whether something can happen between a fence's snapshot and its count of the xids.
@@ -44,10 +46,12 @@ pub struct State {
     mishaps: u8,
     returns: u8,
     pauses: u8,
+    switches: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Action {
+    Switch,
     Writer(usize, Write),
     Worker(usize, Step),
 }
@@ -94,15 +98,30 @@ impl Protocol {
         self.running.iter().for_each(|&partition| store.register(class(partition), false, &Cases::default()));
         store.rearranged = 0;
         let all = running.chain(starting).enumerate();
-        let workers = all.map(|(n, (partition, phase))| Arc::new(Worker::new(n, class(partition), phase))).collect();
+        let started = |n, partition, phase| {
+            let mut worker = Worker::new(n, class(partition), phase);
+            worker.definition = if worker.phase == Phase::Off { self.switches } else { 0 };
+            Arc::new(worker)
+        };
+        let workers = all.map(|(n, (partition, phase))| started(n, partition, phase)).collect();
         let (log, store) = (Arc::new(log), Arc::new(store));
-        State { log, store, workers, mishaps: self.mishaps, returns: self.returns, pauses: self.pauses }
+        State {
+            log,
+            store,
+            workers,
+            mishaps: self.mishaps,
+            returns: self.returns,
+            pauses: self.pauses,
+            switches: self.switches,
+        }
     }
 
     fn steps(&self, state: &State, worker: &Worker, each: &mut dyn FnMut(Step)) {
         let total = worker.class.modulus();
         match worker.phase {
             Phase::Off => each(Step::Start),
+            // Refused, for ever if the definition is an older one.
+            Phase::Joining if state.store.definition != worker.definition => {}
             Phase::Joining if state.store.may_register(total) || !state.anybody_is_alive() => {
                 each(Step::Register);
                 if state.mishaps > 0 {
@@ -213,6 +232,9 @@ impl Model for Protocol {
             let mut each = |write| actions.push(Action::Writer(number, write));
             state.log.possible(number, self.may_abort, draws_first, &mut each);
         }
+        if state.switches > 0 {
+            actions.push(Action::Switch);
+        }
         for (number, worker) in state.workers.iter().enumerate() {
             self.steps(state, worker, &mut |step| actions.push(Action::Worker(number, step)));
         }
@@ -223,6 +245,10 @@ impl Model for Protocol {
         match action {
             Action::Writer(number, write) => Arc::make_mut(&mut state.log).write(number, write, &self.cases),
             Action::Worker(number, step) => self.step(&mut state, number, step),
+            Action::Switch => {
+                state.switches -= 1;
+                Arc::make_mut(&mut state.store).switch_definition(&state.log);
+            }
         }
         Some(state)
     }
@@ -258,6 +284,6 @@ impl Hash for State {
         self.log.hash(into);
         self.store.hash_into(into);
         self.workers.iter().for_each(|worker| worker.hash_into(&self.store, into));
-        (self.mishaps, self.returns, self.pauses).hash(into);
+        (self.mishaps, self.returns, self.pauses, self.switches).hash(into);
     }
 }

@@ -12,15 +12,17 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Store {
     /// In the order of their keys.
-    rows: Vec<Held>,
+    pub(super) rows: Vec<Held>,
     last_revision: i64,
-    mutant: Option<Mutant>,
+    pub(super) mutant: Option<Mutant>,
     /// The current total.
     total: u32,
     superseded: Vec<u32>,
     /// The read model: which positions were applied (bits), and the version of each aggregate.
-    applied: u32,
-    versions: [u8; 3],
+    pub(super) applied: u32,
+    pub(super) versions: [u8; 3],
+    /// How many times a rebuild has changed it.
+    pub definition: u8,
     /// What an application of events has shown to be wrong.
     pub wrong: Option<&'static str>,
     /// How many times rows were split or merged.
@@ -41,6 +43,7 @@ impl Store {
             superseded: Vec::new(),
             applied: 0,
             versions: [0; 3],
+            definition: 0,
             wrong: None,
             rearranged: 0,
             taken_from_nobody: 0,
@@ -93,7 +96,7 @@ impl Store {
     }
 
     /// The revision of a row that is written, or new.
-    fn revision_after(&mut self, before: Option<i64>) -> i64 {
+    pub(super) fn revision_after(&mut self, before: Option<i64>) -> i64 {
         if self.mutant == Some(Mutant::ReusedRevisions) {
             return before.map_or(0, |before| before + 1);
         }
@@ -128,7 +131,7 @@ impl Store {
         Some(revisions)
     }
 
-    fn apply(&mut self, event: &Event) {
+    pub(super) fn apply(&mut self, event: &Event) {
         let version = &mut self.versions[event.aggregate];
         if self.applied & (1 << event.position) != 0 {
             self.wrong = Some("applied twice");
@@ -193,6 +196,6 @@ impl Store {
             (class, checkpoint, owner).hash(into);
         }
         (self.total, &self.superseded, self.applied, self.versions, self.wrong).hash(into);
-        (self.rearranged, self.taken_from_nobody).hash(into);
+        (self.rearranged, self.taken_from_nobody, self.definition).hash(into);
     }
 }

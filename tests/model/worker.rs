@@ -20,6 +20,10 @@ pub struct Worker {
     pub beating: bool,
     /// What mutants remember and should not.
     pub remembered: Option<Fence>,
+    /// How many changes of the definition it knows of.
+    pub definition: u8,
+    /// Whether a mutant has compared the definition already.
+    compared: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -92,11 +96,23 @@ fn newest_of(rows: &[Held]) -> i64 {
 impl Worker {
     pub fn new(number: usize, class: Class, phase: Phase) -> Self {
         let beating = !matches!(phase, Phase::Off | Phase::Joining);
-        Self { class, id: Uuid::from_u128(number as u128 + 1), phase, beating, remembered: None }
+        let id = Uuid::from_u128(number as u128 + 1);
+        Self { class, id, phase, beating, remembered: None, definition: 0, compared: false }
     }
 
     /// Reads the rows, and decides who works on them.
     pub fn load(&mut self, store: &Store, log: &Log, rules: &Rules<'_>) {
+        let compares = !rules.has(Mutant::DefinitionAtRegistrationOnly) && !self.compared;
+        if compares && store.definition != self.definition {
+            rules.cases.note(Case::OtherDefinition);
+            self.phase = Phase::Joining;
+            return;
+        }
+        if rules.has(Mutant::DefinitionBeforeRows) && !self.compared {
+            self.compared = true;
+            return;
+        }
+        self.compared = false;
         let rows = store.load(self.class);
         let classes: Vec<Class> = rows.iter().map(|row| row.class).collect();
         let own_total = store.total() == self.class.modulus() || rules.has(Mutant::StragglersStay);
@@ -144,6 +160,9 @@ impl Worker {
             }
             return;
         };
+        if store.definition != self.definition {
+            store.wrong = Some("applied under a definition that was replaced");
+        }
         note_events(&events, &seen, &checkpoint, rules.cases);
         for (&index, revision) in rows.iter().zip(revisions) {
             let class = holding.rows[index].class;
@@ -204,13 +223,13 @@ impl Worker {
         }
         store.disown(self.id);
         self.beating = false;
-        self.remembered = None;
+        (self.remembered, self.compared) = (None, false);
         self.phase = Phase::Joining;
     }
 
     pub fn hash_into(&self, store: &Store, into: &mut impl Hasher) {
         std::mem::discriminant(&self.phase).hash(into);
-        (self.beating, &self.remembered).hash(into);
+        (self.beating, &self.remembered, self.definition, self.compared).hash(into);
         match &self.phase {
             Phase::Off | Phase::Joining => {}
             Phase::Unknown { outrun } => outrun.hash(into),

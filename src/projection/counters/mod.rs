@@ -11,11 +11,12 @@ pub use changes::{Changes, MAX_LISTED, changes_group};
 pub use current::current;
 pub use mismatches::{Mismatch, Tally, UnreadableEvent, mismatches};
 pub use switch::forget_rebuild;
-pub(super) use switch::{begin, lock, switch};
+pub(super) use switch::{begin, claim, lock, prepare, switch};
 pub use table::{CounterRow, empty, one, top, totals};
 
-use super::{Batch, BoxError, Projection};
+use super::{Batch, BoxError, Projection, definition};
 use crate::actor::Actors;
+use crate::checkpoint::{self, RegisterError};
 use crate::counter::{AmountPointer, Counter, Refused};
 use crate::event::Event;
 use crate::group::process::Group;
@@ -30,6 +31,20 @@ pub const NAME: &str = "counters";
 
 /// The name under which a rebuild keeps how far it has come.
 pub(super) const REBUILD: &str = "counters.rebuild";
+
+/// Refuses another amount pointer than the workers have, and counters of which checkpoints are missing: whoever compares
+/// them with the log would compare with what nobody folds. Counters that are not begun are whatever they will be.
+///
+/// # Errors
+///
+/// See [`RegisterError`].
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn check_begun(conn: &mut PgConnection, pointer: &AmountPointer) -> Result<(), RegisterError> {
+    checkpoint::check_begun(conn, NAME, &definition(&Counters::new(pointer.clone(), 1))).await
+}
 
 /// Folds every event into the counter of its aggregate.
 #[derive(Debug)]

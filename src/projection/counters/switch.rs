@@ -1,7 +1,31 @@
 //! Putting rebuilt counters in the place of those in use, in SQL.
 
 use super::{NAME, REBUILD};
-use sqlx::PgConnection;
+use crate::checkpoint;
+use crate::class::{Class, is_exact_cover};
+use sqlx::{Connection, PgConnection};
+
+/// Makes this connection the only one that rebuilds, until it ends. False if another one is.
+pub(in crate::projection) async fn claim(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock('counters_rebuild'::regclass::oid::bigint)").fetch_one(conn).await
+}
+
+/// Begins anew where an earlier rebuild is not complete and can't be gone on with: it had another definition than this
+/// one, or its checkpoint is gone.
+pub(in crate::projection) async fn prepare(conn: &mut PgConnection, definition: &str) -> Result<(), sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    if let Some(earlier) = checkpoint::definition_of(&mut tx, REBUILD).await? {
+        let classes = checkpoint::classes(&mut tx, REBUILD).await?;
+        if earlier != definition || !is_exact_cover(class(0, 1)?, &classes) {
+            forget_rebuild(&mut tx).await?;
+        }
+    }
+    tx.commit().await
+}
+
+fn class(key: u32, total: u32) -> Result<Class, sqlx::Error> {
+    Class::partition(key, total).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
 
 /// Begins a rebuild, or goes on with one, once its projection is registered: what operators have dropped stays dropped.
 pub(in crate::projection) async fn begin(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -29,20 +53,35 @@ pub async fn forget_rebuild(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Locks the checkpoints in use until the transaction ends: nobody applies anything meanwhile. Gives their number.
-pub(in crate::projection) async fn lock(tx: &mut PgConnection) -> Result<usize, sqlx::Error> {
+/// Locks the checkpoints in use until the transaction ends: nobody applies anything meanwhile. Gives the definition of the
+/// counters in use; none if there are none.
+pub(in crate::projection) async fn lock(tx: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     // The projection as well, so that no change of partitions puts other rows in their place.
-    sqlx::query("SELECT FROM projections WHERE name = $1 FOR NO KEY UPDATE").bind(NAME).execute(&mut *tx).await?;
-    let rows = sqlx::query("SELECT FROM checkpoints WHERE projection = $1 ORDER BY modulus, residue FOR UPDATE")
+    let definition = sqlx::query_scalar("SELECT definition FROM projections WHERE name = $1 FOR NO KEY UPDATE")
         .bind(NAME)
-        .fetch_all(tx)
+        .fetch_optional(&mut *tx)
         .await?;
-    Ok(rows.len())
+    sqlx::query("SELECT FROM checkpoints WHERE projection = $1 ORDER BY modulus, residue FOR UPDATE")
+        .bind(NAME)
+        .execute(tx)
+        .await?;
+    Ok(definition)
 }
 
-/// Makes the rebuilt counters, what is parked and how far that is those in use, and removes the rebuild. The checkpoints
-/// in use must be locked, and the rebuild must have caught up since.
-pub(in crate::projection) async fn switch(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// The classes that the counters in use are to have: those that they have, or, where rows were removed or added by hand,
+/// the present partitions.
+async fn restored(tx: &mut PgConnection) -> Result<Vec<Class>, sqlx::Error> {
+    let present = checkpoint::classes(&mut *tx, NAME).await?;
+    if is_exact_cover(class(0, 1)?, &present) {
+        return Ok(present);
+    }
+    let total = checkpoint::total_partitions(tx, NAME).await?.unwrap_or(1);
+    (0..total).map(|key| class(key, total)).collect()
+}
+
+/// Makes the rebuilt counters, their definition, what is parked and how far that is those in use, and removes the rebuild.
+/// The checkpoints in use must be locked, and the rebuild must have caught up since.
+pub(in crate::projection) async fn switch(tx: &mut PgConnection, definition: &str) -> Result<(), sqlx::Error> {
     // Only what differs: of a read model that was right, nothing is written.
     sqlx::raw_sql(
         "DELETE FROM counters c WHERE NOT EXISTS (SELECT FROM counters_rebuild r
@@ -53,15 +92,17 @@ pub(in crate::projection) async fn switch(tx: &mut PgConnection) -> Result<(), s
              WHERE (c.events, c.value, c.version, c.last_position)
                  IS DISTINCT FROM (excluded.events, excluded.value, excluded.version, excluded.last_position);
          DELETE FROM parked_events WHERE projection = 'counters';
-         UPDATE parked_events SET projection = 'counters' WHERE projection = 'counters.rebuild';
-         UPDATE checkpoints c SET seen = r.seen, floor = r.floor, next_xid = r.next_xid, upto = r.upto,
-             upto_floor = r.upto_floor, upto_next_xid = r.upto_next_xid, cursor = r.cursor, moved_at = now(),
-             revision = nextval('checkpoint_revisions')
-         FROM checkpoints r WHERE c.projection = 'counters' AND r.projection = 'counters.rebuild';
-         DELETE FROM projections WHERE name = 'counters.rebuild';
-         TRUNCATE counters_rebuild",
+         UPDATE parked_events SET projection = 'counters' WHERE projection = 'counters.rebuild'",
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    let classes = restored(&mut *tx).await?;
+    checkpoint::replace_all(&mut *tx, NAME, REBUILD, &classes).await?;
+    // With the fresh revisions: workers with another definition read their rows again, compare, and end.
+    sqlx::query("UPDATE projections SET definition = $2 WHERE name = $1 AND definition <> $2")
+        .bind(NAME)
+        .bind(definition)
+        .execute(&mut *tx)
+        .await?;
+    forget_rebuild(tx).await
 }

@@ -29,6 +29,8 @@ pub(super) enum Table {
     Rebuild,
 }
 
+/// OFFSET 0 keeps the planner from joining: a table that had one row when it was analyzed would be read as a whole, and each
+/// of its rows compared with each element of the arrays, until it is analyzed again.
 impl Table {
     fn load(self) -> &'static str {
         macro_rules! load {
@@ -36,9 +38,9 @@ impl Table {
                 concat!(
                     "SELECT k.ord, c.events, c.value, c.version, c.last_position
                      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (aggregate_type, aggregate_id, ord)
-                     JOIN ",
+                     CROSS JOIN LATERAL (SELECT * FROM ",
                     $table,
-                    " c USING (aggregate_type, aggregate_id)"
+                    " WHERE aggregate_type = k.aggregate_type AND aggregate_id = k.aggregate_id OFFSET 0) c"
                 )
             };
         }
@@ -74,9 +76,13 @@ impl Table {
                     "UPDATE ",
                     $table,
                     " c SET events = k.events, value = k.value, version = k.version, last_position = k.last_position
-                     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-                         AS k (aggregate_type, aggregate_id, events, value, version, last_position)
-                     WHERE c.aggregate_type = k.aggregate_type AND c.aggregate_id = k.aggregate_id"
+                     FROM (SELECT r.ctid AS place, k.*
+                         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+                             AS k (aggregate_type, aggregate_id, events, value, version, last_position)
+                         CROSS JOIN LATERAL (SELECT ctid FROM ",
+                    $table,
+                    " WHERE aggregate_type = k.aggregate_type AND aggregate_id = k.aggregate_id OFFSET 0) r OFFSET 0) k
+                     WHERE c.ctid = k.place"
                 )
             };
         }

@@ -19,6 +19,7 @@
 mod advance;
 mod ahead;
 mod transaction;
+mod warnings;
 
 use super::shared::Shared;
 use super::{Phase, Progress, Projection, Step, WorkerError, definition};
@@ -32,6 +33,7 @@ use sqlx::PgConnection;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
+use warnings::Warnings;
 
 /// The most events that are read at once while a worker is far behind: enough to make little of what each query costs.
 pub const CHUNK: usize = 20_000;
@@ -116,6 +118,7 @@ pub struct Worker<P> {
     state: State,
     joined: bool,
     outrun: bool,
+    warnings: Warnings,
     progress: Arc<Progress>,
 }
 
@@ -137,6 +140,7 @@ impl<P: Projection> Worker<P> {
             state: State::Unknown,
             joined: false,
             outrun: false,
+            warnings: Warnings::new(class),
             progress: Arc::default(),
         }
     }
@@ -216,6 +220,7 @@ impl<P: Projection> Worker<P> {
     ///
     /// A dropped step has committed its batch or not; the next step finds out. Give it a new connection.
     pub async fn step(&mut self, conn: &mut PgConnection) -> Result<Step, WorkerError> {
+        self.warnings.flush_if_due(Instant::now());
         // Taken out, so that whatever ends this step early, an error or a drop, leaves `Unknown` behind.
         match std::mem::replace(&mut self.state, State::Unknown) {
             State::Unknown => self.take_up(conn, None).await,
@@ -262,6 +267,9 @@ impl<P: Projection> Worker<P> {
         let mut present = false;
         for _ in 0..2 {
             let rows = checkpoint::load(conn, &name, self.class).await?;
+            // Not before: a rebuild that changes the definition gives the rows new revisions in the same transaction.
+            let definition = definition(&self.projection);
+            checkpoint::check_definition(conn, &name, &definition).await.map_err(WorkerError::refused)?;
             let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
             if is_exact_cover(self.class, &classes) && (present || classes == [self.class]) {
                 return Ok(rows);
@@ -271,8 +279,7 @@ impl<P: Projection> Worker<P> {
                 Ok(Registered::Superseded { by, .. }) => {
                     return Err(WorkerError::Superseded { projection: name, partition: self.class, by });
                 }
-                Err(RegisterError::Database(error)) => return Err(WorkerError::Database(error)),
-                Err(error) => return Err(WorkerError::Register(error)),
+                Err(error) => return Err(WorkerError::refused(error)),
             }
         }
         Err(WorkerError::Moving)

@@ -1,5 +1,6 @@
 //! One transaction of a worker: one chunk of events, or several while it is far behind.
 
+use super::warnings::Parked;
 use super::{Chunk, Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, Held};
 use crate::class::Class;
@@ -28,6 +29,7 @@ struct Sum {
     parked: u64,
     position: i64,
     compute: Duration,
+    warnings: Parked,
     /// Empty unless it is asked for.
     told: Vec<Told>,
 }
@@ -64,6 +66,7 @@ impl<P: Projection> Worker<P> {
         }
         tx.commit().await?;
         self.projection.committed();
+        self.warnings.committed(std::mem::take(&mut sum.warnings), Instant::now());
         debug_each(&sum.told, self.class);
         Ok(self.applied(holding, work, &sum))
     }
@@ -99,7 +102,7 @@ impl<P: Projection> Worker<P> {
         if !to_park.is_empty() {
             checkpoint::park(tx, &name, &to_park).await?;
             holding.any_parked = true;
-            warn_of(&to_park, self.class);
+            sum.warnings.add(&to_park);
         }
         sum.events += chunk.events.len();
         sum.parked += to_park.len() as u64;
@@ -157,12 +160,5 @@ impl Told {
 fn debug_each(told: &[Told], partition: Class) {
     for Told { position, version, aggregate: Aggregate { aggregate_type, aggregate_id }, event_type } in told {
         tracing::debug!(%partition, position, aggregate_type, aggregate_id, version, event_type, "applied");
-    }
-}
-
-fn warn_of(parked: &[checkpoint::ParkedEvent<'_>], class: Class) {
-    for checkpoint::ParkedEvent { event, reason } in parked {
-        tracing::warn!(partition = %class, aggregate_type = event.aggregate_type, aggregate_id = event.aggregate_id,
-            version = event.version, position = event.position, %reason, "parked");
     }
 }

@@ -1,0 +1,83 @@
+//! Whether a projection is what it was begun as: its definition, and the checkpoints that stand for all of it.
+
+use super::store::class_of;
+use super::topology::RegisterError;
+use crate::class::{Class, is_exact_cover};
+use sqlx::PgConnection;
+
+/// Refuses to fold, or to check, a projection otherwise than its workers do, and one with missing checkpoints. One that
+/// is not begun is whatever it will be.
+///
+/// # Errors
+///
+/// [`RegisterError::OtherDefinition`], [`RegisterError::Incomplete`] or the database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn check_begun(conn: &mut PgConnection, projection: &str, definition: &str) -> Result<(), RegisterError> {
+    let whole = Class::partition(0, 1)?;
+    if definition_of(&mut *conn, projection).await?.is_some() {
+        check_definition(&mut *conn, projection, definition).await?;
+        check_cover(conn, projection, whole).await?;
+    }
+    Ok(())
+}
+
+/// What the projection was begun with; none if it is not begun.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn definition_of(conn: &mut PgConnection, projection: &str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT definition FROM projections WHERE name = $1").bind(projection).fetch_optional(conn).await
+}
+
+/// Refuses a projection that was begun with another definition. A rebuild changes the definition in the transaction that
+/// gives the checkpoints fresh revisions. So whoever is about to fold asks *after* he has read or locked the checkpoints:
+/// a change before that is seen, and after one that comes later, what he has read can't be committed.
+pub(crate) async fn check_definition(
+    conn: &mut PgConnection,
+    projection: &str,
+    definition: &str,
+) -> Result<(), RegisterError> {
+    match definition_of(conn, projection).await? {
+        Some(stored) if stored != definition => Err(RegisterError::other(projection, stored, definition)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a projection of which the checkpoints do not stand for every hash of the partition exactly once.
+pub(crate) async fn check_cover(
+    conn: &mut PgConnection,
+    projection: &str,
+    partition: Class,
+) -> Result<(), RegisterError> {
+    let mut cells = Vec::new();
+    for class in classes(conn, projection).await? {
+        if class.is_inside(partition) {
+            cells.push(class);
+        } else if class.overlaps(partition) {
+            cells.extend(class.cells(partition.modulus())?.filter(|cell| cell.is_inside(partition)));
+        }
+    }
+    if is_exact_cover(partition, &cells) {
+        return Ok(());
+    }
+    Err(RegisterError::Incomplete { projection: projection.to_owned(), partition })
+}
+
+/// The classes that the projection has checkpoints of, as one snapshot shows them.
+pub(crate) async fn classes(conn: &mut PgConnection, projection: &str) -> Result<Vec<Class>, sqlx::Error> {
+    sqlx::query("SELECT modulus, residue FROM checkpoints WHERE projection = $1 ORDER BY modulus, residue")
+        .bind(projection)
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(|row| class_of(row, 0))
+        .collect()
+}
