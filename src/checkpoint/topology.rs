@@ -55,7 +55,8 @@ pub enum RegisterError {
     /// Rows were removed from the checkpoints, or added to them, by hand: what a partition has applied can't be known.
     #[error(
         "the checkpoints of the projection {projection} do not stand for all of partition {partition}: rows were removed \
-         or added by hand, and its events can't be applied; run `evenfold rebuild`, which restores them"
+         or added by hand, and its events can't be applied; run `evenfold rebuild`, which restores those of the counters \
+         (any other projection is to be started over)"
     )]
     Incomplete {
         /// The projection.

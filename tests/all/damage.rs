@@ -141,21 +141,19 @@ async fn a_worker_without_its_checkpoint_says_so_in_words_and_goes_on_after_a_re
             missing += 1;
         }
         let expected = match damage {
-            _ if damage.starts_with("DELETE FROM checkpoints WHERE residue <> 2") => 3,
-            "DELETE FROM checkpoints" => 4,
-            // Its own row is as it was: it goes on, and whoever starts anew is refused.
-            _ if damage.starts_with("INSERT") => 0,
-            _ => 1,
+            _ if damage.contains("residue <> 2") => 3..=3,
+            "DELETE FROM checkpoints" => 4..=4,
+            // Its own row is as it was: it goes on until it looks.
+            _ if damage.starts_with("INSERT") => 0..=1,
+            _ => 1..=1,
         };
-        assert_eq!(missing, expected, "{damage}: the others go on");
+        assert!(expected.contains(&missing), "{damage}: the others go on, and {missing} do not");
         let mut new = Stepped::new(&db, partition(2, 4), 10, Takeover::Now).await;
         let refused = new.worker.register(&mut new.conn).await;
         let of_2 = !damage.contains("<> 2");
         assert_eq!(matches!(refused, Err(RegisterError::Incomplete { .. })), of_2, "{damage}: {refused:?}");
         let status = run_at(&db, &["status"]);
-        if damage != CHECKPOINTS[2] {
-            assert!(status.fine().contains("INCOMPLETE: checkpoints were removed or"), "{status:#?}");
-        }
+        assert!(status.fine().contains("INCOMPLETE: checkpoints were removed or"), "{status:#?}");
         assert_eq!(rebuilt(&db).await, Rebuilt::Switched);
         drain_all(&mut team).await;
         assert_eq!(counted(&mut conn).await, 28, "{damage}");
@@ -180,7 +178,7 @@ async fn a_worker_process_whose_checkpoint_is_gone_is_not_silent_and_is_not_to_b
     run(&mut conn, "DELETE FROM checkpoints WHERE residue = 2").await;
     append_one(&mut conn, id, 100).await;
     let sentence = "do not stand for all of partition 2/4: rows were removed or added by hand, and its events can't be \
-        applied; run `evenfold rebuild`, which restores them";
+        applied; run `evenfold rebuild`, which restores those of the counters";
     wait_until("a sentence", SOON, async || worker.log().contains(sentence)).await;
     // One that is started now ends with the same sentence.
     let another: Said = run_at(&db, &["worker", "--partition-key=2", "--total-partitions=4", "--until-caught-up"]);
