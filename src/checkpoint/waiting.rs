@@ -150,7 +150,9 @@ pub(crate) async fn one_parked(
     .fetch_all(conn)
     .await?;
     let mut together = Together::default();
-    hashes.into_iter().for_each(|hash| together.add(aggregate.clone(), IdHash::from_sql(hash)));
+    for hash in hashes {
+        together.add(aggregate.clone(), IdHash::from_sql(hash));
+    }
     Ok(together)
 }
 

@@ -231,7 +231,9 @@ async fn apply_parked<P: Projection>(
         checkpoint::park(tx, &name, &still).await?;
         outcome.events += events.len() as u64;
         outcome.applied += done.len() as u64;
-        still.iter().for_each(|parked| outcome.add(parked));
+        for parked in &still {
+            outcome.add(parked);
+        }
         reached = Some(at);
     }
     Ok(outcome)
