@@ -64,6 +64,8 @@ END
 $$;
 
 REVOKE EXECUTE ON FUNCTION evenfold_place() FROM PUBLIC;
+-- It is called by that one, and its operators and functions are not named with their schema.
+ALTER FUNCTION evenfold_hash(text) SET search_path = pg_catalog, pg_temp;
 
 CREATE TRIGGER events_place BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION evenfold_place();
 ALTER TABLE events ENABLE ALWAYS TRIGGER events_place;

@@ -186,8 +186,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
         Some(error) => told(error),
         None => error.to_string(),
     };
-    // What the database said is in the message of whoever asked it.
-    let causes = error.chain().skip(1).filter(|cause| !cause.is::<sqlx::Error>());
+    // What the database said is in the message of whoever asked it; what is below adds a line of PostgreSQL's source.
+    let causes = error.chain().take_while(|cause| !cause.is::<sqlx::Error>()).skip(1);
     for cause in causes.map(ToString::to_string) {
         if !sentence.contains(&cause) {
             sentence = format!("{sentence}: {cause}");

@@ -77,7 +77,7 @@ fn wrong(status: &Status, args: &StatusArgs) -> Vec<String> {
     let mut reasons = Vec::new();
     if !status.cover_complete {
         reasons.push(format!(
-            "the classes of {total} partitions are no exact cover: some events belong to none or to two"
+            "the classes of {total} partitions are no exact cover: some events belong to none or to two; run `evenfold rebuild`"
         ));
     }
     for class in &status.classes {

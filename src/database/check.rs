@@ -41,10 +41,18 @@ pub struct Server {
     pub(crate) identity: Identity,
 }
 
-/// Which cluster it is, on which timeline, and since when it runs. Two connections on which these are the same see the same
-/// transactions; after a failover, a restore or a crash they are not.
+/// Which cluster it is, on which timeline, and since when its postmaster runs. Two connections that are there at the same time,
+/// and on which these are the same, see the same transactions. A server whose sessions are ended by the crash of one of them has
+/// the same identity afterwards, and no connection from before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity(String);
+
+#[cfg(test)]
+impl Identity {
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
 
 /// The statements of a connection's first message, put together: settings first, so that what follows is subject to them.
 pub(super) fn script(begin: &str, scope: Scope, end: &str) -> String {

@@ -120,6 +120,11 @@ impl Database {
         Self { only: Some(identity), ..self.clone() }
     }
 
+    /// The server that it is pinned to by [`only`](Self::only).
+    pub(crate) fn pinned(&self) -> Option<&Identity> {
+        self.only.as_ref()
+    }
+
     fn with(&self, settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self { settings: self.settings.clone().with(settings), ..self.clone() }
     }

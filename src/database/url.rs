@@ -7,6 +7,9 @@ use sqlx::postgres::PgConnectOptions;
 const ENCODE: &str = "a character in the user, the password or the name of the database must be percent-encoded: \
     / is %2F, # is %23, ? is %3F, @ is %40, : is %3A, % is %25";
 
+const VALUES: &str = "a parameter has a value that is not known: sslmode is disable, allow, prefer, require, verify-ca or \
+    verify-full, and hostaddr is an IP address; percent-encode the ? (%3F) if it belongs to the password";
+
 /// Parameters that PostgreSQL's own clients know, and that change nothing here: time limits are evenfold's, and the rest
 /// is about what the driver does not do.
 const WITHOUT_EFFECT: [&str; 16] = [
@@ -78,7 +81,8 @@ pub(super) fn parse(url: &str) -> Result<Parsed, ConnectError> {
         .collect();
     let hosts = places.iter().map(|place| {
         let parsed = format!("postgres://{path}?{common}{}{}", place.query(), parameters.passed_on.join("&")).parse();
-        parsed.map_err(|error| ConnectError::Url(super::plain(&error))).map(|options: PgConnectOptions| {
+        // The driver's error shows the value, which may be a part of a password.
+        parsed.map_err(|_| wrong(VALUES)).map(|options: PgConnectOptions| {
             // The driver's default is refused by poolers, and is PostgreSQL's own since 12.
             options.extra_float_digits(None)
         })
@@ -259,7 +263,18 @@ mod tests {
     #[test]
     fn nothing_of_a_url_that_may_be_secret_is_in_a_message() {
         let mut wrong = Vec::new();
-        for secret in ["se/cret", "se#cret", "se@cret", "se?cret", "1/cret", "se?c=ret", "12?c=ret", "/cret", "@cret"] {
+        for secret in [
+            "se/cret",
+            "se#cret",
+            "se@cret",
+            "se?cret",
+            "1/cret",
+            "se?c=ret",
+            "12?c=ret",
+            "12?sslmode=cret",
+            "/cret",
+            "@cret",
+        ] {
             for url in [format!("postgres://user:{secret}@host:5432/db"), format!("postgres://user:{secret}@host/db")] {
                 let said = leads(&url).join(" ");
                 if !said.contains("percent-encode") || said.contains("cret") || said.contains("se/") {
@@ -276,7 +291,7 @@ mod tests {
     fn what_is_wrong_with_a_url_is_a_sentence() {
         for (url, phrase) in [
             ("mysql://h/d", "starts with neither"),
-            ("postgres://h/d?sslmode=maybe", "unknown value \"maybe\" for `ssl_mode`"),
+            ("postgres://h/d?sslmode=maybe", "sslmode is disable, allow"),
             ("postgres://h/d?target_session_attrs=standby", "evenfold needs the primary"),
             ("postgres://h/d?sslmodus=disable", "a parameter that is not known here"),
             ("postgres://h/d?host=a,b&port=1,2,3", "another number of ports"),

@@ -26,6 +26,9 @@ const LONGEST_COUNT_PAUSE: Duration = Duration::from_mins(1);
 /// that the worker is taken for dead.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a worker that stops tries to take its heartbeat off the table.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How long a lock is waited for. Longer than that the connection is fine, and the next beat tries again.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -131,9 +134,9 @@ impl Beating {
     async fn run(mut self, stop: CancellationToken) {
         loop {
             let started = Instant::now();
-            self.beat().await;
+            // One that is dropped takes the connection with it.
+            stop.run_until_cancelled(self.beat()).await;
             if self.joined.load(Ordering::Acquire) && self.count_at <= Instant::now() {
-                // One that is dropped takes the connection with it.
                 stop.run_until_cancelled(self.count()).await;
             }
             let pause = self.interval.saturating_sub(started.elapsed()).max(self.interval / 4);
@@ -141,7 +144,8 @@ impl Beating {
                 break;
             }
         }
-        self.forget().await;
+        // Left behind, it is stale after a few seconds: whoever stops does not wait for a database that is silent.
+        let _ = tokio::time::timeout(FORGET_TIMEOUT, self.forget()).await;
     }
 
     /// Takes the heartbeat off the table: once more, on a new connection, where the one in use was lost without notice. Left

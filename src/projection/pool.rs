@@ -6,7 +6,7 @@
 use super::run::{run_woken, wake};
 use super::shared::Shared;
 use super::wake::Wake;
-use super::{Progress, Projection, Report, RunError, RunOptions, Trouble, Worker};
+use super::{Phase, Progress, Projection, Report, RunError, RunOptions, Trouble, Worker, WorkerError};
 use crate::class::Class;
 use crate::database::Database;
 use crate::group::{ActorGroup, AskError, GroupOptions, GroupOptionsError, Shard};
@@ -135,6 +135,9 @@ async fn supervise<S: Shard<Message = (), Reply = Result<Report, RunError>>>(
         let why = match group.ask_shard(shard, (), Duration::MAX).await {
             Ok(ended) => {
                 if let Err(error) = &ended {
+                    if let RunError::Worker(WorkerError::Superseded { by, .. }) = error {
+                        member.progress.set_phase(Phase::Superseded(*by));
+                    }
                     member.progress.ended(&error.to_string());
                 }
                 return ended;

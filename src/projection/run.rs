@@ -150,9 +150,14 @@ async fn work<P: Projection>(
     while !shutdown.is_cancelled() {
         let outcome = match conn.take() {
             Some(conn) => step(worker, conn, options).await,
-            None => match database.connect().await {
-                Ok(conn) => step(worker, conn, options).await,
-                Err(error) => Outcome::Failed(error.to_string()),
+            None => match shutdown.run_until_cancelled(database.connect()).await {
+                // However the one before was lost: this one may lead to another server, or to an earlier state of it.
+                Some(Ok(conn)) => {
+                    worker.forget();
+                    step(worker, conn, options).await
+                }
+                Some(Err(error)) => Outcome::Failed(error.to_string()),
+                None => break,
             },
         };
         let pause = match outcome {

@@ -9,7 +9,7 @@ use super::CHUNK;
 use super::worker::{Chunk, Limit, ReadAhead};
 use crate::checkpoint::Checkpoint;
 use crate::class::Class;
-use crate::database::Database;
+use crate::database::{Database, Identity};
 use crate::log::{EventBuffer, Fence, Interest, Slice, Snapshot};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub(super) struct Shared {
 struct Gathering {
     arrivals: Vec<Arrival>,
     complete: Arc<Notify>,
+    /// The server of all of them: a fence of one means nothing on another.
+    server: Option<Identity>,
 }
 
 #[derive(Debug)]
@@ -87,12 +89,16 @@ impl Shared {
         }
         let (sender, opening) = oneshot::channel();
         self.arrive(Arrival { class, checkpoint: checkpoint.clone(), fence: fence.clone(), opening: sender }, reading);
+        // Whoever is connected to another server than the first has not arrived.
         opening.await.unwrap_or((fence, None))
     }
 
     fn arrive(self: &Arc<Self>, arrival: Arrival, reading: &Reading) {
         let mut gathering = self.gathering();
-        let Gathering { arrivals, complete } = gathering.get_or_insert_with(|| self.begin(reading.clone()));
+        let Gathering { arrivals, complete, server } = gathering.get_or_insert_with(|| self.begin(reading.clone()));
+        if server.as_ref() != reading.database.pinned() {
+            return;
+        }
         arrivals.push(arrival);
         if arrivals.len() == self.members {
             complete.notify_one();
@@ -100,7 +106,7 @@ impl Shared {
     }
 
     fn begin(self: &Arc<Self>, reading: Reading) -> Gathering {
-        let gathering = Gathering::default();
+        let gathering = Gathering { server: reading.database.pinned().cloned(), ..Gathering::default() };
         let (shared, complete) = (Arc::clone(self), Arc::clone(&gathering.complete));
         tokio::spawn(async move {
             // Complete or not: those who are there go on.
@@ -226,5 +232,40 @@ impl Subscriber {
         empty.clear();
         let events = std::mem::replace(&mut self.filling, empty);
         self.chunks.send_timeout(Chunk { events, complete, decoding }, STALL).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(server: &str) -> Reading {
+        // Nobody answers there: what is read together ends at once.
+        let database = Database::at("postgres://nobody@127.0.0.1:1/none").unwrap().only(Identity::named(server));
+        Reading { database, interest: Interest::everything(), limit: Limit::new(1) }
+    }
+
+    /// How two members open their windows that are far behind, with fences of their own.
+    async fn opened(servers: [&str; 2]) -> [Opening; 2] {
+        let (shared, at) = (Shared::new(2), Checkpoint::start());
+        let fences = [100_000, 200_000].map(|floor| Fence { floor, ..Fence::before_all() });
+        let member = |n: u32| {
+            let (shared, at, fence) = (Arc::clone(&shared), at.clone(), fences[n as usize].clone());
+            let (class, reading) = (Class::partition(n, 2).unwrap(), reading(servers[n as usize]));
+            async move { shared.gather(class, &at, fence, &reading).await }
+        };
+        let (first, second) = tokio::join!(member(0), member(1));
+        [first, second]
+    }
+
+    /// In one pool they may be for a moment: while an address moves, or with several hosts.
+    #[tokio::test]
+    async fn members_that_are_connected_to_different_servers_open_no_window_together() {
+        let [first, second] = opened(["one", "another"]).await;
+        assert_eq!([first.0.floor, second.0.floor], [100_000, 200_000], "each up to a fence of its own server");
+        assert!(first.1.is_none() && second.1.is_none());
+        let [first, second] = opened(["one", "one"]).await;
+        assert_eq!(first.0, second.0, "on one server they open it up to one fence");
+        assert!(first.1.is_some() && second.1.is_some());
     }
 }

@@ -10,7 +10,6 @@ use super::meters::{Meter, NodeMetrics};
 use super::options::{NodeOptions, StartError, Storage};
 use super::peer::Peer;
 use super::relay::Relay;
-use super::route::Answered;
 use super::watch::Watching;
 use crate::cluster::{Cluster, ClusterOptions, NodeId, Transport};
 use crate::group::ProcessGroups;
@@ -110,7 +109,7 @@ impl Node {
             (None, Some(_)) => Uuid::now_v7(),
         };
         let what = What::Increment { amount, event_id, again: false };
-        Ok(self.ask(Command { id: id.clone(), what }).await?.counted)
+        self.ask(Command { id: id.clone(), what }).await
     }
 
     /// What a counter stands at: all increments that were answered before are in it. One that nobody has incremented stands at
@@ -124,14 +123,10 @@ impl Node {
     ///
     /// A read that is dropped changes nothing.
     pub async fn get(&self, id: &CounterId) -> Result<Counted, ServiceError> {
-        Ok(self.read(id).await?.counted)
-    }
-
-    pub(super) async fn read(&self, id: &CounterId) -> Result<Answered, ServiceError> {
         self.ask(Command { id: id.clone(), what: What::Read }).await
     }
 
-    async fn ask(&self, command: Command) -> Result<Answered, ServiceError> {
+    async fn ask(&self, command: Command) -> Result<Counted, ServiceError> {
         let _counted = self.enter()?;
         self.inner.ask(command).await
     }

@@ -24,8 +24,7 @@ pub(super) enum Question {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// And of which history of the log it is.
-    Outcome(Outcome, u64),
+    Outcome(Outcome),
     Released(Released),
     Top(Vec<Ranked>),
     /// The node can't answer that now.
@@ -51,9 +50,7 @@ impl Answer<Question, Reply> for Peer {
         match question {
             Question::Command(command) => {
                 let deadline = Instant::now() + node.options.request_timeout;
-                // Before it is handled: what is of a newer one is read again, as its beginning is told.
-                let history = node.history();
-                Reply::Outcome(node.here(command, deadline).await, history)
+                Reply::Outcome(node.here(command, deadline).await)
             }
             Question::Release { shard } => node.release(from, shard).await.map_or(Reply::Refused, Reply::Released),
             Question::Top { limit, named } => {

@@ -15,16 +15,9 @@ const ATTEMPT: Duration = Duration::from_millis(1_500);
 /// The pause before a command is tried again: a shard changes its owner in some milliseconds, or when a node is taken for dead.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a counter stands at, and in which history of the log: only within one a higher version is newer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Answered {
-    pub(super) counted: Counted,
-    pub(super) history: u64,
-}
-
 /// What one attempt has led to.
 enum Attempt {
-    Ended(Result<Answered, ServiceError>),
+    Ended(Result<Counted, ServiceError>),
     /// Nothing has happened.
     Nothing(String),
     /// It may have been counted.
@@ -34,7 +27,7 @@ enum Attempt {
 impl Inner {
     /// Has the owner handle a command. An increment is tried again until it is known what has become of it: the id of its
     /// event keeps it from being counted twice.
-    pub(super) async fn ask(&self, mut command: Command) -> Result<Answered, ServiceError> {
+    pub(super) async fn ask(&self, mut command: Command) -> Result<Counted, ServiceError> {
         let deadline = Instant::now() + self.options.request_timeout;
         let mut maybe = false;
         loop {
@@ -72,8 +65,7 @@ impl Inner {
                 return self.elsewhere(cluster, owner, command, deadline).await;
             }
         }
-        let history = self.history();
-        Attempt::of(self.here(command.clone(), deadline).await, history)
+        Attempt::of(self.here(command.clone(), deadline).await)
     }
 
     async fn elsewhere(
@@ -86,7 +78,7 @@ impl Inner {
         self.meters.forwarded.add(1);
         let limit = deadline.duration_since(Instant::now()).min(ATTEMPT);
         match cluster.ask(owner, Question::Command(command.clone()), limit).await {
-            Ok(Reply::Outcome(outcome, history)) => Attempt::of(outcome, history),
+            Ok(Reply::Outcome(outcome)) => Attempt::of(outcome),
             Ok(_) => Attempt::Nothing(format!("node {owner} is stopping")),
             Err(error @ PeerError::NotSent(_)) => Attempt::Nothing(error.to_string()),
             Err(error @ PeerError::Unanswered { .. }) => Attempt::Maybe(error.to_string()),
@@ -95,9 +87,9 @@ impl Inner {
 }
 
 impl Attempt {
-    fn of(outcome: Outcome, history: u64) -> Self {
+    fn of(outcome: Outcome) -> Self {
         match outcome {
-            Ok(counted) => Self::Ended(Ok(Answered { counted, history })),
+            Ok(counted) => Self::Ended(Ok(counted)),
             Err(Refused::NotOwner) => Self::Nothing("its shard has no sure owner just now".to_owned()),
             Err(Refused::Error(ServiceError::TimedOut(why))) => Self::Maybe(why),
             // Another node may be about to answer for it.

@@ -4,7 +4,6 @@ use super::command::Counted;
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::node::Node;
-use super::route::Answered;
 use super::shard::AGGREGATE_TYPE;
 use crate::group::process::Member;
 use crate::projection::counters::Changes;
@@ -19,8 +18,6 @@ pub struct Watching {
     member: Member<Arc<Changes>>,
     /// What was given last.
     last: Option<Counted>,
-    /// The history of the log that was read last.
-    history: Option<u64>,
     /// Whether something may have been missed.
     unsure: bool,
     dropped: u64,
@@ -28,7 +25,7 @@ pub struct Watching {
 
 impl Watching {
     pub(super) fn new(node: Node, id: CounterId, member: Member<Arc<Changes>>) -> Self {
-        Self { node, id, member, last: None, history: None, unsure: true, dropped: 0 }
+        Self { node, id, member, last: None, unsure: true, dropped: 0 }
     }
 
     /// What the counter stands at, at first, and then what it stands at after it has changed. None when the node stops.
@@ -43,14 +40,12 @@ impl Watching {
     pub async fn next(&mut self) -> Result<Option<Counted>, ServiceError> {
         loop {
             if self.unsure {
-                let Answered { counted, history } = self.node.read(&self.id).await?;
+                let counted = self.node.get(&self.id).await?;
                 self.unsure = false;
-                // What was given before is not older, nor newer, than what another history says.
-                if self.history.replace(history) != Some(history) && self.last != Some(counted) {
-                    self.last = None;
-                }
-                if let Some(newer) = self.newer(counted) {
-                    return Ok(Some(newer));
+                // It is later than all that was listed before it. Where it has a lower version, the log has gone back, and
+                // what was listed is of another history of it.
+                if self.last.replace(counted) != Some(counted) {
+                    return Ok(Some(counted));
                 }
             }
             let Ok(changes) = self.member.recv().await else { return Ok(None) };

@@ -45,9 +45,13 @@ impl Said {
         let known =
             |line: &String| line.contains(" INFO ") || line.contains(" WARN ") || line.starts_with("database: ");
         assert!(before.iter().all(known), "{self:#?}");
-        for noise in ["panicked", "backtrace", "Error {", "Err("] {
+        // "at line": of PostgreSQL's own source.
+        for noise in ["panicked", "backtrace", "Error {", "Err(", "at line "] {
             assert!(!self.err.contains(noise), "{self:#?}");
         }
+        let parts: Vec<&str> = sentence.split(": ").filter(|part| part.len() > 20).collect();
+        let twice = parts.iter().enumerate().find(|(n, part)| parts[..*n].contains(part));
+        assert!(twice.is_none(), "said twice: {self:#?}");
     }
 }
 

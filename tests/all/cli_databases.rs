@@ -94,7 +94,7 @@ async fn a_projection_that_was_begun_otherwise_says_how() {
     drain(&mut worker, &mut conn).await;
 
     let worker = |args: &[&str]| run_at(&db, &[&["worker", "--partition-key=0", "--until-caught-up"], args].concat());
-    worker(&["--total-partitions=1", "--amount-pointer=/count"]).complains(1, "give it the same settings");
+    worker(&["--total-partitions=1", "--amount-pointer=/count"]).complains(1, "give the same settings");
     worker(&["--total-partitions=1", "--amount-pointer=/count"]).complains(1, "\"/amount\"");
     worker(&["--total-partitions=1"]).fine();
     // Another number of partitions takes over, and the one that it replaced says so, while somebody is at work.

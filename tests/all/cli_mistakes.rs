@@ -63,7 +63,7 @@ const MISTAKES: &[Mistake] = &[
     flags("counters --log=evenfold=loud", r#"expected one of "off", "error", "warn", "info", "debug", "trace""#),
     flags("counters --database-url=mysql://localhost/x", "not of the form postgres://user:password@host:5432/database"),
     flags("counters --database-url=postgres://localhost:port/x", "the port is no number from 1 to 65535"),
-    flags("counters --database-url=postgres://localhost/x?sslmode=maybe", "unknown value \"maybe\" for `ssl_mode`"),
+    flags("counters --database-url=postgres://localhost/x?sslmode=maybe", "sslmode is disable, allow, prefer"),
     flags("--partition-key=0 --database-url=localhost", "starts with neither postgres:// nor postgresql://"),
     flags("migrate --database-url=", "not of the form postgres://"),
     flags("--config=missing.toml counters", "can't read the settings file missing.toml"),

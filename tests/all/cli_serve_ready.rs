@@ -1,6 +1,6 @@
 //! When `serve` says that it is ready, and that it is not.
 
-use crate::support::{LOCKED_OUT, SOON, Serving, TestDb, scalar, wait_until};
+use crate::support::{Evenfold, LOCKED_OUT, SOON, Serving, TestDb, scalar, wait_until};
 use serde_json::json;
 use sqlx::Connection;
 
@@ -48,6 +48,23 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     .await;
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM checkpoints").await, 4);
     assert_eq!(serving.end(nix::sys::signal::Signal::SIGTERM).0, 0, "{}", serving.process.log());
+}
+
+/// What the service folded has other owners then, in whatever process: nothing that it answers depends on that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_partitions_were_replaced_by_another_number_of_them_is_ready() {
+    let db = TestDb::new().await;
+    let serving = Serving::start(&["--total-partitions=2"], &[("DATABASE_URL", &db.url)]);
+    let mut client = serving.client().await;
+    let pool = Evenfold::spawn(&["pool", "--workers=3", "--takeover", "--database-url", &db.url]);
+    let mut n = 0;
+    wait_until("the service to fold nothing any more", SOON, async || {
+        n += 1;
+        assert_eq!(client.post(&format!("/counter/c{n}/increment"), "").await.status, 200);
+        serving.process.log().matches("this partition is not folded here any more: superseded").count() == 2
+    })
+    .await;
+    assert_eq!(readiness(&serving).await.0, 200, "{}", pool.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

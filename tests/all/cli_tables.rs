@@ -73,6 +73,24 @@ async fn a_sequence_that_caches_is_refused_with_the_statement_that_mends_it() {
     run_at(&db, &["counters"]).fine();
 }
 
+/// An event that took a position which the log had passed was never looked for: the advice ends with what finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_was_set_back_is_refused_and_nothing_is_lost_by_whoever_does_what_is_said() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    append_one(&mut conn, "a", 1).await;
+    sql(&db, "SELECT nextval('events_position_seq')").await;
+    append_one(&mut conn, "b", 1).await;
+    apply_all(&db).fine();
+    sql(&db, "SELECT setval('events_position_seq', 1)").await;
+    assert_eq!(append_one(&mut conn, "missed", 1).await.position, 2);
+    each_complains(&db, false, "run `SELECT setval('events_position_seq', 3)`, and then `evenfold rebuild`").await;
+    sql(&db, "SELECT setval('events_position_seq', 3)").await;
+    run_at(&db, &["rebuild"]).fine();
+    assert_eq!(counter(&mut conn, "missed").await, Some((1, 1)));
+    assert!(run_at(&db, &["verify"]).fine().contains("all 3 counters agree"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_log_is_refused_until_repair() {
     let db = TestDb::new().await;

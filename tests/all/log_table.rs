@@ -79,7 +79,12 @@ async fn an_event_gets_its_numbers_and_its_hash_whatever_the_session_of_its_writ
     let mut worker = only_worker(&mut conn, 10).await;
     let shadow = "CREATE SCHEMA shadow; CREATE SEQUENCE shadow.events_position_seq START 1000;
         CREATE FUNCTION shadow.evenfold_hash(text) RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint';
-        CREATE FUNCTION shadow.pg_current_xact_id() RETURNS xid8 LANGUAGE sql AS 'SELECT ''9''::xid8'";
+        CREATE FUNCTION shadow.pg_current_xact_id() RETURNS xid8 LANGUAGE sql AS 'SELECT ''9''::xid8';
+        CREATE FUNCTION shadow.length(bytea) RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION shadow.more(bigint, bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 5::bigint';
+        CREATE OPERATOR shadow.# (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = shadow.more);
+        CREATE FUNCTION shadow.other(text, text) RETURNS bool LANGUAGE sql AS 'SELECT true';
+        CREATE OPERATOR shadow.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = shadow.other)";
     sqlx::raw_sql(shadow).execute(&mut conn).await.unwrap();
     let mut writer = db.connect().await;
     for (n, settings) in

@@ -1,7 +1,7 @@
 //! What a role, a database or a server is set to does not reach evenfold, or is refused in a sentence; and each role needs the
 //! rights in the table of docs/guarantees.md, and no others.
 
-use crate::support::{Evenfold, Postgres, append_one, assert_counters_agree, scalar};
+use crate::support::{Evenfold, Postgres, Serving, append_one, assert_counters_agree, scalar};
 use evenfold::database::Database;
 use evenfold::schema;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -285,6 +285,12 @@ async fn each_role_does_its_work_with_the_rights_in_the_table_and_not_with_less(
         }
         does(&url, role).await.unwrap_or_else(|error| panic!("{role}: {error}"));
     }
+    let of = |role: &str| roles.iter().find(|(name, _)| name == role).unwrap().1.clone();
+    let url = as_role(&server, &mut conn, "service", &[of("worker"), of("appender")].concat()).await;
+    let serving = Serving::start(&["--takeover"], &[("DATABASE_URL", &url)]);
+    let counted = serving.client().await.post("/counter/c/increment", "").await;
+    assert_eq!(counted.status, 200, "{counted:?}");
+    drop(serving);
     // Each grant is there for a reason. A worker without one of its own would wait for it, for ever.
     for (role, grants) in roles.iter().filter(|(role, _)| role != "worker") {
         for (n, grant) in grants.iter().enumerate() {

@@ -197,6 +197,7 @@ async fn where_nothing_or_not_everything_is_applied_it_says_so_and_who_is_at_wor
 
     let mut worker = Stepped::start(&db, 0, 1, 2).await;
     let behind = "Not complete: 5 events of the log are not applied yet.\n";
+    sqlx::raw_sql("DELETE FROM heartbeats").execute(&mut conn).await.unwrap();
     assert_eq!(told(), format!("{nothing}{behind}No worker is at work.\n"));
     worker.step().await;
     let begun = told();

@@ -7,7 +7,7 @@ use evenfold::counter::AmountPointer;
 use evenfold::database::Database;
 use evenfold::group::{MAX_SHARDS, ProcessGroups};
 use evenfold::projection::counters::{Changes, Counters, changes_group};
-use evenfold::projection::{Member, Pool, RunOptions, Worker, WorkerOptions};
+use evenfold::projection::{Member, Pool, RunError, RunOptions, Worker, WorkerError, WorkerOptions};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -61,9 +61,14 @@ impl Workers {
         let members = pool.members().to_vec();
         let watching = tokio::spawn(async move {
             while let Some((partition, outcome)) = pool.ended().await {
-                if let Err(error) = outcome {
+                match outcome {
+                    Ok(_) => {}
+                    // Other processes fold what it had.
+                    Err(error @ RunError::Worker(WorkerError::Superseded { .. })) => {
+                        tracing::warn!(%partition, "this partition is not folded here any more: {error}");
+                    }
                     // What is not folded is read from the log: only the read model stays behind.
-                    tracing::error!(%partition, "this partition is not folded here any more: {error}");
+                    Err(error) => tracing::error!(%partition, "this partition is not folded here any more: {error}"),
                 }
             }
         });

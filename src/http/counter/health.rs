@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::state::State;
-use crate::projection::{Member, Trouble};
+use crate::projection::{Member, Phase, Trouble};
 use crate::service::Node;
 use axum::Json;
 use axum::extract::State as Shared;
@@ -54,6 +54,10 @@ pub(super) async fn readyz(Shared(state): Shared<Arc<State>>) -> Result<Json<Rea
 /// Whether somebody folds the partition; or why not, and when that is tried again, in a sentence.
 fn is_folded(member: &Member) -> Result<(), String> {
     let Some(Trouble { why, since, next_try, .. }) = member.trouble() else { return Ok(()) };
+    // With another number of partitions, others have what was this one's: requests can be answered here as before.
+    if matches!(member.progress.phase(), Phase::Superseded(_)) {
+        return Ok(());
+    }
     let next = next_try.map_or("it is not tried again in this process".to_owned(), |next| {
         let pause = next.saturating_duration_since(Instant::now());
         format!("the next try is in {:.1} seconds", pause.as_secs_f64())

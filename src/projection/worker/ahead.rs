@@ -26,7 +26,7 @@ pub(in crate::projection) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn new(most: usize) -> Self {
+    pub(in crate::projection) fn new(most: usize) -> Self {
         Self { most: most.max(1), next: most.max(1) }
     }
 

@@ -209,6 +209,12 @@ impl<P: Projection> Worker<P> {
         Arc::clone(&self.progress)
     }
 
+    /// Forgets what it remembers of the database: it reads its checkpoint again before it does anything else. For whoever gives
+    /// it another connection without a step having failed.
+    pub fn forget(&mut self) {
+        self.state = State::Unknown;
+    }
+
     /// Does the next thing: reads its checkpoint, or applies one batch, or finds that there is nothing to do.
     ///
     /// # Errors
