@@ -199,6 +199,16 @@ pub(crate) async fn complete_all(tx: &mut PgConnection) -> Result<u64, sqlx::Err
 ///
 /// Part of the caller's transaction.
 pub async fn start_over(tx: &mut PgConnection, projection: &str) -> Result<bool, sqlx::Error> {
-    let gone = sqlx::query("DELETE FROM projections WHERE name = $1").bind(projection).execute(tx).await?;
-    Ok(gone.rows_affected() > 0)
+    // By themselves they would go with the projection, but not in a session that passes foreign keys over
+    // (session_replication_role), and not where the projection's row was removed in such a one.
+    let mut gone = 0;
+    for statement in [
+        "DELETE FROM parked_events WHERE projection = $1",
+        "DELETE FROM checkpoints WHERE projection = $1",
+        "DELETE FROM topologies WHERE projection = $1",
+        "DELETE FROM projections WHERE name = $1",
+    ] {
+        gone += sqlx::query(statement).bind(projection).execute(&mut *tx).await?.rows_affected();
+    }
+    Ok(gone > 0)
 }

@@ -1,4 +1,4 @@
-use super::output::{print, print_json, table, thousands};
+use super::output::{print, print_json, table, thousands, visible};
 use super::progress::bar;
 use super::session::Session;
 use super::{Global, signals};
@@ -179,6 +179,7 @@ impl Tried {
 
     fn print(&self) -> anyhow::Result<()> {
         for StillParked { aggregate, version, reason } in &self.listed {
+            let aggregate = visible(&aggregate.to_string()).into_owned();
             print(&format!("{aggregate}: still parked at version {version}: {reason}\n"))?;
         }
         if self.still > LISTED as u64 {
@@ -199,6 +200,7 @@ async fn drop_one(conn: &mut PgConnection, one: One) -> anyhow::Result<()> {
 }
 
 fn told(aggregate: &Aggregate, retried: &Retried) -> String {
+    let aggregate = visible(&aggregate.to_string()).into_owned();
     match retried {
         Retried::Applied { events } => format!("{aggregate}: applied {events} events, nothing is parked any more\n"),
         Retried::Parked { events, version, reason } => {

@@ -72,7 +72,9 @@ pub(super) async fn run(global: &Global, args: StatusArgs) -> anyhow::Result<()>
 /// What is not as it should be, one sentence each.
 fn wrong(status: &Status, args: &StatusArgs) -> Vec<String> {
     let Some(total) = status.total_partitions else {
-        return vec![format!("the projection {} has not been begun: start a worker", status.projection)];
+        let problem =
+            if status.classes.is_empty() { "has not been begun" } else { "has lost its number of partitions" };
+        return vec![format!("the projection {} {problem}: start a worker", status.projection)];
     };
     let mut reasons = Vec::new();
     if !status.cover_complete {
@@ -108,6 +110,13 @@ fn fine(status: &Status) -> String {
 
 fn render(status: &Status) -> String {
     let Some(total) = status.total_partitions else {
+        if !status.classes.is_empty() {
+            return format!(
+                "{}: has {} checkpoints, and its number of partitions was removed by hand:\nstart its workers, which record it\n",
+                status.projection,
+                status.classes.len()
+            );
+        }
         let waiting = status.events.map(|events| format!("0 of {} events are applied.\n", thousands(events)));
         let begin = format!("the projection {} has not been begun: start a worker\n", status.projection);
         return begin + &waiting.unwrap_or_default();
@@ -149,6 +158,7 @@ fn at_work(status: &Status) -> Option<String> {
             (Some(applied), Some(events)) => {
                 format!("{} of {} events are applied", thousands(applied), thousands(events))
             }
+            _ if !status.cover_complete => "how many events are applied is not known".to_owned(),
             _ => format!("{} events are not applied", thousands(status.behind())),
         };
         return Some(format!("{applied}; no worker is at work.\n"));

@@ -108,9 +108,8 @@ impl Database {
         &self,
         conn: &mut PgConnection,
         host: &PgConnectOptions,
-    ) -> Result<(), sqlx::Error> {
-        let prepared = self.prepare(conn, host, Scope::Log, &Uuid::new_v4().to_string()).await;
-        prepared.map(drop).map_err(|error| sqlx::Error::Configuration(Box::new(error)))
+    ) -> Result<(), ConnectError> {
+        self.prepare(conn, host, Scope::Log, &Uuid::new_v4().to_string()).await.map(drop)
     }
 
     /// Finds a pooler that hands sessions on between transactions, once in the life of a handle: with this connection idle,

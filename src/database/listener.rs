@@ -1,8 +1,9 @@
 //! A connection on which notifications are heard.
 
-use super::Database;
+use super::{CONNECT_TIMEOUT, Database};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long closing is waited for: a connection on which nothing arrives any more would not end.
@@ -31,13 +32,25 @@ impl Listener {
     ) -> Result<Self, sqlx::Error> {
         // A listener takes its connection from a pool: one that has no other, and is gone when the listener is.
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-        let (database, of) = (database.clone(), host.clone());
+        let pool = pool.acquire_slow_threshold(CONNECT_TIMEOUT);
+        // A pool tries again where a connection is refused, until the time is up, and only then says that. So it is given
+        // every connection, and what was wrong with it is looked at here.
+        let refused = Arc::new(Mutex::new(None));
+        let (database, of, found) = (database.clone(), host.clone(), Arc::clone(&refused));
         let pool = pool.after_connect(move |conn, _| {
-            let (database, of) = (database.clone(), of.clone());
-            Box::pin(async move { database.prepare_to_listen(conn, &of).await })
+            let (database, of, found) = (database.clone(), of.clone(), Arc::clone(&found));
+            Box::pin(async move {
+                let prepared = database.prepare_to_listen(conn, &of).await;
+                *found.lock().unwrap_or_else(PoisonError::into_inner) = prepared.err();
+                Ok(())
+            })
         });
         let pool = pool.connect_lazy_with(host.clone());
         let mut listener = Self { inner: PgListener::connect_with(&pool).await?, pool };
+        let refused = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(error) = refused {
+            return Err(sqlx::Error::Configuration(Box::new(error)));
+        }
         listener.inner.eager_reconnect(false);
         listener.inner.listen(channel).await?;
         Ok(listener)

@@ -79,9 +79,12 @@ impl Settings {
         sql
     }
 
-    /// The last statement.
+    /// The last statements.
     pub(super) fn end(&self) -> String {
-        format!("SELECT set_config('lock_timeout', '{}', false) AS known", millis(self.lock_timeout))
+        // Only where it is not as it should be: to set it takes rights that few have.
+        let role = "SELECT set_config('session_replication_role', 'origin', false) AS known
+            WHERE current_setting('session_replication_role') <> 'origin'";
+        format!("{role}; SELECT set_config('lock_timeout', '{}', false) AS known", millis(self.lock_timeout))
     }
 }
 

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// A partition that nobody works on is an error in the log at once, and again this often.
 const LOGGED_EVERY: Duration = Duration::from_mins(1);
 
+/// Another reason is logged earlier, but not for every failure of many that differ.
+const CHANGED_EVERY: Duration = Duration::from_secs(5);
+
 /// Why nobody in this process works on a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -36,7 +39,7 @@ fn lasted(time: Duration) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     trouble: Option<Trouble>,
-    logged: Option<Instant>,
+    logged: Option<(Instant, String)>,
 }
 
 impl Failures {
@@ -48,9 +51,12 @@ impl Failures {
     pub(super) fn failed(&mut self, why: &str, now: Instant) -> Retry {
         let (since, before) = self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.failures));
         let (failures, pause) = (before.saturating_add(1), back_off(before));
-        let due = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOGGED_EVERY);
+        let due = self.logged.as_ref().is_none_or(|(logged, reason)| {
+            let every = if reason == why { LOGGED_EVERY } else { CHANGED_EVERY };
+            now.saturating_duration_since(*logged) >= every
+        });
         if due {
-            self.logged = Some(now);
+            self.logged = Some((now, why.to_owned()));
         }
         self.trouble = Some(Trouble { why: why.to_owned(), since, failures, next_try: Some(now + pause) });
         Retry { failures, pause, report: due.then(|| lasted(now.saturating_duration_since(since))) }
@@ -81,13 +87,13 @@ mod tests {
         let mut longest = Duration::ZERO;
         for n in 1..=12 {
             let now = start + n * Duration::from_secs(10);
-            let Retry { failures: count, pause, report } = failures.failed(&format!("failure {n}"), now);
+            let Retry { failures: count, pause, report } = failures.failed("a lock", now);
             // At once, and after a minute.
             let expected = [(1, ""), (7, ", for 60 s")].iter().find(|(at, _)| *at == n).map(|(_, said)| *said);
             assert_eq!((count, report.as_deref()), (n, expected));
             let trouble = failures.trouble().unwrap();
             assert_eq!((trouble.failures, trouble.since), (n, start + Duration::from_secs(10)));
-            assert_eq!((trouble.why, trouble.next_try), (format!("failure {n}"), Some(now + pause)));
+            assert_eq!((trouble.why, trouble.next_try), ("a lock".to_owned(), Some(now + pause)));
             longest = longest.max(pause);
         }
         assert!(longest > Duration::from_secs(4), "they grow: {longest:?}");
@@ -95,6 +101,16 @@ mod tests {
         assert_eq!((failures.trouble(), failures.recovered(start)), (None, None));
         let anew = failures.failed("anew", start + Duration::from_secs(131));
         assert_eq!((anew.failures, anew.report.as_deref()), (1, Some("")));
+    }
+
+    #[test]
+    fn another_reason_is_logged_before_the_minute_is_over() {
+        let (mut failures, start) = (Failures::default(), Instant::now());
+        let mut logged = |why: &str, seconds| failures.failed(why, start + Duration::from_secs(seconds)).report;
+        assert_eq!(logged("the connection was lost", 0).as_deref(), Some(""));
+        assert_eq!(logged("the server is a standby", 1), None, "there may be another one each time");
+        assert_eq!(logged("the server is a standby", 6).as_deref(), Some(", for 6 s"));
+        assert_eq!(logged("the server is a standby", 20), None);
     }
 
     #[test]

@@ -50,6 +50,42 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     assert_eq!(serving.end(nix::sys::signal::Signal::SIGTERM).0, 0, "{}", serving.process.log());
 }
 
+/// A server that answers, and that nobody may work with, is not one that does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_log_is_what_readiness_says_until_it_is_mended() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let serving = Serving::start(&["--total-partitions=2"], &[("DATABASE_URL", &db.url)]);
+    wait_until("the service to be ready", SOON, async || readiness(&serving).await.0 == 200).await;
+    sqlx::raw_sql("ALTER TABLE events DISABLE TRIGGER events_place").execute(&mut conn).await.unwrap();
+    let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    scalar(&mut conn, others).await;
+    let mut said = (0, String::new());
+    wait_until("the reason", SOON, async || {
+        said = readiness(&serving).await;
+        assert!(!said.1.contains("did not answer"), "{said:?}");
+        said.0 == 503 && said.1.contains("ENABLE ALWAYS TRIGGER events_place")
+    })
+    .await;
+    sqlx::raw_sql("ALTER TABLE events ENABLE ALWAYS TRIGGER events_place").execute(&mut conn).await.unwrap();
+    wait_until("the service to be ready again", SOON, async || readiness(&serving).await.0 == 200).await;
+    let log = serving.process.log();
+    assert!(!log.contains("after_connect"), "the driver's own words: {log}");
+}
+
+/// Nothing that it answers would be what is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_refused_where_the_counters_count_something_else() {
+    let db = TestDb::new().await;
+    let worker = ["--until-caught-up", "--amount-pointer=/cents", "--database-url", &db.url];
+    let begun = Evenfold::run(&[&["worker", "--partition-key=0", "--total-partitions=1"], &worker[..]].concat(), "");
+    assert!(begun.status.success(), "{begun:?}");
+    let refused = Evenfold::finish(Serving::command(&["--no-workers", "--port=0"], &[("DATABASE_URL", &db.url)]), b"");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && said.contains("is defined by") && said.contains("/cents"), "{said}");
+}
+
 /// What the service folded has other owners then, in whatever process: nothing that it answers depends on that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_whose_partitions_were_replaced_by_another_number_of_them_is_ready() {

@@ -177,6 +177,8 @@ async fn a_worker_process_whose_checkpoint_is_gone_is_not_silent_and_is_not_to_b
     wait_until("the worker", SOON, async || counted(&mut conn).await == 25).await;
     run(&mut conn, "DELETE FROM checkpoints WHERE residue = 2").await;
     append_one(&mut conn, id, 100).await;
+    let status = run_at(&db, &["status"]).fine().to_owned();
+    assert!(status.contains("INCOMPLETE") && !status.contains("26 of 26 events are applied"), "{status}");
     let sentence = "do not stand for all of partition 2/4: rows were removed or added by hand, and its events can't be \
         applied; run `evenfold rebuild`, which restores those of the counters";
     wait_until("a sentence", SOON, async || worker.log().contains(sentence)).await;

@@ -89,6 +89,26 @@ async fn no_setting_of_a_role_changes_what_evenfold_does() {
     }
 }
 
+/// Foreign keys do nothing in a session that passes triggers over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_is_started_over_is_started_over_by_a_role_that_passes_triggers_over_too() {
+    let (server, mut conn) = migrated().await;
+    run(&mut conn, "CREATE ROLE app LOGIN SUPERUSER; ALTER ROLE app SET session_replication_role = replica").await;
+    let url = server.url_of("app", "postgres");
+    append_one(&mut conn, "a", 1).await;
+    fine(&url, WORKER, "");
+    // As an older version has left it.
+    run(&mut conn, "SET session_replication_role = replica; DELETE FROM projections; RESET session_replication_role")
+        .await;
+    for url in [&server.url(), &url] {
+        fine(url, "repair --start-over counters", "");
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM checkpoints").await, 0);
+        fine(url, WORKER, "");
+        assert!(fine(url, "rebuild", "").contains("are in use"));
+        assert!(fine(url, "verify", "").contains("all 1 counters agree"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_connection_has_the_settings_that_evenfold_relies_on() {
     let (server, mut conn) = migrated().await;

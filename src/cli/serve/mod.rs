@@ -10,10 +10,13 @@ use super::worker::Topology;
 use super::{Global, signals};
 use anyhow::bail;
 use clap::Args;
+use evenfold::checkpoint::RegisterError;
 use evenfold::config::number;
+use evenfold::counter::AmountPointer;
 use evenfold::group::{MAX_MAILBOX, ProcessGroups};
 use evenfold::http::counter::{CounterService, ServiceOptions};
 use evenfold::http::{Limits, serve};
+use evenfold::projection::counters;
 use evenfold::service::{Node, NodeOptions, Storage};
 use futures_util::future::select_all;
 use std::net::SocketAddr;
@@ -84,7 +87,11 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
     let addresses = (listener.local_addr()?, figures.local_addr()?);
     let session = if args.volatile { None } else { Some(Session::open(global).await?) };
     if let Some(session) = &session {
-        drop(session.connect().await?);
+        // It counts as the projection does, or what it answers is not what is read.
+        let definition = counters::check_begun(&mut session.connect().await?, &AmountPointer::default()).await;
+        if let Err(error @ RegisterError::OtherDefinition { .. }) = definition {
+            return Err(error.into());
+        }
     }
     let groups = ProcessGroups::default();
     let database = session.as_ref().map(|session| session.database.clone());
