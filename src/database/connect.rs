@@ -70,7 +70,8 @@ impl Database {
     async fn first(&self, scope: Scope) -> Result<(PgConnection, Server), ConnectError> {
         let mut failed = Vec::new();
         for host in &self.hosts {
-            match tokio::time::timeout(CONNECT_TIMEOUT, self.at_host(host, scope)).await {
+            // Boxed: it is large, and seldom needed by those who have it in their own futures.
+            match tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(self.at_host(host, scope))).await {
                 Ok(Ok(connected)) => return Ok(connected),
                 Ok(Err(error)) => failed.push(error),
                 Err(_) => failed.push(ConnectError::Slow { place: place(host) }),

@@ -70,9 +70,8 @@ async fn assert_all_go_on(conn: &mut PgConnection, team: &mut [Stepped], damage:
     assert_eq!(counted(conn).await, 28, "{damage}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_done_to_checkpoints_the_advice_leads_back_and_running_workers_go_on() {
-    for damage in CHECKPOINTS {
+async fn are_mended(damages: &[&str]) {
+    for damage in damages {
         let db = TestDb::new().await;
         let (mut conn, mut team) = applied(&db).await;
         run(&mut conn, damage).await;
@@ -82,14 +81,13 @@ async fn whatever_is_done_to_checkpoints_the_advice_leads_back_and_running_worke
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_done_to_checkpoints_the_advice_leads_back_and_running_workers_go_on() {
+    are_mended(&CHECKPOINTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_done_to_counters_the_advice_leads_back_and_running_workers_go_on() {
-    for damage in COUNTERS {
-        let db = TestDb::new().await;
-        let (mut conn, mut team) = applied(&db).await;
-        run(&mut conn, damage).await;
-        follow_the_advice(&db, damage);
-        assert_all_go_on(&mut conn, &mut team, damage).await;
-    }
+    are_mended(&COUNTERS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
