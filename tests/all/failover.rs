@@ -159,6 +159,47 @@ async fn a_worker_goes_on_from_what_a_server_has_that_went_back_to_an_earlier_st
     worker.stop().await;
 }
 
+/// Recovery to a point in time, from a copy and the archived log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_recovered_to_a_point_in_time_is_gone_on_with_as_it_was_then() {
+    let archive = tempfile::tempdir().unwrap();
+    // The server writes there, who is another user.
+    std::fs::set_permissions(archive.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let settings = format!("archive_mode = on\narchive_command = 'cp %p {}/%f'", archive.path().display());
+    let primary = block_in_place(|| Postgres::start("UTF8", &settings));
+    schema::migrate(&mut connect(&primary).await).await.unwrap();
+    let copy = block_in_place(|| {
+        let copy = primary.standby();
+        copy.stop();
+        copy
+    });
+    let mut writer = connect(&primary).await;
+    let (proxy, database) = address_of(&primary).await;
+    let worker = Running::start(&database);
+    append_one(&mut writer, "kept", 1).await;
+    applied(&mut writer, "kept", 1).await;
+    let then: String = sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(&mut writer).await.unwrap();
+    append_one(&mut writer, "gone", 1).await;
+    applied(&mut writer, "gone", 1).await;
+    let segment: String =
+        sqlx::query_scalar("SELECT pg_walfile_name(pg_switch_wal())").fetch_one(&mut writer).await.unwrap();
+    wait_until("the log to be archived", SOON, async || archive.path().join(&segment).exists()).await;
+    primary.kill();
+    block_in_place(|| copy.recover_to(archive.path(), &then));
+    proxy.lead_to(Server::Tcp(copy.address()));
+    let recovered = Database::at(&copy.url()).unwrap();
+    wait_until("the end of the recovery", SOON, async || recovered.connect().await.is_ok()).await;
+    let mut recovered = connect(&copy).await;
+    append_one(&mut recovered, "kept", 100).await;
+    append_one(&mut recovered, "new", 1).await;
+    for (id, version) in [("kept", 2), ("new", 1)] {
+        applied(&mut recovered, id, version).await;
+    }
+    assert_eq!(counter(&mut recovered, "gone").await, None, "it is in no log any more");
+    assert_counters_agree(&mut recovered).await;
+    worker.stop().await;
+}
+
 /// Two servers of one history that have diverged, as a primary that was cut off and its successor: the worker is connected to
 /// one of them, and what it reads ahead on a second connection would come from the other.
 #[tokio::test(flavor = "multi_thread")]

@@ -121,6 +121,20 @@ impl Postgres {
         }
     }
 
+    /// Makes a server that was stopped, a copy of another one, recover up to this place of that one's log, whose files are in
+    /// the archive, and become a primary then. Blocks until it answers.
+    pub fn recover_to(&self, archive: &Path, lsn: &str) {
+        let data = self.data();
+        fs::remove_file(data.join("standby.signal")).unwrap();
+        fs::write(data.join("recovery.signal"), "").unwrap();
+        self.configure(&format!(
+            "primary_conninfo = ''\nrestore_command = 'cp {}/%f %p'\nrecovery_target_lsn = '{lsn}'\n\
+             recovery_target_action = 'promote'",
+            archive.display()
+        ));
+        self.boot();
+    }
+
     /// Makes a standby a primary, and waits until it is one.
     pub fn promote(&self) {
         let data = self.data();
