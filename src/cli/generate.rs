@@ -3,6 +3,7 @@ use super::output::{per_second, print, thousands};
 use super::progress::bar;
 use super::session::Session;
 use super::{Global, signals};
+use anyhow::anyhow;
 use clap::Args;
 use evenfold::config::{UsageError, number};
 use evenfold::database::Database;
@@ -116,7 +117,11 @@ pub(super) async fn generate(
         writers.spawn(writer.write(database.clone(), Arc::clone(&written), bar.clone(), shutdown.clone()));
     }
     while let Some(outcome) = writers.join_next().await {
-        outcome??;
+        let outcome = outcome.map_err(anyhow::Error::from).and_then(|outcome| outcome);
+        outcome.map_err(|error| {
+            let before = thousands(written.load(Ordering::Relaxed));
+            anyhow!("{error}; {before} events had been appended by then, and stay in the log")
+        })?;
     }
     Ok(written.load(Ordering::Relaxed))
 }

@@ -2,12 +2,13 @@ use super::output::{print, thousands};
 use super::progress::bar;
 use super::session::Session;
 use super::{Global, signals};
+use anyhow::anyhow;
 use clap::Args;
 use evenfold::checkpoint::status;
 use evenfold::config::number;
 use evenfold::counter::AmountPointer;
 use evenfold::projection::counters::{Counters, NAME};
-use evenfold::projection::{Progress, Rebuild, Rebuilt};
+use evenfold::projection::{Progress, Rebuild, RebuildError, Rebuilt};
 use indicatif::ProgressBar;
 use std::time::Duration;
 
@@ -54,7 +55,11 @@ pub(super) async fn run(global: &Global, args: RebuildArgs) -> anyhow::Result<()
     drop(conn);
     session.close().await?;
     let applied = thousands(progress.applied());
-    match outcome? {
+    let rebuilt = outcome.map_err(|error| match error {
+        RebuildError::Run(passes) if !passes.is_final() => anyhow!("{passes}; run it again: it goes on where it was"),
+        error => error.into(),
+    })?;
+    match rebuilt {
         Rebuilt::Switched => print(&format!("replayed {applied} events; the rebuilt {} are in use\n", args.projection)),
         Rebuilt::Stopped => {
             print(&format!("stopped after {applied} events; run it again to go on\n"))?;

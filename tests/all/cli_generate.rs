@@ -37,6 +37,21 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_cut_off_is_told_how_much_was_appended() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let args = ["generate", "--yes", "--rate=500", "--writers=1", "--database-url", &db.url];
+    let mut writing = Evenfold::spawn(&args);
+    wait_until("some events", SOON, async || scalar(&mut conn, "SELECT count(*) FROM events").await > 100).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'evenfold generate'";
+    assert_eq!(scalar(&mut conn, end).await, 1);
+    assert_eq!(writing.wait(), 1);
+    let (log, events) = (writing.log(), scalar(&mut conn, "SELECT count(*) FROM events").await);
+    assert!(log.contains(&format!("; {events} events had been appended by then, and stay in the log")), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_evenfold_did_not_make_gets_no_sample_events_without_a_yes() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
