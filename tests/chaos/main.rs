@@ -28,6 +28,7 @@ mod http;
 mod nats;
 #[path = "../all/support/oracle/mod.rs"]
 mod oracle;
+#[expect(dead_code, reason = "it is for the other tests as well")]
 #[path = "../all/support/postgres.rs"]
 mod postgres;
 #[path = "../all/support/process.rs"]
