@@ -2,7 +2,6 @@ use super::output::{print, thousands};
 use super::progress::bar;
 use super::session::Session;
 use super::{Global, signals};
-use anyhow::anyhow;
 use clap::Args;
 use evenfold::checkpoint::status;
 use evenfold::config::number;
@@ -55,17 +54,19 @@ pub(super) async fn run(global: &Global, args: RebuildArgs) -> anyhow::Result<()
     drop(conn);
     session.close().await?;
     let applied = thousands(progress.applied());
-    let rebuilt = outcome.map_err(|error| match error {
-        RebuildError::Run(passes) if !passes.is_final() => anyhow!("{passes}; run it again: it goes on where it was"),
-        error => error.into(),
-    })?;
-    match rebuilt {
-        Rebuilt::Switched => print(&format!("replayed {applied} events; the rebuilt {} are in use\n", args.projection)),
-        Rebuilt::Stopped => {
+    match outcome {
+        Err(RebuildError::Run(passes)) if !passes.is_final() => {
+            anyhow::bail!("{passes}; run it again: it goes on where it was")
+        }
+        Err(error) => Err(error.into()),
+        Ok(Rebuilt::Switched) => {
+            print(&format!("replayed {applied} events; the rebuilt {} are in use\n", args.projection))
+        }
+        Ok(Rebuilt::Stopped) => {
             print(&format!("stopped after {applied} events; run it again to go on\n"))?;
             anyhow::bail!("the rebuild is not complete, and the {} in use are as they were", args.projection)
         }
-        Rebuilt::NothingThere => {
+        Ok(Rebuilt::NothingThere) => {
             print(&format!("there is nothing to rebuild: no worker of {} has run\n", args.projection))
         }
     }
