@@ -91,7 +91,10 @@ async fn a_service_is_refused_where_the_counters_count_something_else() {
 async fn a_service_whose_partitions_were_replaced_by_another_number_of_them_is_ready() {
     let db = TestDb::new().await;
     let serving = Serving::start(&["--total-partitions=2"], &[("DATABASE_URL", &db.url)]);
-    let mut client = serving.client().await;
+    let (mut client, mut conn) = (serving.client().await, db.connect().await);
+    // One that has not registered yet would wait, instead of ending.
+    let working = "SELECT count(*) FROM heartbeats WHERE total_partitions = 2 AND state = 'caught up'";
+    wait_until("the service to fold", SOON, async || scalar(&mut conn, working).await == 2).await;
     let pool = Evenfold::spawn(&["pool", "--workers=3", "--takeover", "--database-url", &db.url]);
     let mut n = 0;
     wait_until("the service to fold nothing any more", SOON, async || {
