@@ -9,7 +9,7 @@ const IDLE_IN_TRANSACTION: &str = "30s";
 
 /// Set in every session. Each is somebody's habit to set for a role or a database: an isolation level at which appending
 /// ends in 40001, a second for each statement, at which no `verify` of a long log ends.
-const ALWAYS: [(&str, &str); 8] = [
+const ALWAYS: [(&str, &str); 7] = [
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
@@ -18,7 +18,6 @@ const ALWAYS: [(&str, &str); 8] = [
     ("standard_conforming_strings", "on"),
     // A statement from which row level security hides rows fails, instead of seeing none.
     ("row_security", "off"),
-    ("array_nulls", "on"),
 ];
 
 /// Set where the server knows them: PostgreSQL 14 and 17.
