@@ -12,6 +12,7 @@ mod cases;
 mod chance;
 mod check;
 mod exhaustive;
+mod handover;
 mod histories;
 mod log;
 mod mutant;

@@ -1,0 +1,359 @@
+//! What can happen next, and what must hold whatever does.
+
+use super::Mutant;
+use super::node::{Answer, COUNTERS, Call, NODES, Node, Phase, Question, Shard};
+use stateright::{Model, Property};
+
+const ONE_HAS_ALL: &str = "whoever counts has everything that was counted";
+const MOVED: &str = "counters are counted where they were not before";
+const CONTENDED: &str = "two claim the shard at the same time";
+const LOST: &str = "a part is given again, as its answer was lost";
+
+/// What there is to interleave.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Who is there at first: one that owns the shard, or nobody.
+    pub first: Option<usize>,
+    pub join: [bool; NODES],
+    pub leave: [bool; NODES],
+    /// How often somebody counts.
+    pub counts: u8,
+    /// How many answers are lost, or questions are handled when nobody waits any more.
+    pub mishaps: u8,
+    pub wanted: &'static [&'static str],
+    pub mutant: Option<Mutant>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        let (join, leave) = ([false; NODES], [false; NODES]);
+        Self { first: None, join, leave, counts: 1, mishaps: 0, wanted: &[], mutant: None }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct State {
+    pub nodes: [Node; NODES],
+    /// What was answered, of each counter.
+    pub totals: [u8; COUNTERS],
+    left: u8,
+    mishaps: u8,
+    /// Questions of which nobody waits for the answer: who asked whom.
+    late: Vec<(usize, usize, Question)>,
+    moved: bool,
+    again: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Join(usize),
+    List(usize),
+    Greet(usize, usize),
+    Live(usize),
+    Leave(usize),
+    Go(usize),
+    /// One learns what another one's record says.
+    See(usize, usize),
+    Claim(usize),
+    Ask(usize, usize),
+    Handle(usize, usize),
+    HandleLate(usize),
+    Receive(usize, usize),
+    /// Nobody waits for the answer any more.
+    TimeOut(usize, usize),
+    Count(usize, usize),
+}
+
+impl Cluster {
+    pub fn is_wanted(&self, property: &str) -> bool {
+        property != ONE_HAS_ALL
+    }
+
+    pub fn wanted(&self) -> impl Iterator<Item = &'static str> {
+        self.wanted.iter().copied()
+    }
+
+    pub const ALL: &'static [&'static str] = &[MOVED, CONTENDED, LOST];
+    pub const MOVES: &'static [&'static str] = &[MOVED];
+    pub const CONTENDED: &'static [&'static str] = &[MOVED, CONTENDED];
+
+    /// What can happen but that somebody joins, leaves, counts, or does not wait: all that must end by itself.
+    pub fn is_progress(action: &Action) -> bool {
+        !matches!(action, Action::Join(_) | Action::Leave(_) | Action::Count(..) | Action::TimeOut(..))
+    }
+
+    fn joining(&self, state: &State, own: usize, actions: &mut Vec<Action>) {
+        let node = &state.nodes[own];
+        let early = self.mutant == Some(Mutant::ListedBeforeNamed);
+        match node.phase {
+            Phase::Absent if self.join[own] && early => actions.push(Action::List(own)),
+            Phase::Absent if self.join[own] => actions.push(Action::Join(own)),
+            Phase::Listed => actions.push(Action::Join(own)),
+            Phase::Named => actions.push(Action::List(own)),
+            Phase::Greeting if node.to_greet.contains(&true) => {
+                actions.extend((0..NODES).filter(|other| node.to_greet[*other]).map(|other| Action::Greet(own, other)));
+            }
+            Phase::Greeting => actions.push(Action::Live(own)),
+            Phase::Live => {
+                let stays =
+                    |other: usize| other != own && (Phase::Named..Phase::Leaving).contains(&state.nodes[other].phase);
+                if self.leave[own] && (0..NODES).any(stays) {
+                    actions.push(Action::Leave(own));
+                }
+            }
+            Phase::Leaving => {
+                let idle = node.shard == Shard::Nothing && node.calls == [None; NODES];
+                if idle || self.mutant == Some(Mutant::GoneTooEarly) {
+                    actions.push(Action::Go(own));
+                }
+            }
+            Phase::Absent | Phase::Gone => {}
+        }
+    }
+
+    fn asking(&self, state: &State, own: usize, actions: &mut Vec<Action>) {
+        let node = &state.nodes[own];
+        if node.wants(own) {
+            actions.push(Action::Claim(own));
+        }
+        for other in (0..NODES).filter(|other| *other != own) {
+            match node.calls[other] {
+                Some(Call::Asked(_)) => actions.push(Action::Handle(own, other)),
+                Some(Call::Answered(..)) => actions.push(Action::Receive(own, other)),
+                None if self.question(node, other).is_some() => actions.push(Action::Ask(own, other)),
+                None => {}
+            }
+            if node.calls[other].is_some() && state.mishaps > 0 {
+                actions.push(Action::TimeOut(own, other));
+            }
+        }
+    }
+
+    /// What a node has to ask another one now.
+    fn question(&self, node: &Node, other: usize) -> Option<Question> {
+        let claim = node.claims;
+        match node.shard {
+            Shard::Claiming(answers) => {
+                let asked = self.is_asked(node, other);
+                (asked && answers[other].is_none()).then_some(Question { claim, part: None })
+            }
+            Shard::Taking { holders, next, .. } => {
+                let first = holders.iter().position(|holds| *holds);
+                (first == Some(other)).then_some(Question { claim, part: Some(next) })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_asked(&self, node: &Node, other: usize) -> bool {
+        match self.mutant {
+            Some(Mutant::OnlyMembersAsked) => node.known[other] == Some(Phase::Live),
+            _ => node.known[other].is_some(),
+        }
+    }
+
+    /// Takes in what an answer says.
+    fn receive(&self, node: &mut Node, other: usize, question: Question, answer: Answer, again: &mut bool) {
+        if question.claim != node.claims && self.mutant != Some(Mutant::AnswersKept) {
+            return;
+        }
+        match (&mut node.shard, answer) {
+            (Shard::Claiming(answers), Answer::Free | Answer::Holds) => answers[other] = Some(answer),
+            (Shard::Taking { next, unsure, .. }, Answer::Part { part, counter, value }) => {
+                if part == *next {
+                    node.counters[counter as usize] += value;
+                    *next = part + 1;
+                } else {
+                    *again = true;
+                }
+                *unsure = true;
+            }
+            (Shard::Taking { holders, next, unsure }, Answer::Done) => {
+                holders[other] = false;
+                (*next, *unsure) = (0, false);
+            }
+            // Nothing was given, or will be: the claim goes on, as nobody else can have had one in between.
+            (Shard::Taking { holders, .. }, Answer::NotYet) if question.part.is_some() => {
+                let mut answers = holders.map(|holds| Some(if holds { Answer::Holds } else { Answer::Free }));
+                answers[other] = None;
+                node.shard = Shard::Claiming(answers);
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on with a claim that is complete, and with what was taken.
+    fn advance(&self, node: &mut Node, own: usize, moved: &mut bool) {
+        if let Shard::Claiming(answers) = node.shard
+            && (0..NODES).all(|other| !self.is_asked(node, other) || answers[other].is_some())
+        {
+            let holders = answers.map(|answer| answer == Some(Answer::Holds));
+            node.shard = Shard::Taking { holders, next: 0, unsure: false };
+        }
+        if let Shard::Taking { holders, next, unsure } = &mut node.shard
+            && let Some(first) = holders.iter().position(|holds| *holds)
+            && node.known[first].is_none()
+        {
+            // It has left, so it has given everything: only the answer about the last part is lost, or late.
+            holders[first] = false;
+            (*next, *unsure) = (0, false);
+        }
+        if let Shard::Taking { holders, .. } = node.shard
+            && holders == [false; NODES]
+        {
+            let own = node.owner(own) == Some(own);
+            *moved |= own && node.counters != [0; COUNTERS];
+            node.shard = if own { Shard::Owned } else { Shard::Holding };
+            node.giving = None;
+        }
+    }
+
+    fn time_out(&self, state: &mut State, own: usize, other: usize) {
+        state.mishaps -= 1;
+        let call = state.nodes[own].calls[other].take();
+        if let Some(Call::Asked(question)) = call {
+            state.late.push((own, other, question));
+        } else if let Some(Call::Answered(_, Answer::Part { .. })) = call {
+            state.again = true;
+        }
+    }
+}
+
+impl Model for Cluster {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut nodes: [Node; NODES] = std::array::from_fn(|_| Node::absent());
+        let mut totals = [0; COUNTERS];
+        if let Some(first) = self.first {
+            (nodes[first].phase, nodes[first].shard) = (Phase::Live, Shard::Owned);
+            (nodes[first].counters, totals) = ([1; COUNTERS], [1; COUNTERS]);
+        }
+        let (left, mishaps) = (self.counts, self.mishaps);
+        vec![State { nodes, totals, left, mishaps, late: Vec::new(), moved: false, again: false }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        for own in 0..NODES {
+            let node = &state.nodes[own];
+            self.joining(state, own, actions);
+            self.asking(state, own, actions);
+            for other in (0..NODES).filter(|other| *other != own && node.phase > Phase::Named) {
+                let (known, phase) = (node.known[other], state.nodes[other].phase);
+                if known != Some(phase).filter(|phase| phase.is_there()) && node.phase != Phase::Gone {
+                    actions.push(Action::See(own, other));
+                }
+            }
+            if node.shard == Shard::Owned && state.left > 0 {
+                actions.extend((0..COUNTERS).map(|counter| Action::Count(own, counter)));
+            }
+        }
+        actions.extend((0..state.late.len()).map(Action::HandleLate));
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        match action {
+            Action::Join(own) => {
+                let listed = state.nodes[own].phase == Phase::Listed;
+                state.nodes[own].phase = if listed { Phase::Greeting } else { Phase::Named };
+            }
+            Action::List(own) => list(&mut state, own, self.mutant),
+            Action::Greet(own, other) => greet(&mut state, own, other),
+            Action::Live(own) => state.nodes[own].phase = Phase::Live,
+            Action::Leave(own) => state.nodes[own].phase = Phase::Leaving,
+            Action::Go(own) => state.nodes[own].phase = Phase::Gone,
+            Action::See(own, other) => {
+                let phase = state.nodes[other].phase;
+                state.nodes[own].learn(other, phase);
+            }
+            Action::Claim(own) => {
+                let node = &mut state.nodes[own];
+                node.claims += 1;
+                node.put_back();
+                node.shard = Shard::Claiming([None; NODES]);
+            }
+            Action::Ask(own, other) => {
+                let question = self.question(&state.nodes[own], other)?;
+                if let Shard::Taking { unsure, .. } = &mut state.nodes[own].shard {
+                    *unsure = true;
+                }
+                state.nodes[own].calls[other] = Some(Call::Asked(question));
+            }
+            Action::Handle(own, other) => {
+                let Some(Call::Asked(question)) = state.nodes[own].calls[other] else { return None };
+                let answer = handle(&mut state, own, other, question, self.mutant);
+                state.nodes[own].calls[other] = answer.map(|answer| Call::Answered(question, answer));
+            }
+            Action::HandleLate(index) => {
+                let (own, other, question) = state.late.remove(index);
+                handle(&mut state, own, other, question, self.mutant);
+            }
+            Action::Receive(own, other) => {
+                let Some(Call::Answered(question, answer)) = state.nodes[own].calls[other].take() else { return None };
+                self.receive(&mut state.nodes[own], other, question, answer, &mut state.again);
+            }
+            Action::TimeOut(own, other) => self.time_out(&mut state, own, other),
+            Action::Count(own, counter) => {
+                state.left -= 1;
+                state.totals[counter] += 1;
+                state.nodes[own].counters[counter] += 1;
+            }
+        }
+        for own in 0..NODES {
+            state.nodes[own].follow(own, self.mutant);
+            self.advance(&mut state.nodes[own], own, &mut state.moved);
+        }
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(ONE_HAS_ALL, |_, state: &State| {
+                let mut owners = state.nodes.iter().filter(|node| node.shard == Shard::Owned);
+                owners.next().is_none_or(|owner| owner.counters == state.totals) && owners.next().is_none()
+            }),
+            Property::sometimes(MOVED, |_, state: &State| state.moved),
+            Property::sometimes(CONTENDED, |_, state: &State| {
+                state.nodes.iter().filter(|node| matches!(node.shard, Shard::Claiming(_))).count() > 1
+            }),
+            Property::sometimes(LOST, |_, state: &State| state.again),
+        ]
+    }
+}
+
+fn list(state: &mut State, own: usize, mutant: Option<Mutant>) {
+    let there: [bool; NODES] = std::array::from_fn(|other| other != own && state.nodes[other].phase.is_there());
+    for other in (0..NODES).filter(|other| there[*other]) {
+        let phase = state.nodes[other].phase;
+        state.nodes[own].learn(other, phase);
+    }
+    let early = state.nodes[own].phase == Phase::Absent;
+    state.nodes[own].phase = if early { Phase::Listed } else { Phase::Greeting };
+    state.nodes[own].to_greet = if mutant == Some(Mutant::NoGreeting) { [false; NODES] } else { there };
+}
+
+/// Each of the two knows the other one then; nothing else is known of one that has gone.
+fn greet(state: &mut State, own: usize, other: usize) {
+    state.nodes[own].to_greet[other] = false;
+    let (phase, theirs) = (state.nodes[own].phase, state.nodes[other].phase);
+    state.nodes[own].learn(other, theirs);
+    if theirs.is_there() {
+        state.nodes[other].learn(own, phase);
+    }
+}
+
+/// One that is gone answers nothing; then nothing is known of it.
+fn handle(state: &mut State, own: usize, other: usize, question: Question, mutant: Option<Mutant>) -> Option<Answer> {
+    // Questions are numbered, and one that is overtaken by a later one is not looked at.
+    if mutant != Some(Mutant::Overtaken) {
+        state.late.retain(|late| (late.0, late.1) != (own, other));
+    }
+    if !state.nodes[other].phase.is_there() {
+        state.nodes[own].learn(other, Phase::Gone);
+        return None;
+    }
+    state.nodes[other].follow(other, mutant);
+    Some(state.nodes[other].answer(other, own, question, mutant))
+}
