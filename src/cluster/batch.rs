@@ -38,6 +38,7 @@ impl Claim {
 pub(super) struct Sender {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) from: NodeId,
+    pub(super) incarnation: u64,
     pub(super) to: NodeId,
     pub(super) options: ClusterOptions,
     pub(super) counts: Arc<Counts>,
@@ -97,7 +98,7 @@ impl Sender {
         let now = Instant::now();
         let limit = batch.iter().map(|asked| asked.until.saturating_duration_since(now)).max().unwrap_or_default();
         let all = batch.iter().map(|asked| asked.question.clone()).collect();
-        let frame = Questions { from: self.from.clone(), limit, all }.encode();
+        let frame = Questions { from: self.from.clone(), incarnation: self.incarnation, limit, all }.encode();
         let answers = self.transport.request(&self.to, frame, limit).await;
         self.hand_out(batch, answers);
     }
@@ -111,6 +112,7 @@ impl Sender {
             }
             Ok(Some(Answers::Busy)) => same(PeerError::NotSent(NotSent::Busy(to.clone()))),
             Ok(Some(Answers::Unreadable)) => same(PeerError::NotSent(NotSent::Unreadable(to.clone()))),
+            Ok(Some(Answers::Stranger)) => same(PeerError::NotSent(NotSent::Stranger(to.clone()))),
             Ok(_) => same(PeerError::unanswered(to, "its answer can't be read; it may run another version")),
             Err(error) => same(PeerError::of(to, error)),
         };

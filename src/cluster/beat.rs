@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 /// What nodes of this version say to each other. It comes first in every record and frame, so that another version is told
 /// by it.
-pub(super) const PROTOCOL: u8 = 1;
+pub(super) const PROTOCOL: u8 = 2;
 
 /// How far a node has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
-    /// It has the name, and answers nobody yet.
+    /// It has the name and answers, and owns nothing before all who are there know it.
     Joining,
     /// It owns its share.
     Live,
@@ -50,11 +50,16 @@ impl Beat {
 
     /// None for what nodes of this version don't write.
     pub(super) fn decode(node: &NodeId, value: &[u8]) -> Option<Self> {
-        let beat = postcard::from_bytes(value).ok().filter(|beat: &Self| beat.protocol == PROTOCOL);
+        let beat = Self::read(value);
         if beat.is_none() {
             tracing::debug!(%node, "its record can't be read: another version of evenfold has written it");
         }
         beat
+    }
+
+    /// None for what nodes of this version don't send.
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        postcard::from_bytes(value).ok().filter(|beat: &Self| beat.protocol == PROTOCOL)
     }
 
     pub(super) fn of(node: &NodeId, record: &Record) -> Option<Self> {

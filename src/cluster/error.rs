@@ -76,6 +76,9 @@ pub enum NotSent {
     /// The other one can't read it.
     #[error("the node {0} runs another version and can't read the request: bring both to one version")]
     Unreadable(NodeId),
+    /// The other one has not read this node's record yet, or it is another process's.
+    #[error("the node {0} does not know this one: ask again in a moment")]
+    Stranger(NodeId),
     /// The transport can't send it.
     #[error("the request was not sent: {0}")]
     Unreachable(String),

@@ -1,7 +1,7 @@
 //! How questions and answers travel: many in one frame, each with its length before it.
 
 use super::NodeId;
-use super::beat::PROTOCOL;
+use super::beat::{Beat, PROTOCOL};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::time::Duration;
 
@@ -12,12 +12,14 @@ pub(super) const QUESTION: usize = 4;
 pub(super) const ANSWER: usize = 5;
 
 /// The bytes before all of them, with the longest name of a node.
-pub(super) const HEAD: usize = 1 + 1 + super::MAX_NODE_ID + 4;
+pub(super) const HEAD: usize = 1 + 1 + super::MAX_NODE_ID + 8 + 4;
 
-/// Questions of one node to another.
+/// Questions of one node to another. A frame without questions is a greeting.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Questions {
     pub(super) from: NodeId,
+    /// The incarnation of the sender: the receiver must know just that one.
+    pub(super) incarnation: u64,
     /// How long the asker waits.
     pub(super) limit: Duration,
     /// Encoded, each.
@@ -33,6 +35,10 @@ pub(super) enum Answers {
     Busy,
     /// None of them was looked at: they are in another version's words.
     Unreadable,
+    /// None of them was looked at: the sender's record can't be read, or is another incarnation's.
+    Stranger,
+    /// The answer to a greeting: the greeter is known from now on, and this is the greeted one's own heartbeat.
+    Greeting(Beat),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +63,7 @@ impl Questions {
         let from = self.from.as_str().as_bytes();
         frame.put_u8(u8::try_from(from.len()).unwrap_or(u8::MAX));
         frame.put_slice(from);
+        frame.put_u64(self.incarnation);
         frame.put_u32(u32::try_from(self.limit.as_millis()).unwrap_or(u32::MAX));
         for question in &self.all {
             put(&mut frame, question);
@@ -72,12 +79,13 @@ impl Questions {
         let length = usize::from(frame.try_get_u8().ok()?);
         let from = take(&mut frame, length)?;
         let from = NodeId::new(std::str::from_utf8(&from).ok()?).ok()?;
+        let incarnation = frame.try_get_u64().ok()?;
         let limit = Duration::from_millis(frame.try_get_u32().ok()?.into());
         let mut all = Vec::new();
         while frame.has_remaining() {
             all.push(get(&mut frame)?);
         }
-        Some(Self { from, limit, all })
+        Some(Self { from, incarnation, limit, all })
     }
 }
 
@@ -89,6 +97,12 @@ impl Answers {
         let answers = match self {
             Self::Busy => return with(frame, 1),
             Self::Unreadable => return with(frame, 2),
+            Self::Stranger => return with(frame, 3),
+            Self::Greeting(beat) => {
+                frame.put_u8(4);
+                frame.put_slice(&beat.encode());
+                return frame.freeze();
+            }
             Self::All(answers) => answers,
         };
         frame.put_u8(0);
@@ -117,6 +131,8 @@ impl Answers {
         match frame.try_get_u8().ok()? {
             1 => return Some(Self::Busy),
             2 => return Some(Self::Unreadable),
+            3 => return Some(Self::Stranger),
+            4 => return Beat::read(&frame).map(Self::Greeting),
             0 => {}
             _ => return None,
         }
@@ -163,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn questions(all: Vec<Bytes>) -> Questions {
-        Questions { from: NodeId::new("a").unwrap(), limit: Duration::from_millis(1_500), all }
+        Questions { from: NodeId::new("a").unwrap(), incarnation: 7, limit: Duration::from_millis(1_500), all }
     }
 
     proptest! {
@@ -183,6 +199,13 @@ mod tests {
             let cut = cut % whole.len();
             let part = Questions::decode(whole.slice(..cut));
             prop_assert!(part.is_none_or(|part| part.all.is_empty()));
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_greeting_carries_the_heartbeat() {
+        for answers in [Answers::Greeting(Beat::first(64)), Answers::Stranger, Answers::Busy, Answers::Unreadable] {
+            assert_eq!(Answers::decode(answers.clone().encode(64)), Some(answers));
         }
     }
 

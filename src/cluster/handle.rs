@@ -1,14 +1,12 @@
 //! A node of a cluster, as its program has it.
 
 use super::beat::State;
-use super::certainty::Certainty;
 use super::error::{Ended, JoinError, NotSent, PeerError};
-use super::heart::{BeatError, Heart, Name};
-use super::metrics::{ClusterMetrics, Counts};
-use super::observer::Observer;
-use super::queues::Queues;
-use super::server::{Answer, Server};
-use super::tasks::Tasks;
+use super::heart::Name;
+use super::known::Known;
+use super::metrics::ClusterMetrics;
+use super::server::Answer;
+use super::shared::Shared;
 use super::transport::Transport;
 use super::{ClusterOptions, NodeId, View};
 use serde::Serialize;
@@ -18,8 +16,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::DropGuard;
 
 /// A node in a cluster: it knows who else is there, and asks them. Clones are cheap, and the same node.
 ///
@@ -30,26 +26,14 @@ pub struct Cluster<Q, A> {
     types: PhantomData<fn(Q) -> A>,
 }
 
-struct Shared {
-    node: NodeId,
-    options: ClusterOptions,
-    view: watch::Receiver<Arc<View>>,
-    certainty: Arc<Certainty>,
-    wanted: watch::Sender<State>,
-    shown: watch::Receiver<State>,
-    queues: Arc<Queues>,
-    counts: Arc<Counts>,
-    tasks: Tasks,
-    _end: DropGuard,
-}
-
 impl<Q, A> Cluster<Q, A>
 where
     Q: Serialize + DeserializeOwned + Send + 'static,
     A: Serialize + DeserializeOwned + Send + 'static,
 {
-    /// Becomes a member, after having listened who else is there, for [`dead_after`](ClusterOptions::dead_after) at most. What
-    /// others ask is answered by `answer`, from just before this returns.
+    /// Becomes a member, after all who are there have answered that they know this node, and this node knows them. One that
+    /// does not answer is waited for as long as it shows that it lives, and [`dead_after`](ClusterOptions::dead_after) longer.
+    /// What others ask is answered by `answer`, from before this returns.
     ///
     /// Where a process with this name was killed a moment ago, this waits until the others know that, too:
     /// [`dead_after`](ClusterOptions::dead_after).
@@ -69,27 +53,18 @@ where
         answer: impl Answer<Q, A>,
     ) -> Result<Self, JoinError> {
         let options = options.check()?;
-        let observer = Observer::start(Arc::clone(&transport), node.clone(), options).await?;
-        if let Some((node, theirs)) = observer.stranger() {
-            return Err(JoinError::OtherShards { node, theirs, ours: options.shards.get() });
-        }
-        let mut name = Name::take(Arc::clone(&transport), node.clone(), &options).await?;
-        // Before the others know of this node, or they would ask for nothing.
+        // Before anything is written: what others write from now on is heard.
+        let writes = transport.writes().await?;
+        let name = Name::take(Arc::clone(&transport), node.clone(), &options).await?;
         let requests = transport.serve(&node).await?;
-        let certainty = Arc::new(Certainty::new(options.certain_for()));
-        let sent = Instant::now();
-        name.beat(State::Live).await.map_err(|error| match error {
-            BeatError::Superseded => JoinError::AlreadyRunning(node.clone()),
-            BeatError::Unreachable(error) => error.into(),
-        })?;
-        certainty.acknowledged(sent);
-
-        let (tasks, counts) = (Tasks::new(), Arc::new(Counts::default()));
-        let server = Server::new(answer, Arc::clone(&counts), options.answering, transport.max_frame());
-        let stop = tasks.stop.clone();
-        tasks.spawn_to_its_end(server.run(requests, stop, options.dead_after));
-        let shared = Shared::start(transport, observer, name, certainty, tasks, counts, options);
-        Ok(Self { shared: Arc::new(shared), types: PhantomData })
+        let shared = Arc::new(Shared::start(transport, name, options, writes, requests, answer));
+        let cluster = Self { shared, types: PhantomData };
+        if let Err(error) = cluster.shared.become_live().await {
+            // Nobody needs to wait for it, or to take it for dead.
+            cluster.leave().await;
+            return Err(error);
+        }
+        Ok(cluster)
     }
 
     /// Asks another node, and waits for the answer for this long. A node itself is not asked this way by itself.
@@ -134,6 +109,18 @@ impl<Q, A> Cluster<Q, A> {
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.shared.view.borrow())
+    }
+
+    /// The other nodes that this one knows, and each set that takes its place. All who are or have been members know each other,
+    /// whatever their views are.
+    #[must_use]
+    pub fn known(&self) -> watch::Receiver<Arc<Known>> {
+        self.shared.known.clone()
+    }
+
+    /// Greets all who have records, as when it joined: others may have taken this node for dead, and may have joined since.
+    pub(crate) async fn meet_all(&self) -> Result<(), JoinError> {
+        self.shared.greeter.meet_all().await
     }
 
     /// The view, and each that takes its place.
@@ -200,54 +187,6 @@ impl<Q, A> Cluster<Q, A> {
         let mut ended = self.shared.tasks.ended();
         let why = ended.wait_for(Option::is_some).await.map(|why| why.clone());
         why.ok().flatten().unwrap_or(Ended::Left)
-    }
-}
-
-impl Shared {
-    fn start(
-        transport: Arc<dyn Transport>,
-        observer: Observer,
-        name: Name,
-        certainty: Arc<Certainty>,
-        tasks: Tasks,
-        counts: Arc<Counts>,
-        options: ClusterOptions,
-    ) -> Self {
-        let (wanted, wants) = watch::channel(State::Live);
-        let (show, shown) = watch::channel(State::Live);
-        let (views, view) = watch::channel(Arc::new(observer.view(State::Live)));
-        let node = name.node.clone();
-        let heart = Heart { name, options, certainty: Arc::clone(&certainty), wanted: wants, shown: show };
-        let (end, ending) = (tasks.clone(), Arc::clone(&certainty));
-        tasks.spawn(async move {
-            let why = heart.run().await;
-            ending.end();
-            end.end(why);
-        });
-        let (own, sure, sees) = (shown.clone(), Arc::clone(&certainty), Arc::clone(&counts));
-        let end = tasks.clone();
-        tasks.spawn(async move {
-            observer.run(own, sure, views, sees).await;
-            end.end(Ended::Failed("the transport tells no heartbeats any more".to_owned()));
-        });
-        let end = tasks.stop.clone().drop_guard();
-        let queues = Arc::new(Queues::new(transport, node.clone(), options, Arc::clone(&counts), tasks.clone()));
-        Self { node, options, view, certainty, wanted, shown, queues, counts, tasks, _end: end }
-    }
-
-    async fn show(&self, state: State) {
-        self.wanted.send_if_modified(|wanted| {
-            // A node that is gone does not come back.
-            let changes = *wanted != state && *wanted != State::Gone;
-            if changes {
-                *wanted = state;
-            }
-            changes
-        });
-        let mut shown = self.shown.clone();
-        let seen = shown.wait_for(|shown| *shown == state);
-        // The heart may have ended, or be cut off: then the others notice that it is silent.
-        let _ = timeout(self.options.dead_after, seen).await;
     }
 }
 

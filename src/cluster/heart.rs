@@ -123,8 +123,8 @@ pub(super) struct Heart {
     pub(super) certainty: Arc<Certainty>,
     /// What the others are to see.
     pub(super) wanted: watch::Receiver<State>,
-    /// What they can see.
-    pub(super) shown: watch::Sender<State>,
+    /// What they can see: the last heartbeat that was acknowledged. Whoever waits is woken by another state alone.
+    pub(super) shown: watch::Sender<Beat>,
 }
 
 impl Heart {
@@ -139,7 +139,7 @@ impl Heart {
             match self.name.beat(wanted).await {
                 Ok(()) => {
                     self.certainty.acknowledged(sent);
-                    self.shown.send_replace(wanted);
+                    self.show();
                     if wanted == State::Gone {
                         return Ended::Left;
                     }
@@ -154,5 +154,13 @@ impl Heart {
                 changed = self.wanted.changed() => if changed.is_err() { return Ended::Left },
             }
         }
+    }
+
+    fn show(&self) {
+        self.shown.send_if_modified(|shown| {
+            let changed = shown.state != self.name.beat.state;
+            *shown = self.name.beat;
+            changed
+        });
     }
 }

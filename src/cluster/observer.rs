@@ -2,131 +2,146 @@
 
 use super::beat::{Beat, State};
 use super::certainty::Certainty;
+use super::greeting::{Admission, Admit, Greeter};
+use super::known::Known;
 use super::metrics::Counts;
 use super::peers::{Effect, Peers};
-use super::transport::{Transport, Unreachable, Writes};
+use super::transport::Writes;
 use super::{ClusterOptions, NodeId, View};
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::watch;
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval};
 
-#[derive(Debug)]
+/// How many nodes that are not known may be greeted at a time: anybody can write records of any number of names.
+const GREETINGS: usize = 256;
+
 pub(super) struct Observer {
-    transport: Arc<dyn Transport>,
     node: NodeId,
     options: ClusterOptions,
-    writes: Listening,
+    writes: Writes,
     peers: Peers,
+    greeter: Arc<Greeter>,
+    admits: mpsc::Receiver<Admit>,
+    /// Those who are greeted because a heartbeat of theirs was heard.
+    greeted: BTreeSet<NodeId>,
+    greetings: FuturesUnordered<BoxFuture<'static, NodeId>>,
 }
 
-struct Listening(Writes);
+/// What an observer keeps up to date.
+pub(super) struct Published {
+    pub(super) known: watch::Sender<Arc<Known>>,
+    pub(super) view: watch::Sender<Arc<View>>,
+}
 
-impl std::fmt::Debug for Listening {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Listening")
-    }
+/// The view of a node that sees these members. It is one of them as long as it is live, and where there are no others.
+pub(super) fn view_of(
+    node: &NodeId,
+    own: State,
+    mut others: impl Iterator<Item = NodeId>,
+    options: &ClusterOptions,
+) -> View {
+    let first = if own == State::Live { None } else { others.next() };
+    View::new(first.unwrap_or_else(|| node.clone()), others, options.shards)
 }
 
 impl Observer {
-    /// Listens, and learns who is there: of those that have records, those whose hearts beat. Records of the dead stay for
-    /// a while, and nobody knows how old they are.
-    pub(super) async fn start(
-        transport: Arc<dyn Transport>,
+    /// One that knows nobody yet, and listens to these writes.
+    pub(super) fn new(
         node: NodeId,
         options: ClusterOptions,
-    ) -> Result<Self, Unreachable> {
-        let writes = Listening(transport.writes().await?);
+        writes: Writes,
+        greeter: Arc<Greeter>,
+        admits: mpsc::Receiver<Admit>,
+    ) -> Self {
         let peers = Peers::new(options.dead_after, options.shards.get(), Instant::now());
-        let mut observer = Self { transport, node, options, writes, peers };
-        let mut expected: BTreeSet<NodeId> = BTreeSet::new();
-        let limit = options.dead_after;
-        for node in observer.transport.nodes(limit).await?.into_iter().filter(|node| *node != observer.node) {
-            let record = observer.transport.read(&node, limit).await?;
-            if record.and_then(|record| Beat::of(&node, &record)).is_some_and(|beat| beat.state != State::Gone) {
-                expected.insert(node);
-            }
-        }
-        // One that is silent may be paused, and certain yet of what it owns: it is not dead before it would be for the others.
-        let until = Instant::now() + options.dead_after;
-        while !expected.is_empty()
-            && let Ok(Some((node, value))) = timeout_at(until, observer.writes.0.next()).await
-        {
-            expected.remove(&node);
-            observer.hear(&node, &value).await;
-        }
-        Ok(observer)
+        let (greeted, greetings) = (BTreeSet::new(), FuturesUnordered::new());
+        Self { node, options, writes, peers, greeter, admits, greeted, greetings }
     }
 
-    pub(super) fn stranger(&self) -> Option<(NodeId, u32)> {
-        self.peers.stranger()
-    }
-
-    /// With this node as a member, or not, if it is not the only one.
-    pub(super) fn view(&self, own: State) -> View {
-        let mut others = self.peers.members().peekable();
-        match others.next_if(|_| own != State::Live) {
-            Some(first) => View::new(first, others, self.options.shards),
-            None => View::new(self.node.clone(), others, self.options.shards),
-        }
-    }
-
-    /// Keeps the view up to date, until the transport gives up.
+    /// Keeps what is published up to date, until the transport gives up.
     pub(super) async fn run(
         mut self,
-        mut own: watch::Receiver<State>,
+        mut own: watch::Receiver<Beat>,
         certainty: Arc<Certainty>,
-        view: watch::Sender<Arc<View>>,
+        published: Published,
         counts: Arc<Counts>,
     ) {
-        // Some of the time that it takes to join, nobody listened.
-        self.peers.listen_again(Instant::now());
         let mut ticks = interval(self.options.heartbeat / 5);
         loop {
+            let mut admitted = None;
             let effect = tokio::select! {
                 biased;
-                written = self.writes.0.next() => match written {
-                    Some((node, value)) => self.hear(&node, &value).await,
+                written = self.writes.next() => match written {
+                    Some((node, value)) => self.hear(&node, &value),
                     None => return,
                 },
-                changed = own.changed() => if changed.is_ok() { Effect::Members } else { return },
+                Some(admit) = self.admits.recv() => {
+                    let (effect, admission) = self.admit(&admit).await;
+                    admitted = Some((admit, admission));
+                    effect
+                }
+                Some(node) = self.greetings.next(), if !self.greetings.is_empty() => {
+                    self.greeted.remove(&node);
+                    Effect::Nothing
+                }
+                changed = own.changed() => if changed.is_ok() { Effect::Changed } else { return },
                 _ = ticks.tick() => self.bury(&certainty).await,
             };
-            if effect == Effect::Members {
-                let new = self.view(*own.borrow());
-                let changed = view.send_if_modified(|old| {
-                    let changed = **old != new;
-                    *old = Arc::new(new);
-                    changed
-                });
-                if changed {
-                    counts.view_changed();
-                    tracing::info!(node = %self.node, members = ?view.borrow().members(), "the members have changed");
-                }
+            if effect == Effect::Changed {
+                self.publish(own.borrow_and_update().state, &published, &counts);
+            }
+            // Only now: who was admitted may rely on being known.
+            if let Some((admit, admission)) = admitted {
+                // Whoever wanted to know may not wait any more.
+                let _ = admit.done.send(admission);
             }
         }
     }
 
-    async fn hear(&mut self, node: &NodeId, value: &[u8]) -> Effect {
-        let Some(beat) = Beat::decode(node, value).filter(|_| *node != self.node) else { return Effect::Nothing };
-        match self.peers.hear(node, beat, Instant::now()) {
-            Effect::Doubt => self.look(node).await,
-            effect => effect,
+    fn publish(&self, own: State, published: &Published, counts: &Counts) {
+        published.known.send_if_modified(|old| replace(old, self.peers.known()));
+        let view = view_of(&self.node, own, self.peers.members(), &self.options);
+        if published.view.send_if_modified(|old| replace(old, view)) {
+            counts.view_changed();
+            tracing::info!(node = %self.node, members = ?published.view.borrow().members(), "the members have changed");
         }
     }
 
-    /// Asks what the node's record says. Nothing changes if there is no answer: it is this node then that is cut off.
-    async fn look(&mut self, node: &NodeId) -> Effect {
-        let record = self.transport.read(node, self.options.heartbeat).await;
-        self.settle(node, record)
+    fn hear(&mut self, node: &NodeId, value: &[u8]) -> Effect {
+        let Some(beat) = Beat::decode(node, value).filter(|_| *node != self.node) else { return Effect::Nothing };
+        let effect = self.peers.hear(node, beat, Instant::now());
+        if effect == Effect::Unknown && beat.state != State::Gone {
+            self.greet(node);
+        }
+        effect
     }
 
-    fn settle(&mut self, node: &NodeId, record: Result<Option<super::Record>, Unreachable>) -> Effect {
-        let Ok(record) = record else { return Effect::Nothing };
-        let beat = record.and_then(|record| Beat::of(node, &record));
-        self.peers.settle(node, beat, Instant::now())
+    fn greet(&mut self, node: &NodeId) {
+        if self.greeted.len() < GREETINGS && self.greeted.insert(node.clone()) {
+            let (greeter, node) = (Arc::clone(&self.greeter), node.clone());
+            self.greetings.push(Box::pin(async move {
+                greeter.meet(&node).await;
+                node
+            }));
+        }
+    }
+
+    /// Takes in a node that has answered or asked just now, if its record is of the same process. The record is read here,
+    /// between two writes: what is written after it is heard after it, so a node that has left meanwhile is not taken in for good.
+    async fn admit(&mut self, admit: &Admit) -> (Effect, Admission) {
+        let greeter = Arc::clone(&self.greeter);
+        let record = greeter.read(&admit.node).await.ok().flatten();
+        match record.filter(|beat| beat.incarnation == admit.incarnation && beat.state != State::Gone) {
+            Some(beat) => {
+                let effect = self.peers.admit(&admit.node, beat, Instant::now());
+                (effect, Admission::Known { shards: beat.shards })
+            }
+            None => (Effect::Nothing, Admission::Unsure),
+        }
     }
 
     /// Looks after those that have been silent for too long. Silence can be this node's own: while its own heartbeats are
@@ -138,13 +153,24 @@ impl Observer {
             return Effect::Nothing;
         }
         let silent = self.peers.silent(Instant::now());
-        let records = join_all(silent.iter().map(|node| self.transport.read(node, self.options.heartbeat))).await;
+        let greeter = Arc::clone(&self.greeter);
+        let records = join_all(silent.iter().map(|(node, _)| greeter.read(node))).await;
         let mut effect = Effect::Nothing;
-        for (node, record) in silent.iter().zip(records) {
-            if self.settle(node, record) == Effect::Members {
-                effect = Effect::Members;
+        for ((node, last), record) in silent.iter().zip(records) {
+            // Nothing changes if there is no answer: it is this node then that is cut off.
+            let Ok(record) = record else { continue };
+            if self.peers.settle(node, record, Instant::now()) == Effect::Changed {
+                greeter.found_dead(node, Some(*last));
+                effect = Effect::Changed;
             }
         }
         effect
     }
+}
+
+/// Puts something new in the place of the old; whether it is something else.
+fn replace<T: PartialEq>(old: &mut Arc<T>, new: T) -> bool {
+    let changed = **old != new;
+    *old = Arc::new(new);
+    changed
 }

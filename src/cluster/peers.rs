@@ -2,6 +2,7 @@
 
 use super::NodeId;
 use super::beat::{Beat, State};
+use super::known::{Acquaintance, Known, Stage};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,10 +28,10 @@ struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     Nothing,
-    /// There may be other members now.
-    Members,
-    /// Another process has the name, or wants it: only the record tells which of them.
-    Doubt,
+    /// There may be other members now, or others are known.
+    Changed,
+    /// It is of a process that is not known. Only that process itself can change this.
+    Unknown,
 }
 
 impl Peers {
@@ -41,28 +42,34 @@ impl Peers {
     /// Takes in a heartbeat that was seen on its way: the write may be refused, so it tells only what can't be wrong.
     pub(super) fn hear(&mut self, node: &NodeId, beat: Beat, now: Instant) -> Effect {
         match self.known.get(node) {
-            Some(known) if known.beat.incarnation != beat.incarnation => Effect::Doubt,
+            Some(known) if known.beat.incarnation != beat.incarnation => Effect::Unknown,
             Some(known) if known.beat.count >= beat.count => Effect::Nothing,
-            _ => self.take(node, beat, now),
+            Some(_) => self.take(node, beat, now),
+            None => Effect::Unknown,
         }
     }
 
-    /// Takes in what a node's record says, which is the truth; unless it was read before what was heard since.
+    /// Takes in what the record of a node says that was silent; unless it was read before what was heard since.
     pub(super) fn settle(&mut self, node: &NodeId, record: Option<Beat>, now: Instant) -> Effect {
-        match (self.known.get(node), record) {
-            (Some(known), Some(beat)) if known.beat.incarnation == beat.incarnation => {
-                // A record that says nothing newer, though the node was silent for long: it is dead.
-                if known.beat.count < beat.count {
-                    self.take(node, beat, now)
-                } else if self.is_silent(known, now) {
-                    self.remove(node)
-                } else {
-                    Effect::Nothing
-                }
+        let Some(known) = self.known.get(node) else { return Effect::Nothing };
+        match record {
+            Some(beat) if beat.incarnation == known.beat.incarnation && beat.count > known.beat.count => {
+                self.take(node, beat, now)
             }
-            (_, Some(beat)) => self.take(node, beat, now),
-            (Some(known), None) if self.is_silent(known, now) => self.remove(node),
-            (_, None) => Effect::Nothing,
+            // A record that says nothing newer of this process, though it was silent for long: it is dead.
+            _ if self.is_silent(known, now) => self.remove(node),
+            _ => Effect::Nothing,
+        }
+    }
+
+    /// Takes in a process that has just answered or asked, with its record. It replaces another one of the same name.
+    pub(super) fn admit(&mut self, node: &NodeId, record: Beat, now: Instant) -> Effect {
+        match self.known.get_mut(node) {
+            Some(known) if known.beat.incarnation == record.incarnation && known.beat.count >= record.count => {
+                known.heard = now;
+                Effect::Nothing
+            }
+            _ => self.take(node, record, now),
         }
     }
 
@@ -71,20 +78,15 @@ impl Peers {
             return self.remove(node);
         }
         let before = self.known.insert(node.clone(), Peer { beat, heard: now });
-        let counted = |beat: Beat| self.is_member(beat);
         if before.is_none() && beat.shards != self.shards {
             tracing::warn!(%node, shards = beat.shards, "a node with another number of shards is not a member: start it again with {}", self.shards);
         }
-        if before.is_some_and(|before| counted(before.beat)) == counted(beat) {
-            Effect::Nothing
-        } else {
-            Effect::Members
-        }
+        let what = |beat: Beat| (beat.incarnation, beat.state);
+        if before.is_some_and(|before| what(before.beat) == what(beat)) { Effect::Nothing } else { Effect::Changed }
     }
 
     fn remove(&mut self, node: &NodeId) -> Effect {
-        let was = self.known.remove(node).is_some_and(|peer| self.is_member(peer.beat));
-        if was { Effect::Members } else { Effect::Nothing }
+        if self.known.remove(node).is_some() { Effect::Changed } else { Effect::Nothing }
     }
 
     fn is_member(&self, beat: Beat) -> bool {
@@ -95,9 +97,10 @@ impl Peers {
         now.saturating_duration_since(peer.heard.max(self.listening_since)) >= self.dead_after
     }
 
-    /// Those who may be dead: their records tell.
-    pub(super) fn silent(&self, now: Instant) -> Vec<NodeId> {
-        self.known.iter().filter(|(_, peer)| self.is_silent(peer, now)).map(|(node, _)| node.clone()).collect()
+    /// Those who may be dead, and the incarnation and count of the last heartbeat of each: their records tell.
+    pub(super) fn silent(&self, now: Instant) -> Vec<(NodeId, (u64, u64))> {
+        let silent = self.known.iter().filter(|(_, peer)| self.is_silent(peer, now));
+        silent.map(|(node, peer)| (node.clone(), (peer.beat.incarnation, peer.beat.count))).collect()
     }
 
     /// The observer may have been cut off until now.
@@ -109,9 +112,18 @@ impl Peers {
         self.known.iter().filter(|(_, peer)| self.is_member(peer.beat)).map(|(node, _)| node.clone())
     }
 
-    /// One that has another number of shards.
-    pub(super) fn stranger(&self) -> Option<(NodeId, u32)> {
-        let strangers = self.known.iter().filter(|(_, peer)| peer.beat.shards != self.shards);
-        strangers.map(|(node, peer)| (node.clone(), peer.beat.shards)).next()
+    /// Whom this node knows.
+    pub(super) fn known(&self) -> Known {
+        Known::new(self.known.iter().filter_map(|(node, peer)| Some((node.clone(), self.acquaintance(peer.beat)?))))
+    }
+
+    fn acquaintance(&self, beat: Beat) -> Option<Acquaintance> {
+        let stage = match beat.state {
+            State::Joining => Stage::Joining,
+            State::Live => Stage::Live,
+            State::Leaving => Stage::Leaving,
+            State::Gone => return None,
+        };
+        Some(Acquaintance { incarnation: beat.incarnation, stage, takes_part: beat.shards == self.shards })
     }
 }

@@ -25,6 +25,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 pub(super) struct Queues {
     transport: Arc<dyn Transport>,
     from: NodeId,
+    incarnation: u64,
     options: ClusterOptions,
     counts: Arc<Counts>,
     tasks: Tasks,
@@ -37,11 +38,12 @@ impl Queues {
     pub(super) fn new(
         transport: Arc<dyn Transport>,
         from: NodeId,
+        incarnation: u64,
         options: ClusterOptions,
         counts: Arc<Counts>,
         tasks: Tasks,
     ) -> Self {
-        Self { transport, from, options, counts, tasks, open: RwLock::default() }
+        Self { transport, from, incarnation, options, counts, tasks, open: RwLock::default() }
     }
 
     /// Has a question sent, and waits for the answer for this long.
@@ -94,6 +96,7 @@ impl Queues {
             let sender = Sender {
                 transport: Arc::clone(&queues.transport),
                 from: queues.from.clone(),
+                incarnation: queues.incarnation,
                 to: to.clone(),
                 options: queues.options,
                 counts: Arc::clone(&queues.counts),

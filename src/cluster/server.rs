@@ -1,7 +1,10 @@
 //! Answering the requests of other nodes.
 
 use super::NodeId;
+use super::beat::Beat;
 use super::frame::{Answered, Answers, Questions};
+use super::greeting::{Admission, Greeter};
+use super::known::Known;
 use super::metrics::Counts;
 use super::transport::{Incoming, Requests};
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,11 +33,28 @@ pub trait Answer<Q, A>: Clone + Send + Sync + 'static {
 
 pub(super) struct Server<Q, A, H> {
     answer: H,
+    acquaintances: Acquaintances,
     counts: Arc<Counts>,
     /// How many frames are answered at the same time.
     limit: usize,
     max_frame: usize,
     types: PhantomData<fn(Q) -> A>,
+}
+
+/// Who may ask.
+pub(super) struct Acquaintances {
+    pub(super) known: watch::Receiver<Arc<Known>>,
+    pub(super) greeter: Arc<Greeter>,
+    /// The last heartbeat of this node that was acknowledged.
+    pub(super) own: watch::Receiver<Beat>,
+}
+
+impl Acquaintances {
+    /// Whether the sender is known, from now on at the latest.
+    async fn admit(&self, from: &NodeId, incarnation: u64) -> bool {
+        self.known.borrow().is(from, incarnation)
+            || matches!(self.greeter.admit(from, incarnation).await, Admission::Known { .. })
+    }
 }
 
 impl<Q, A, H> Server<Q, A, H>
@@ -42,8 +63,14 @@ where
     A: Serialize + Send + 'static,
     H: Answer<Q, A>,
 {
-    pub(super) fn new(answer: H, counts: Arc<Counts>, limit: usize, max_frame: usize) -> Self {
-        Self { answer, counts, limit, max_frame, types: PhantomData }
+    pub(super) fn new(
+        answer: H,
+        acquaintances: Acquaintances,
+        counts: Arc<Counts>,
+        limit: usize,
+        max_frame: usize,
+    ) -> Self {
+        Self { answer, acquaintances, counts, limit, max_frame, types: PhantomData }
     }
 
     /// Answers until it is to stop; then those that have been accepted, within this time.
@@ -71,13 +98,21 @@ where
         let Some(questions) = Questions::decode(incoming.frame) else {
             return incoming.reply.send(Answers::Unreadable.encode(self.max_frame)).await;
         };
-        let answers = self.answers(questions).await;
-        self.counts.answered(answers.len());
-        incoming.reply.send(Answers::All(answers).encode(self.max_frame)).await;
+        // Who is active must be known to all: a node that asks, and was never heard of, is not to be overlooked any longer.
+        let answers = if !self.acquaintances.admit(&questions.from, questions.incarnation).await {
+            Answers::Stranger
+        } else if questions.all.is_empty() {
+            Answers::Greeting(*self.acquaintances.own.borrow())
+        } else {
+            let answers = self.answers(questions).await;
+            self.counts.answered(answers.len());
+            Answers::All(answers)
+        };
+        incoming.reply.send(answers.encode(self.max_frame)).await;
     }
 
     async fn answers(&self, questions: Questions) -> Vec<Answered> {
-        let Questions { from, limit, all } = questions;
+        let Questions { from, limit, all, .. } = questions;
         let mut answers = vec![Answered::Late; all.len()];
         let one = async |(place, question)| (place, self.one(&from, question).await);
         let mut pending: FuturesUnordered<_> = all.into_iter().enumerate().map(one).collect();

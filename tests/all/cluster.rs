@@ -4,6 +4,8 @@ mod batches;
 mod conformance;
 mod connectors;
 mod groups;
+mod joining;
 mod membership;
 mod nats;
 mod nodes;
+pub mod shaky;
