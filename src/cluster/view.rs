@@ -20,13 +20,6 @@ impl View {
         Self { members, owners }
     }
 
-    /// What it would be if this node were not there; none if nobody else is.
-    pub(crate) fn without(&self, node: &NodeId) -> Option<Self> {
-        let mut others = self.members.iter().filter(|member| *member != node).cloned();
-        let shards = NonZeroU32::new(u32::try_from(self.owners.len()).ok()?)?;
-        Some(Self::new(others.next()?, others, shards))
-    }
-
     /// All live members, by name; at least one.
     #[must_use]
     pub fn members(&self) -> &[NodeId] {

@@ -1,42 +1,68 @@
 //! Taking over the shards that have become this node's.
 //!
-//! A shard is asked for from the node that had it, which finishes what is on its way to the log, and hands over what it keeps
-//! in memory only. So there is one owner at a time as long as all see the same members. Where that node does not answer,
-//! waiting for it would cost more than it saves: the log decides.
+//! A shard is claimed: all nodes that are known are asked, not only the one that this node believes to have had it, which may
+//! not have taken it over itself. Each answers for as long as it owns the shard, claims it or takes it over, that the asker
+//! must wait. So of several that claim a shard at most one gets the answers of all, whatever their views are; and it learns
+//! who has something of the shard, and takes that over before it owns it.
+//!
+//! A node that becomes known meanwhile is asked as well. It can't be active before this one has answered its greeting, which
+//! is after it has become known.
+//!
+//! Where counters are in the log, and a node that lives does not answer, waiting for it would cost more than it saves: the
+//! log decides. Counters in memory would be lost, or counted twice: there it is waited for until it answers or is dead.
 //!
 //! A node that was silent for so long that others may have taken it for dead begins anew, also if its own view has never
 //! changed: what it knows of its counters may be old.
 
-use super::command::Counted;
-use super::id::CounterId;
+use super::claims::{Asked, Claims};
 use super::ownership::Ownership;
-use super::peer::{Question, Released, Reply};
-use super::shard::{CounterShard, Message};
-use crate::cluster::{Cluster, NodeId, View};
+use super::peer::{Claimed, Question, Reply};
+use super::shard::CounterShard;
+use super::taking::{ANSWER, PATIENCE, Taking};
+use crate::cluster::{Cluster, Known, NodeId, View};
 use crate::group::ActorGroup;
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// How long the node that had a shard may take to give it.
-const ANSWER: Duration = Duration::from_millis(500);
+/// The pause before a node that has not given all that it was asked for is asked again, at first and at last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
-/// The pause before a shard that was not given is asked for again.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before all are greeted again.
+const GREETED_AGAIN: Duration = Duration::from_millis(100);
 
-/// A node that lives and does not give a shard is not waited for any longer: it may not see this one.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// What has ended.
+enum Ended {
+    /// A question to a node, with what it has answered.
+    Asked(NodeId, Asked, Option<Vec<Claimed>>),
+    /// The pause before this node is asked again.
+    Paused(NodeId),
+    /// A shard was taken over, or what could be of it; since so many lapses.
+    Taken { shard: u32, all: bool, lapse: u64 },
+    /// All were greeted, or not, since so many lapses.
+    Met { all: bool, lapse: u64 },
+}
 
 /// Follows the views of the cluster.
 pub(super) struct Acquiring {
-    pub(super) ownership: Arc<Ownership>,
-    pub(super) shards: ActorGroup<CounterShard>,
-    pub(super) cluster: Cluster<Question, Reply>,
-    /// From whom a shard is to be taken over, and since when.
-    from: Vec<Option<(NodeId, Instant)>>,
+    ownership: Arc<Ownership>,
+    cluster: Cluster<Question, Reply>,
+    taking: Taking,
+    claims: Claims,
+    view: Arc<View>,
+    lapse: u64,
+    /// Whether the others know this node for sure.
+    met: bool,
+    greeting: bool,
+    /// The nodes that are asked just now, or not yet again, and the last pause of each.
+    asked: BTreeMap<NodeId, Duration>,
+    busy: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
 
 impl Acquiring {
@@ -44,105 +70,176 @@ impl Acquiring {
         ownership: Arc<Ownership>,
         shards: ActorGroup<CounterShard>,
         cluster: Cluster<Question, Reply>,
+        durable: bool,
     ) -> Self {
-        let from = vec![None; shards.shards() as usize];
-        Self { ownership, shards, cluster, from }
+        Self {
+            taking: Taking::new(Arc::clone(&ownership), shards, cluster.clone(), durable),
+            view: cluster.view(),
+            ownership,
+            cluster,
+            claims: Claims::default(),
+            lapse: 0,
+            met: true,
+            greeting: false,
+            asked: BTreeMap::new(),
+            busy: FuturesUnordered::new(),
+        }
     }
 
     /// Until it is to stop.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let (mut views, mut lapses) = (self.cluster.watch(), self.cluster.lapses());
-        let mut view = Arc::clone(&views.borrow_and_update());
-        let mut lapse = self.begin(&view, &mut lapses);
+        let (mut views, mut known, mut lapses) = (self.cluster.watch(), self.cluster.known(), self.cluster.lapses());
+        if *lapses.borrow() != self.lapse {
+            self.begin(&mut lapses);
+        }
+        self.view = Arc::clone(&views.borrow_and_update());
         loop {
-            let all = self.acquire(&view).await;
+            self.follow();
+            let nodes = Arc::clone(&known.borrow_and_update());
+            self.ownership.waiting.retain(|node| nodes.contains(node));
+            self.claims.retain(&nodes);
+            self.complete(&nodes);
+            self.ask(&nodes);
             let next = async {
                 tokio::select! {
                     changed = views.changed() => changed.is_ok(),
-                    changed = lapses.changed() => changed.is_ok(),
-                    () = sleep(PAUSE), if !all => true,
+                    changed = known.changed() => changed.is_ok(),
+                    changed = lapses.changed() => {
+                        self.begin(&mut lapses);
+                        changed.is_ok()
+                    }
+                    Some(ended) = self.busy.next(), if !self.busy.is_empty() => {
+                        self.end(ended);
+                        true
+                    }
+                    // Patience ends without anything else that happens.
+                    () = sleep(PAUSES.1), if !self.claims.is_empty() => true,
                 }
             };
             if stop.run_until_cancelled(next).await != Some(true) {
                 return;
             }
-            let new = Arc::clone(&views.borrow_and_update());
-            self.follow(&view, &new);
-            view = new;
-            if *lapses.borrow() != lapse {
-                lapse = self.begin(&view, &mut lapses);
+            self.view = Arc::clone(&views.borrow_and_update());
+        }
+    }
+
+    /// Others may have taken this node for dead, and have forgotten it: nothing is its own before all know it again.
+    fn begin(&mut self, lapses: &mut watch::Receiver<u64>) {
+        self.lapse = *lapses.borrow_and_update();
+        self.claims.drop_all();
+        self.ownership.disown(self.lapse);
+        self.met = false;
+        if !self.greeting {
+            self.greet(Duration::ZERO);
+        }
+    }
+
+    fn greet(&mut self, after: Duration) {
+        self.greeting = true;
+        let (cluster, lapse) = (self.cluster.clone(), self.lapse);
+        self.busy.push(Box::pin(async move {
+            sleep(after).await;
+            let met = cluster.meet_all().await;
+            if let Err(error) = &met {
+                tracing::warn!(node = %cluster.id(), %error, "the others could not be greeted, and will be again");
             }
-        }
+            Ended::Met { all: met.is_ok(), lapse }
+        }));
     }
 
-    /// Holds nothing for its own that was before; gives how often the certainty had lapsed then.
-    fn begin(&mut self, view: &View, lapses: &mut watch::Receiver<u64>) -> u64 {
-        let lapse = *lapses.borrow_and_update();
-        self.ownership.disown(lapse);
-        // Whoever was there before had them: what this node would own without itself is not known better.
-        if let Some(before) = view.without(self.cluster.id()) {
-            self.follow(&before, view);
-        }
-        lapse
-    }
-
-    /// Gives up what is not this node's any more, and notes who had what is now.
-    fn follow(&mut self, before: &View, now: &View) {
+    /// Drops what is not this node's any more, and claims what is.
+    fn follow(&mut self) {
         let own = self.cluster.id();
-        for (shard, from) in (0..).zip(&mut self.from) {
-            if now.owner(shard) != own {
+        for shard in (0..).take(self.view.shards()) {
+            if self.view.owner(shard) != own {
                 self.ownership.lose(shard);
-                *from = None;
-            } else if before.owner(shard) != own {
-                *from = Some((before.owner(shard).clone(), Instant::now()));
-            }
-        }
-    }
-
-    /// Takes over what is this node's; whether it has all of it.
-    async fn acquire(&mut self, view: &View) -> bool {
-        let missing: Vec<u32> = view.owned_by(self.cluster.id()).filter(|shard| !self.ownership.owns(*shard)).collect();
-        let taken = join_all(missing.iter().map(|shard| self.take(*shard, view))).await;
-        for (shard, taken) in missing.into_iter().zip(&taken) {
-            // If the view has changed meanwhile, another node may have been given it already.
-            if *taken && self.cluster.view().owner(shard) == self.cluster.id() {
-                self.ownership.own(shard);
-            }
-        }
-        taken.into_iter().all(|taken| taken)
-    }
-
-    async fn take(&self, shard: u32, view: &View) -> bool {
-        let Some((from, since)) = self.from.get(shard as usize).and_then(Option::as_ref) else {
-            self.put(shard, Vec::new()).await;
-            return true;
-        };
-        let answers = loop {
-            match self.cluster.ask(from, Question::Release { shard }, ANSWER).await {
-                Ok(Reply::Released(Released { counters, more })) => {
-                    self.put(shard, counters).await;
-                    if !more {
-                        return true;
-                    }
+                if self.claims.drop(shard) {
+                    self.ownership.abandon(shard);
                 }
-                // It is there, and does not see yet what this node sees.
-                Ok(_) => break true,
-                Err(_) => break view.members().contains(from),
+            } else if self.met && self.ownership.claim(shard) {
+                self.claims.begin(shard);
             }
-        };
-        if answers {
-            if since.elapsed() < PATIENCE {
-                return false;
-            }
-            tracing::warn!(shard, %from, "the shard was not given, and is taken over all the same");
         }
-        self.put(shard, Vec::new()).await;
-        true
     }
 
-    /// What the shard had known before is not good any more, whatever it is given.
-    async fn put(&self, shard: u32, counters: Vec<(CounterId, Counted)>) {
-        // A group that has ended counts nothing any more.
-        let _ended = self.shards.ask_shard(shard, Message::Take(counters), Duration::MAX).await;
+    /// Takes over the shards of which all have answered.
+    fn complete(&mut self, known: &Known) {
+        let durable = self.taking.is_durable();
+        for shard in self.claims.complete(known, |claim| durable && claim.since.elapsed() >= PATIENCE) {
+            let unanswered = self.claims.unanswered(shard, known);
+            if !unanswered.is_empty() {
+                tracing::warn!(
+                    shard,
+                    ?unanswered,
+                    "nodes that live have not answered about a shard: it is taken over all the same"
+                );
+            }
+            let from = self.claims.end(shard);
+            if self.ownership.take(shard) {
+                let (taking, lapse) = (self.taking.clone().take(shard, from), self.lapse);
+                self.busy.push(Box::pin(async move { Ended::Taken { shard, all: taking.await, lapse } }));
+            }
+        }
+    }
+
+    /// Asks those that have not answered yet, each at most once at a time.
+    fn ask(&mut self, known: &Known) {
+        for (node, _) in known.nodes() {
+            if self.asked.contains_key(node) {
+                continue;
+            }
+            let Some(asked) = self.claims.to_ask(node) else { continue };
+            self.asked.insert(node.clone(), PAUSES.0);
+            self.busy.push(Box::pin(question(self.cluster.clone(), node.clone(), asked)));
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        match ended {
+            Ended::Asked(node, asked, answers) => self.note(node, &asked, &answers.unwrap_or_default()),
+            Ended::Paused(node) => self.again(node),
+            Ended::Taken { shard, all, lapse } => {
+                // The view may have changed meanwhile, or others may have taken this node for dead.
+                let own = all && lapse == self.lapse && self.cluster.view().owner(shard) == self.cluster.id();
+                if own { self.ownership.own(shard) } else { self.ownership.keep(shard) }
+            }
+            Ended::Met { all: true, lapse } if lapse == self.lapse => (self.met, self.greeting) = (true, false),
+            Ended::Met { .. } => self.greet(GREETED_AGAIN),
+        }
+    }
+
+    fn note(&mut self, node: NodeId, asked: &Asked, answers: &[Claimed]) {
+        let (all, any) = self.claims.note(&node, asked, answers);
+        if all {
+            self.ownership.waiting.ends(&node);
+            self.asked.remove(&node);
+            return;
+        }
+        self.ownership.waiting.begins(&node);
+        let pause = self.asked.get(&node).copied().filter(|_| !any).unwrap_or(PAUSES.0);
+        self.asked.insert(node.clone(), (pause * 2).min(PAUSES.1));
+        self.busy.push(Box::pin(async move {
+            sleep(pause).await;
+            Ended::Paused(node)
+        }));
+    }
+
+    /// Asks a node again after a pause; the next pause is longer.
+    fn again(&mut self, node: NodeId) {
+        let known = self.cluster.known().borrow().contains(&node);
+        match self.claims.to_ask(&node).filter(|_| known) {
+            Some(asked) => self.busy.push(Box::pin(question(self.cluster.clone(), node, asked))),
+            None => {
+                self.ownership.waiting.ends(&node);
+                self.asked.remove(&node);
+            }
+        }
+    }
+}
+
+async fn question(cluster: Cluster<Question, Reply>, node: NodeId, asked: Asked) -> Ended {
+    match cluster.ask(&node, Question::Claim { shards: asked.shards() }, ANSWER).await {
+        Ok(Reply::Claimed(answers)) => Ended::Asked(node, asked, Some(answers)),
+        Ok(_) | Err(_) => Ended::Asked(node, asked, None),
     }
 }

@@ -6,8 +6,8 @@ use super::decide::Known;
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
-use super::ownership::Ownership;
-use super::peer::Released;
+use super::ownership::{Holding, Ownership};
+use super::peer::{Part, Released};
 use super::shard::{AGGREGATE_TYPE, CounterShard, Message, tell};
 use super::storage::Log;
 use crate::actor::Actors;
@@ -54,8 +54,8 @@ pub(super) struct Durable {
     busy: bool,
     /// Until when an append may come in of which the shard hears nothing: nothing that it reads is kept until then.
     doubtful: Option<Instant>,
-    /// Who waits until nothing is on its way any more.
-    released: Vec<oneshot::Sender<Released>>,
+    /// Who waits until nothing is on its way any more, to take over the holding of this number.
+    released: Vec<(u64, oneshot::Sender<Released>)>,
     /// What a batch has learned that began before the shard was released is not good any more.
     releases: u64,
 }
@@ -151,7 +151,7 @@ impl Durable {
             // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits for this
             // one to end, or one that can't have taken over yet. Otherwise that one has to say it.
             let known = self.common.ownership.held(self.shard).may_count()
-                || self.released.iter().any(|waiting| !waiting.is_closed());
+                || self.released.iter().any(|(_, waiting)| !waiting.is_closed());
             for (call, outcome) in done.answers {
                 let unsure = !known && call.command.changes() && outcome.is_ok();
                 let late = || ServiceError::TimedOut("its shard has no sure owner".to_owned());
@@ -162,25 +162,40 @@ impl Durable {
             tracing::error!(shard = self.shard, "a batch panicked; its counters are read back");
             self.doubt();
         }
-        for waiting in self.released.drain(..) {
-            let _nobody = waiting.send(Released::default());
+        for (holding, waiting) in std::mem::take(&mut self.released) {
+            self.hand_over(holding, waiting);
         }
         self.common.meters.counters(self.shard, self.counters.len());
         self.begin();
     }
 
-    /// The shard belongs to another node: refuses what waits, forgets its counters, and tells when nothing is on its way any
+    /// The shard belongs to another node: refuses what waits, forgets its counters, and answers when nothing is on its way any
     /// more.
-    pub(super) fn release(&mut self, done: oneshot::Sender<Released>) {
+    pub(super) fn release(&mut self, part: Part, done: oneshot::Sender<Released>) {
+        let answer = match self.common.ownership.holding(self.shard, part.holding) {
+            Holding::This => None,
+            Holding::Nothing => Some(Released::Done),
+            Holding::Other => Some(Released::Refused),
+        };
+        if let Some(answer) = answer {
+            let _nobody = done.send(answer);
+            return;
+        }
         for call in std::mem::take(&mut self.waiting) {
             self.answer(call, Err(Refused::NotOwner));
         }
         self.forget();
         if self.busy {
-            self.released.push(done);
+            self.released.push((part.holding, done));
         } else {
-            let _nobody = done.send(Released::default());
+            self.hand_over(part.holding, done);
         }
+    }
+
+    /// Nothing is on its way any more, and so there is nothing else to hand over.
+    fn hand_over(&self, holding: u64, done: oneshot::Sender<Released>) {
+        let was = self.common.ownership.handed_over(self.shard, holding);
+        let _nobody = done.send(if was { Released::Done } else { Released::Refused });
     }
 
     /// An append may be on its way of which nothing will be heard.

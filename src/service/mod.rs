@@ -5,6 +5,7 @@
 
 mod acquire;
 mod batch;
+mod claims;
 mod command;
 mod decide;
 mod durable;
@@ -13,6 +14,7 @@ mod forget;
 mod id;
 mod inner;
 mod key;
+mod leave;
 mod meters;
 mod node;
 mod options;
@@ -22,8 +24,10 @@ mod relay;
 mod route;
 mod shard;
 mod storage;
+mod taking;
 mod top;
 mod volatile;
+mod waiting;
 mod watch;
 
 pub use crate::log::GroupCommits;

@@ -17,14 +17,11 @@ use crate::group::process::{GroupError, JoinOptions, Slow};
 use crate::projection::counters::{Changes, changes_group};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A watcher that has this many changes waiting for it is given no more of them, and reads the counter anew.
 const WATCHERS_QUEUE: usize = 64;
-
-/// How long a node that leaves waits until the others have taken over its shards.
-const HANDING_OVER: Duration = Duration::from_secs(4);
 
 /// A node of the counter service. Clones are the same node.
 #[derive(Clone)]
@@ -78,7 +75,8 @@ impl Node {
         let options = ClusterOptions { shards: inner.shard_count, ..ClusterOptions::default() };
         let cluster = Cluster::join(transport, id, options, Peer(Arc::downgrade(&inner))).await?;
         inner.ownership.join(cluster.clone());
-        let acquiring = Acquiring::new(Arc::clone(&inner.ownership), inner.shards.clone(), cluster);
+        let acquiring =
+            Acquiring::new(Arc::clone(&inner.ownership), inner.shards.clone(), cluster, inner.log.is_some());
         // They end with the node, and run no code but this room's.
         tokio::spawn(acquiring.run(inner.beside.clone()));
         tokio::spawn(relay.run(watched, inner.beside.clone()));
@@ -171,7 +169,7 @@ impl Node {
         let (view, owned) = (cluster.view(), ownership.len());
         let own = view.owned_by(cluster.id()).count();
         if owned < own {
-            Err(format!("the node is taking over its shards: it has {owned} of {own}"))
+            Err(not_taken_over(owned, own, ownership.waiting.longest()))
         } else if !cluster.is_certain() {
             Err("the node is cut off from the cluster".to_owned())
         } else {
@@ -242,11 +240,7 @@ impl Node {
         inner.requests.wait().await;
         if let Some(cluster) = inner.ownership.cluster() {
             cluster.announce_leaving().await;
-            if cluster.view().members().iter().any(|member| member != cluster.id())
-                && timeout(HANDING_OVER, inner.ownership.all_given()).await.is_err()
-            {
-                tracing::warn!("not all shards were asked for by their new owners in {HANDING_OVER:?}");
-            }
+            inner.hand_over(cluster).await;
             cluster.leave().await;
         }
         inner.beside.cancel();
@@ -254,5 +248,15 @@ impl Node {
         if let Some(common) = &inner.log {
             common.log.close().await;
         }
+    }
+}
+
+fn not_taken_over(owned: usize, own: usize, waiting: Option<(NodeId, Duration)>) -> String {
+    let taken = format!("the node is taking over its shards: it has {owned} of {own}");
+    match waiting {
+        Some((node, since)) => {
+            format!("{taken}, and has waited for the answer of node {node} for {:.1} s", since.as_secs_f64())
+        }
+        None => taken,
     }
 }

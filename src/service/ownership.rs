@@ -1,38 +1,84 @@
-//! Which shards are this node's.
+//! Which shards are this node's, and of which it has something that is to be handed over.
+//!
+//! A shard has at most one owner, because a node owns it only after all other nodes have answered that they neither own nor
+//! claim it, and no node answers that while it claims the shard itself.
 
-use super::peer::{Question, Reply};
+use super::peer::{Claimed, Question, Reply};
+use super::waiting::Waiting;
 use crate::cluster::Cluster;
-use std::pin::pin;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use tokio::sync::{Notify, watch};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
 
-/// Another node's, or nobody's.
-const OTHERS: u8 = 0;
-/// This node's.
-const OWN: u8 = 1;
-/// Not this node's any more, and not yet asked for by its new owner.
-const TO_GIVE: u8 = 2;
+/// How a node stands to a shard, in the lowest bits of its word.
+const PHASE: u64 = 0b011;
+/// It does not claim it.
+const IDLE: u64 = 0;
+/// It asks the others.
+const CLAIMING: u64 = 1;
+/// All others have answered: it takes over what they have.
+const TAKING: u64 = 2;
+/// It is the owner, as far as it knows.
+const OWN: u64 = 3;
+/// Whether it has something of the shard.
+const HOLDS: u64 = 0b100;
+/// What is added to the number of the holding, which is in the other bits: whoever takes the shard over names it, so that a
+/// question that was late concerns no later holding.
+const NUMBER: u64 = 0b1000;
 
-/// What a node holds itself to be the owner of. It may be wrong about that: then the log refuses what it appends.
+/// What a node believes to be the owner of. It may be wrong about that where others have taken it for dead: then the log
+/// refuses what it appends.
 pub(super) struct Ownership {
-    shards: Box<[AtomicU8]>,
-    given: Notify,
+    shards: Box<[AtomicU64]>,
+    /// Counts what was handed over.
+    progress: watch::Sender<u64>,
+    /// Whom this node waits for.
+    pub(super) waiting: Waiting,
     /// None while the node has not joined, and where it is by itself. With how often its certainty has lapsed.
     cluster: OnceLock<(Cluster<Question, Reply>, watch::Receiver<u64>)>,
     /// The lapses after which everything was given up that was known before.
     outlived: AtomicU64,
 }
 
+/// What a node has of a shard that somebody wants to take over from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// What was asked for.
+    This,
+    /// Nothing, or nothing any more.
+    Nothing,
+    /// Something else: it is not for whoever asks.
+    Other,
+}
+
 impl Ownership {
     /// All shards of a node by itself; none, before it has taken them over from others.
     pub(super) fn new(shards: u32, all: bool) -> Self {
-        let shards = (0..shards).map(|_| AtomicU8::new(if all { OWN } else { OTHERS })).collect();
-        Self { shards, given: Notify::new(), cluster: OnceLock::new(), outlived: AtomicU64::new(0) }
+        // Another process of this name has used other numbers.
+        let number = fastrand::u64(..) & !(PHASE | HOLDS);
+        let word = number | if all { OWN | HOLDS } else { IDLE };
+        let (progress, _) = watch::channel(0);
+        Self {
+            shards: (0..shards).map(|_| AtomicU64::new(word)).collect(),
+            progress,
+            waiting: Waiting::default(),
+            cluster: OnceLock::new(),
+            outlived: AtomicU64::new(0),
+        }
+    }
+
+    fn word(&self, shard: u32) -> u64 {
+        self.shards.get(shard as usize).map_or(IDLE, |word| word.load(Ordering::SeqCst))
+    }
+
+    /// Changes the word of a shard, unless there is no next one; whether there was.
+    fn change(&self, shard: u32, next: impl Fn(u64) -> Option<u64>) -> bool {
+        let word = self.shards.get(shard as usize);
+        word.is_some_and(|word| word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok())
     }
 
     pub(super) fn owns(&self, shard: u32) -> bool {
-        self.shards.get(shard as usize).is_some_and(|state| state.load(Ordering::SeqCst) == OWN)
+        self.word(shard) & PHASE == OWN
     }
 
     /// One of the shards.
@@ -40,54 +86,85 @@ impl Ownership {
         Held { ownership: self, shard }
     }
 
-    /// The shard is this node's from now on.
+    /// Begins to ask the others; whether it did not before.
+    pub(super) fn claim(&self, shard: u32) -> bool {
+        self.change(shard, |word| in_phase(word, IDLE).then_some(word & !PHASE | CLAIMING))
+    }
+
+    /// The shard is another node's: it is not claimed any more.
+    pub(super) fn abandon(&self, shard: u32) {
+        self.change(shard, |word| in_phase(word, CLAIMING).then_some(word & !PHASE | IDLE));
+    }
+
+    /// All others have answered; whether the claim was still there.
+    pub(super) fn take(&self, shard: u32) -> bool {
+        self.change(shard, |word| in_phase(word, CLAIMING).then_some(word & !PHASE | TAKING | HOLDS))
+    }
+
+    /// The shard is this node's from now on: it has taken it over.
     pub(super) fn own(&self, shard: u32) {
-        if let Some(state) = self.shards.get(shard as usize) {
-            state.store(OWN, Ordering::SeqCst);
-        }
+        self.change(shard, |word| in_phase(word, TAKING).then_some(word & !PHASE | OWN | HOLDS));
     }
 
-    /// The shard is not this node's any more: its new owner will ask for it.
+    /// The shard is not this node's any more: whoever claims it is to take it over.
     pub(super) fn lose(&self, shard: u32) {
-        if let Some(state) = self.shards.get(shard as usize) {
-            // One that was not its own has nothing to give.
-            let _not_own = state.compare_exchange(OWN, TO_GIVE, Ordering::SeqCst, Ordering::SeqCst);
-        }
+        self.change(shard, |word| in_phase(word, OWN).then_some(kept(word)));
     }
 
-    /// Others may have owned the shards in between, after so many lapses: all are to be taken over again.
+    /// The shard was taken over as far as possible, and is not this node's.
+    pub(super) fn keep(&self, shard: u32) {
+        self.change(shard, |word| in_phase(word, TAKING).then_some(kept(word)));
+    }
+
+    /// Others may have owned the shards in between, after so many lapses: all are to be claimed again.
     pub(super) fn disown(&self, lapses: u64) {
-        for state in &self.shards {
-            let _not_own = state.compare_exchange(OWN, OTHERS, Ordering::SeqCst, Ordering::SeqCst);
+        for shard in (0..).take(self.shards.len()) {
+            self.lose(shard);
+            self.abandon(shard);
         }
         self.outlived.store(lapses, Ordering::SeqCst);
     }
 
-    /// The new owner has all there is to give.
-    pub(super) fn give(&self, shard: u32) {
-        if let Some(state) = self.shards.get(shard as usize) {
-            state.store(OTHERS, Ordering::SeqCst);
+    /// What is answered to another node that claims a shard.
+    pub(super) fn claimed(&self, shard: u32) -> Claimed {
+        let word = self.word(shard);
+        match word & PHASE {
+            IDLE if word & HOLDS == 0 => Claimed::Free,
+            IDLE => Claimed::Holds(word / NUMBER),
+            _ => Claimed::NotYet,
         }
-        self.given.notify_waiters();
     }
 
-    /// Waits until all shards are other nodes'.
-    pub(super) async fn all_given(&self) {
-        let mut given = pin!(self.given.notified());
-        loop {
-            // Before looking: what is given from here on is not missed.
-            given.as_mut().enable();
-            if self.shards.iter().all(|state| state.load(Ordering::SeqCst) == OTHERS) {
-                return;
-            }
-            given.as_mut().await;
-            given.set(self.given.notified());
-        }
+    /// What this node has of a shard, of which another one wants to have this holding.
+    pub(super) fn holding(&self, shard: u32, holding: u64) -> Holding {
+        holding_of(self.word(shard), holding)
+    }
+
+    /// Whoever has taken this holding over has all of it; whether it was still there.
+    pub(super) fn handed_over(&self, shard: u32, holding: u64) -> bool {
+        let done = self.change(shard, |word| (holding_of(word, holding) == Holding::This).then_some(word & !HOLDS));
+        self.progressed();
+        done
+    }
+
+    /// A part was handed over.
+    pub(super) fn progressed(&self) {
+        self.progress.send_modify(|parts| *parts += 1);
+    }
+
+    /// How much was handed over.
+    pub(super) fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    /// Of how many shards there is something.
+    pub(super) fn holdings(&self) -> usize {
+        self.shards.iter().filter(|word| word.load(Ordering::SeqCst) & HOLDS != 0).count()
     }
 
     /// How many are owned.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().filter(|state| state.load(Ordering::SeqCst) == OWN).count()
+        self.shards.iter().filter(|word| word.load(Ordering::SeqCst) & PHASE == OWN).count()
     }
 
     pub(super) fn join(&self, cluster: Cluster<Question, Reply>) {
@@ -108,6 +185,23 @@ impl Ownership {
             cluster.is_certain() && *lapses.borrow() == self.outlived.load(Ordering::SeqCst)
         })
     }
+}
+
+fn in_phase(word: u64, phase: u64) -> bool {
+    word & PHASE == phase
+}
+
+fn holding_of(word: u64, holding: u64) -> Holding {
+    match word & PHASE {
+        _ if word & HOLDS == 0 => Holding::Nothing,
+        IDLE | CLAIMING if word / NUMBER == holding => Holding::This,
+        _ => Holding::Other,
+    }
+}
+
+/// Not claimed, and something to be handed over, which has a number of its own.
+fn kept(word: u64) -> u64 {
+    (word & !PHASE | IDLE | HOLDS).wrapping_add(NUMBER)
 }
 
 /// A shard, as its node holds it.

@@ -15,8 +15,11 @@ use tokio::time::Instant;
 pub(super) enum Question {
     /// To the owner of its shard.
     Command(Command),
-    /// To the owner before: the asker is it now.
-    Release { shard: u32 },
+    /// To everybody: the asker sees that these shards are its own, and owns each of them as soon as all have answered that they
+    /// neither own nor claim it.
+    Claim { shards: Vec<u32> },
+    /// To a node that has something of a shard, from the one whose claim is complete.
+    Release { shard: u32, part: Part },
     /// For the counters of the highest values that the node has in memory, and so many of them; and for what it has in memory
     /// of the others that are named.
     Top { limit: u64, named: Vec<CounterId> },
@@ -25,19 +28,45 @@ pub(super) enum Question {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Reply {
     Outcome(Outcome),
+    /// In the order of the shards.
+    Claimed(Vec<Claimed>),
     Released(Released),
     Top(Vec<Ranked>),
     /// The node can't answer that now.
     Refused,
 }
 
-/// A part of what a shard has given up.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Released {
-    /// Counters that are kept in memory only.
-    pub(super) counters: Vec<(CounterId, Counted)>,
-    /// Whether there are more: ask again.
-    pub(super) more: bool,
+/// What a node answers about a shard that another one claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Claimed {
+    /// It does not own it, does not claim it, and has nothing of it.
+    Free,
+    /// It does not own and does not claim it, and has something of it, under this number.
+    Holds(u64),
+    /// It owns it as far as it sees, or claims it or takes it over: it is to be asked again.
+    NotYet,
+}
+
+/// Which part is asked for of what a node has of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// The number under which the node has it.
+    pub(super) holding: u64,
+    /// Drawn by whoever takes it over, each time that it begins to.
+    pub(super) taking: u64,
+    /// From 0 on. It acknowledges the part before.
+    pub(super) number: u64,
+}
+
+/// What a node hands over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Released {
+    /// Counters that are kept in memory only. The node keeps them, too, until the next part is asked for.
+    Part(Vec<(CounterId, Counted)>),
+    /// There is nothing left, and the node has nothing of the shard any more.
+    Done,
+    /// It is not for whoever asks: the claim is to be made again.
+    Refused,
 }
 
 /// Answers the other nodes for as long as the node is there.
@@ -45,14 +74,17 @@ pub(super) struct Released {
 pub(super) struct Peer(pub(super) Weak<Inner>);
 
 impl Answer<Question, Reply> for Peer {
-    async fn answer(&self, from: &NodeId, question: Question) -> Reply {
+    async fn answer(&self, _from: &NodeId, question: Question) -> Reply {
         let Some(node) = self.0.upgrade() else { return Reply::Refused };
         match question {
             Question::Command(command) => {
                 let deadline = Instant::now() + node.options.request_timeout;
                 Reply::Outcome(node.here(command, deadline).await)
             }
-            Question::Release { shard } => node.release(from, shard).await.map_or(Reply::Refused, Reply::Released),
+            Question::Claim { shards } => node.claimed(&shards).map_or(Reply::Refused, Reply::Claimed),
+            Question::Release { shard, part } => {
+                node.release(shard, part).await.map_or(Reply::Refused, Reply::Released)
+            }
             Question::Top { limit, named } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
                 node.top_here(limit, &named).await.map_or(Reply::Refused, Reply::Top)
@@ -81,20 +113,29 @@ impl Inner {
         }
     }
 
-    /// Gives a shard to a node that owns it now. None if this node does not see that yet: its answer would be that of an
-    /// owner again.
-    async fn release(&self, to: &NodeId, shard: u32) -> Option<Released> {
-        let view = self.ownership.cluster()?.view();
-        if shard as usize >= view.shards() || view.owner(shard) != to {
+    /// What this node has to do with the shards that another one claims. None if there are no such shards.
+    fn claimed(&self, shards: &[u32]) -> Option<Vec<Claimed>> {
+        if shards.len() > self.shard_count.get() as usize || shards.iter().any(|shard| *shard >= self.shard_count.get())
+        {
             return None;
         }
-        self.ownership.lose(shard);
+        // One that has not joined has nothing.
+        let view = self.ownership.cluster().map(|cluster| (cluster.view(), cluster.id()));
+        let claimed = shards.iter().map(|shard| {
+            // What has changed hands is given up here at once, and not only when this node itself gets around to it.
+            if view.as_ref().is_some_and(|(view, own)| view.owner(*shard) != *own) {
+                self.ownership.lose(*shard);
+            }
+            self.ownership.claimed(*shard)
+        });
+        Some(claimed.collect())
+    }
+
+    /// Hands a part of a shard over. None if the shard does not answer in time.
+    async fn release(&self, shard: u32, part: Part) -> Option<Released> {
         let (done, released) = oneshot::channel();
-        self.shards.ask_shard(shard, Message::Release(done), self.options.request_timeout).await.ok()?;
-        let released = tokio::time::timeout(self.options.request_timeout, released).await.ok()?.ok()?;
-        if !released.more {
-            self.ownership.give(shard);
-        }
-        Some(released)
+        let limit = self.options.request_timeout;
+        self.shards.ask_shard(shard, Message::Release(part, done), limit).await.ok()?;
+        tokio::time::timeout(limit, released).await.ok()?.ok()
     }
 }

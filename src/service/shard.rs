@@ -3,7 +3,7 @@
 use super::command::{Call, Counted, Outcome};
 use super::durable::{Durable, Finished};
 use super::id::CounterId;
-use super::peer::Released;
+use super::peer::{Part, Released};
 use super::volatile::Volatile;
 use crate::event::MAX_ID_BYTES;
 use crate::group::process::Group;
@@ -28,10 +28,12 @@ pub(super) enum Message {
     Finished(Finished),
     /// For its counters of the highest values, and so many of them; and for those that are named.
     Top(usize, Arc<[CounterId]>),
-    /// It is another node's now: for what is to be handed over, when nothing is on its way to the log any more.
-    Release(oneshot::Sender<Released>),
-    /// It is this node's now, with what the one before has handed over.
+    /// It is another node's now: for a part of what is to be handed over, when nothing is on its way to the log any more.
+    Release(Part, oneshot::Sender<Released>),
+    /// Another node has handed this over.
     Take(Vec<(CounterId, Counted)>),
+    /// It is to be this node's now, which has taken over all that others had of it.
+    Begin,
     /// The log may have less than was read from it.
     Forget,
 }
@@ -85,17 +87,18 @@ impl Shard for CounterShard {
             (shard, Message::Top(limit, named)) => return shard.top(limit, &named),
             (Self::Volatile(shard), Message::Call(call)) => shard.call(call),
             (Self::Volatile(shard), Message::Take(counters)) => shard.take(counters),
-            (Self::Volatile(shard), Message::Release(done)) => {
-                // Whoever does not wait any more asks again.
-                if let Err(kept) = done.send(shard.release()) {
-                    shard.take(kept.counters);
-                }
+            (Self::Volatile(shard), Message::Release(part, done)) => {
+                // Whoever does not wait any more asks again, and is given the same.
+                let _nobody = done.send(shard.release(part));
             }
+            (Self::Volatile(shard), Message::Begin) => shard.begin(),
             // It has no log.
             (Self::Volatile(_), Message::Finished(_) | Message::Forget) => {}
             (Self::Durable(shard), Message::Call(call)) => shard.call(call),
-            (Self::Durable(shard), Message::Take(_) | Message::Forget) => shard.forget(),
-            (Self::Durable(shard), Message::Release(done)) => shard.release(done),
+            (Self::Durable(shard), Message::Begin | Message::Forget) => shard.forget(),
+            // What it has is in the log.
+            (Self::Durable(_), Message::Take(_)) => {}
+            (Self::Durable(shard), Message::Release(part, done)) => shard.release(part, done),
             (Self::Durable(shard), Message::Finished(finished)) => shard.finished(finished),
         }
         Vec::new()

@@ -4,25 +4,36 @@ use super::command::{Call, Command, Counted, Outcome, Refused, What};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
-use super::ownership::Ownership;
-use super::peer::Released;
+use super::ownership::{Holding, Ownership};
+use super::peer::{Part, Released};
 use super::shard::tell;
 use crate::group::process::Group;
 use crate::projection::counters::Changes;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// How many counters are handed over at once: their names are not half of what a message may have.
-const HANDED_OVER: usize = 1_500;
+/// How many bytes are handed over at once, about: so many shards are taken over at a time that all their parts fit into one frame.
+const PART: usize = 12_000;
+
+/// What a counter takes of that beside its name, at most.
+const NUMBERS: usize = 22;
 
 /// All counters of a shard. None is ever forgotten: that would be losing what was counted.
 pub(super) struct Volatile {
     shard: u32,
     ownership: Arc<Ownership>,
     counters: HashMap<CounterId, Counted, foldhash::fast::RandomState>,
+    /// The part that was handed over last, until it is acknowledged: the answer may have been lost.
+    parted: Option<Parted>,
     limit: usize,
     changes: Group<Arc<Changes>>,
     meters: Arc<Meters>,
+}
+
+/// A part of the counters that another node was given, and may have by now.
+struct Parted {
+    part: Part,
+    counters: Vec<(CounterId, Counted)>,
 }
 
 impl Volatile {
@@ -34,7 +45,7 @@ impl Volatile {
         changes: Group<Arc<Changes>>,
         meters: Arc<Meters>,
     ) -> Self {
-        Self { shard, ownership, counters: HashMap::default(), limit, changes, meters }
+        Self { shard, ownership, counters: HashMap::default(), parted: None, limit, changes, meters }
     }
 
     pub(super) fn call(&mut self, call: Call) {
@@ -42,7 +53,7 @@ impl Volatile {
         let outcome = if self.ownership.owns(self.shard) { self.handle(&call.command) } else { Err(Refused::NotOwner) };
         tell(&self.changes, std::iter::once((&call, &outcome)));
         self.meters.handled.add(1);
-        self.meters.counters(self.shard, self.counters.len());
+        self.count();
         call.answer(outcome);
     }
 
@@ -63,10 +74,54 @@ impl Volatile {
         Ok(counted)
     }
 
-    /// Gives up a part of its counters.
-    pub(super) fn release(&mut self) -> Released {
-        let counters: Vec<_> = self.counters.extract_if(|_, _| true).take(HANDED_OVER).collect();
-        Released { counters, more: !self.counters.is_empty() }
+    /// Hands over a part of its counters: the next one, where the last one is acknowledged by that, or the last one again.
+    pub(super) fn release(&mut self, part: Part) -> Released {
+        match self.ownership.holding(self.shard, part.holding) {
+            Holding::This => {}
+            Holding::Nothing => return Released::Done,
+            Holding::Other => return Released::Refused,
+        }
+        match &self.parted {
+            Some(last) if last.part == part => return Released::Part(last.counters.clone()),
+            Some(last) if last.part.taking != part.taking && part.number == 0 => self.put_back(),
+            Some(last) if last.part == (Part { number: part.number.wrapping_sub(1), ..part }) => self.parted = None,
+            None if part.number == 0 => {}
+            // A question that was late: nobody waits for its answer.
+            _ => return Released::Refused,
+        }
+        let counters = self.extract();
+        self.count();
+        if counters.is_empty() {
+            self.ownership.handed_over(self.shard, part.holding);
+            return Released::Done;
+        }
+        self.ownership.progressed();
+        self.parted = Some(Parted { part, counters: counters.clone() });
+        Released::Part(counters)
+    }
+
+    fn extract(&mut self) -> Vec<(CounterId, Counted)> {
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for (id, counted) in self.counters.extract_if(|_, _| true) {
+            bytes += id.as_str().len() + NUMBERS;
+            part.push((id, counted));
+            if bytes >= PART {
+                break;
+            }
+        }
+        part
+    }
+
+    /// Whoever was given the last part is dead, or has begun anew.
+    fn put_back(&mut self) {
+        if let Some(parted) = self.parted.take() {
+            self.take(parted.counters);
+        }
+    }
+
+    /// The shard is to be this node's, with all that it has.
+    pub(super) fn begin(&mut self) {
+        self.put_back();
     }
 
     /// Takes over counters. Of one that is there already too, both have been counting for a while: what they counted is added.
@@ -74,12 +129,19 @@ impl Volatile {
         for (id, more) in counters {
             let counted = self.counters.entry(id).or_default();
             counted.value = counted.value.saturating_add(more.value);
-            counted.version += more.version;
+            counted.version = counted.version.saturating_add(more.version);
         }
+        self.count();
+    }
+
+    fn count(&self) {
+        let parted = self.parted.as_ref().map_or(0, |parted| parted.counters.len());
+        self.meters.counters(self.shard, self.counters.len() + parted);
     }
 
     pub(super) fn counters(&self) -> impl Iterator<Item = (CounterId, Counted)> {
-        self.counters.iter().map(|(id, counted)| (id.clone(), *counted))
+        let parted = self.parted.iter().flat_map(|parted| parted.counters.iter().cloned());
+        self.counters.iter().map(|(id, counted)| (id.clone(), *counted)).chain(parted)
     }
 }
 

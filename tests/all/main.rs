@@ -46,6 +46,7 @@ mod failover;
 mod fence;
 mod found_by_the_model;
 mod fuzz_payloads;
+mod handover;
 mod heartbeats;
 mod http_cache;
 mod http_counter;

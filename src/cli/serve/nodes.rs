@@ -7,9 +7,8 @@ use evenfold::config::{UsageError, number};
 use evenfold::group::{MAX_SHARDS, ProcessGroups};
 use evenfold::projection::counters::Changes;
 use evenfold::service::{Node, NodeOptions, Storage};
+use futures_util::future::try_join_all;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{sleep, timeout};
 
 #[derive(Debug, Args)]
 pub(super) struct NodesArgs {
@@ -63,7 +62,7 @@ impl NodesArgs {
         names.map(node).collect()
     }
 
-    /// Starts the nodes, and those of a cluster one after the other: each has its shards before the next one asks for some.
+    /// Starts the nodes, those of a cluster at the same time.
     pub(super) async fn start(
         &self,
         port: u16,
@@ -72,42 +71,23 @@ impl NodesArgs {
         groups: &ProcessGroups<Arc<Changes>>,
     ) -> anyhow::Result<Vec<Node>> {
         if self.alone() {
-            let node = Node::start(options.clone(), storage.clone(), groups).await?;
-            ready(&node).await;
-            return Ok(vec![node]);
+            return Ok(vec![Node::start(options.clone(), storage.clone(), groups).await?]);
         }
         let network = local::Network::new();
-        let mut nodes = Vec::new();
-        let mut groups = groups.clone();
-        for name in self.names(&format!("{}-{port}", host()))? {
+        let names = self.names(&format!("{}-{port}", host()))?;
+        let joining = names.into_iter().enumerate().map(async |(number, name)| {
             let transport: Arc<dyn Transport> = match &self.nats_url {
                 Some(url) => Arc::new(Nats::connect(url, self.cluster_name()?).await?),
                 None => Arc::new(network.endpoint()),
             };
-            tracing::info!(node = %name, "joining");
-            let node = Node::join(options.clone(), storage.clone(), &groups, transport, name).await?;
-            ready(&node).await;
-            nodes.push(node);
             // The first node passes on what the workers tell.
-            groups = ProcessGroups::default();
-        }
-        Ok(nodes)
+            let groups = if number == 0 { groups.clone() } else { ProcessGroups::default() };
+            tracing::info!(node = %name, "joining");
+            anyhow::Ok(Node::join(options.clone(), storage.clone(), &groups, transport, name).await?)
+        });
+        try_join_all(joining).await
     }
 }
-
-/// Waits until a node is ready. One that is not in time says why when it is asked (/readyz).
-async fn ready(node: &Node) {
-    let ready = async {
-        while node.is_ready().is_err() {
-            sleep(PAUSE).await;
-        }
-    };
-    let _late = timeout(READY, ready).await;
-}
-
-/// How long a node may take to have its database and its shards before the process goes on, and how often that is looked at.
-const READY: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// The name of this host, as far as a node may have it.
 fn host() -> String {

@@ -1,0 +1,125 @@
+//! Counters that are kept in memory only, while nodes join and leave in any order and at the same time: by the paused clock,
+//! over a transport that is slow and loses answers.
+
+mod oracle;
+mod schedule;
+
+use crate::cluster::shaky::{Plan, Shaky};
+use crate::support::{SOON, wait_until};
+use evenfold::cluster::NodeId;
+use evenfold::cluster::local::Network;
+use evenfold::group::ProcessGroups;
+use evenfold::service::{Counted, CounterId, Node, NodeOptions, Storage};
+use futures_util::future::join_all;
+use oracle::Oracle;
+use schedule::Schedule;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn id(name: &str) -> CounterId {
+    CounterId::new(name).unwrap()
+}
+
+async fn join(transport: Arc<Shaky>, name: &str, shards: u32) -> Node {
+    let options = NodeOptions { shards, ..NodeOptions::default() };
+    let name = NodeId::new(name).unwrap();
+    Node::join(options, Storage::Volatile, &ProcessGroups::default(), transport, name).await.unwrap()
+}
+
+/// Waits until all nodes see each other, and have their shards.
+async fn whole(nodes: &[Node]) {
+    for node in nodes {
+        let sees = async || node.is_ready().is_ok() && node.metrics().members == nodes.len() as u64;
+        wait_until("the node has its shards", 3 * SOON, sees).await;
+    }
+}
+
+/// Schedules with these seeds, of a network like that.
+async fn survives(seeds: std::ops::Range<u64>, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Oracle {
+    let only: Option<u64> = std::env::var("HANDOVER_SEED").ok().map(|seed| seed.parse().unwrap());
+    let mut all = Oracle::default();
+    for seed in only.map_or(seeds, |seed| seed..seed + 1) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let plan = plan(&mut random);
+        let oracle = Schedule::new(random, plan).run().await;
+        assert!(oracle.wrong.is_empty(), "HANDOVER_SEED={seed} {plan:?}: {:#?}", oracle.wrong);
+        all.add(&oracle);
+    }
+    println!("{all}");
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn joins_and_leaves_in_any_order_lose_nothing_count_nothing_twice_and_refuse_nothing() {
+    let all = survives(0..100, |random| Plan {
+        delay: Duration::from_millis(random.u64(0..20)),
+        lost_writes: random.u8(0..100),
+        ..Plan::GOOD
+    })
+    .await;
+    assert!(all.answered > 10_000 && all.handed_over > 1_000, "hardly anything was tested: {all}");
+    assert_eq!(all.refused, 0, "somebody was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn joins_and_leaves_in_any_order_lose_nothing_although_requests_and_answers_are_lost() {
+    let all = survives(1_000..1_200, |random| Plan {
+        delay: Duration::from_millis(random.u64(0..20)),
+        lost_requests: random.u8(0..10),
+        lost_answers: random.u8(0..30),
+        lost_writes: random.u8(0..100),
+    })
+    .await;
+    assert!(all.answered > 10_000 && all.handed_over > 1_000, "hardly anything was tested: {all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_join_an_empty_cluster_at_once_never_both_answer_1() {
+    for seed in 0..100 {
+        let network = Network::new();
+        let plan = Plan { delay: Duration::from_millis(20), lost_writes: 50, ..Plan::GOOD };
+        let counted = join_all(["a", "b"].into_iter().zip(0..).map(async |(name, n)| {
+            let node = join(Arc::new(Shaky::new(&network, plan, 2 * seed + n)), name, 8).await;
+            let mut counted = Vec::new();
+            for name in 0..20 {
+                counted.push(node.increment(&id(&name.to_string()), 1, None).await.unwrap().value);
+            }
+            (node, counted)
+        }))
+        .await;
+        let [(a, first), (b, second)] = <[_; 2]>::try_from(counted).ok().unwrap();
+        for (name, (one, other)) in first.into_iter().zip(second).enumerate() {
+            assert_eq!((one.min(other), one.max(other)), (1, 2), "seed {seed}, counter {name}");
+        }
+        b.stop().await;
+        a.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_that_join_at_once_beside_many_counters_have_each_of_them_and_the_last_one_has_all() {
+    const COUNTERS: usize = 5_000;
+    let network = Network::new();
+    let plan = Plan { delay: Duration::from_millis(5), lost_answers: 10, lost_writes: 50, ..Plan::GOOD };
+    let transport = |n| Arc::new(Shaky::new(&network, plan, n));
+    let first = join(transport(0), "n0", 64).await;
+    // Long names, so that most shards have more than one part.
+    let names: Vec<_> = (0..COUNTERS).map(|n| id(&format!("{n}-{}", "x".repeat(200)))).collect();
+    for name in &names {
+        first.increment(name, 1, None).await.unwrap();
+    }
+    let others = join_all((1..4).map(|n| join(transport(n), ["n1", "n2", "n3"][n as usize - 1], 64))).await;
+    let mut nodes = [vec![first], others].concat();
+    whole(&nodes).await;
+    let counters = |node: &Node| node.metrics().counters.iter().sum::<u64>();
+    assert_eq!(nodes.iter().map(counters).sum::<u64>(), COUNTERS as u64, "each is at one node");
+    assert!(nodes.iter().all(|node| counters(node) > COUNTERS as u64 / 8), "each has a share");
+    let order = [1, 0, 1];
+    for leaves in order {
+        nodes.remove(leaves).stop().await;
+    }
+    whole(&nodes).await;
+    for name in &names {
+        assert_eq!(nodes[0].increment(name, 1, None).await, Ok(Counted { value: 2, version: 2 }));
+    }
+}
