@@ -118,3 +118,37 @@ impl Claims {
         known.nodes().map(|(node, _)| node).filter(|node| !claim.answers.contains_key(node)).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_only_for_the_claim_for_which_it_was_asked() {
+        let (mut claims, node) = (Claims::default(), NodeId::new("a").unwrap());
+        claims.begin(3);
+        let before = claims.to_ask(&node).unwrap();
+        // The view has changed twice before the answer is here; the node may have claimed the shard itself in between.
+        assert!(claims.drop(3));
+        claims.begin(3);
+        assert_eq!(claims.note(&node, &before, &[Claimed::Free]), (true, true));
+        let asked = claims.to_ask(&node).expect("it is asked again");
+        assert_eq!(asked.shards(), [3]);
+        claims.note(&node, &asked, &[Claimed::NotYet]);
+        assert!(claims.to_ask(&node).is_some(), "it is asked until it answers");
+        claims.note(&node, &asked, &[Claimed::Holds(7)]);
+        assert!(claims.to_ask(&node).is_none());
+        assert_eq!(claims.end(3), [(node, 7)]);
+    }
+
+    #[test]
+    fn an_answer_that_is_too_short_or_too_long_makes_no_claim_complete() {
+        let (mut claims, node) = (Claims::default(), NodeId::new("a").unwrap());
+        claims.begin(1);
+        claims.begin(2);
+        let asked = claims.to_ask(&node).unwrap();
+        for answers in [&[][..], &[Claimed::Free], &[Claimed::Free; 3]] {
+            assert!(!claims.note(&node, &asked, answers).0);
+        }
+    }
+}

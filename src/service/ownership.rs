@@ -221,3 +221,47 @@ impl Held<'_> {
         self.is_own() && self.ownership.is_certain()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_gives_another_one_a_free_hand_only_while_it_neither_owns_nor_claims_nor_takes_a_shard() {
+        let shards = Ownership::new(1, false);
+        assert_eq!(shards.claimed(0), Claimed::Free);
+        assert!(shards.claim(0) && !shards.claim(0));
+        assert_eq!(shards.claimed(0), Claimed::NotYet);
+        shards.abandon(0);
+        assert_eq!(shards.claimed(0), Claimed::Free);
+        assert!(!shards.take(0), "it was not claimed");
+        assert!(shards.claim(0) && shards.take(0));
+        assert_eq!((shards.claimed(0), shards.owns(0)), (Claimed::NotYet, false));
+        shards.lose(0);
+        assert_eq!(shards.claimed(0), Claimed::NotYet, "what has begun is taken to its end");
+        shards.own(0);
+        assert_eq!((shards.claimed(0), shards.owns(0)), (Claimed::NotYet, true));
+        shards.lose(0);
+        assert!(matches!(shards.claimed(0), Claimed::Holds(_)));
+    }
+
+    #[test]
+    fn each_holding_has_a_number_of_its_own_and_is_handed_over_once() {
+        let shards = Ownership::new(1, true);
+        let mut numbers = Vec::new();
+        for _ in 0..3 {
+            shards.lose(0);
+            let Claimed::Holds(number) = shards.claimed(0) else { panic!("it has something") };
+            assert!(!numbers.contains(&number));
+            numbers.push(number);
+            assert!(shards.claim(0) && shards.take(0));
+            assert_eq!(shards.holding(0, number), Holding::Other, "it takes the shard over itself");
+            shards.own(0);
+        }
+        shards.lose(0);
+        let last = numbers[2] + 1;
+        assert!(numbers.iter().all(|number| !shards.handed_over(0, *number)));
+        assert!(shards.handed_over(0, last) && !shards.handed_over(0, last));
+        assert_eq!((shards.claimed(0), shards.holding(0, last)), (Claimed::Free, Holding::Nothing));
+    }
+}

@@ -156,6 +156,7 @@ impl Counted {
 
 #[cfg(test)]
 mod tests {
+    use super::super::peer::Claimed;
     use super::*;
     use crate::group::ProcessGroups;
     use crate::projection::counters::changes_group;
@@ -193,5 +194,73 @@ mod tests {
         let overflow = ServiceError::Overflow { value: i64::MAX, amount: 1 };
         assert_eq!(shard.handle(&increment("a", 1)), Err(overflow.into()));
         assert_eq!(shard.handle(&read("a")), Ok(Counted { value: i64::MAX, version: 1 }));
+    }
+
+    /// One that has as many counters as make three parts, of which another node may take the holding of this number over.
+    fn lost_shard() -> (Volatile, u64) {
+        let mut shard = shard_of(10_000);
+        for name in 0..(2 * PART / (NUMBERS + 4) + 100) {
+            shard.handle(&increment(&format!("{name:04}"), 1)).unwrap();
+        }
+        shard.ownership.lose(0);
+        let Claimed::Holds(number) = shard.ownership.claimed(0) else { panic!("it has counters") };
+        (shard, number)
+    }
+
+    fn part(holding: u64, taking: u64, number: u64) -> Part {
+        Part { holding, taking, number }
+    }
+
+    fn given(shard: &mut Volatile, part: Part) -> Vec<(CounterId, Counted)> {
+        match shard.release(part) {
+            Released::Part(counters) => counters,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_part_is_given_again_until_the_next_one_is_asked_for_and_the_last_one_leaves_nothing() {
+        let (mut shard, holding) = lost_shard();
+        let (count, mut taken) = (shard.counters().count(), 0);
+        for number in 0..3 {
+            let counters = given(&mut shard, part(holding, 7, number));
+            assert_eq!(given(&mut shard, part(holding, 7, number)), counters, "its answer was lost");
+            taken += counters.len();
+        }
+        assert_eq!(taken, count);
+        assert_eq!(shard.ownership.holdings(), 1, "it has the last part yet");
+        for _ in 0..2 {
+            assert_eq!(shard.release(part(holding, 7, 3)), Released::Done);
+            assert_eq!((shard.ownership.holdings(), shard.counters().count()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_asked_late_takes_nothing() {
+        let (mut shard, holding) = lost_shard();
+        let count = shard.counters().count();
+        given(&mut shard, part(holding, 7, 0));
+        let second = given(&mut shard, part(holding, 7, 1));
+        for late in [part(holding, 7, 0), part(holding, 7, 3), part(holding, 8, 1), part(holding - 1, 7, 2)] {
+            assert_eq!(shard.release(late), Released::Refused, "{late:?}");
+        }
+        assert_eq!(given(&mut shard, part(holding, 7, 1)), second);
+        // It owns the shard again, and loses it again.
+        assert!(shard.ownership.claim(0) && shard.ownership.take(0));
+        shard.begin();
+        shard.ownership.own(0);
+        assert_eq!(shard.release(part(holding, 7, 2)), Released::Refused, "its owner gives nothing away");
+        shard.ownership.lose(0);
+        assert_eq!(shard.release(part(holding, 7, 2)), Released::Refused, "this is another holding");
+        assert!(shard.counters().count() > count / 2);
+    }
+
+    #[test]
+    fn who_begins_anew_is_given_all_that_was_not_acknowledged() {
+        let (mut shard, holding) = lost_shard();
+        let first = given(&mut shard, part(holding, 7, 0));
+        let all: usize = (0..3).map(|number| given(&mut shard, part(holding, 8, number)).len()).sum();
+        assert!(all > 2 * first.len());
+        assert_eq!(shard.release(part(holding, 8, 3)), Released::Done);
     }
 }

@@ -6,8 +6,8 @@ mod schedule;
 
 use crate::cluster::shaky::{Plan, Shaky};
 use crate::support::{SOON, wait_until};
-use evenfold::cluster::NodeId;
 use evenfold::cluster::local::Network;
+use evenfold::cluster::{NodeId, Transport};
 use evenfold::group::ProcessGroups;
 use evenfold::service::{Counted, CounterId, Node, NodeOptions, Storage};
 use futures_util::future::join_all;
@@ -66,6 +66,7 @@ async fn joins_and_leaves_in_any_order_lose_nothing_although_requests_and_answer
     let all = survives(1_000..1_200, |random| Plan {
         delay: Duration::from_millis(random.u64(0..20)),
         lost_requests: random.u8(0..10),
+        late_requests: random.u8(0..10),
         lost_answers: random.u8(0..30),
         lost_writes: random.u8(0..100),
     })
@@ -122,4 +123,32 @@ async fn three_that_join_at_once_beside_many_counters_have_each_of_them_and_the_
     for name in &names {
         assert_eq!(nodes[0].increment(name, 1, None).await, Ok(Counted { value: 2, version: 2 }));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaves_hands_over_to_one_that_has_only_begun_to_join_although_it_has_not_heard_of_it() {
+    for seed in 0..20 {
+        let network = Network::new();
+        let deaf = Plan { lost_writes: 100, ..Plan::GOOD };
+        let first = join(Arc::new(Shaky::new(&network, deaf, seed)), "a", 8).await;
+        for name in 0..20 {
+            first.increment(&id(&name.to_string()), 1, None).await.unwrap();
+        }
+        let slow = Plan { delay: Duration::from_millis(seed * 20), ..Plan::GOOD };
+        let second = tokio::spawn(join(Arc::new(Shaky::new(&network, slow, seed)), "b", 8));
+        wait_until("it has a record", SOON, async || is_announced(&network, "b").await).await;
+        first.stop().await;
+        let second = second.await.unwrap();
+        for name in 0..20 {
+            let counted = second.increment(&id(&name.to_string()), 1, None).await;
+            assert_eq!(counted, Ok(Counted { value: 2, version: 2 }), "seed {seed}");
+        }
+        second.stop().await;
+    }
+}
+
+/// Whether a node has announced itself.
+async fn is_announced(network: &Network, node: &str) -> bool {
+    let node = NodeId::new(node).unwrap();
+    network.endpoint().read(&node, Duration::from_secs(1)).await.unwrap().is_some()
 }

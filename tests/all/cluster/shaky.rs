@@ -19,6 +19,8 @@ pub struct Plan {
     pub delay: Duration,
     /// How many of a hundred requests are lost on their way.
     pub lost_requests: u8,
+    /// How many of a hundred requests arrive when nobody waits for them any more.
+    pub late_requests: u8,
     /// How many of a hundred answers to requests are lost on their way.
     pub lost_answers: u8,
     /// How many of a hundred writes of others are not heard.
@@ -27,7 +29,8 @@ pub struct Plan {
 
 impl Plan {
     /// Nothing is lost, and nothing takes any time.
-    pub const GOOD: Self = Self { delay: Duration::ZERO, lost_requests: 0, lost_answers: 0, lost_writes: 0 };
+    pub const GOOD: Self =
+        Self { delay: Duration::ZERO, lost_requests: 0, late_requests: 0, lost_answers: 0, lost_writes: 0 };
 }
 
 /// The endpoint of one node.
@@ -63,6 +66,16 @@ impl Shaky {
         self.random.lock().unwrap().u8(..100) < percent && !self.healed.load(Ordering::SeqCst)
     }
 
+    /// Up to 3 seconds later: many times what whoever asks waits for an answer about a shard.
+    fn send_late(&self, to: NodeId, frame: Bytes) {
+        let delay = Duration::from_millis(self.random.lock().unwrap().u64(500..3_000));
+        let endpoint = self.inner.clone();
+        tokio::spawn(async move {
+            sleep(delay).await;
+            let _nobody = endpoint.request(&to, frame, delay).await;
+        });
+    }
+
     async fn around<T>(&self, act: impl Future<Output = T>) -> T {
         self.takes_time().await;
         let outcome = act.await;
@@ -86,6 +99,10 @@ impl Transport for Shaky {
         let asked = async move {
             self.takes_time().await;
             if self.loses(self.plan.lost_requests) {
+                return std::future::pending().await;
+            }
+            if self.loses(self.plan.late_requests) {
+                self.send_late(to.clone(), frame);
                 return std::future::pending().await;
             }
             let answer = self.inner.request(to, frame, limit).await;

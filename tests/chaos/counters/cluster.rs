@@ -8,6 +8,7 @@ use crate::serving::Serving;
 use crate::wait::{SOON, wait_until};
 use evenfold::database::Database;
 use nix::sys::signal::Signal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,8 @@ const ELSEWHERE: Duration = Duration::from_secs(5);
 
 pub struct Cluster {
     pub nats: NatsServer,
-    database: Database,
+    /// None where counters are in memory only.
+    database: Option<Database>,
     /// Of each node: where it finds the database, and NATS.
     urls: Vec<(String, String)>,
     nodes: Vec<Option<Serving>>,
@@ -31,10 +33,18 @@ pub struct Cluster {
 impl Cluster {
     /// Nodes that are not started.
     pub fn of(nodes: usize, url: &str) -> Self {
+        Self::new(nodes, url, Some(Database::at(url).unwrap()))
+    }
+
+    /// Nodes that keep counters in memory only, and are not started.
+    pub fn volatile(nodes: usize) -> Self {
+        Self::new(nodes, "", None)
+    }
+
+    fn new(nodes: usize, url: &str, database: Option<Database>) -> Self {
         let nats = tokio::task::block_in_place(NatsServer::start);
         let urls = vec![(url.to_owned(), nats.url()); nodes];
         let nodes = (0..nodes).map(|_| None).collect();
-        let database = Database::at(url).unwrap();
         Self { nats, database, urls, nodes, places: Places::default(), swept: Ledger::default() }
     }
 
@@ -66,13 +76,49 @@ impl Cluster {
     }
 
     pub fn spawn(&mut self, node: usize) {
-        let (database, nats) = &self.urls[node];
-        let (database, nats) = (format!("--database-url={database}"), format!("--nats-url={nats}"));
-        let id = format!("--node-id=n{node}");
-        let args = ["--shards=16", "--total-partitions=2", "--log=info", &database, &nats, &id];
-        let serving = tokio::task::block_in_place(|| Serving::start(&args, &[]));
+        let serving = tokio::task::block_in_place(|| self.serving(node));
         self.places.set(node, serving.address);
         self.nodes[node] = Some(serving);
+    }
+
+    fn serving(&self, node: usize) -> Serving {
+        let (database, nats) = &self.urls[node];
+        let storage = match &self.database {
+            Some(_) => vec![format!("--database-url={database}"), "--total-partitions=2".to_owned()],
+            None => vec!["--volatile".to_owned()],
+        };
+        let (nats, id) = (format!("--nats-url={nats}"), format!("--node-id=n{node}"));
+        let args = ["--shards=16", "--log=info", &nats, &id];
+        let args: Vec<&str> = args.into_iter().chain(storage.iter().map(String::as_str)).collect();
+        Serving::start(&args, &[])
+    }
+
+    /// Starts these nodes and asks those to end, all at the same time, and waits until all of that has happened.
+    pub fn change(&mut self, starting: &[usize], ending: &[usize]) {
+        let leaving: Vec<Serving> = ending.iter().map(|node| self.nodes[*node].take().unwrap()).collect();
+        let (cluster, run) = (&*self, |mut leaving: Serving| ended_well(&mut leaving));
+        let started: Vec<Serving> = tokio::task::block_in_place(|| {
+            std::thread::scope(|threads| {
+                let ends: Vec<_> = leaving.into_iter().map(|leaving| threads.spawn(move || run(leaving))).collect();
+                let starts: Vec<_> =
+                    starting.iter().map(|node| threads.spawn(move || cluster.serving(*node))).collect();
+                ends.into_iter().for_each(|end| end.join().unwrap());
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            })
+        });
+        for (node, serving) in starting.iter().zip(started) {
+            self.places.set(*node, serving.address);
+            self.nodes[*node] = Some(serving);
+        }
+    }
+
+    /// The nodes that run.
+    pub fn living(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].is_some()).collect()
+    }
+
+    pub fn address(&self, node: usize) -> SocketAddr {
+        self.node(node).address
     }
 
     fn node(&self, node: usize) -> &Serving {
@@ -93,15 +139,12 @@ impl Cluster {
     /// Asks it to end, and waits for that. It ends well.
     pub fn terminate(&mut self, node: usize) {
         let mut leaving = self.nodes[node].take().unwrap();
-        let (code, _) = tokio::task::block_in_place(|| leaving.end(Signal::SIGTERM));
-        let log = leaving.process.log();
-        assert_eq!(code, 0, "{log}");
-        assert!(!log.contains("not answered") && !log.contains("panicked"), "{log}");
+        tokio::task::block_in_place(|| ended_well(&mut leaving));
     }
 
     /// Waits until every node is ready and sees all others.
     pub async fn whole(&self) {
-        let living: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].is_some()).collect();
+        let living = self.living();
         for node in &living {
             self.sees(*node, living.len(), SOON).await;
         }
@@ -146,12 +189,21 @@ impl Cluster {
     pub async fn prove_all(mut self, mut ledger: Ledger) {
         self.whole().await;
         ledger.add(std::mem::take(&mut self.swept));
-        let mut conn = self.database.connect().await.unwrap();
+        let mut conn = self.database.as_ref().unwrap().connect().await.unwrap();
         Proof::of(&ledger, &mut conn, &self.places).await.assert(&ledger);
         for node in self.nodes.iter_mut().flatten() {
             assert!(!node.process.log().contains("panicked"), "{}", node.process.log());
         }
     }
+}
+
+/// Asks a node to end, and waits until it has ended well.
+fn ended_well(leaving: &mut Serving) {
+    let (code, _) = leaving.end(Signal::SIGTERM);
+    let log = leaving.process.log();
+    assert_eq!(code, 0, "{log}");
+    assert!(!log.contains("not answered") && !log.contains("panicked"), "{log}");
+    assert!(!log.contains("are lost") && !log.contains("leaves with them"), "{log}");
 }
 
 /// Waits until the clients have had so many more answers.

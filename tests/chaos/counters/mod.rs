@@ -3,6 +3,7 @@
 
 mod cluster;
 mod lost;
+mod volatile;
 
 use crate::oracle::{Load, Plan};
 use crate::proxy::Wire;
