@@ -159,9 +159,15 @@ impl Observer {
         for ((node, last), record) in silent.iter().zip(records) {
             // Nothing changes if there is no answer: it is this node then that is cut off.
             let Ok(record) = record else { continue };
-            if self.peers.settle(node, record, Instant::now()) == Effect::Changed {
-                greeter.found_dead(node, Some(*last));
-                effect = Effect::Changed;
+            match self.peers.settle(node, record, Instant::now()) {
+                Effect::Dead => {
+                    let silent_for = self.options.dead_after;
+                    tracing::warn!(node = %self.node, silent = %node, ?silent_for, "a node is taken for dead");
+                    greeter.found_dead(node, Some(*last));
+                    effect = Effect::Changed;
+                }
+                Effect::Changed => effect = Effect::Changed,
+                Effect::Nothing | Effect::Unknown => {}
             }
         }
         effect

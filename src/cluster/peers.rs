@@ -30,6 +30,8 @@ pub(super) enum Effect {
     Nothing,
     /// There may be other members now, or others are known.
     Changed,
+    /// The node was silent for too long, and is forgotten.
+    Dead,
     /// It is of a process that is not known. Only that process itself can change this.
     Unknown,
 }
@@ -57,7 +59,10 @@ impl Peers {
                 self.take(node, beat, now)
             }
             // A record that says nothing newer of this process, though it was silent for long: it is dead.
-            _ if self.is_silent(known, now) => self.remove(node),
+            _ if self.is_silent(known, now) => {
+                self.remove(node);
+                Effect::Dead
+            }
             _ => Effect::Nothing,
         }
     }

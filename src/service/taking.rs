@@ -82,9 +82,9 @@ impl Taking {
             }
             self.ownership.waiting.begins(node);
             if !known.borrow().contains(node) {
-                if !self.is_durable() {
-                    tracing::warn!(shard, from = %node, "a node is dead, or gone, before it has handed over a shard: counters in its memory are lost");
-                }
+                // Whether it had anything left is not known here: one that left has logged it if so. Another node may have
+                // taken the shard over from it since it was asked about its claim, and the last answer may have been lost.
+                tracing::info!(shard, from = %node, parts = part.number, "a node is gone or dead, and hands nothing over any more");
                 return true;
             }
             if self.is_durable() && started.elapsed() >= PATIENCE {
