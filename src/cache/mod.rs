@@ -8,6 +8,7 @@ mod error;
 mod facts;
 mod gate;
 mod ghosts;
+mod hit;
 mod hot;
 mod keeper;
 mod key;
@@ -26,6 +27,7 @@ mod view;
 
 pub use answer::{Condition, Counted, Found, Put, Stored};
 pub use error::CacheError;
+pub use hit::Hit;
 pub use options::{
     CacheOptions, CacheOptionsError, MAX_ITEM_BYTES, MAX_KEY_BYTES, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL,
 };
@@ -107,9 +109,15 @@ impl Cache {
     /// The value of a key. It neither waits nor locks, in maintenance as well, and counts as a use.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Found> {
+        self.find(key)?.open()
+    }
+
+    /// As [`get`](Self::get), without unpacking a compressed value: for whoever has to know before how much memory that takes.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<Hit> {
         let Shared { view, load, budget, .. } = &*self.inner.shared;
         let found = match view.look(key) {
-            Look::Found { kept, version, expires_in } => kept.value().map(|value| Found { value, version, expires_in }),
+            Look::Found { kept, version, expires_in } => Some(Hit { kept, version, expires_in }),
             Look::Over | Look::Absent => None,
         };
         if load.read(found.is_some()) {

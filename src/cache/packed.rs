@@ -51,6 +51,15 @@ impl Kept {
         })
     }
 
+    /// How many bytes the value has, as it is [counted](Value::len).
+    pub(super) fn value_bytes(&self) -> usize {
+        match self {
+            Self::Plain(value) => value.len(),
+            // What was compressed begins with its size, of 32 bits.
+            Self::Packed(_, packed) => packed.first_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize),
+        }
+    }
+
     /// The number, if it is one and [counts](super::Number::as_i64).
     pub(super) fn as_i64(&self) -> Option<i64> {
         match self {
@@ -92,7 +101,7 @@ mod tests {
     #[test]
     fn a_compressed_value_has_fewer_bytes() {
         let kept = Kept::new(Value::from("abc ".repeat(1000).as_str()), Some(0));
-        assert!(kept.heap_bytes().unwrap() < 100);
+        assert!(kept.heap_bytes().unwrap() < 100 && kept.value_bytes() == 4000);
     }
 
     proptest! {
@@ -101,7 +110,9 @@ mod tests {
             let above = above.map(usize::from);
             let json = Value::from_json(&format!("[\"{text}\"]")).unwrap();
             for value in [Value::from(text.as_str()), Value::from(text.as_bytes()), json, true.into(), 7.into()] {
-                prop_assert_eq!(Kept::new(value.clone(), above).value(), Some(value));
+                let kept = Kept::new(value.clone(), above);
+                prop_assert_eq!(kept.value_bytes(), value.len());
+                prop_assert_eq!(kept.value(), Some(value));
             }
         }
     }

@@ -1,17 +1,20 @@
 //! The cache service, from flags to the last answer.
 
-use super::access::Access;
+use super::access::{Access, MIN_INFLIGHT_BYTES};
 use super::output::print;
 use super::signals;
 use clap::Args;
 use evenfold::cache::{Cache, CacheOptions, MAX_MAILBOX, MAX_SHARDS, MIN_MEMORY_BUDGET};
 use evenfold::config::{UsageError, number};
 use evenfold::http::cache::{CacheService, ServiceOptions};
-use evenfold::http::{Auth, Limits, serve};
+use evenfold::http::{Auth, serve};
 use std::time::Duration;
 
 /// The largest value that the service can be told to take, 64 MiB: bodies are held whole, and may have six times as much.
 const LARGEST_ITEM: usize = 64 * 1024 * 1024;
+
+/// The bytes in flight of a small cache.
+const LEAST_INFLIGHT_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
@@ -37,6 +40,10 @@ pub(super) struct CacheArgs {
     /// How many requests may be in flight; further ones get 503
     #[arg(long, env = "MAX_INFLIGHT", default_value = "1000", value_name = "N", value_parser = |t: &str| number::<usize>(t, &(1..=1_000_000)))]
     max_inflight: usize,
+    /// How many bytes they may have in memory together, with their bodies, and their answers until these are sent; further ones
+    /// get 503 [default: a quarter of the memory budget, and at least 16777216]
+    #[arg(long, env = "MAX_INFLIGHT_BYTES", value_name = "BYTES", value_parser = |t: &str| number::<usize>(t, &(MIN_INFLIGHT_BYTES..=1 << 50)))]
+    max_inflight_bytes: Option<usize>,
     /// How many changes may wait at one shard; further ones get 503
     #[arg(long, env = "MAX_SHARD_MAILBOX", default_value = "1000", value_name = "N", value_parser = |t: &str| number::<usize>(t, &(1..=MAX_MAILBOX)))]
     max_shard_mailbox: usize,
@@ -67,22 +74,29 @@ impl CacheArgs {
         ServiceOptions {
             auth,
             max_inflight: self.max_inflight,
+            max_inflight_bytes: self.max_inflight_bytes(),
             request_timeout: self.request_timeout(),
             max_item_bytes: self.max_item_bytes,
         }
     }
+
+    /// A quarter of the budget, so that the process is not far larger than the cache, but enough for a largest batch.
+    fn max_inflight_bytes(&self) -> usize {
+        let quarter = usize::try_from(self.memory_budget_bytes / 4).unwrap_or(usize::MAX);
+        self.max_inflight_bytes.unwrap_or(quarter.max(LEAST_INFLIGHT_BYTES))
+    }
 }
 
 pub(super) async fn run(args: CacheArgs) -> anyhow::Result<()> {
-    let auth = args.access.auth()?;
+    let (options, limits) = (args.service_options(args.access.auth()?), args.access.limits()?);
     let shutdown = signals::shutdown()?;
     let listener = args.access.listen(args.port, "--port").await?;
     let address = listener.local_addr()?;
     let cache = Cache::start(args.cache_options()).await.map_err(|error| UsageError(error.to_string()))?;
-    let service = CacheService::new(cache.clone(), args.service_options(auth));
+    let service = CacheService::new(cache.clone(), options);
     print(&format!("serving on http://{address}, documented at http://{address}/docs\n"))?;
     tracing::info!(%address, "started");
-    serve(listener, service, Limits::default(), shutdown.cancelled()).await;
+    serve(listener, service, limits, shutdown.cancelled()).await;
     cache.drain().await;
     cache.stop().await;
     tracing::info!("stopped");

@@ -5,7 +5,7 @@ use hyper::body::Frame;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,9 +15,22 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 /// After a shutdown, a stream whose client does not take the end of it in this time is cut.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What happens on a connection. Written and read by its own task alone, so that relaxed accesses are enough.
+/// Whether a connection may be closed to make room for another one.
+mod state {
+    /// No request is under way: nothing is lost.
+    pub(super) const IDLE: u8 = 0;
+    /// From when the headers of a request have come until all of its answer is written.
+    pub(super) const BUSY: u8 = 1;
+    /// It is being closed, and takes no request any more.
+    pub(super) const CLOSED: u8 = 2;
+}
+
+/// What happens on a connection. All but the state is written by its own task alone, so that relaxed accesses are enough.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
+    /// Whoever makes room closes an idle connection, and its own task makes an idle one busy: each exchanges what it has seen, so that
+    /// a request that has begun is never cut off for that.
+    state: AtomicU8,
     /// Requests whose headers have come.
     begun: AtomicU64,
     /// Whether one of them has not been answered.
@@ -33,10 +46,40 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn begin(&self) {
+    /// A request begins; false if the connection has been closed meanwhile.
+    pub(super) fn begin(&self) -> bool {
+        let began = self.state.compare_exchange(state::IDLE, state::BUSY, Ordering::Relaxed, Ordering::Relaxed);
+        if began == Err(state::CLOSED) {
+            return false;
+        }
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.answering.store(true, Ordering::Relaxed);
         self.streamed.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// How many requests have begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Closes the connection for requests, if none is under way.
+    pub(super) fn close(&self) -> bool {
+        self.state.compare_exchange(state::IDLE, state::CLOSED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// All that there was to write is written.
+    fn flushed(&self) {
+        let busy = self.answering.load(Ordering::Relaxed) || self.streaming.load(Ordering::Relaxed);
+        // Nobody else changes what is busy.
+        if !busy && self.state.load(Ordering::Relaxed) == state::BUSY {
+            self.state.store(state::IDLE, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn written(&self) {
+        self.flushed();
     }
 
     pub(super) fn answered(&self) {
@@ -150,8 +193,13 @@ impl AsyncWrite for Watched {
         self.stream.is_write_vectored()
     }
 
+    /// hyper flushes when it has written all that it has.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.activity.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

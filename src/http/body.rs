@@ -1,5 +1,6 @@
-//! Bodies: as large as they may be, and in time.
+//! Bodies: as large as they may be, in time, and counted among the bytes in flight.
 
+use super::inflight::{OVER_BUDGET, OverBudget, Place};
 use axum::body::{Bytes, HttpBody};
 use serde::Deserialize;
 use std::future::poll_fn;
@@ -15,6 +16,8 @@ pub(super) enum BodyError {
     TimedOut,
     #[error("the body broke off; send all of what was announced")]
     Incomplete,
+    #[error("{OVER_BUDGET}")]
+    OverBudget,
     /// It is no JSON.
     #[error("the body can't be used: {0}; /docs says what it may be")]
     Malformed(String),
@@ -23,32 +26,48 @@ pub(super) enum BodyError {
     Invalid(String),
 }
 
-/// Reads a body whole.
+impl From<OverBudget> for BodyError {
+    fn from(OverBudget: OverBudget) -> Self {
+        Self::OverBudget
+    }
+}
+
+/// Reads a body whole. What has come is counted at its place.
 pub(super) async fn read(
     body: impl HttpBody<Data = Bytes>,
     limit: usize,
     deadline: Duration,
+    place: &mut Place,
 ) -> Result<Bytes, BodyError> {
     // Not read at all where it says itself that it is too large.
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge(limit));
     }
     // The timer is set only if the body is not here yet.
-    tokio::time::timeout(deadline, whole(body, limit)).await.unwrap_or(Err(BodyError::TimedOut))
+    tokio::time::timeout(deadline, whole(body, limit, place)).await.unwrap_or(Err(BodyError::TimedOut))
 }
 
-async fn whole(body: impl HttpBody<Data = Bytes>, limit: usize) -> Result<Bytes, BodyError> {
+async fn whole(body: impl HttpBody<Data = Bytes>, limit: usize, place: &mut Place) -> Result<Bytes, BodyError> {
     let mut body = pin!(body);
     // Most bodies are one chunk, which is not copied.
     let first = next(&mut body).await?.unwrap_or_default();
+    place.resize(first.len())?;
     let Some(second) = next(&mut body).await? else {
         return if first.len() > limit { Err(BodyError::TooLarge(limit)) } else { Ok(first) };
     };
     let mut all = first.to_vec();
+    drop(first);
     let mut more = Some(second);
     while let Some(chunk) = more {
-        if all.len() + chunk.len() > limit {
+        let needed = all.len() + chunk.len();
+        if needed > limit {
             return Err(BodyError::TooLarge(limit));
+        }
+        if needed > all.capacity() {
+            // As it comes, and not as it was announced: to announce much costs nothing.
+            let room = needed.max(2 * all.capacity()).min(limit);
+            place.resize(room)?;
+            all.reserve_exact(room - all.len());
         }
         all.extend_from_slice(&chunk);
         more = next(&mut body).await?;
@@ -77,6 +96,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::inflight::{FREE, InFlight};
     use axum::body::Body;
     use futures_util::{StreamExt, stream};
     use std::convert::Infallible;
@@ -87,8 +107,25 @@ mod tests {
         Body::from_stream(stream::iter(chunks))
     }
 
+    fn place() -> Place {
+        InFlight::new(1, 100_000).enter().unwrap()
+    }
+
     async fn read_of(body: Body) -> Result<Bytes, BodyError> {
-        read(body, 4, Duration::from_secs(1)).await
+        read(body, 4, Duration::from_secs(1), &mut place()).await
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_counted_and_refused_over_the_budget() {
+        let text: &'static str = "x".repeat(30_000).leak();
+        let (limit, deadline) = (usize::MAX, Duration::from_secs(1));
+        let places = InFlight::new(2, 100_000);
+        let (mut fits, mut other) = (places.enter().unwrap(), places.enter().unwrap());
+        assert_eq!(read(chunks(&[text, text]), limit, deadline, &mut fits).await.unwrap().len(), 60_000);
+        assert_eq!(places.bytes(), 60_000 - FREE);
+        for parts in [&[text, text][..], &["x", text, text]] {
+            assert_eq!(read(chunks(parts), limit, deadline, &mut other).await, Err(BodyError::OverBudget));
+        }
     }
 
     #[tokio::test]
@@ -106,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up() {
         let never = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"a")) }).chain(stream::pending());
-        let read = read(Body::from_stream(never), 4, Duration::from_millis(1)).await;
+        let read = read(Body::from_stream(never), 4, Duration::from_millis(1), &mut place()).await;
         assert_eq!(read, Err(BodyError::TimedOut));
     }
 

@@ -10,6 +10,30 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// An error that is the same in all services: it is found before it matters which one is asked.
+#[derive(Serialize)]
+struct General {
+    code: &'static str,
+    message: &'static str,
+}
+
+/// The answer to a request for a host that the service is not.
+pub(super) fn misdirected() -> Response {
+    let message = "this service does not answer to the name in the header Host; ask it by its address, on its own machine also as \
+                   localhost, or start it with --allowed-hosts and that name";
+    general(StatusCode::MISDIRECTED_REQUEST, &General { code: "misdirected_request", message })
+}
+
+/// The answer to a request on a connection that is kept for probes.
+pub(super) fn too_many_connections() -> Response {
+    let message = "as many connections are open as may be, and all of them have requests; try again in a moment";
+    general(StatusCode::SERVICE_UNAVAILABLE, &General { code: "too_many_connections", message })
+}
+
+fn general(status: StatusCode, error: &General) -> Response {
+    answer(status, error, || HeaderValue::from_static(""))
+}
+
 /// The body of an answer that is an error.
 #[derive(Serialize)]
 struct Wrapped<'a, E> {

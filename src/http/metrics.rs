@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, NoLabelSet, text};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
@@ -14,7 +15,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const CONTENT_TYPE: HeaderValue =
+pub(super) const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -83,12 +84,17 @@ pub(super) fn gauge(
 }
 
 /// All that a collector tells, in `OpenMetrics` text; every name starts with the prefix.
-pub(super) fn answer(prefix: &str, figures: impl Collector) -> Result<Response, fmt::Error> {
+pub(super) fn text(prefix: &str, figures: impl Collector) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix(prefix);
     registry.register_collector(Box::new(figures));
     let mut out = String::new();
-    text::encode(&mut out, &registry)?;
-    let mut response = Response::new(Body::from(out));
+    encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+/// The [text] as an answer.
+pub(super) fn answer(prefix: &str, figures: impl Collector) -> Result<Response, fmt::Error> {
+    let mut response = Response::new(Body::from(text(prefix, figures)?));
     response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
     Ok(response)
 }

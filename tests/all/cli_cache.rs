@@ -1,91 +1,19 @@
 //! `cache`: the service as a process of its own.
 
 use crate::cli::finish;
-use crate::support::{Client, Evenfold, SOON, wait_until};
+use crate::support::{Caching, Client, SOON, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::json;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
-
-/// A running service, killed when dropped.
-struct Service {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    address: SocketAddr,
-}
-
-impl Service {
-    /// Starts, and reads the one line that it prints.
-    fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = command(&[&["--port=0"], args].concat(), variables);
-        // A database that was looked for would not be found.
-        command.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let address = line.strip_prefix("serving on http://").and_then(|rest| rest.split(',').next()).unwrap();
-        assert_eq!(line, format!("serving on http://{address}, documented at http://{address}/docs\n"));
-        Self { out, address: address.parse().unwrap(), child }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(id, signal).unwrap();
-    }
-
-    async fn client(&self) -> Client {
-        Client::connect(self.address).await
-    }
-
-    /// The exit code. Nothing more was printed.
-    fn wait(&mut self) -> Option<i32> {
-        let mut rest = String::new();
-        self.out.read_line(&mut rest).unwrap();
-        assert_eq!(rest, "");
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // Fails when it has ended, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const VARIABLES: [&str; 10] = [
-    "SHARDS",
-    "MAX_ITEM_BYTES",
-    "MEMORY_BUDGET_BYTES",
-    "REQUEST_TIMEOUT_MS",
-    "MAX_INFLIGHT",
-    "MAX_SHARD_MAILBOX",
-    "COMPRESS_ABOVE_BYTES",
-    "API_TOKEN",
-    "READ_REQUIRES_AUTH",
-    "EVENFOLD_CONFIG",
-];
-
-fn command(args: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Evenfold::command(&[&["cache"], args].concat());
-    for variable in VARIABLES {
-        command.env_remove(variable);
-    }
-    command.envs(variables.iter().copied());
-    command
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_runs_without_a_database_and_ends_with_code_0() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut service = Service::start(&[], &[]);
+        let mut service = Caching::start(&[], &[]);
         let mut client = service.client().await;
         assert_eq!(client.put("/v1/kv/a", r#"{"value":1}"#).await.status, 201);
         assert_eq!(client.get("/v1/kv/a").await.json()["value"], 1);
-        client.send("PUT /v1/kv/b HTTP/1.1\r\nhost: test\r\ncontent-length: 11\r\n\r\n{\"val").await;
+        client.send("PUT /v1/kv/b HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{\"val").await;
         let figures = "evenfold_cache_requests_in_flight 1";
         wait_until("the request", SOON, async || service.client().await.get("/metrics").await.body.contains(figures))
             .await;
@@ -108,7 +36,7 @@ async fn each_setting_has_its_effect() {
         ("READ_REQUIRES_AUTH", "true"),
         ("REQUEST_TIMEOUT_MS", "100"),
     ];
-    let service = Service::start(&["--bind=0.0.0.0"], &variables);
+    let service = Caching::start(&["--bind=0.0.0.0"], &variables);
     let address = SocketAddr::new([127, 0, 0, 1].into(), service.address.port());
     let mut client = Client::connect(address).await;
     let token = [("x-api-token", "secret")];
@@ -118,7 +46,7 @@ async fn each_setting_has_its_effect() {
     let value = |length: usize| json!({"value": "x".repeat(length)}).to_string();
     assert_eq!(client.ask("PUT", "/v1/kv/a", &token, value(10)).await.status, 201);
     assert_eq!(client.ask("PUT", "/v1/kv/a", &token, value(11)).await.status, 413);
-    client.send("PUT /v1/kv/a HTTP/1.1\r\nhost: t\r\nx-api-token: secret\r\ncontent-length: 11\r\n\r\n{").await;
+    client.send("PUT /v1/kv/a HTTP/1.1\r\nhost: localhost\r\nx-api-token: secret\r\ncontent-length: 11\r\n\r\n{").await;
     assert_eq!(client.answer().await.unwrap().code(), (408, "body_timeout".to_owned()));
 }
 
@@ -147,13 +75,13 @@ fn what_can_not_be_meant_is_one_sentence_and_code_2() {
     ];
     for (args, variables, phrase) in cases {
         println!("{args:?} {variables:?}");
-        finish(command(args, variables)).complains(2, phrase);
+        finish(Caching::command(args, variables)).complains(2, phrase);
     }
 }
 
 #[test]
 fn the_token_is_not_shown() {
-    let said = finish(command(&["--help"], &[("API_TOKEN", "topsecret")]));
+    let said = finish(Caching::command(&["--help"], &[("API_TOKEN", "topsecret")]));
     assert!(said.fine().contains("API_TOKEN") && !said.out.contains("topsecret"), "{said:?}");
 }
 
@@ -161,8 +89,8 @@ fn the_token_is_not_shown() {
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    finish(command(&["--port", &port], &[]))
+    finish(Caching::command(&["--port", &port], &[]))
         .complains(1, "is in use: stop who has it, or choose another port (--port)");
-    finish(command(&["--bind=192.0.2.1", "--api-token=x", "--port=0"], &[]))
+    finish(Caching::command(&["--bind=192.0.2.1", "--api-token=x", "--port=0"], &[]))
         .complains(1, "is no address of this machine");
 }

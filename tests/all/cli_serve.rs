@@ -92,7 +92,7 @@ async fn a_request_in_flight_at_the_end_is_answered() {
     let db = TestDb::new().await;
     let mut serving = Serving::start(&[], &[("DATABASE_URL", &db.url)]);
     let mut client = serving.client().await;
-    client.send("POST /counter/a/increment HTTP/1.1\r\nhost: t\r\ncontent-length: 12\r\n\r\n{\"amou").await;
+    client.send("POST /counter/a/increment HTTP/1.1\r\nhost: localhost\r\ncontent-length: 12\r\n\r\n{\"amou").await;
     let inflight = "evenfold_counter_requests_in_flight 1\n";
     wait_until("the request", SOON, async || serving.metrics().await.contains(inflight)).await;
     serving.process.signal(Signal::SIGTERM);
@@ -174,7 +174,7 @@ async fn limits_come_from_variables() {
     let second = serving.client().await.get("/counter/a/watch").await;
     assert_eq!(second.code(), (503, "too_many_watchers".to_owned()));
     let mut slow = serving.client().await;
-    slow.send("POST /counter/a/increment HTTP/1.1\r\nhost: t\r\ncontent-length: 12\r\n\r\n{").await;
+    slow.send("POST /counter/a/increment HTTP/1.1\r\nhost: localhost\r\ncontent-length: 12\r\n\r\n{").await;
     let inflight = "evenfold_counter_requests_in_flight 1\n";
     wait_until("the request", SOON, async || serving.metrics().await.contains(inflight)).await;
     let refused = serving.client().await.post("/counter/a/increment", "").await;

@@ -15,7 +15,7 @@ const REST: &str = "ount\":5}";
 /// An increment whose body is not complete: it is in flight until the rest comes.
 async fn half_an_increment(served: &Counting) -> Client {
     let mut client = served.client().await;
-    client.send(format!("POST {INCREMENT} HTTP/1.1\r\nhost: test\r\ncontent-length: 12\r\n\r\n{{\"am")).await;
+    client.send(format!("POST {INCREMENT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 12\r\n\r\n{{\"am")).await;
     wait_until("the request", SOON, async || served.figure(IN_FLIGHT).await == Some(1.0)).await;
     client
 }
@@ -30,7 +30,7 @@ async fn a_body_may_have_1_kib() {
         assert_eq!(refused.code(), (413, "too_large".to_owned()), "{length}");
     }
     let mut chunked = served.client().await;
-    let head = format!("POST {INCREMENT} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
+    let head = format!("POST {INCREMENT} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
     chunked.send(format!("{head}401\r\n{}\r\n0\r\n\r\n", padded(1_025))).await;
     assert_eq!(chunked.answer().await.unwrap().code(), (413, "too_large".to_owned()));
     assert_eq!(served.client().await.get("/counter/a").await.json()["version"], 1);
@@ -76,6 +76,8 @@ async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
     }
     held.send(REST).await;
     assert_eq!(held.answer().await.unwrap().json()["value"], 5);
+    // The place is free once the answer is written, which may be a moment after it is read.
+    wait_until("its place", SOON, async || served.client().await.get("/counter/a").await.status == 200).await;
     assert_eq!(served.client().await.get("/counter/a").await.json()["value"], 5);
     served.end().await;
 }

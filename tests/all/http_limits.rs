@@ -3,11 +3,12 @@
 use crate::support::{Cached, Client, SOON, wait_until};
 use evenfold::cache::CacheOptions;
 use evenfold::http::cache::ServiceOptions;
-use evenfold::http::{ApiToken, Auth};
+use evenfold::http::{ApiToken, Auth, Limits};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const IN_FLIGHT: &str = "evenfold_cache_requests_in_flight";
+const BYTES: &str = "evenfold_cache_bytes_in_flight";
 
 async fn with_item_bytes(max_item_bytes: usize) -> Cached {
     Cached::new(CacheOptions { max_item_bytes, ..CacheOptions::default() }, ServiceOptions::default()).await
@@ -16,7 +17,7 @@ async fn with_item_bytes(max_item_bytes: usize) -> Cached {
 /// A put whose body is not complete: it is in flight until the rest comes.
 async fn half_a_put(served: &Cached, path: &str) -> Client {
     let mut client = served.client().await;
-    client.send(format!("PUT {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 11\r\n\r\n{{\"val")).await;
+    client.send(format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{{\"val")).await;
     wait_until("the request", SOON, async || served.figure(IN_FLIGHT).await == Some(1.0)).await;
     client
 }
@@ -93,6 +94,66 @@ async fn a_batch_answers_with_no_more_than_its_limit() {
     served.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_names_a_key_once_unless_it_puts() {
+    let served = Cached::plain().await;
+    let mut client = served.client().await;
+    client.put("/v1/kv/a", r#"{"value":1}"#).await;
+    for path in ["/v1/kv/batch/get", "/v1/kv/batch/delete"] {
+        let refused = client.post(path, r#"{"keys":["b","a\"","c","a\u0022"]}"#).await;
+        assert_eq!(refused.code(), (422, "invalid_body".to_owned()), "{path}");
+        let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(said, r#"the key "a\"" is named twice; name each key once"#);
+    }
+    assert_eq!(client.get("/v1/kv/a").await.status, 200, "nothing was deleted");
+    let twice = r#"{"entries":[{"key":"a","value":2},{"key":"a","value":3}]}"#;
+    assert_eq!(client.post("/v1/kv/batch/set", twice).await.status, 200);
+    assert_eq!(client.get("/v1/kv/a").await.json()["value"], 3, "the last one stays");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_has_its_place_and_its_bytes_until_it_is_written() {
+    let served =
+        Cached::new(CacheOptions::default(), ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
+    let mut client = served.client().await;
+    let entries: Vec<Value> = (0..15).map(|n| json!({"key": n.to_string(), "value": "x".repeat(1_000_000)})).collect();
+    assert_eq!(client.post("/v1/kv/batch/set", json!({"entries": entries}).to_string()).await.status, 200);
+    let mut deaf = served.client().await;
+    let keys: Vec<String> = (0..15).map(|n| n.to_string()).collect();
+    deaf.begin("POST", "/v1/kv/batch/get", &[], json!({"keys": keys}).to_string()).await;
+    // Answered, as far as the figures go, and not written: no socket takes 15 MB.
+    let answered = "evenfold_cache_requests_total{route=\"batch_get\",status=\"2xx\"}";
+    wait_until("the answer", SOON, async || served.figure(answered).await == Some(1.0)).await;
+    assert_eq!(served.figure(IN_FLIGHT).await, Some(1.0));
+    assert!(served.figure(BYTES).await.unwrap() > 15e6 - 2048.0);
+    assert_eq!(client.get("/v1/kv/1").await.code(), (503, "too_many_in_flight".to_owned()));
+    let whole = deaf.answer().await.unwrap().json();
+    let values = whole["results"].as_array().unwrap().iter().map(|result| result["value"].as_str().unwrap().len());
+    assert_eq!(values.collect::<Vec<_>>(), [1_000_000; 15], "it is complete");
+    wait_until("its place", SOON, async || client.get("/v1/kv/1").await.status == 200).await;
+    assert_eq!(served.figure(BYTES).await, Some(0.0));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_read_for_long_is_cut_off_and_its_bytes_are_free() {
+    let limits = Limits { idle: Duration::from_millis(50), ..Limits::default() };
+    let served = Cached::limited(CacheOptions::default(), ServiceOptions::default(), limits).await;
+    let entries: Vec<Value> = (0..15).map(|n| json!({"key": n.to_string(), "value": "x".repeat(1_000_000)})).collect();
+    let set = json!({"entries": entries}).to_string();
+    assert_eq!(served.client().await.post("/v1/kv/batch/set", set).await.status, 200);
+    let mut deaf = served.client().await;
+    let keys: Vec<String> = (0..15).map(|n| n.to_string()).collect();
+    deaf.begin("POST", "/v1/kv/batch/get", &[], json!({"keys": keys}).to_string()).await;
+    let answered = "evenfold_cache_requests_total{route=\"batch_get\",status=\"2xx\"}";
+    wait_until("the answer", SOON, async || served.figure(answered).await == Some(1.0)).await;
+    let free = async || served.figure(BYTES).await == Some(0.0) && served.figure(IN_FLIGHT).await == Some(0.0);
+    wait_until("its bytes", SOON, free).await;
+    assert!(deaf.answer().await.is_none(), "it was cut off");
+    served.end().await;
+}
+
 /// The mailbox has room for what the cache itself asks the shard for now and then, and little more.
 async fn with_tiny_mailbox() -> Cached {
     let options = CacheOptions { shards: 1, max_shard_mailbox: 3, ..CacheOptions::default() };
@@ -156,7 +217,8 @@ async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
     assert_eq!(served.client().await.get("/healthz").await.status, 200, "who looks on is let in");
     held.send(REST).await;
     assert_eq!(held.answer().await.unwrap().status, 201);
-    assert_eq!(served.client().await.get("/v1/kv/a").await.status, 200);
+    // The place is free once the answer is written, which may be a moment after it is read.
+    wait_until("its place", SOON, async || served.client().await.get("/v1/kv/a").await.status == 200).await;
     let gone = half_a_put(&served, "/v1/kv/b").await;
     drop(gone);
     wait_until("its place", SOON, async || served.client().await.get("/v1/kv/a").await.status == 200).await;
@@ -168,7 +230,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     let service = ServiceOptions { request_timeout: Duration::from_millis(50), ..ServiceOptions::default() };
     let served = Cached::new(CacheOptions::default(), service).await;
     let mut client = served.client().await;
-    client.send("PUT /v1/kv/a HTTP/1.1\r\nhost: test\r\ncontent-length: 11\r\n\r\n{\"val").await;
+    client.send("PUT /v1/kv/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{\"val").await;
     assert_eq!(client.answer().await.unwrap().code(), (408, "body_timeout".to_owned()));
     assert!(client.answer().await.is_none(), "the rest can't be told from a request");
     served.end().await;

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Answers `/at-once` at once, `/panic` not at all, `/flood` with a stream that never ends, `/drops` with one of as much as
+/// Answers `/at-once` and probes at once, `/panic` not at all, `/flood` with a stream that never ends, `/drops` with one of as much as
 /// is let, and anything else when it is let.
 #[derive(Clone)]
 struct Doorman {
@@ -28,7 +28,7 @@ struct Doorman {
 impl Respond for Doorman {
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         match request.uri().path() {
-            "/at-once" => {}
+            "/at-once" | "/healthz" | "/readyz" => {}
             "/panic" => panic!("as the test asked for"),
             "/flood" => return self.stream(None),
             "/drops" => return self.stream(Some(Arc::clone(&self.let_through))),
@@ -141,10 +141,10 @@ async fn an_answer_that_nobody_reads_does_not_keep_a_connection() {
     let served = Served::new(Limits { idle: Duration::from_millis(20), connections: 1, ..Limits::default() }).await;
     let mut deaf = served.client().await;
     // Pipelined until neither side's buffers take more: the server is stuck writing.
-    let requests = "GET /at-once HTTP/1.1\r\nhost: test\r\n\r\n".repeat(1_000);
+    let requests = "GET /at-once HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
     while timeout(Duration::from_millis(50), deaf.try_send(&requests)).await.is_ok_and(|sent| sent) {}
-    let mut next = served.client().await;
-    assert_eq!(next.get("/at-once").await.status, 200, "the only place is free again");
+    let free = async || served.client().await.get("/at-once").await.status == 200;
+    wait_until("the only place", SOON, free).await;
     served.end().await;
 }
 
@@ -168,7 +168,8 @@ async fn a_stream_stays_open_while_it_is_read_however_little_it_says() {
 async fn a_stream_that_nobody_reads_does_not_keep_a_connection() {
     let served = Served::new(Limits { idle: Duration::from_millis(20), connections: 1, ..Limits::default() }).await;
     let mut deaf = served.asking("/flood").await;
-    assert_eq!(served.client().await.get("/at-once").await.status, 200, "the only place is free again");
+    let free = async || served.client().await.get("/at-once").await.status == 200;
+    wait_until("the only place", SOON, free).await;
     assert!(deaf.answer().await.is_some() && deaf.breaks_off().await, "it has not ended, it was cut");
     served.end().await;
 }
@@ -187,18 +188,46 @@ async fn streams_end_at_once_at_a_shutdown_whether_they_are_read_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_connections_than_the_limit_are_served() {
-    let served = Served::new(Limits { connections: 1, ..Limits::default() }).await;
-    let (mut first, mut second) = (served.client().await, served.client().await);
-    assert_eq!(first.get("/at-once").await.status, 200);
-    second.begin("GET", "/held", &[], "").await;
+async fn while_every_connection_has_a_request_probes_alone_are_answered() {
+    let served = Served::new(Limits { connections: 2, ..Limits::default() }).await;
+    let (mut first, _second) = (served.held().await, served.held().await);
+    // More than there are places for probes, so that those that send nothing make room there as well.
+    let mut silent = Vec::new();
     for _ in 0..100 {
-        assert_eq!(first.get("/at-once").await.status, 200);
+        silent.push(served.client().await);
     }
-    assert_eq!(served.begun(), 0, "the second waits for a place");
-    drop(first);
-    served.doorman.let_through.add_permits(1);
-    assert_eq!(second.answer().await.unwrap().body, "through");
+    for path in ["/healthz", "/readyz"] {
+        let mut probe = served.client().await;
+        let answer = probe.get(path).await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{path}");
+        assert!(probe.answer().await.is_none());
+    }
+    let refused = served.client().await.get("/at-once").await;
+    assert_eq!((refused.code(), refused.header("retry-after")), ((503, "too_many_connections".to_owned()), Some("1")));
+    assert_eq!(refused.header("connection"), Some("close"));
+    served.doorman.let_through.add_permits(2);
+    assert_eq!(first.answer().await.unwrap().body, "through", "a request that has begun is never cut off");
+    assert_eq!(served.client().await.get("/at-once").await.status, 200, "whoever is answered makes room");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_send_no_request_make_room_for_those_that_do_and_are_driven_out_before_them() {
+    let served = Served::new(Limits { connections: 8, idle: Duration::from_hours(1), ..Limits::default() }).await;
+    let mut known = served.client().await;
+    assert_eq!(known.get("/at-once").await.status, 200);
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        let mut client = served.client().await;
+        client.send("GET /at-once HTTP/1.1\r\nhost: local").await;
+        slow.push(client);
+    }
+    assert_eq!(served.client().await.get("/at-once").await.status, 200);
+    assert_eq!(known.get("/at-once").await.status, 200, "whoever was answered stays");
+    assert!(slow[0].answer().await.is_none(), "the oldest has made room");
+    let newest = slow.last_mut().unwrap();
+    newest.send("host\r\n\r\n").await;
+    assert_eq!(newest.answer().await.unwrap().status, 200);
     served.end().await;
 }
 
@@ -229,9 +258,11 @@ async fn what_is_not_http_is_answered_with_400_and_the_end() {
 async fn headers_that_are_too_long_are_not_kept() {
     let served = Served::new(Limits::default()).await;
     let mut client = served.client().await;
-    client.send(format!("GET /at-once HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(16_000))).await;
+    client.send(format!("GET /at-once HTTP/1.1\r\nhost: localhost\r\nlong: {}\r\n\r\n", "x".repeat(16_000))).await;
     assert_eq!(client.answer().await.unwrap().status, 200);
-    client.try_send(format!("GET /at-once HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(16 * 1024))).await;
+    client
+        .try_send(format!("GET /at-once HTTP/1.1\r\nhost: localhost\r\nlong: {}\r\n\r\n", "x".repeat(16 * 1024)))
+        .await;
     // The end may overtake the answer, since not all was read.
     assert!(client.answer().await.is_none_or(|reply| reply.status == 431));
     served.end().await;

@@ -3,7 +3,7 @@
 mod nodes;
 mod workers;
 
-use super::access::Access;
+use super::access::{Access, MIN_INFLIGHT_BYTES};
 use super::output::print;
 use super::session::Session;
 use super::worker::Topology;
@@ -24,6 +24,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use workers::Workers;
+
+/// How many connections to the figures are open at a time.
+const FIGURES: usize = 64;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -49,6 +52,10 @@ pub(super) struct ServeArgs {
     /// How many requests may be in flight; further ones get 503
     #[arg(long, env = "MAX_INFLIGHT", default_value = "10000", value_name = "N", value_parser = |t: &str| number::<usize>(t, &(1..=1_000_000)))]
     max_inflight: usize,
+    /// How many bytes they may have in memory together, with their answers until these are sent; further ones get 503
+    #[arg(long, env = "MAX_INFLIGHT_BYTES", default_value = "67108864", value_name = "BYTES",
+        value_parser = |t: &str| number::<usize>(t, &(MIN_INFLIGHT_BYTES..=1 << 50)))]
+    max_inflight_bytes: usize,
     /// How many requests may wait at one shard; further ones get 503
     #[arg(long, env = "MAX_SHARD_MAILBOX", default_value = "1024", value_name = "N", value_parser = |t: &str| number::<usize>(t, &(1..=MAX_MAILBOX)))]
     max_shard_mailbox: usize,
@@ -76,7 +83,7 @@ impl ServeArgs {
 }
 
 pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> {
-    let auth = args.access.auth()?;
+    let (auth, limits) = (args.access.auth()?, args.access.limits()?);
     args.nodes.check()?;
     if !args.no_workers {
         Workers::check(&args.topology)?;
@@ -105,12 +112,13 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
     let options = ServiceOptions {
         auth,
         max_inflight: args.max_inflight,
+        max_inflight_bytes: args.max_inflight_bytes,
         max_watchers: args.max_watchers,
         workers: workers.as_ref().map(|workers| workers.members.clone()).unwrap_or_default(),
         ..ServiceOptions::default()
     };
     let service = CounterService::new(nodes.clone(), options);
-    let ended = answer(listener, figures, service, &nodes, &shutdown).await;
+    let ended = answer(listener, figures, service, limits, &nodes, &shutdown).await;
     // One after the other: those that are left take over from the one that stops, as nobody could if all did at once.
     for node in &nodes {
         node.stop().await;
@@ -147,6 +155,7 @@ async fn answer(
     listener: TcpListener,
     figures: TcpListener,
     service: CounterService,
+    limits: Limits,
     nodes: &[Node],
     shutdown: &CancellationToken,
 ) -> Option<String> {
@@ -161,9 +170,11 @@ async fn answer(
     // The figures of the last answers can be read until they are given.
     let last = CancellationToken::new();
     let requests = async {
-        serve(listener, service, Limits::default(), stop.cancelled()).await;
+        serve(listener, service, limits.clone(), stop.cancelled()).await;
         last.cancel();
     };
-    let (why, (), ()) = tokio::join!(watching, requests, serve(figures, metrics, Limits::default(), last.cancelled()));
+    // Figures are made anew for each request, and can be large.
+    let few = Limits { connections: FIGURES, ..limits.clone() };
+    let (why, (), ()) = tokio::join!(watching, requests, serve(figures, metrics, few, last.cancelled()));
     why
 }

@@ -3,12 +3,16 @@
 use super::error::ApiError;
 use super::responses::{AccessErrors, BodyErrors};
 use super::state::State;
+use crate::http::admitted::Admitted;
 use crate::http::body;
 use axum::Json;
 use axum::extract::{Request, State as Shared};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// The most bytes of a body: a number, and blanks around it.
+const MAX_BODY: usize = 1024;
 
 /// How many shards there are to be.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -35,8 +39,12 @@ pub(super) struct Maintenance {
     responses((status = 200, description = "It is done.", body = Shards), BodyErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn resize(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Json<Shards>, ApiError> {
-    let body = body::read(request.into_body(), state.max_body, state.request_timeout).await?;
+pub(super) async fn resize(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Json<Shards>, ApiError> {
+    let body = body::read(request.into_body(), MAX_BODY, state.request_timeout, &mut place).await?;
     let Shards { shards } = body::parse(&body)?;
     state.cache.resize(shards).await?;
     tracing::info!(shards, "the number of shards was changed");
@@ -53,7 +61,7 @@ pub(super) async fn resize(Shared(state): Shared<Arc<State>>, request: Request) 
     responses((status = 200, description = "No change is under way.", body = Maintenance), AccessErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn drain(Shared(state): Shared<Arc<State>>) -> Json<Maintenance> {
+pub(super) async fn drain(Shared(state): Shared<Arc<State>>, _place: Admitted) -> Json<Maintenance> {
     state.cache.drain().await;
     // Somebody may have ended it meanwhile.
     let maintenance = !state.cache.is_ready();

@@ -1,36 +1,53 @@
 //! Many keys in one request. What is wrong with the request is found before any of it is done; what a shard then says is
 //! told for each key.
 
-use super::entry::{self, Kind};
+use super::entry::{self, Kind, room_of};
 use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
 use super::kv::json;
 use super::responses::BodyErrors;
 use super::state::State;
-use crate::cache::{CacheError, Condition, Put, Stored};
+use crate::cache::{CacheError, Condition, Hit, Put, Stored};
+use crate::http::admitted::Admitted;
+use crate::http::answer::{self, Answer};
 use crate::http::body;
-use axum::Json;
-use axum::body::{Body, Bytes};
+use crate::http::error::JSON;
+use crate::http::inflight::{OverBudget, Place};
+use axum::body::Bytes;
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderValue, header};
+use axum::http::header;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::io::Write;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// A batch may have this many keys.
 pub const MAX_BATCH_KEYS: usize = 1_000;
 
+/// What an answer has about a key besides the key and what was found: names, quotes and braces.
+const AROUND_A_KEY: usize = 48;
+
+/// What a result is in memory, and in the answer, besides its key: numbers, or an error with its sentence.
+const AROUND_A_RESULT: usize = 1024;
+
+/// A key is in memory twice, and in the answer each byte of it may be escaped, since it may have quotes but no control characters.
+const ESCAPED_KEY: usize = 4;
+
 /// What is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Keys<'a> {
-    /// 1 to 1,000 keys.
-    #[serde(borrow)]
-    #[schema(value_type = Vec<Key>, min_items = 1, max_items = 1000)]
-    keys: Vec<Cow<'a, str>>,
+pub(super) struct Keys {
+    /// 1 to 1,000 keys, none of them twice.
+    #[serde(deserialize_with = "at_most_a_batch")]
+    #[schema(value_type = HashSet<Key>, min_items = 1, max_items = 1000)]
+    keys: Vec<String>,
 }
 
 /// What is to be put.
@@ -38,7 +55,7 @@ pub(super) struct Keys<'a> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Entries<'a> {
     /// 1 to 1,000 entries; of several with one key, the last one stays.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "at_most_a_batch")]
     #[schema(min_items = 1, max_items = 1000)]
     entries: Vec<KeyedEntry<'a>>,
 }
@@ -115,21 +132,56 @@ impl Done {
     }
 }
 
-/// The keys are as many as may be, and each is one.
-fn check<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> Result<(), ApiError> {
-    let count = keys.len();
-    if !(1..=MAX_BATCH_KEYS).contains(&count) {
-        let message = format!("a batch has 1 to {MAX_BATCH_KEYS} keys, not {count}; split it");
-        return Err(ApiError::new(ErrorCode::InvalidBody, message));
+/// Reads a list up to the limit of a batch, and nothing beyond: a body has room for millions of empty keys, each of which would
+/// take up many times the bytes that it was sent with.
+fn at_most_a_batch<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Batch<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Batch<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of 1 to {MAX_BATCH_KEYS}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = list.next_element()? {
+                if all.len() == MAX_BATCH_KEYS {
+                    return Err(A::Error::custom(format_args!("a batch has at most {MAX_BATCH_KEYS} keys, split it")));
+                }
+                all.push(one);
+            }
+            Ok(all)
+        }
     }
-    for each in keys {
-        key::check(each)?;
-    }
-    Ok(())
+    deserializer.deserialize_seq(Batch(PhantomData))
 }
 
-async fn body_of(state: &State, request: Request) -> Result<Bytes, ApiError> {
-    Ok(body::read(request.into_body(), state.max_batch, state.request_timeout).await?)
+/// There is a key, and each is one.
+fn check<'a>(mut keys: impl ExactSizeIterator<Item = &'a str>) -> Result<(), ApiError> {
+    if keys.len() == 0 {
+        let message = format!("the batch has no key; give it 1 to {MAX_BATCH_KEYS}");
+        return Err(ApiError::new(ErrorCode::InvalidBody, message));
+    }
+    keys.try_for_each(key::check)
+}
+
+/// Reads the keys of a batch, each of which may be named once. Otherwise a request of a few bytes could ask for a large value a
+/// thousand times.
+async fn keys_of(state: &State, request: Request, place: &mut Place) -> Result<Vec<String>, ApiError> {
+    let body = body_of(state, request, place).await?;
+    let Keys { keys } = body::parse(&body)?;
+    check(keys.iter().map(String::as_str))?;
+    let mut seen = HashSet::with_capacity(keys.len());
+    if let Some(twice) = keys.iter().find(|key| !seen.insert(key.as_str())) {
+        let message = format!("the key {twice:?} is named twice; name each key once");
+        return Err(ApiError::new(ErrorCode::InvalidBody, message));
+    }
+    Ok(keys)
+}
+
+async fn body_of(state: &State, request: Request, place: &mut Place) -> Result<Bytes, ApiError> {
+    Ok(body::read(request.into_body(), state.max_batch, state.request_timeout, place).await?)
 }
 
 /// Read many values
@@ -141,35 +193,45 @@ async fn body_of(state: &State, request: Request) -> Result<Bytes, ApiError> {
     responses((status = 200, description = "In the order of the keys.", body = GetAnswers), BodyErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn get(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
-    let body = body_of(&state, request).await?;
-    let Keys { keys } = body::parse(&body)?;
-    check(keys.iter().map(Cow::as_ref))?;
-    let mut out = b"{\"results\":[".to_vec();
-    for (at, key) in keys.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
+pub(super) async fn get(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let keys = keys_of(&state, request, &mut place).await?;
+    // What is found stays in memory until it is written into the answer, which waits for nothing: as many requests do that at a time
+    // as there are threads.
+    let found: Vec<Option<Hit>> = keys.iter().map(|key| state.cache.find(key)).collect();
+    let room = |(key, hit): (&String, &Option<Hit>)| AROUND_A_KEY + key.len() + hit.as_ref().map_or(0, room_of);
+    let room = keys.iter().zip(&found).map(room).sum();
+    check_answer(&state, room)?;
+    let mut answer = Answer::new(place);
+    answer.reserve(room)?;
+    answer.out().extend_from_slice(b"{\"results\":");
+    for (at, (key, hit)) in keys.iter().zip(found).enumerate() {
+        answer.reserve(AROUND_A_KEY)?;
+        answer.out().extend_from_slice(if at == 0 { b"[{\"key\":" } else { b",{\"key\":" });
+        answer.text(key)?;
+        match hit {
+            Some(hit) => entry::write(&mut answer, hit, b",\"found\":true,", b"}")?,
+            None => answer.write_all(b",\"found\":false}").map_err(|_| OverBudget)?,
         }
-        out.extend_from_slice(b"{\"key\":");
-        out.append(&mut json(key));
-        match state.cache.get(key) {
-            Some(found) if out.len() + entry::room(&found) > state.max_batch => {
-                let limit = state.max_batch;
-                let message = format!("the values have more than {limit} bytes together; ask for fewer keys at a time");
-                return Err(ApiError::new(ErrorCode::TooLarge, message));
-            }
-            Some(found) => {
-                out.extend_from_slice(b",\"found\":true,");
-                entry::write_found(&mut out, &found);
-            }
-            None => out.extend_from_slice(b",\"found\":false"),
-        }
-        out.push(b'}');
+        // Escapes are not known before.
+        check_answer(&state, answer.out().len())?;
     }
-    out.extend_from_slice(b"]}");
-    let mut response = Response::new(Body::from(out));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.write_all(b"]}").map_err(|_| OverBudget)?;
+    let mut response = Response::new(answer.into_body());
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     Ok(response)
+}
+
+fn check_answer(state: &State, bytes: usize) -> Result<(), ApiError> {
+    let limit = state.max_batch;
+    if bytes <= limit {
+        return Ok(());
+    }
+    let message = format!("the values have more than {limit} bytes together; ask for fewer keys at a time");
+    Err(ApiError::new(ErrorCode::TooLarge, message))
 }
 
 /// Put many values
@@ -183,13 +245,21 @@ pub(super) async fn get(Shared(state): Shared<Arc<State>>, request: Request) -> 
     responses((status = 200, description = "In the order of the entries; some may have failed.", body = Results), BodyErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn set(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Json<Results>, ApiError> {
-    let body = body_of(&state, request).await?;
+pub(super) async fn set(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body = body_of(&state, request, &mut place).await?;
+    // No value has more bytes than the text that it is sent as.
+    place.resize(2 * body.len())?;
     let puts = puts(&body, state.max_item)?;
+    let values: usize = puts.iter().map(|put| put.value.len()).sum();
     drop(body);
     let keys: Vec<String> = puts.iter().map(|put| put.key.clone()).collect();
+    place.resize(values + room_for_results(&keys))?;
     let stored = state.cache.put_many(puts).await;
-    results(keys, stored, |key, Stored { version, created }| Done {
+    results(place, keys, stored, |key, Stored { version, created }| Done {
         version: Some(version),
         created: Some(created),
         ..Done::of(key)
@@ -219,29 +289,39 @@ fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
     responses((status = 200, description = "In the order of the keys; some may have failed.", body = Results), BodyErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn delete(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Json<Results>, ApiError> {
-    let body = body_of(&state, request).await?;
-    let Keys { keys } = body::parse(&body)?;
-    check(keys.iter().map(Cow::as_ref))?;
-    let keys: Vec<String> = keys.into_iter().map(Cow::into_owned).collect();
+pub(super) async fn delete(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let keys = keys_of(&state, request, &mut place).await?;
+    place.resize(room_for_results(&keys))?;
     let deleted = state.cache.delete_many(keys.clone()).await;
-    results(keys, deleted, |key, deleted| Done { deleted: Some(deleted), ..Done::of(key) })
+    results(place, keys, deleted, |key, deleted| Done { deleted: Some(deleted), ..Done::of(key) })
+}
+
+/// What keys take up while a batch is made, and the answer about them. Counted before, since what was changed is answered.
+fn room_for_results(keys: &[String]) -> usize {
+    keys.iter().map(|key| AROUND_A_RESULT + ESCAPED_KEY * key.len()).sum()
 }
 
 /// What was done about each key; where nothing was done about any, as in maintenance, the whole answer is the first error.
 fn results<T>(
+    place: Place,
     keys: Vec<String>,
     outcomes: Vec<Result<T, CacheError>>,
     done: impl Fn(String, T) -> Done,
-) -> Result<Json<Results>, ApiError> {
+) -> Result<Response, ApiError> {
     let one = |(key, outcome)| match outcome {
         Ok(outcome) => done(key, outcome),
         Err(error) => Done { error: Some(ApiError::from(error)), ..Done::of(key) },
     };
     let mut results: Vec<Done> = keys.into_iter().zip(outcomes).map(one).collect();
     let failed = results.iter().all(|done| done.error.is_some());
-    match results.first_mut().and_then(|first| first.error.take_if(|_| failed)) {
-        Some(error) => Err(error),
-        None => Ok(Json(Results { results })),
+    if let Some(error) = results.first_mut().and_then(|first| first.error.take_if(|_| failed)) {
+        return Err(error);
     }
+    let mut response = Response::new(answer::body(json(&Results { results }), place));
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    Ok(response)
 }

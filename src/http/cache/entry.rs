@@ -1,7 +1,9 @@
 //! Values as JSON: how they come in and how they go out.
 
 use super::error::{ApiError, ErrorCode};
-use crate::cache::{CacheError, Found, MAX_TTL, MIN_TTL, Value};
+use crate::cache::{CacheError, Found, Hit, MAX_TTL, MIN_TTL, Value};
+use crate::http::answer::Answer;
+use crate::http::inflight::OverBudget;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -117,45 +119,52 @@ pub(super) fn ttl(seconds: Option<f64>) -> Result<Option<Duration>, ApiError> {
     ttl.map(Some).ok_or_else(|| CacheError::TtlOutOfRange.into())
 }
 
-/// A value that was found, as JSON.
+/// Adds a value that was found, as JSON, with these bytes before and after its fields. What it takes in memory is counted before.
 ///
 /// Written by hand: the value is already text, and every answer to a read goes through here.
-pub(super) fn found(found: &Found) -> Vec<u8> {
-    let mut out = Vec::with_capacity(room(found));
-    out.push(b'{');
-    write_found(&mut out, found);
-    out.push(b'}');
-    out
+pub(super) fn write(answer: &mut Answer, hit: Hit, before: &[u8], after: &[u8]) -> Result<(), ApiError> {
+    answer.beside(hit.opening_bytes())?;
+    let found = hit.open().ok_or_else(|| ApiError::new(ErrorCode::Internal, "the value can't be unpacked"))?;
+    answer.reserve(before.len() + room(&found.value) + after.len())?;
+    answer.out().extend_from_slice(before);
+    write_found(answer, &found)?;
+    answer.write_all(after).map_err(|_| OverBudget)?;
+    drop(found);
+    Ok(answer.beside(0)?)
 }
 
-/// How many bytes an answer about this value has, at least without escapes.
-pub(super) fn room(found: &Found) -> usize {
-    let text = match &found.value {
+/// How many bytes an answer about this value has, without the escapes of a text.
+fn room(value: &Value) -> usize {
+    let text = match value {
         Value::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
         other => other.len(),
     };
     text + AROUND_A_VALUE
 }
 
-/// The fields of a value, without braces around them.
-pub(super) fn write_found(out: &mut Vec<u8>, found: &Found) {
-    out.extend_from_slice(b"\"value\":");
-    write_value(out, &found.value);
-    // Writing to memory does not fail.
-    let _ = write!(out, ",\"type\":\"{}\",\"version\":{}", Kind::of(&found.value).name(), found.version);
+/// How many bytes an answer about this value has, or somewhat fewer: without the escapes of a text, and compressed bytes as they are.
+pub(super) fn room_of(hit: &Hit) -> usize {
+    hit.plain().map_or_else(|| hit.value_bytes() + AROUND_A_VALUE, room)
+}
+
+/// The fields of a value, without braces around them; there is [room] for them, except for escapes.
+fn write_found(answer: &mut Answer, found: &Found) -> Result<(), OverBudget> {
+    answer.out().extend_from_slice(b"\"value\":");
+    write_value(answer, &found.value)?;
+    let kind = Kind::of(&found.value).name();
+    write!(answer, ",\"type\":\"{kind}\",\"version\":{}", found.version).map_err(|_| OverBudget)?;
     if let Some(left) = found.expires_in {
         // What is still there has some time left, also when that is less than is shown.
         let millis = left.as_nanos().div_ceil(1_000_000);
-        let _ = write!(out, ",\"ttlSec\":{}.{:03}", millis / 1_000, millis % 1_000);
+        write!(answer, ",\"ttlSec\":{}.{:03}", millis / 1_000, millis % 1_000).map_err(|_| OverBudget)?;
     }
+    Ok(())
 }
 
-fn write_value(out: &mut Vec<u8>, value: &Value) {
+fn write_value(answer: &mut Answer, value: &Value) -> Result<(), OverBudget> {
+    let out = answer.out();
     match value {
-        Value::String(text) => {
-            // Writing to memory does not fail.
-            let _ = serde_json::to_writer(out, &**text);
-        }
+        Value::String(text) => return answer.text(text),
         Value::Number(number) => out.extend_from_slice(number.text().as_bytes()),
         Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
         Value::Json(json) => out.extend_from_slice(json.text().as_bytes()),
@@ -168,12 +177,14 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
             out.push(b'"');
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::body::parse;
+    use crate::http::inflight::InFlight;
     use proptest::prelude::*;
 
     fn put(body: &str) -> Result<(Value, Option<Duration>), ErrorCode> {
@@ -182,8 +193,25 @@ mod tests {
         Ok((entry.value().map_err(code)?, entry.ttl().map_err(code)?))
     }
 
+    /// As JSON, and whether there was room for it.
+    fn written(found: &Found) -> (String, bool) {
+        let mut answer = Answer::new(InFlight::new(1, usize::MAX).enter().unwrap());
+        answer.reserve(room(&found.value) + 1).unwrap();
+        let room = answer.out().capacity();
+        answer.out().push(b'{');
+        write_found(&mut answer, found).unwrap();
+        let mut out = std::mem::take(answer.out());
+        let fits = out.len() <= room;
+        out.push(b'}');
+        (String::from_utf8(out).unwrap(), fits)
+    }
+
+    fn text(found: &Found) -> String {
+        written(found).0
+    }
+
     fn shown(value: Value) -> String {
-        String::from_utf8(found(&Found { value, version: 7, expires_in: None })).unwrap()
+        text(&Found { value, version: 7, expires_in: None })
     }
 
     #[test]
@@ -235,7 +263,7 @@ mod tests {
         assert_eq!(ttl("1e999"), Err(ErrorCode::MalformedJson), "no number of 64 bits");
         let left = |left| Found { value: Value::from(true), version: 1, expires_in: Some(left) };
         for (time, text) in [(1, "0.001"), (1_000_000, "0.001"), (1_000_001, "0.002"), (90_061_000_000, "90.061")] {
-            let body = String::from_utf8(found(&left(Duration::from_nanos(time)))).unwrap();
+            let body = super::tests::text(&left(Duration::from_nanos(time)));
             assert!(body.ends_with(&format!(",\"ttlSec\":{text}}}")), "{body}");
         }
     }
@@ -262,13 +290,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sent_is_what_a_json_reader_reads(text: String, bytes: Vec<u8>) {
-            let body: serde_json::Value = serde_json::from_str(&shown(Value::from(text.as_str()))).unwrap();
-            prop_assert_eq!(&body["value"], &serde_json::Value::from(text));
-            let found = Found { value: Value::from(&bytes[..]), version: u64::MAX, expires_in: Some(MAX_TTL) };
-            let body = super::found(&found);
-            prop_assert!(body.len() <= room(&found), "there is room for all of it");
-            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        fn what_is_sent_is_what_a_json_reader_reads(string: String, bytes: Vec<u8>) {
+            let body: serde_json::Value = serde_json::from_str(&shown(Value::from(string.as_str()))).unwrap();
+            prop_assert_eq!(&body["value"], &serde_json::Value::from(string));
+            let (body, fits) =
+                written(&Found { value: Value::from(&bytes[..]), version: u64::MAX, expires_in: Some(MAX_TTL) });
+            prop_assert!(fits, "there is room for all of it");
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
             prop_assert_eq!(STANDARD.decode(body["value"].as_str().unwrap()).unwrap(), bytes);
         }
     }

@@ -5,6 +5,7 @@ use crate::group::ResizeError;
 use crate::http::auth::{Refusal, Scheme};
 use crate::http::body::BodyError;
 use crate::http::error::answer;
+use crate::http::inflight::{ALL_TAKEN, AllTaken, OVER_BUDGET, OverBudget};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub enum ErrorCode {
     PreconditionFailed,
     /// 413: the body, the value, the batch or what it would answer is too large.
     TooLarge,
+    /// 421: the service does not answer to the name that the header Host has.
+    MisdirectedRequest,
     /// 422: the body is JSON, but not what this path takes.
     InvalidBody,
     /// 422: the value is not of the type that it is said to have.
@@ -57,6 +60,10 @@ pub enum ErrorCode {
     Busy,
     /// 503: too many requests are in flight; nothing was changed.
     TooManyInFlight,
+    /// 503: the requests and answers in flight have as many bytes as they may; nothing was changed.
+    TooManyBytesInFlight,
+    /// 503: as many connections are open as may; nothing was changed.
+    TooManyConnections,
     /// 503: maintenance; nothing was changed.
     Maintenance,
     /// 503: the cache has stopped.
@@ -83,11 +90,17 @@ impl ErrorCode {
             Self::NotANumber | Self::Overflow => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
             Self::InvalidBody | Self::InvalidValue | Self::InvalidTtl | Self::InvalidShards => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy | Self::TooManyInFlight | Self::Maintenance | Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy
+            | Self::TooManyInFlight
+            | Self::TooManyBytesInFlight
+            | Self::TooManyConnections
+            | Self::Maintenance
+            | Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -164,10 +177,23 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge(_) => ErrorCode::TooLarge,
             BodyError::TimedOut => ErrorCode::BodyTimeout,
             BodyError::Incomplete => ErrorCode::IncompleteBody,
+            BodyError::OverBudget => ErrorCode::TooManyBytesInFlight,
             BodyError::Malformed(_) => ErrorCode::MalformedJson,
             BodyError::Invalid(_) => ErrorCode::InvalidBody,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<OverBudget> for ApiError {
+    fn from(OverBudget: OverBudget) -> Self {
+        Self::new(ErrorCode::TooManyBytesInFlight, OVER_BUDGET)
+    }
+}
+
+impl From<AllTaken> for ApiError {
+    fn from(AllTaken: AllTaken) -> Self {
+        Self::new(ErrorCode::TooManyInFlight, ALL_TAKEN)
     }
 }
 

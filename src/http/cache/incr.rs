@@ -1,8 +1,9 @@
 use super::error::ApiError;
 use super::key::{self, Key};
-use super::kv::{json, versioned};
+use super::kv::changed;
 use super::responses::BodyErrors;
 use super::state::State;
+use crate::http::admitted::Admitted;
 use crate::http::body;
 use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
@@ -48,11 +49,15 @@ pub(super) struct CountAnswer {
     ),
     security((), ("token" = [])),
 )]
-pub(super) async fn incr(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
-    let body = body::read(request.into_body(), state.max_body, state.request_timeout).await?;
+pub(super) async fn incr(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body = body::read(request.into_body(), state.max_body, state.request_timeout, &mut place).await?;
     let Count { key, delta } = body::parse(&body)?;
     key::check(&key)?;
     let counted = state.cache.incr(&key, delta).await?;
-    let answer = json(&CountAnswer { value: counted.value, version: counted.version });
-    Ok(versioned(StatusCode::OK, counted.version, answer))
+    let done = CountAnswer { value: counted.value, version: counted.version };
+    Ok(changed(StatusCode::OK, counted.version, &done, place))
 }

@@ -6,7 +6,10 @@ use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
 use super::responses::{ChangeErrors, ReadErrors};
 use super::state::State;
+use crate::http::admitted::Admitted;
+use crate::http::answer::{self, Answer};
 use crate::http::body;
+use crate::http::inflight::Place;
 use axum::body::Body;
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -38,9 +41,14 @@ pub(super) fn json(answer: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(answer).unwrap_or_default()
 }
 
+/// What a change has done, with the place that its request has had.
+pub(super) fn changed(status: StatusCode, version: u64, done: &impl Serialize, place: Place) -> Response {
+    versioned(status, version, answer::body(json(done), place))
+}
+
 /// An answer with a body and a version.
-pub(super) fn versioned(status: StatusCode, version: u64, json: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(json));
+fn versioned(status: StatusCode, version: u64, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response.headers_mut().insert(header::ETAG, condition::etag(version));
@@ -67,17 +75,24 @@ pub(super) fn versioned(status: StatusCode, version: u64, json: Vec<u8>) -> Resp
     ),
     security((), ("token" = [])),
 )]
-pub(super) async fn get(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn get(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
     let key = key::in_path(request.uri().path())?;
-    let found = state.cache.get(&key).ok_or_else(absent)?;
+    let found = state.cache.find(&key).ok_or_else(absent)?;
     // Most readers know nothing.
-    if request.headers().contains_key(header::IF_NONE_MATCH) && condition::is_known(request.headers(), found.version) {
+    if request.headers().contains_key(header::IF_NONE_MATCH) && condition::is_known(request.headers(), found.version())
+    {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().insert(header::ETAG, condition::etag(found.version));
+        response.headers_mut().insert(header::ETAG, condition::etag(found.version()));
         return Ok(response);
     }
-    Ok(versioned(StatusCode::OK, found.version, entry::found(&found)))
+    let (version, mut answer) = (found.version(), Answer::new(place));
+    entry::write(&mut answer, found, b"{", b"}")?;
+    Ok(versioned(StatusCode::OK, version, answer.into_body()))
 }
 
 /// Put a value
@@ -102,18 +117,26 @@ pub(super) async fn get(Shared(state): Shared<Arc<State>>, request: Request) -> 
     ),
     security((), ("token" = [])),
 )]
-pub(super) async fn put(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn put(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let key = key::in_path(head.uri.path())?;
     let condition = condition::of_change(&head.headers)?;
-    let body = body::read(body, state.max_body, state.request_timeout).await?;
+    let body = body::read(body, state.max_body, state.request_timeout, &mut place).await?;
     let entry: NewEntry<'_> = body::parse(&body)?;
+    // No value has more bytes than the text that it is sent as.
+    place.resize(2 * body.len())?;
     let (value, ttl) = (entry.value()?, entry.ttl()?);
     // The cache has the value now: what it came as is not kept while the change waits.
     drop(body);
+    place.settle(value.len());
     let stored = state.cache.put(&key, value, ttl, condition).await?;
     let status = if stored.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(versioned(status, stored.version, json(&PutAnswer { version: stored.version, created: stored.created })))
+    let done = PutAnswer { version: stored.version, created: stored.created };
+    Ok(changed(status, stored.version, &done, place))
 }
 
 /// Delete a key
@@ -130,7 +153,11 @@ pub(super) async fn put(Shared(state): Shared<Arc<State>>, request: Request) -> 
     responses((status = 204, description = "Deleted."), ChangeErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn delete(Shared(state): Shared<Arc<State>>, request: Request) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(
+    Shared(state): Shared<Arc<State>>,
+    _place: Admitted,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
     let key = key::in_path(request.uri().path())?;
     let condition = condition::of_change(request.headers())?;
     if state.cache.delete(&key, condition).await? { Ok(StatusCode::NO_CONTENT) } else { Err(absent()) }

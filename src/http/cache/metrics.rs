@@ -1,11 +1,14 @@
 //! What is counted, for Prometheus. Nothing of it is global: each service counts for itself.
 
-use super::error::{ApiError, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::route::Route;
 use super::state::State;
 use crate::cache::Stats;
-use crate::http::metrics::{answer, counter, gauge};
+use crate::http::admitted::Admitted;
+use crate::http::answer;
+use crate::http::metrics::{CONTENT_TYPE, counter, gauge, text};
 use axum::extract::State as Shared;
+use axum::http::header;
 use axum::response::Response;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -30,6 +33,8 @@ impl Collector for Scrape {
         self.state.requests.encode(&mut encoder, &Route::ALL.map(Route::name))?;
         let inflight = i64::try_from(self.state.inflight.taken()).unwrap_or(i64::MAX);
         gauge(&mut encoder, "requests_in_flight", "Requests for keys that are being answered", &inflight)?;
+        let bytes = i64::try_from(self.state.inflight.bytes()).unwrap_or(i64::MAX);
+        gauge(&mut encoder, "bytes_in_flight", "Bytes of the bodies and the answers of these requests", &bytes)?;
         self.entries(&mut encoder)?;
         self.shards(&mut encoder)
     }
@@ -89,11 +94,21 @@ impl Scrape {
     get,
     path = "/metrics",
     tag = "watching",
-    responses((status = 200, description = "OpenMetrics text; every name starts with evenfold_cache_.",
-        body = String, content_type = "application/openmetrics-text")),
+    responses(
+        (status = 200, description = "OpenMetrics text; every name starts with evenfold_cache_.",
+            body = String, content_type = "application/openmetrics-text"),
+        (status = 503, description = "`too_many_in_flight`, `too_many_bytes_in_flight`: 64 requests for figures and administration are in flight.",
+            body = ErrorBody, headers(("Retry-After" = u64, description = "Seconds."))),
+    ),
 )]
-pub(super) async fn metrics(Shared(state): Shared<Arc<State>>) -> Result<Response, ApiError> {
+pub(super) async fn metrics(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(place): Admitted,
+) -> Result<Response, ApiError> {
     let figures = state.cache.stats();
     let wrong = |_| ApiError::new(ErrorCode::Internal, "the figures could not be written");
-    answer("evenfold_cache", Scrape { state, stats: figures }).map_err(wrong)
+    let text = text("evenfold_cache", Scrape { state, stats: figures }).map_err(wrong)?;
+    let mut response = Response::new(answer::body(text.into_bytes(), place));
+    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    Ok(response)
 }

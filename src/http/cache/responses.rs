@@ -16,7 +16,7 @@ pub(super) enum ReadErrors {
     /// `not_found`
     #[response(status = 404)]
     NotFound(ErrorBody),
-    /// `too_many_in_flight`
+    /// `too_many_in_flight`, `too_many_bytes_in_flight`
     #[response(status = 503)]
     Unavailable(ErrorBody),
 }
@@ -64,7 +64,7 @@ pub(super) enum ChangeErrors {
     /// `internal`
     #[response(status = 500)]
     Internal(ErrorBody),
-    /// `busy`, `too_many_in_flight`, `maintenance`, `stopped`
+    /// `busy`, `too_many_in_flight`, `too_many_bytes_in_flight`, `maintenance`, `stopped`
     #[response(status = 503)]
     Unavailable(ErrorBody),
     /// `timed_out`
@@ -103,7 +103,7 @@ pub(super) enum BodyErrors {
     /// `internal`
     #[response(status = 500)]
     Internal(ErrorBody),
-    /// `busy`, `too_many_in_flight`, `maintenance`, `stopped`
+    /// `busy`, `too_many_in_flight`, `too_many_bytes_in_flight`, `maintenance`, `stopped`
     #[response(status = 503)]
     Unavailable(ErrorBody),
     /// `timed_out`

@@ -18,12 +18,24 @@ pub(super) enum Route {
     BatchDelete,
     Admin,
     Watch,
+    Metrics,
     Docs,
     Other,
 }
 
+/// Where a request has its place while it is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Among the requests for keys.
+    Keys,
+    /// Apart from them: who looks after the service must see it, and be able to change it, when it is full.
+    Apart,
+    /// Nowhere: probes are answered whatever there is, and documents are in memory once for all.
+    Unlimited,
+}
+
 impl Route {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Get,
         Self::Put,
         Self::Delete,
@@ -33,6 +45,7 @@ impl Route {
         Self::BatchDelete,
         Self::Admin,
         Self::Watch,
+        Self::Metrics,
         Self::Docs,
         Self::Other,
     ];
@@ -51,7 +64,8 @@ impl Route {
             };
         }
         match path {
-            "/healthz" | "/readyz" | "/metrics" => Self::Watch,
+            "/healthz" | "/readyz" => Self::Watch,
+            "/metrics" => Self::Metrics,
             "/docs" | "/docs/openapi.json" => Self::Docs,
             _ if path.starts_with("/v1/admin/") => Self::Admin,
             _ => Self::Other,
@@ -61,7 +75,7 @@ impl Route {
     /// What is not known needs the token.
     pub(super) fn access(self) -> Access {
         match self {
-            Self::Watch | Self::Docs => Access::Open,
+            Self::Watch | Self::Metrics | Self::Docs => Access::Open,
             Self::Get | Self::BatchGet => Access::Read,
             Self::Put | Self::Delete | Self::Incr | Self::BatchSet | Self::BatchDelete | Self::Admin | Self::Other => {
                 Access::Write
@@ -69,10 +83,19 @@ impl Route {
         }
     }
 
-    /// Whether it counts among the requests in flight: who looks after the service must see it, and be able to change
-    /// it, when it is full.
-    pub(super) fn limited(self) -> bool {
-        !matches!(self, Self::Watch | Self::Docs | Self::Admin)
+    pub(super) fn room(self) -> Room {
+        match self {
+            Self::Watch | Self::Docs => Room::Unlimited,
+            Self::Metrics | Self::Admin => Room::Apart,
+            Self::Get
+            | Self::Put
+            | Self::Delete
+            | Self::Incr
+            | Self::BatchGet
+            | Self::BatchSet
+            | Self::BatchDelete
+            | Self::Other => Room::Keys,
+        }
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -86,6 +109,7 @@ impl Route {
             Self::BatchDelete => "batch_delete",
             Self::Admin => "admin",
             Self::Watch => "watch",
+            Self::Metrics => "metrics",
             Self::Docs => "docs",
             Self::Other => "other",
         }

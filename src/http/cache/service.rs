@@ -4,8 +4,8 @@ use super::state::{ServiceOptions, State};
 use super::{admin, batch, docs, health, incr, kv, metrics};
 use crate::cache::Cache;
 use crate::http::Respond;
+use crate::http::admitted::Admitted;
 use crate::http::docs::routes;
-use crate::http::inflight::{InFlight, Place};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State as Shared;
@@ -57,24 +57,31 @@ impl CacheService {
     }
 
     /// A request is let in before it is routed: what the rules say does not hang on which handler it would be.
-    fn admit(&self, route: Route, headers: &HeaderMap) -> Result<Option<Place<&InFlight>>, ApiError> {
+    fn admit(&self, route: Route, headers: &HeaderMap) -> Result<Option<Admitted>, ApiError> {
         self.state.gate.check(route.access(), headers)?;
-        if route.limited() { self.state.enter().map(Some) } else { Ok(None) }
+        self.state.enter(route)
     }
 
     /// Reads and puts of a key are nearly all that comes: they go to their handlers past the router, which would find the
     /// same ones for more than the handlers themselves take.
-    async fn answer(&self, route: Route, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, route: Route, admitted: Option<Admitted>, mut request: Request<Incoming>) -> Response<Body> {
         let state = || Shared(Arc::clone(&self.state));
-        let answered = match route {
-            Route::Get if request.method() == Method::GET && names_a_key(&request) => {
-                kv::get(state(), request.map(|_| Body::empty())).await
+        let answered = match (route, admitted) {
+            (Route::Get, Some(admitted)) if request.method() == Method::GET && names_a_key(&request) => {
+                kv::get(state(), admitted, request.map(|_| Body::empty())).await
             }
-            Route::Put if names_a_key(&request) => kv::put(state(), request.map(Body::new)).await,
-            _ => match self.router.clone().call(request).await {
-                Ok(response) => Ok(response),
-                Err(never) => match never {},
-            },
+            (Route::Put, Some(admitted)) if names_a_key(&request) => {
+                kv::put(state(), admitted, request.map(Body::new)).await
+            }
+            (_, admitted) => {
+                if let Some(admitted) = admitted {
+                    admitted.carry(&mut request);
+                }
+                match self.router.clone().call(request).await {
+                    Ok(response) => Ok(response),
+                    Err(never) => match never {},
+                }
+            }
         };
         answered.unwrap_or_else(IntoResponse::into_response)
     }
@@ -90,7 +97,7 @@ impl Respond for CacheService {
         let begun = Instant::now();
         let route = Route::of(request.method(), request.uri().path());
         let response = match self.admit(route, request.headers()) {
-            Ok(_place) => self.answer(route, request).await,
+            Ok(admitted) => self.answer(route, admitted, request).await,
             Err(error) => error.into_response(),
         };
         self.state.requests.answered(route as usize, response.status(), begun.elapsed());

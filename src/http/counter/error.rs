@@ -3,6 +3,7 @@
 use crate::http::auth::{Refusal, Scheme};
 use crate::http::body::BodyError;
 use crate::http::error::answer;
+use crate::http::inflight::{ALL_TAKEN, AllTaken, OVER_BUDGET, OverBudget};
 use crate::service::{InvalidCounterId, InvalidIdempotencyKey, ServiceError};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -40,6 +41,8 @@ pub enum ErrorCode {
     Parked,
     /// 413: the body is too large.
     TooLarge,
+    /// 421: the service does not answer to the name that the header Host has.
+    MisdirectedRequest,
     /// 422: the body is JSON, but not what this path takes.
     InvalidBody,
     /// 422: the amount is 0, or no whole number of 64 bits.
@@ -54,6 +57,10 @@ pub enum ErrorCode {
     Busy,
     /// 503: too many requests are in flight; nothing was counted.
     TooManyInFlight,
+    /// 503: the requests and answers in flight have as many bytes as they may; nothing was counted.
+    TooManyBytesInFlight,
+    /// 503: as many connections are open as may; nothing was counted.
+    TooManyConnections,
     /// 503: as many watch as may.
     TooManyWatchers,
     /// 503: the counter can't be reached now; nothing was counted.
@@ -86,12 +93,15 @@ impl ErrorCode {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Parked => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
             Self::InvalidBody | Self::InvalidAmount | Self::Overflow | Self::KeyReused => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy
             | Self::TooManyInFlight
+            | Self::TooManyBytesInFlight
+            | Self::TooManyConnections
             | Self::TooManyWatchers
             | Self::Unavailable
             | Self::TimedOut
@@ -149,10 +159,23 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge(_) => ErrorCode::TooLarge,
             BodyError::TimedOut => ErrorCode::BodyTimeout,
             BodyError::Incomplete => ErrorCode::IncompleteBody,
+            BodyError::OverBudget => ErrorCode::TooManyBytesInFlight,
             BodyError::Malformed(_) => ErrorCode::MalformedJson,
             BodyError::Invalid(_) => ErrorCode::InvalidBody,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<OverBudget> for ApiError {
+    fn from(OverBudget: OverBudget) -> Self {
+        Self::new(ErrorCode::TooManyBytesInFlight, OVER_BUDGET)
+    }
+}
+
+impl From<AllTaken> for ApiError {
+    fn from(AllTaken: AllTaken) -> Self {
+        Self::new(ErrorCode::TooManyInFlight, ALL_TAKEN)
     }
 }
 

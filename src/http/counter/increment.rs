@@ -4,7 +4,9 @@ use super::error::{ApiError, ErrorCode};
 use super::responses::IncrementErrors;
 use super::state::State;
 use super::value::{Counter, Name, answer, id_in};
+use crate::http::admitted::Admitted;
 use crate::http::body::{self, BodyError};
+use crate::http::inflight::Place;
 use crate::service::IdempotencyKey;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{Request, State as Shared};
@@ -80,18 +82,26 @@ fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     responses((status = 200, description = "It is counted.", body = Counter), IncrementErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn increment(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
-    counted(&state, request).await
+pub(super) async fn increment(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    counted(&state, place, request).await
 }
 
 /// Counts, whatever the body comes from.
-pub(super) async fn counted(state: &State, request: Asked<impl HttpBody<Data = Bytes>>) -> Result<Response, ApiError> {
+pub(super) async fn counted(
+    state: &State,
+    mut place: Place,
+    request: Asked<impl HttpBody<Data = Bytes>>,
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let id = id_in(head.uri.path())?;
     let key = key(&head.headers)?;
-    let amount = amount(&body::read(body, MAX_BODY, state.body_timeout).await?)?;
+    let amount = amount(&body::read(body, MAX_BODY, state.body_timeout, &mut place).await?)?;
     let counted = state.node().increment(&id, amount, key).await?;
-    Ok(answer(&id, counted))
+    Ok(answer(&id, counted, place))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use super::error::{ApiError, ErrorCode};
 use super::responses::{ReadErrors, TopErrors};
 use super::state::State;
 use super::value::{Counter, Name, answer, id_in, json, write_json};
+use crate::http::admitted::Admitted;
+use crate::http::inflight::Place;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 use std::sync::Arc;
@@ -13,6 +15,9 @@ use utoipa::ToSchema;
 pub const MAX_TOP: usize = 1_000;
 
 const DEFAULT_TOP: usize = 20;
+
+/// What a counter that is listed takes up at most, in memory and in the answer: a name of 256 bytes, each of which can be escaped.
+const LISTED: usize = 1024;
 
 /// Read a counter
 ///
@@ -25,15 +30,19 @@ const DEFAULT_TOP: usize = 20;
     responses((status = 200, description = "What it stands at.", body = Counter), ReadErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn read(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
-    value(&state, request.uri().path()).await
+pub(super) async fn read(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    value(&state, place, request.uri().path()).await
 }
 
 /// Reads the counter that a path is about.
-pub(super) async fn value(state: &State, path: &str) -> Result<Response, ApiError> {
+pub(super) async fn value(state: &State, place: Place, path: &str) -> Result<Response, ApiError> {
     let id = id_in(path)?;
     let counted = state.node().get(&id).await?;
-    Ok(answer(&id, counted))
+    Ok(answer(&id, counted, place))
 }
 
 /// The counters of the highest values, the highest first.
@@ -65,8 +74,13 @@ struct Ranked {
     responses((status = 200, description = "The highest first.", body = Counters), TopErrors),
     security((), ("token" = [])),
 )]
-pub(super) async fn top(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn top(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
     let limit = limit(request.uri().query().unwrap_or_default())?;
+    place.resize(limit * LISTED)?;
     let counters = state.node().top(limit).await?;
     let mut out = b"{\"counters\":[".to_vec();
     for (at, (id, value)) in counters.iter().enumerate() {
@@ -77,7 +91,7 @@ pub(super) async fn top(Shared(state): Shared<Arc<State>>, request: Request) -> 
         out.push(b'}');
     }
     out.extend_from_slice(b"]}");
-    Ok(json(out))
+    Ok(json(out, place))
 }
 
 /// How many counters a query asks for. What else it has means nothing here.

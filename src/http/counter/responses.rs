@@ -28,7 +28,7 @@ pub(super) enum IncrementErrors {
     /// `invalid_body`, `invalid_amount`, `overflow`, `key_reused`
     #[response(status = 422)]
     Invalid(ErrorBody),
-    /// `busy`, `too_many_in_flight`, `unavailable`, `stopped`: nothing was counted. `timed_out`: that is not known.
+    /// `busy`, `too_many_in_flight`, `too_many_bytes_in_flight`, `unavailable`, `stopped`: nothing was counted. `timed_out`: that is not known.
     #[response(status = 503)]
     Unavailable(ErrorBody),
     /// `full`
@@ -49,7 +49,7 @@ pub(super) enum ReadErrors {
     /// `parked`
     #[response(status = 409)]
     Conflict(ErrorBody),
-    /// `busy`, `too_many_in_flight`, `unavailable`, `timed_out`, `stopped`
+    /// `busy`, `too_many_in_flight`, `too_many_bytes_in_flight`, `unavailable`, `timed_out`, `stopped`
     #[response(status = 503)]
     Unavailable(ErrorBody),
 }
@@ -64,7 +64,7 @@ pub(super) enum TopErrors {
     /// `unauthorized`, where reads need the token
     #[response(status = 401)]
     Unauthorized(ErrorBody),
-    /// `busy`, `too_many_in_flight`, `unavailable`, `timed_out`, `stopped`
+    /// `busy`, `too_many_in_flight`, `too_many_bytes_in_flight`, `unavailable`, `timed_out`, `stopped`
     #[response(status = 503)]
     Unavailable(ErrorBody),
 }

@@ -4,8 +4,8 @@ use super::route::Route;
 use super::state::{ServiceOptions, State};
 use super::{docs, health, increment, read, watch};
 use crate::http::Respond;
+use crate::http::admitted::Admitted;
 use crate::http::docs::routes;
-use crate::http::inflight::{InFlight, Place};
 use crate::service::Node;
 use axum::Router;
 use axum::body::Body;
@@ -59,21 +59,28 @@ impl CounterService {
     }
 
     /// A request is let in before it is routed: what the rules say does not hang on which handler it would be.
-    fn admit(&self, route: Route, headers: &HeaderMap) -> Result<Option<Place<&InFlight>>, ApiError> {
+    fn admit(&self, route: Route, headers: &HeaderMap) -> Result<Option<Admitted>, ApiError> {
         self.state.gate.check(route.access(), headers)?;
-        if route.limited() { self.state.enter().map(Some) } else { Ok(None) }
+        self.state.enter(route)
     }
 
     /// Increments and reads are nearly all that comes: they go to their handlers past the router, which would find the same
     /// ones for more than the handlers themselves take.
-    async fn answer(&self, route: Route, request: Request<Incoming>) -> Response<Body> {
-        let answered = match route {
-            Route::Increment => increment::counted(&self.state, request).await,
-            Route::Read if request.method() == Method::GET => read::value(&self.state, request.uri().path()).await,
-            _ => match self.router.clone().call(request).await {
-                Ok(response) => Ok(response),
-                Err(never) => match never {},
-            },
+    async fn answer(&self, route: Route, admitted: Option<Admitted>, mut request: Request<Incoming>) -> Response<Body> {
+        let answered = match (route, admitted) {
+            (Route::Increment, Some(Admitted(place))) => increment::counted(&self.state, place, request).await,
+            (Route::Read, Some(Admitted(place))) if request.method() == Method::GET => {
+                read::value(&self.state, place, request.uri().path()).await
+            }
+            (_, admitted) => {
+                if let Some(admitted) = admitted {
+                    admitted.carry(&mut request);
+                }
+                match self.router.clone().call(request).await {
+                    Ok(response) => Ok(response),
+                    Err(never) => match never {},
+                }
+            }
         };
         answered.unwrap_or_else(IntoResponse::into_response)
     }
@@ -84,7 +91,7 @@ impl Respond for CounterService {
         let begun = Instant::now();
         let route = Route::of(request.method(), request.uri().path());
         let response = match self.admit(route, request.headers()) {
-            Ok(_place) => self.answer(route, request).await,
+            Ok(admitted) => self.answer(route, admitted, request).await,
             Err(error) => error.into_response(),
         };
         self.state.requests.answered(route as usize, response.status(), begun.elapsed());

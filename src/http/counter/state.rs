@@ -1,9 +1,10 @@
 //! What all requests of one service share.
 
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use super::route::Route;
+use crate::http::admitted::Admitted;
 use crate::http::auth::{Auth, Gate, Scheme};
-use crate::http::inflight::{InFlight, Place};
+use crate::http::inflight::InFlight;
 use crate::http::metrics::Requests;
 use crate::projection::Member;
 use crate::service::Node;
@@ -19,6 +20,9 @@ pub struct ServiceOptions {
     pub auth: Option<Auth>,
     /// How many requests may be in flight; further ones are answered with 503. Watchers are not among them. At least 1.
     pub max_inflight: usize,
+    /// How many bytes all of them may have in memory together, with their bodies and with their answers until these are written;
+    /// further ones are answered with 503. 2 KiB of each are not counted. One request that needs more than that by itself is let through at a time.
+    pub max_inflight_bytes: usize,
     /// How many may watch; further ones are answered with 503.
     pub max_watchers: usize,
     /// How long a body may take to come. What a request may take after that is up to the node.
@@ -28,10 +32,16 @@ pub struct ServiceOptions {
 }
 
 impl Default for ServiceOptions {
-    /// No token, 10,000 requests, 1,000 watchers, 2 seconds, no workers.
+    /// No token, 10,000 requests with 64 MiB, 1,000 watchers, 2 seconds, no workers.
     fn default() -> Self {
-        let (max_inflight, max_watchers, body_timeout) = (10_000, 1_000, Duration::from_secs(2));
-        Self { auth: None, max_inflight, max_watchers, body_timeout, workers: Vec::new() }
+        Self {
+            auth: None,
+            max_inflight: 10_000,
+            max_inflight_bytes: 64 * 1024 * 1024,
+            max_watchers: 1_000,
+            body_timeout: Duration::from_secs(2),
+            workers: Vec::new(),
+        }
     }
 }
 
@@ -42,7 +52,7 @@ pub(super) struct State {
     turn: AtomicUsize,
     pub(super) gate: Gate,
     pub(super) requests: Requests<{ Route::ALL.len() }>,
-    pub(super) inflight: InFlight,
+    pub(super) inflight: Arc<InFlight>,
     pub(super) watchers: Arc<InFlight>,
     pub(super) body_timeout: Duration,
 }
@@ -55,8 +65,9 @@ impl State {
             turn: AtomicUsize::new(0),
             gate: Gate { scheme: Scheme::Bearer, auth: options.auth },
             requests: Requests::default(),
-            inflight: InFlight::new(options.max_inflight.max(1)),
-            watchers: Arc::new(InFlight::new(options.max_watchers)),
+            inflight: InFlight::new(options.max_inflight.max(1), options.max_inflight_bytes),
+            // Each has an event at a time.
+            watchers: InFlight::new(options.max_watchers, usize::MAX),
             body_timeout: options.body_timeout,
         }
     }
@@ -68,11 +79,8 @@ impl State {
         &self.nodes[turn % self.nodes.len()]
     }
 
-    /// A place among the requests in flight, until it is dropped.
-    pub(super) fn enter(&self) -> Result<Place<&InFlight>, ApiError> {
-        self.inflight.enter().ok_or_else(|| {
-            let message = "as many requests are in flight as may be; try again in a moment";
-            ApiError::new(ErrorCode::TooManyInFlight, message)
-        })
+    /// A place for a request, where its route needs one.
+    pub(super) fn enter(&self, route: Route) -> Result<Option<Admitted>, ApiError> {
+        if route.limited() { Ok(Some(Admitted(self.inflight.enter()?))) } else { Ok(None) }
     }
 }

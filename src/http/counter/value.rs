@@ -2,10 +2,11 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::route::encoded_id;
+use crate::http::answer::body;
 use crate::http::error::JSON;
+use crate::http::inflight::Place;
 use crate::http::percent::decoded;
 use crate::service::{Counted, CounterId};
-use axum::body::Body;
 use axum::http::header;
 use axum::response::Response;
 use utoipa::ToSchema;
@@ -59,18 +60,18 @@ pub(super) fn write_json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Si
     let _ = serde_json::to_writer(out, value);
 }
 
-/// An answer that is JSON.
-pub(super) fn json(text: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(text));
+/// An answer that is JSON, with the place that its request has had.
+pub(super) fn json(text: Vec<u8>, place: Place) -> Response {
+    let mut response = Response::new(body(text, place));
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
 /// An answer that is what a counter stands at.
-pub(super) fn answer(id: &CounterId, counted: Counted) -> Response {
+pub(super) fn answer(id: &CounterId, counted: Counted, place: Place) -> Response {
     let mut out = Vec::new();
     write(&mut out, id, counted);
-    json(out)
+    json(out, place)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::error::{ApiError, ErrorCode};
 use super::responses::WatchErrors;
 use super::state::State;
 use super::value::{Name, id_in, write, write_json};
-use crate::http::inflight::{InFlight, Place};
+use crate::http::inflight::Place;
 use crate::service::{Counted, CounterId, ServiceError, Watching};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Shared};
@@ -40,7 +40,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 )]
 pub(super) async fn watch(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
     let id = id_in(request.uri().path())?;
-    let place = state.watchers.enter_for_long().ok_or_else(|| {
+    let place = state.watchers.enter().map_err(|_| {
         ApiError::new(ErrorCode::TooManyWatchers, "as many watch as may; try again later, or read the counter")
     })?;
     let mut watching = state.node().watch(&id)?;
@@ -64,7 +64,7 @@ struct Watcher {
     watching: Watching,
     /// The first value.
     ready: Option<Counted>,
-    _place: Place<Arc<InFlight>>,
+    _place: Place,
 }
 
 impl Watcher {

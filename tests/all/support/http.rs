@@ -56,7 +56,7 @@ impl Client {
     /// Sends a request with a body.
     pub async fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let body = body.as_ref();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             head.extend([name, ": ", value, "\r\n"]);
         }
@@ -68,6 +68,11 @@ impl Client {
     /// The answer; none if the connection ends without one.
     pub async fn answer(&mut self) -> Option<Reply> {
         timeout(SOON, self.read(true)).await.expect("an answer, or an end")
+    }
+
+    /// The head of an answer that has no body; none if the connection ends without one.
+    pub async fn head(&mut self) -> Option<Reply> {
+        timeout(SOON, self.read(false)).await.expect("an answer, or an end")
     }
 
     /// Asks, and gives the answer.

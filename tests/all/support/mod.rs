@@ -1,6 +1,7 @@
 //! What the tests share: a database each, workers, and waiting.
 
 mod cached;
+mod caching;
 #[cfg(feature = "containers")]
 mod container;
 mod counting;
@@ -19,6 +20,7 @@ mod stepped;
 mod wait;
 
 pub use cached::Cached;
+pub use caching::Caching;
 pub use counting::Counting;
 pub use http::{Client, Reply};
 pub use nats::{NatsServer, nats_url};

@@ -40,9 +40,9 @@ impl Method {
     fn request(self, number: u32) -> Vec<u8> {
         let key = number % KEYS;
         match self {
-            Self::Get => format!("GET /v1/kv/key-{key} HTTP/1.1\r\nHost: cache\r\n\r\n"),
+            Self::Get => format!("GET /v1/kv/key-{key} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             Self::Put => format!(
-                "PUT /v1/kv/key-{key} HTTP/1.1\r\nHost: cache\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
+                "PUT /v1/kv/key-{key} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
                 BODY.len()
             ),
         }
@@ -100,6 +100,7 @@ async fn service(connections: u32) -> anyhow::Result<(SocketAddr, DropGuard)> {
         max_inflight: connections as usize,
         request_timeout: options.request_timeout,
         max_item_bytes: options.max_item_bytes,
+        ..ServiceOptions::default()
     };
     let service = CacheService::new(Cache::start(options).await?, options_of_service);
     let ended = stop.clone().cancelled_owned();

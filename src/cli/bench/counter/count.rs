@@ -25,7 +25,7 @@ impl Counters {
     /// database, for one.
     pub(super) async fn load(&self, address: SocketAddr, connections: usize, until: Until) -> anyhow::Result<Seen> {
         let request = |key| {
-            format!("POST /counter/key-{key}/increment HTTP/1.1\r\nHost: counters\r\nContent-Length: 0\r\n\r\n")
+            format!("POST /counter/key-{key}/increment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
                 .into_bytes()
         };
         let requests: Arc<[Vec<u8>]> = (0..self.keys).map(request).collect();
@@ -38,7 +38,7 @@ impl Counters {
         let mut connection = Connection::open(address).await?;
         let mut sum = 0;
         for key in 0..self.keys {
-            let request = format!("GET /counter/key-{key} HTTP/1.1\r\nHost: counters\r\n\r\n");
+            let request = format!("GET /counter/key-{key} HTTP/1.1\r\nHost: localhost\r\n\r\n");
             let body = connection.ask(request.as_bytes()).await?;
             sum += serde_json::from_slice::<Counter>(body).context("no counter was answered")?.value;
         }

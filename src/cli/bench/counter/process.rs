@@ -63,7 +63,7 @@ impl Service {
 
     async fn is_ready(&self) -> bool {
         let Ok(mut connection) = Connection::open(self.address).await else { return false };
-        connection.ask(b"GET /readyz HTTP/1.1\r\nHost: counters\r\n\r\n").await.is_ok()
+        connection.ask(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.is_ok()
     }
 
     /// The most memory that it has had so far, in bytes; none where the system does not tell.

@@ -74,7 +74,7 @@ impl Client {
 
     async fn read(&mut self, counter: u32) {
         let floor = self.floor(counter);
-        let request = format!("GET /counter/{} HTTP/1.1\r\nhost: test\r\n\r\n", name(counter));
+        let request = format!("GET /counter/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", name(counter));
         match self.ask(&request).await {
             Heard::Counted(told) => {
                 if told.version < floor {
@@ -97,7 +97,7 @@ impl Client {
         let header = key.as_ref().map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
         let body = format!("{{\"amount\":{amount}}}");
         let request = format!(
-            "POST /counter/{}/increment HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n{header}\r\n{body}",
+            "POST /counter/{}/increment HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n{header}\r\n{body}",
             name(counter),
             body.len()
         );

@@ -92,7 +92,7 @@ async fn model(conn: &mut PgConnection) -> BTreeMap<String, (i64, i64)> {
 async fn compare(place: SocketAddr, log: &HashMap<u32, Vec<Logged>>, wrong: &mut Vec<String>) {
     let (started, mut kept) = (Instant::now(), None);
     for (counter, events) in log {
-        let request = format!("GET /counter/{} HTTP/1.1\r\nhost: test\r\n\r\n", name(*counter));
+        let request = format!("GET /counter/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", name(*counter));
         let (value, version) = last(events);
         loop {
             match Connection::ask(&mut kept, place, &request, LIMIT).await {
