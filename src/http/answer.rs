@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(answer.reserve(65_000), Err(OverBudget));
         drop(other);
         answer.beside(0).unwrap();
-        answer.out().extend_from_slice(&[b'x'; 40_000]);
+        answer.out().extend_from_slice(&vec![b'x'; 40_000]);
         let mut written = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
         let half = written.split_to(20_000);
         drop(written);

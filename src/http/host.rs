@@ -12,13 +12,13 @@ const LOCALHOST: &str = "localhost";
 
 /// Names of hosts that a service answers to, besides its own address. Clones are cheap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedHosts(Arc<[Host]>);
+pub struct AllowedHosts(Arc<[Host<Box<str>>]>);
 
 /// A host: without its port, which says nothing about who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Host {
-    /// In lower case, without a dot at its end.
-    Name(Box<str>),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host<T> {
+    /// In any case, without a dot at its end.
+    Name(T),
     Address(IpAddr),
 }
 
@@ -34,38 +34,48 @@ impl AllowedHosts {
     ///
     /// [`InvalidHost`] for the first that is neither.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidHost> {
-        let host = |name: &str| Host::named(name.trim()).ok_or_else(|| InvalidHost(name.to_owned()));
+        let host = |name: &str| match Host::named(name.trim()) {
+            Some(Host::Name(name)) => Ok(Host::Name(name.into())),
+            Some(Host::Address(address)) => Ok(Host::Address(address)),
+            None => Err(InvalidHost(name.to_owned())),
+        };
         names.into_iter().map(host).collect::<Result<_, _>>().map(Self)
     }
 }
 
-impl Host {
-    fn named(name: &str) -> Option<Self> {
+impl<'a> Host<&'a str> {
+    fn named(name: &'a str) -> Option<Self> {
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         if let Ok(address) = address.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical()));
         }
         let name = name.strip_suffix('.').unwrap_or(name);
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        (!name.is_empty() && name.bytes().all(fits)).then(|| Self::Name(name.to_ascii_lowercase().into()))
+        (!name.is_empty() && name.bytes().all(fits)).then_some(Self::Name(name))
     }
 
     /// What a request asks for: a name or an address, in brackets if it has colons, and perhaps a port.
-    fn asked(authority: &str) -> Option<Self> {
-        let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((address, rest)) => {
-                let address = address.parse::<IpAddr>().ok().filter(IpAddr::is_ipv6)?;
-                (Self::Address(address.to_canonical()), rest)
-            }
-            None => {
-                let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-                (Self::named(name)?, port)
-            }
+    fn asked(authority: &'a str) -> Option<Self> {
+        let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        let (host, port) = if let Some((address, port)) = bracketed {
+            let address = address.parse::<IpAddr>().ok().filter(IpAddr::is_ipv6)?;
+            (Self::Address(address.to_canonical()), port)
+        } else {
+            let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            (Self::named(name)?, port)
         };
         let is_port = |port: &str| {
             port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
         };
         (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some(host)
+    }
+
+    fn is(self, other: &Host<Box<str>>) -> bool {
+        match (self, other) {
+            (Self::Name(name), Host::Name(other)) => name.eq_ignore_ascii_case(other),
+            (Self::Address(address), Host::Address(other)) => address == *other,
+            _ => false,
+        }
     }
 }
 
@@ -103,14 +113,15 @@ impl Names {
     }
 
     fn has(&self, authority: &str) -> bool {
-        Host::asked(authority).is_some_and(|host| self.is_own(&host) || self.allowed.0.contains(&host))
+        Host::asked(authority)
+            .is_some_and(|host| self.is_own(host) || self.allowed.0.iter().any(|allowed| host.is(allowed)))
     }
 
     /// A page can't have an address for a name, so that its own is fine for every service.
-    fn is_own(&self, host: &Host) -> bool {
+    fn is_own(&self, host: Host<&str>) -> bool {
         match host {
-            Host::Address(address) => *address == self.own,
-            Host::Name(name) => self.own.is_loopback() && **name == *LOCALHOST,
+            Host::Address(address) => address == self.own,
+            Host::Name(name) => self.own.is_loopback() && name.eq_ignore_ascii_case(LOCALHOST),
         }
     }
 }

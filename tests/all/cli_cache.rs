@@ -56,7 +56,7 @@ type Mistake = (&'static [&'static str], &'static [(&'static str, &'static str)]
 #[test]
 fn what_can_not_be_meant_is_one_sentence_and_code_2() {
     #[rustfmt::skip]
-    let cases: [Mistake; 15] = [
+    let cases: [Mistake; 18] = [
         (&["--bind=0.0.0.0"], &[], "0.0.0.0 can be reached from other machines: set API_TOKEN, or bind to 127.0.0.1"),
         (&["--bind=::"], &[], "can be reached from other machines"),
         (&["--bind=localhost"], &[], "'--bind <ADDR>'"),
@@ -71,6 +71,9 @@ fn what_can_not_be_meant_is_one_sentence_and_code_2() {
         (&[], &[("MEMORY_BUDGET_BYTES", "1048575")], "from 1048576"),
         (&[], &[("REQUEST_TIMEOUT_MS", "0")], "from 1 to 3600000"),
         (&[], &[("MAX_INFLIGHT", "0")], "from 1 to 1000000"),
+        (&[], &[("MAX_INFLIGHT_BYTES", "1048575")], "from 1048576"),
+        (&["--allowed-hosts=cache.example:8080"], &[], "ALLOWED_HOSTS (--allowed-hosts): \"cache.example:8080\" is no name of a host"),
+        (&[], &[("ALLOWED_HOSTS", "a,http://b")], "give names or addresses without ports"),
         (&[], &[("MAX_SHARD_MAILBOX", "0")], "from 1 to 1048576"),
     ];
     for (args, variables, phrase) in cases {
@@ -83,6 +86,23 @@ fn what_can_not_be_meant_is_one_sentence_and_code_2() {
 fn the_token_is_not_shown() {
     let said = finish(Caching::command(&["--help"], &[("API_TOKEN", "topsecret")]));
     assert!(said.fine().contains("API_TOKEN") && !said.out.contains("topsecret"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_names_that_are_allowed_are_answered_to_and_no_others() {
+    for (bind, variables) in [("127.0.0.1", [].as_slice()), ("0.0.0.0", &[("API_TOKEN", "secret")])] {
+        let service = Caching::start(&["--bind", bind, "--allowed-hosts=a.example,b.example"], variables);
+        let address = SocketAddr::new([127, 0, 0, 1].into(), service.address.port());
+        for (host, status) in [("a.example", 200), ("b.example:80", 200), ("localhost", 200), ("evil.example", 421)] {
+            let mut client = Client::connect(address).await;
+            client.send(format!("GET /readyz HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+            assert_eq!(client.answer().await.unwrap().status, status, "{bind} {host}");
+        }
+    }
+    let any = Caching::start(&["--bind=0.0.0.0"], &[("API_TOKEN", "secret")]);
+    let mut client = Client::connect(SocketAddr::new([127, 0, 0, 1].into(), any.address.port())).await;
+    client.send("GET /readyz HTTP/1.1\r\nhost: any.example\r\n\r\n").await;
+    assert_eq!(client.answer().await.unwrap().status, 200, "other machines may call it as they like");
 }
 
 #[test]

@@ -119,6 +119,7 @@ async fn an_answer_has_its_place_and_its_bytes_until_it_is_written() {
     let mut client = served.client().await;
     let entries: Vec<Value> = (0..15).map(|n| json!({"key": n.to_string(), "value": "x".repeat(1_000_000)})).collect();
     assert_eq!(client.post("/v1/kv/batch/set", json!({"entries": entries}).to_string()).await.status, 200);
+    wait_until("the only place", SOON, async || served.figure(IN_FLIGHT).await == Some(0.0)).await;
     let mut deaf = served.client().await;
     let keys: Vec<String> = (0..15).map(|n| n.to_string()).collect();
     deaf.begin("POST", "/v1/kv/batch/get", &[], json!({"keys": keys}).to_string()).await;

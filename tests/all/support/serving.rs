@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 /// What a machine may have set that would change what it does.
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 10] = [
     "API_TOKEN",
     "READ_REQUIRES_AUTH",
     "REQUEST_TIMEOUT_MS",
     "MAX_INFLIGHT",
+    "MAX_INFLIGHT_BYTES",
+    "ALLOWED_HOSTS",
     "MAX_SHARD_MAILBOX",
     "MAX_WATCHERS",
     "NATS_URL",
