@@ -83,6 +83,33 @@ async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_has_its_place_until_its_connection_ends() {
+    let served = Counting::with(ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
+    let mut client = served.client().await;
+    for n in 0..100 {
+        assert_eq!(client.post(&format!("/counter/{n:0200}/increment"), "").await.status, 200);
+    }
+    let mut deaf = served.client().await;
+    let lists = "GET /counters?top=100 HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
+    deaf.send(lists).await;
+    // 24 MB, of which the sockets take some: then the server is stuck writing an answer, and answers no more.
+    let (mut answered, mut same) = (None, 0);
+    let stuck = async || {
+        let now = served.figure("evenfold_counter_requests_total{route=\"top\",status=\"2xx\"}").await;
+        same = if now.is_some() && now == answered { same + 1 } else { 0 };
+        answered = now;
+        same == 20
+    };
+    wait_until("an answer that nobody reads", SOON, stuck).await;
+    assert_eq!(client.get("/counter/a").await.code(), (503, "too_many_in_flight".to_owned()));
+    assert!(served.figure("evenfold_counter_bytes_in_flight").await.unwrap() > 10_000.0, "its bytes are counted");
+    drop(deaf);
+    wait_until("its place", SOON, async || client.get("/counter/a").await.status == 200).await;
+    assert_eq!(served.figure("evenfold_counter_bytes_in_flight").await, Some(0.0));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_increment_in_flight_is_counted_and_answered_after_a_shutdown() {
     let served = Counting::plain().await;
     let mut held = half_an_increment(&served).await;

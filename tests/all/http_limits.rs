@@ -1,28 +1,14 @@
-//! What the service refuses: at the edge of each limit, under load, in maintenance, and without the token.
+//! What the service refuses: at the edge of each limit, with full mailboxes, in maintenance, and without the token.
 
-use crate::support::{Cached, Client, SOON, wait_until};
+use crate::support::Cached;
 use evenfold::cache::CacheOptions;
 use evenfold::http::cache::ServiceOptions;
-use evenfold::http::{ApiToken, Auth, Limits};
+use evenfold::http::{ApiToken, Auth};
 use serde_json::{Value, json};
-use std::time::Duration;
-
-const IN_FLIGHT: &str = "evenfold_cache_requests_in_flight";
-const BYTES: &str = "evenfold_cache_bytes_in_flight";
 
 async fn with_item_bytes(max_item_bytes: usize) -> Cached {
     Cached::new(CacheOptions { max_item_bytes, ..CacheOptions::default() }, ServiceOptions::default()).await
 }
-
-/// A put whose body is not complete: it is in flight until the rest comes.
-async fn half_a_put(served: &Cached, path: &str) -> Client {
-    let mut client = served.client().await;
-    client.send(format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{{\"val")).await;
-    wait_until("the request", SOON, async || served.figure(IN_FLIGHT).await == Some(1.0)).await;
-    client
-}
-
-const REST: &str = "ue\":1}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_have_their_limit_however_they_are_sent() {
@@ -112,49 +98,6 @@ async fn a_batch_names_a_key_once_unless_it_puts() {
     served.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_has_its_place_and_its_bytes_until_it_is_written() {
-    let served =
-        Cached::new(CacheOptions::default(), ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
-    let mut client = served.client().await;
-    let entries: Vec<Value> = (0..15).map(|n| json!({"key": n.to_string(), "value": "x".repeat(1_000_000)})).collect();
-    assert_eq!(client.post("/v1/kv/batch/set", json!({"entries": entries}).to_string()).await.status, 200);
-    wait_until("the only place", SOON, async || served.figure(IN_FLIGHT).await == Some(0.0)).await;
-    let mut deaf = served.client().await;
-    let keys: Vec<String> = (0..15).map(|n| n.to_string()).collect();
-    deaf.begin("POST", "/v1/kv/batch/get", &[], json!({"keys": keys}).to_string()).await;
-    // Answered, as far as the figures go, and not written: no socket takes 15 MB.
-    let answered = "evenfold_cache_requests_total{route=\"batch_get\",status=\"2xx\"}";
-    wait_until("the answer", SOON, async || served.figure(answered).await == Some(1.0)).await;
-    assert_eq!(served.figure(IN_FLIGHT).await, Some(1.0));
-    assert!(served.figure(BYTES).await.unwrap() > 15e6 - 2048.0);
-    assert_eq!(client.get("/v1/kv/1").await.code(), (503, "too_many_in_flight".to_owned()));
-    let whole = deaf.answer().await.unwrap().json();
-    let values = whole["results"].as_array().unwrap().iter().map(|result| result["value"].as_str().unwrap().len());
-    assert_eq!(values.collect::<Vec<_>>(), [1_000_000; 15], "it is complete");
-    wait_until("its place", SOON, async || client.get("/v1/kv/1").await.status == 200).await;
-    assert_eq!(served.figure(BYTES).await, Some(0.0));
-    served.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_read_for_long_is_cut_off_and_its_bytes_are_free() {
-    let limits = Limits { idle: Duration::from_millis(50), ..Limits::default() };
-    let served = Cached::limited(CacheOptions::default(), ServiceOptions::default(), limits).await;
-    let entries: Vec<Value> = (0..15).map(|n| json!({"key": n.to_string(), "value": "x".repeat(1_000_000)})).collect();
-    let set = json!({"entries": entries}).to_string();
-    assert_eq!(served.client().await.post("/v1/kv/batch/set", set).await.status, 200);
-    let mut deaf = served.client().await;
-    let keys: Vec<String> = (0..15).map(|n| n.to_string()).collect();
-    deaf.begin("POST", "/v1/kv/batch/get", &[], json!({"keys": keys}).to_string()).await;
-    let answered = "evenfold_cache_requests_total{route=\"batch_get\",status=\"2xx\"}";
-    wait_until("the answer", SOON, async || served.figure(answered).await == Some(1.0)).await;
-    let free = async || served.figure(BYTES).await == Some(0.0) && served.figure(IN_FLIGHT).await == Some(0.0);
-    wait_until("its bytes", SOON, free).await;
-    assert!(deaf.answer().await.is_none(), "it was cut off");
-    served.end().await;
-}
-
 /// The mailbox has room for what the cache itself asks the shard for now and then, and little more.
 async fn with_tiny_mailbox() -> Cached {
     let options = CacheOptions { shards: 1, max_shard_mailbox: 3, ..CacheOptions::default() };
@@ -205,48 +148,6 @@ async fn a_batch_tells_which_of_its_changes_a_full_mailbox_has_refused() {
         refused += usize::from(busy);
     }
     assert!((1..20).contains(&refused), "{refused} of 20");
-    served.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
-    let served =
-        Cached::new(CacheOptions::default(), ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
-    let mut held = half_a_put(&served, "/v1/kv/a").await;
-    let refused = served.client().await.get("/v1/kv/b").await;
-    assert_eq!((refused.code(), refused.header("retry-after")), ((503, "too_many_in_flight".to_owned()), Some("1")));
-    assert_eq!(served.client().await.get("/healthz").await.status, 200, "who looks on is let in");
-    held.send(REST).await;
-    assert_eq!(held.answer().await.unwrap().status, 201);
-    // The place is free once the answer is written, which may be a moment after it is read.
-    wait_until("its place", SOON, async || served.client().await.get("/v1/kv/a").await.status == 200).await;
-    let gone = half_a_put(&served, "/v1/kv/b").await;
-    drop(gone);
-    wait_until("its place", SOON, async || served.client().await.get("/v1/kv/a").await.status == 200).await;
-    served.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_given_up() {
-    let service = ServiceOptions { request_timeout: Duration::from_millis(50), ..ServiceOptions::default() };
-    let served = Cached::new(CacheOptions::default(), service).await;
-    let mut client = served.client().await;
-    client.send("PUT /v1/kv/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{\"val").await;
-    assert_eq!(client.answer().await.unwrap().code(), (408, "body_timeout".to_owned()));
-    assert!(client.answer().await.is_none(), "the rest can't be told from a request");
-    served.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_put_in_flight_is_made_and_answered_after_a_shutdown() {
-    let served = Cached::plain().await;
-    let mut held = half_a_put(&served, "/v1/kv/a").await;
-    served.shutdown.cancel();
-    let gone = async || tokio::net::TcpStream::connect(served.address).await.is_err();
-    wait_until("the end of the listener", SOON, gone).await;
-    held.send(REST).await;
-    assert_eq!(held.answer().await.unwrap().status, 201);
-    assert!(served.cache.get("a").is_some());
     served.end().await;
 }
 

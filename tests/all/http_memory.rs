@@ -88,6 +88,8 @@ async fn compressed_values_count_with_what_they_are_unpacked_to() {
     let mut client = service.client().await;
     let zeros = json!({"value": STANDARD.encode(vec![0; 60 * MIB]), "type": "base64"}).to_string();
     assert_eq!(client.put("/v1/kv/zeros", zeros).await.status, 201);
+    // The place is free once the answer is written, which may be a moment after it is read.
+    wait_until("its place", SOON, async || service.figure("evenfold_cache_bytes_in_flight").await == Some(0.0)).await;
     let before = service.resident();
     service.forget_peak();
     let deaf = unread(&service, 20, "/v1/kv/zeros", "GET", "").await;

@@ -57,6 +57,7 @@ mod http_counter_watch;
 mod http_docs;
 mod http_fuzz;
 mod http_host;
+mod http_in_flight;
 mod http_limits;
 mod http_memory;
 mod http_probes;

@@ -4,12 +4,12 @@
 use super::entry::{self, Kind, room_of};
 use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
-use super::kv::json;
 use super::responses::BodyErrors;
+use super::results::{Done, Results, results, room_for_results};
 use super::state::State;
-use crate::cache::{CacheError, Condition, Hit, Put, Stored};
+use crate::cache::{CacheError, Condition, Hit, Put};
 use crate::http::admitted::Admitted;
-use crate::http::answer::{self, Answer};
+use crate::http::answer::Answer;
 use crate::http::body;
 use crate::http::error::JSON;
 use crate::http::inflight::{OverBudget, Place};
@@ -18,7 +18,7 @@ use axum::extract::{Request, State as Shared};
 use axum::http::header;
 use axum::response::Response;
 use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -33,12 +33,6 @@ pub const MAX_BATCH_KEYS: usize = 1_000;
 
 /// What an answer has about a key besides the key and what was found: names, quotes and braces.
 const AROUND_A_KEY: usize = 48;
-
-/// What a result is in memory, and in the answer, besides its key: numbers, or an error with its sentence.
-const AROUND_A_RESULT: usize = 1024;
-
-/// A key is in memory twice, and in the answer each byte of it may be escaped, since it may have quotes but no control characters.
-const ESCAPED_KEY: usize = 4;
 
 /// What is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -100,36 +94,6 @@ struct GetAnswer {
     kind: Option<Kind>,
     version: Option<u64>,
     ttl_sec: Option<f64>,
-}
-
-/// What was done, in the order of the entries or keys.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Results {
-    results: Vec<Done>,
-}
-
-/// What was done about one key: `version` and `created`, or `deleted`, or `error`.
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct Done {
-    key: String,
-    /// The new version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
-    /// Whether the key was absent before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created: Option<bool>,
-    /// Whether the key was there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deleted: Option<bool>,
-    /// Why nothing is known to be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ApiError>,
-}
-
-impl Done {
-    fn of(key: String) -> Self {
-        Self { key, ..Self::default() }
-    }
 }
 
 /// Reads a list up to the limit of a batch, and nothing beyond: a body has room for millions of empty keys, each of which would
@@ -259,11 +223,7 @@ pub(super) async fn set(
     let keys: Vec<String> = puts.iter().map(|put| put.key.clone()).collect();
     place.resize(values + room_for_results(&keys))?;
     let stored = state.cache.put_many(puts).await;
-    results(place, keys, stored, |key, Stored { version, created }| Done {
-        version: Some(version),
-        created: Some(created),
-        ..Done::of(key)
-    })
+    results(place, keys, stored, Done::stored)
 }
 
 fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
@@ -297,31 +257,5 @@ pub(super) async fn delete(
     let keys = keys_of(&state, request, &mut place).await?;
     place.resize(room_for_results(&keys))?;
     let deleted = state.cache.delete_many(keys.clone()).await;
-    results(place, keys, deleted, |key, deleted| Done { deleted: Some(deleted), ..Done::of(key) })
-}
-
-/// What keys take up while a batch is made, and the answer about them. Counted before, since what was changed is answered.
-fn room_for_results(keys: &[String]) -> usize {
-    keys.iter().map(|key| AROUND_A_RESULT + ESCAPED_KEY * key.len()).sum()
-}
-
-/// What was done about each key; where nothing was done about any, as in maintenance, the whole answer is the first error.
-fn results<T>(
-    place: Place,
-    keys: Vec<String>,
-    outcomes: Vec<Result<T, CacheError>>,
-    done: impl Fn(String, T) -> Done,
-) -> Result<Response, ApiError> {
-    let one = |(key, outcome)| match outcome {
-        Ok(outcome) => done(key, outcome),
-        Err(error) => Done { error: Some(ApiError::from(error)), ..Done::of(key) },
-    };
-    let mut results: Vec<Done> = keys.into_iter().zip(outcomes).map(one).collect();
-    let failed = results.iter().all(|done| done.error.is_some());
-    if let Some(error) = results.first_mut().and_then(|first| first.error.take_if(|_| failed)) {
-        return Err(error);
-    }
-    let mut response = Response::new(answer::body(json(&Results { results }), place));
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-    Ok(response)
+    results(place, keys, deleted, Done::deleted)
 }

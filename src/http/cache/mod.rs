@@ -12,6 +12,7 @@ mod key;
 mod kv;
 mod metrics;
 mod responses;
+mod results;
 mod route;
 mod service;
 mod state;

@@ -82,6 +82,8 @@ impl Scrape {
         self.state.requests.encode(encoder, &Route::ALL.map(Route::name))?;
         let inflight = i64::try_from(self.state.inflight.taken()).unwrap_or(i64::MAX);
         gauge(encoder, "requests_in_flight", "Requests that are being answered, without watchers", &inflight)?;
+        let bytes = i64::try_from(self.state.inflight.bytes()).unwrap_or(i64::MAX);
+        gauge(encoder, "bytes_in_flight", "Bytes of the bodies and the answers of these requests", &bytes)?;
         let watchers = i64::try_from(self.state.watchers.taken()).unwrap_or(i64::MAX);
         gauge(encoder, "watchers", "Streams that are open", &watchers)
     }
