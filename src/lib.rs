@@ -18,6 +18,7 @@ pub mod embedded;
 pub mod event;
 pub mod group;
 pub mod hash;
+pub mod histogram;
 pub mod http;
 mod invariant;
 pub mod lease;

@@ -1,13 +1,13 @@
 //! Figures for Prometheus: those that every service has, and how they are told. Nothing is global: each service counts for
 //! itself.
 
-use super::histogram::Histogram;
+use crate::histogram::{Counts, Histogram};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
@@ -40,7 +40,7 @@ impl<const ROUTES: usize> Requests<ROUTES> {
     pub(super) fn answered(&self, route: usize, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         self.answered[route][class].fetch_add(1, Ordering::Relaxed);
-        self.durations[route].add(took);
+        self.durations[route].record(took);
     }
 
     /// Tells them, with these names of the routes.
@@ -61,9 +61,7 @@ impl<const ROUTES: usize> Requests<ROUTES> {
         for (name, duration) in names.iter().zip(&self.durations) {
             let counts = duration.counts();
             if counts.count > 0 {
-                let labels = [("route", *name)];
-                let mut histogram = durations.encode_family(&labels)?;
-                histogram.encode_histogram::<NoLabelSet>(counts.sum, counts.count, &counts.buckets, None)?;
+                histogram(&mut durations, &[("route", *name)], &counts)?;
             }
         }
         Ok(())
@@ -72,6 +70,16 @@ impl<const ROUTES: usize> Requests<ROUTES> {
 
 pub(super) fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
     ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+/// One histogram of a family.
+pub(super) fn histogram<const LABELS: usize>(
+    family: &mut MetricEncoder<'_>,
+    labels: &[(&str, &str); LABELS],
+    counts: &Counts,
+) -> fmt::Result {
+    let mut one = family.encode_family(labels)?;
+    one.encode_histogram::<NoLabelSet>(counts.sum, counts.count, &counts.buckets, None)
 }
 
 pub(super) fn gauge(

@@ -10,7 +10,6 @@ mod connection;
 pub mod counter;
 mod docs;
 mod error;
-mod histogram;
 mod host;
 mod inflight;
 mod metrics;

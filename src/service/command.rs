@@ -3,6 +3,7 @@
 use super::error::ServiceError;
 use super::id::CounterId;
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -61,14 +62,25 @@ impl From<ServiceError> for Refused {
     }
 }
 
-/// A command and who waits for its outcome.
+/// A command that a shard has taken from its mailbox, and who waits for its outcome.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) command: Command,
     pub(super) answer: oneshot::Sender<Outcome>,
+    taken: Instant,
 }
 
 impl Call {
+    /// It is being handled from now on.
+    pub(super) fn new(command: Command, answer: oneshot::Sender<Outcome>) -> Self {
+        Self { command, answer, taken: Instant::now() }
+    }
+
+    /// How long its shard has had it.
+    pub(super) fn took(&self) -> Duration {
+        self.taken.elapsed()
+    }
+
     pub(super) fn answer(self, outcome: Outcome) {
         // Whoever asked may have ceased to wait.
         let _nobody = self.answer.send(outcome);

@@ -45,7 +45,7 @@ pub(super) struct Common {
 /// The counters of a shard that are in memory, and what waits for the log. At most one batch is on its way to it.
 pub(super) struct Durable {
     shard: u32,
-    common: Arc<Common>,
+    pub(super) common: Arc<Common>,
     /// The epoch of the log that the counters are of.
     epoch: u64,
     /// As they are in the log, unless another node has appended; none for those of which that is not known.
@@ -239,7 +239,7 @@ impl Durable {
     }
 
     fn answer(&self, call: Call, outcome: Outcome) {
-        self.common.meters.handled.add(1);
+        self.common.meters.answered(&call);
         call.answer(outcome);
     }
 }

@@ -1,6 +1,8 @@
 //! What a node counts about itself.
 
+use super::command::Call;
 use crate::group::GroupMetrics;
+use crate::histogram::{Counts, Histogram};
 use crate::log::GroupCommits;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,8 +12,8 @@ use std::time::Duration;
 pub(super) struct Meters {
     /// How many counters are in memory, by shard.
     pub(super) counters: Box<[Meter]>,
-    /// Commands that were answered by shards of this node.
-    pub(super) handled: Meter,
+    /// How long shards of this node took for what they were asked.
+    pub(super) handling: Handling<Histogram>,
     /// Counters that were read back.
     pub(super) loaded: Meter,
     /// Counters that have made room for others.
@@ -31,10 +33,36 @@ impl Meters {
         Self { counters: (0..shards).map(|_| Meter::default()).collect(), ..Self::default() }
     }
 
+    /// A shard is about to answer a call.
+    pub(super) fn answered(&self, call: &Call) {
+        let kind = if call.command.changes() { &self.handling.increment } else { &self.handling.read };
+        kind.record(call.took());
+    }
+
     pub(super) fn counters(&self, shard: u32, counters: usize) {
         if let Some(meter) = self.counters.get(shard as usize) {
             meter.0.store(counters as u64, Ordering::Relaxed);
         }
+    }
+}
+
+/// What shards are asked, and how long handling it takes: from when a shard takes the message from its mailbox until it has the
+/// answer. What waits for the log has its answer when its batch is committed, so that is in it, with the wait for the batch
+/// before.
+#[derive(Debug, Clone, Default)]
+pub struct Handling<T> {
+    /// Increments, also those that were refused.
+    pub increment: T,
+    /// Reads of one counter.
+    pub read: T,
+    /// Looks at the counters of the highest values: for each list one in every shard of every node.
+    pub top: T,
+}
+
+impl Handling<Histogram> {
+    pub(super) fn counts(&self) -> Handling<Counts> {
+        let Self { increment, read, top } = self;
+        Handling { increment: increment.counts(), read: read.counts(), top: top.counts() }
     }
 }
 
@@ -67,10 +95,14 @@ pub struct NodeMetrics {
     pub node: String,
     /// The group of its shards: mailboxes, and time spent.
     pub actors: GroupMetrics,
+    /// How many shards the node owns.
+    pub owned: usize,
     /// How many counters are in memory, by shard.
     pub counters: Vec<u64>,
     /// Requests that were answered by shards of this node.
     pub handled: u64,
+    /// How long its shards took for what they were asked.
+    pub handling: Handling<Counts>,
     /// Counters that were idle and made room for others.
     pub passivations: u64,
     /// Counters that were read from the database, because they were not in memory.

@@ -35,7 +35,7 @@ pub use command::Counted;
 pub use error::ServiceError;
 pub use id::{CounterId, InvalidCounterId, MAX_COUNTER_ID};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey, MAX_IDEMPOTENCY_KEY};
-pub use meters::NodeMetrics;
+pub use meters::{Handling, NodeMetrics};
 pub use node::Node;
 pub use options::{NodeOptions, StartError, Storage};
 pub use watch::Watching;

@@ -182,12 +182,14 @@ impl Node {
     pub fn metrics(&self) -> NodeMetrics {
         let Inner { shards, meters, log, ownership, .. } = &*self.inner;
         let cluster = ownership.cluster();
-        let sent = cluster.map(Cluster::metrics);
+        let (sent, handling) = (cluster.map(Cluster::metrics), meters.handling.counts());
         NodeMetrics {
             node: cluster.map(|cluster| cluster.id().as_str().to_owned()).unwrap_or_default(),
             actors: shards.metrics(),
+            owned: ownership.len(),
             counters: meters.counters.iter().map(Meter::get).collect(),
-            handled: meters.handled.get(),
+            handled: handling.increment.count + handling.read.count,
+            handling,
             passivations: meters.passivated.get(),
             loads: meters.loaded.get(),
             conflicts: meters.conflicts.get(),

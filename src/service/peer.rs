@@ -1,6 +1,6 @@
 //! What nodes ask each other.
 
-use super::command::{Call, Command, Counted, Outcome, Refused};
+use super::command::{Command, Counted, Outcome, Refused};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::inner::Inner;
@@ -101,7 +101,7 @@ impl Inner {
             return Err(Refused::NotOwner);
         }
         let (answer, outcome) = oneshot::channel();
-        let message = Message::Call(Call { command, answer });
+        let message = Message::Call(command, answer);
         self.shards.try_tell_shard(shard, message).map_err(|refused| match refused {
             crate::group::TellError::Full(_) => ServiceError::Busy,
             crate::group::TellError::Stopped(_) => ServiceError::Stopped,

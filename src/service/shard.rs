@@ -1,6 +1,6 @@
 //! A shard of counters, as an actor of the node's group.
 
-use super::command::{Call, Counted, Outcome};
+use super::command::{Call, Command, Counted, Outcome};
 use super::durable::{Durable, Finished};
 use super::id::CounterId;
 use super::peer::{Part, Released};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 const _: () = assert!(super::id::MAX_COUNTER_ID <= MAX_ID_BYTES);
@@ -23,7 +24,7 @@ pub(super) const AGGREGATE_TYPE: &str = "counter";
 
 /// What a shard is sent.
 pub(super) enum Message {
-    Call(Call),
+    Call(Command, oneshot::Sender<Outcome>),
     /// What became of its batch.
     Finished(Finished),
     /// For its counters of the highest values, and so many of them; and for those that are named.
@@ -85,7 +86,7 @@ impl Shard for CounterShard {
     async fn handle(&mut self, message: Message) -> Vec<Ranked> {
         match (self, message) {
             (shard, Message::Top(limit, named)) => return shard.top(limit, &named),
-            (Self::Volatile(shard), Message::Call(call)) => shard.call(call),
+            (Self::Volatile(shard), Message::Call(command, answer)) => shard.call(Call::new(command, answer)),
             (Self::Volatile(shard), Message::Take(counters)) => shard.take(counters),
             (Self::Volatile(shard), Message::Release(part, done)) => {
                 // Whoever does not wait any more asks again, and is given the same.
@@ -94,7 +95,7 @@ impl Shard for CounterShard {
             (Self::Volatile(shard), Message::Begin) => shard.begin(),
             // It has no log.
             (Self::Volatile(_), Message::Finished(_) | Message::Forget) => {}
-            (Self::Durable(shard), Message::Call(call)) => shard.call(call),
+            (Self::Durable(shard), Message::Call(command, answer)) => shard.call(Call::new(command, answer)),
             (Self::Durable(shard), Message::Begin | Message::Forget) => shard.forget(),
             // What it has is in the log.
             (Self::Durable(_), Message::Take(_)) => {}
@@ -122,6 +123,7 @@ impl Shard for CounterShard {
 
 impl CounterShard {
     fn top(&self, limit: usize, named: &[CounterId]) -> Vec<Ranked> {
+        let began = Instant::now();
         let ranked = |(id, counted): (CounterId, Counted)| Ranked { value: counted.value, id: Reverse(id) };
         let all: Vec<_> = match self {
             Self::Volatile(shard) => shard.counters().map(ranked).collect(),
@@ -133,6 +135,11 @@ impl CounterShard {
         let named: HashSet<&CounterId> = named.iter().collect();
         let (mut named, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|ranked| named.contains(&ranked.id.0));
         named.extend(top(limit)(Vec::new(), others));
+        let meters = match self {
+            Self::Volatile(shard) => &shard.meters,
+            Self::Durable(shard) => &shard.common.meters,
+        };
+        meters.handling.top.record(began.elapsed());
         named
     }
 }

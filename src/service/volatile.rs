@@ -27,7 +27,7 @@ pub(super) struct Volatile {
     parted: Option<Parted>,
     limit: usize,
     changes: Group<Arc<Changes>>,
-    meters: Arc<Meters>,
+    pub(super) meters: Arc<Meters>,
 }
 
 /// A part of the counters that another node was given, and may have by now.
@@ -52,7 +52,7 @@ impl Volatile {
         // Looked at here, where messages have an order: what is counted after the counters were handed over would be lost.
         let outcome = if self.ownership.owns(self.shard) { self.handle(&call.command) } else { Err(Refused::NotOwner) };
         tell(&self.changes, std::iter::once((&call, &outcome)));
-        self.meters.handled.add(1);
+        self.meters.answered(&call);
         self.count();
         call.answer(outcome);
     }

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from those that know nothing to those that know everything.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "invariant",
     "hash",
     "class",
     "event",
+    "histogram",
     "counter",
     "actor",
     "group",

@@ -82,7 +82,7 @@ async fn each_node_tells_what_it_has_done_and_no_label_names_a_counter() {
     assert!(sum("compute_seconds_total") > 0.0 && sum("shard_busy_seconds_total") > 0.0, "{text}");
     let labels = text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| line.split(['{', ',']).skip(1));
     let labels: BTreeSet<&str> = labels.filter_map(|label| Some(label.split_once('=')?.0)).collect();
-    assert_eq!(labels, ["le", "node", "route", "shard", "status"].into());
+    assert_eq!(labels, ["le", "message", "node", "route", "shard", "status"].into());
     served.end().await;
 }
 

@@ -51,6 +51,7 @@ mod heartbeats;
 mod http_cache;
 mod http_counter;
 mod http_counter_figures;
+mod http_counter_handling;
 mod http_counter_limits;
 mod http_counter_refusals;
 mod http_counter_watch;

@@ -3,8 +3,8 @@
 use super::route::Route;
 use super::state::State;
 use crate::group::ShardMetrics;
-use crate::http::metrics::gauge;
-use crate::service::NodeMetrics;
+use crate::http::metrics::{gauge, histogram};
+use crate::service::{Handling, NodeMetrics};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -19,6 +19,9 @@ pub(super) struct Scrape {
 
 /// A figure of a node that only grows: its name, what it is, and where.
 type Total = (&'static str, &'static str, fn(&NodeMetrics) -> f64);
+
+/// A figure of a node as it is now.
+type Present = (&'static str, &'static str, fn(&NodeMetrics) -> u64);
 
 /// A figure of a node's shard.
 type OfShard = (&'static str, &'static str, MetricType, fn(&ShardMetrics) -> f64);
@@ -36,6 +39,16 @@ const TOTALS: [Total; 9] = [
     ("cluster_requests", "Requests sent to other nodes, in batches", |node| float(node.batched)),
     ("cluster_batches", "Batches sent to other nodes", |node| float(node.batches)),
 ];
+
+const PRESENT: [Present; 3] = [
+    ("cluster_members", "Nodes of the cluster, as this one sees it", |node| node.members),
+    ("owned_shards", "Shards that the node owns", |node| node.owned as u64),
+    ("counters", "Counters that the node has in memory, in all of its shards", |node| node.counters.iter().sum()),
+];
+
+const HANDLING: &str = "How long shards took for a message: from taking it from the mailbox to its answer. \
+Of what waits for the log, as increments do unless the service is volatile, that is the wait for the batch before, and the \
+batch with its commit. An increment or a read is one message to one shard, a top list one to every shard";
 
 const SHARDS: [OfShard; 3] = [
     ("mailbox", "Messages that wait for the shard", MetricType::Gauge, |shard| {
@@ -67,7 +80,10 @@ impl Collector for Scrape {
         for figure in &TOTALS {
             self.totals(&mut encoder, figure)?;
         }
-        self.members(&mut encoder)?;
+        for figure in &PRESENT {
+            self.present(&mut encoder, figure)?;
+        }
+        self.handling(&mut encoder)?;
         self.commits(&mut encoder)
     }
 }
@@ -124,11 +140,24 @@ impl Scrape {
         Ok(())
     }
 
-    fn members(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Nodes of the cluster, as this one sees it";
-        let mut family = encoder.encode_descriptor("cluster_members", help, None, MetricType::Gauge)?;
+    fn present(&self, encoder: &mut DescriptorEncoder<'_>, (name, help, of): &Present) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for node in &self.nodes {
-            family.encode_family(&[("node", node.node.as_str())])?.encode_gauge(&float(node.members))?;
+            family.encode_family(&[("node", node.node.as_str())])?.encode_gauge(&float(of(node)))?;
+        }
+        Ok(())
+    }
+
+    fn handling(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            encoder.encode_descriptor("message_duration_seconds", HANDLING, None, MetricType::Histogram)?;
+        for node in &self.nodes {
+            let Handling { increment, read, top } = &node.handling;
+            for (message, counts) in [("increment", increment), ("read", read), ("top", top)] {
+                if counts.count > 0 {
+                    histogram(&mut family, &[("node", node.node.as_str()), ("message", message)], counts)?;
+                }
+            }
         }
         Ok(())
     }
