@@ -1,6 +1,6 @@
 //! The connection itself, and what gets lost with it.
 
-use super::NodeId;
+use super::{NodeId, user};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) async fn connect(url: &str, cluster: &NodeId) -> Result<(Client, Loss
     let servers: Vec<ServerAddr> = url.split(',').map(parse).collect::<Result<_, _>>()?;
     // More than can happen while they are looked at; of more of them one is as good as all.
     let (told, mut events) = mpsc::channel(64);
-    let options = ConnectOptions::new()
+    let options = user::identify(ConnectOptions::new(), &servers)
         .name(format!("evenfold {cluster}"))
         .connection_timeout(CONNECT)
         .subscription_capacity(SUBSCRIPTION)

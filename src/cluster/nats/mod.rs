@@ -5,6 +5,7 @@
 
 mod connection;
 mod records;
+mod user;
 
 use super::transport::{
     Heard, Incoming, Reply, RequestError, Requests, Subscription, Transport, Unreachable, WriteError, Writes,
