@@ -5,9 +5,12 @@ use super::auth::Scheme;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
+use axum::response::Redirect;
 use axum::routing::get;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
+
+const PATH: &str = "/docs";
 
 const PAGE: &str = include_str!("docs.html");
 
@@ -36,13 +39,15 @@ impl About {
     }
 }
 
-/// Where the document and the page are.
+/// Where the document and the page are. Whoever opens the address alone is led to the page, relative to it: the service may be
+/// behind another name. Like the page that is no operation, and is not in the document.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(api: &OpenApi) -> Router<S> {
     // Made of constants: that it can be written is tested.
     let document = Bytes::from(api.to_json().unwrap_or_default());
     let json = [(header::CONTENT_TYPE, "application/json")];
     let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
     Router::new()
-        .route("/docs", get(async move || (html, PAGE)))
+        .route("/", get(async || Redirect::temporary(PATH)))
+        .route(PATH, get(async move || (html, PAGE)))
         .route("/docs/openapi.json", get(async move || (json, document)))
 }

@@ -207,7 +207,8 @@ fn no_path_no_key_and_no_body_is_too_much() {
         let headers: Vec<_> = key.iter().map(|key| ("idempotency-key", key.as_str())).collect();
         let answer = runtime.block_on(client.borrow_mut().ask(method, &path, &headers, body));
         let refused = [400, 404, 405, 422].contains(&answer.status);
-        prop_assert!(answer.status == 200 || refused, "{answer:?}");
+        let led = answer.status == 307 && path.split('?').next() == Some("/");
+        prop_assert!(answer.status == 200 || refused || led, "{answer:?}");
         prop_assert_eq!(
             refused && method != "HEAD",
             answer.body.starts_with("{\"error\":{\"code\":\""),

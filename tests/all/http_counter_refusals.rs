@@ -56,7 +56,7 @@ async fn what_is_wrong_with_a_request_is_told_with_a_code_and_counts_nothing() {
         ("GET", "/counters?top=0", "", 400, "invalid_query"),
         ("GET", "/counters?top=1001", "", 400, "invalid_query"),
         ("GET", "/counters?top=1&top=1", "", 400, "invalid_query"),
-        ("GET", "/", "", 404, "unknown_path"),
+        ("GET", "//", "", 404, "unknown_path"),
         ("GET", "/metrics", "", 404, "unknown_path"),
         ("GET", "/counter/a/b", "", 404, "unknown_path"),
         ("POST", "/counter/a/b/increment", "", 404, "unknown_path"),

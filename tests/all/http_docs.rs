@@ -1,7 +1,8 @@
 //! The OpenAPI documents say what the services do, and their page needs nothing from elsewhere.
 
 use crate::support::{Cached, Client, Counting};
-use evenfold::http::{cache, counter};
+use evenfold::cache::CacheOptions;
+use evenfold::http::{ApiToken, Auth, cache, counter};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -68,6 +69,27 @@ async fn every_operation_of_the_counters_is_there_and_says_how_it_fails() {
     ];
     assert_eq!(operations(&mut client, &api).await, expected.map(str::to_owned).into());
     served.end().await;
+}
+
+/// By a path alone: the service may be reached by any name. It is as open as the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_opens_the_address_alone_is_led_to_the_page() {
+    let auth = || Some(Auth { token: ApiToken::new("secret").unwrap(), reads: true });
+    let cached =
+        Cached::new(CacheOptions::default(), cache::ServiceOptions { auth: auth(), ..Default::default() }).await;
+    let counting = Counting::with(counter::ServiceOptions { auth: auth(), ..Default::default() }).await;
+    for mut client in [cached.client().await, counting.client().await] {
+        for method in ["GET", "HEAD"] {
+            let led = client.ask(method, "/", &[], "").await;
+            assert_eq!((led.status, led.header("location")), (307, Some("/docs")), "{led:?}");
+        }
+        assert_eq!(client.get("/docs").await.status, 200);
+        assert_eq!(client.post("/", "").await.code(), (405, "method_not_allowed".to_owned()));
+        assert_eq!(client.get("/?").await.status, 307);
+        assert_eq!(client.get("//").await.code(), (401, "unauthorized".to_owned()));
+    }
+    cached.end().await;
+    counting.end().await;
 }
 
 /// Each status that some operation answers with, and what is said about it.

@@ -66,7 +66,7 @@ impl Route {
         match path {
             "/healthz" | "/readyz" => Self::Watch,
             "/metrics" => Self::Metrics,
-            "/docs" | "/docs/openapi.json" => Self::Docs,
+            "/" | "/docs" | "/docs/openapi.json" => Self::Docs,
             _ if path.starts_with("/v1/admin/") => Self::Admin,
             _ => Self::Other,
         }

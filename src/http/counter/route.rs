@@ -35,7 +35,7 @@ impl Route {
         match path {
             "/counters" if reads => Self::Top,
             "/healthz" | "/readyz" => Self::Health,
-            "/docs" | "/docs/openapi.json" => Self::Docs,
+            "/" | "/docs" | "/docs/openapi.json" => Self::Docs,
             _ => Self::Other,
         }
     }
