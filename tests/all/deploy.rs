@@ -5,6 +5,7 @@ use crate::support::{Evenfold, Serving, TestDb};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::process::Command;
 
 const DASHBOARD: &str = include_str!("../../deploy/grafana/counters.json");
 const PROMETHEUS: &str = include_str!("../../deploy/prometheus.yml");
@@ -52,8 +53,17 @@ fn missing(queries: &[&str], metrics: &str) -> Vec<String> {
     missing
 }
 
+/// The metrics that are shown and that no query asks for.
+fn unseen<'a>(queries: &[&str], metrics: &'a str) -> Vec<&'a str> {
+    let parts = ["_total", "_bucket", "_sum", "_count"];
+    let metric = |sample| parts.iter().find_map(|part| str::strip_suffix(sample, part)).unwrap_or(sample);
+    let asked: BTreeSet<&str> = queries.iter().flat_map(|query| names(query)).map(metric).collect();
+    let all = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    all.filter(|name| !asked.contains(name)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dashboard_names_only_metrics_that_a_running_service_shows() {
+async fn the_dashboard_has_all_metrics_that_a_running_service_shows_and_no_others() {
     let db = TestDb::new().await;
     let mut serving = Serving::start(&["--nodes=2"], &[("DATABASE_URL", &db.url)]);
     // What has not happened yet is not shown: a commit, an answer.
@@ -65,7 +75,10 @@ async fn the_dashboard_names_only_metrics_that_a_running_service_shows() {
     let queries = queries(&dashboard);
     assert!(queries.len() >= 15, "{queries:?}");
     assert_eq!(missing(&queries, &metrics), [""; 0], "{metrics}");
-    // The check sees what is wrong.
+    assert_eq!(unseen(&queries, &metrics), [""; 0], "{metrics}");
+    // The checks see what is wrong.
+    assert_eq!(unseen(&queries[1..], &metrics), [""; 0], "the second panel asks for requests, too");
+    assert_eq!(unseen(&queries[2..], &metrics), ["evenfold_counter_requests"]);
     let wrong = ["sum(rate(evenfold_counter_request_total[5m]))", "evenfold_counter_watchers{shard=\"1\"}"];
     assert_eq!(missing(&wrong, &metrics), ["evenfold_counter_request_total", "evenfold_counter_watchers{shard}"]);
     serving.end(Signal::SIGTERM);
@@ -120,6 +133,40 @@ fn the_commands_of_the_compose_file_are_followed_as_far_as_the_database() {
     }
 }
 
+/// Sample command lines for a shell: what is exported, and what is asked.
+fn samples(text: &'static str) -> impl Iterator<Item = &'static str> {
+    let lines = text.lines().map(|line| line.trim_start_matches('#').trim());
+    lines.filter(|line| {
+        line.starts_with("export API_TOKEN=") || line.starts_with("curl ") && line.contains("localhost:")
+    })
+}
+
+/// What a shell answers, as if these services had their usual ports.
+fn answers(lines: &[&str], serving: &Serving) -> String {
+    let mut script = lines.join("\n");
+    for port in [8181, 8182, 8183] {
+        script = script.replace(&format!("localhost:{port}/"), &format!("{}/", serving.address));
+    }
+    script = script.replace("localhost:2121/", &format!("{}/", serving.figures));
+    let output = Command::new("sh").args(["-ec", &script]).env_remove("API_TOKEN").output().unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_sample_lines_of_the_cluster_carry_the_token_that_its_nodes_need() {
+    let readme = include_str!("../../README.md").split("### A cluster").nth(1).unwrap();
+    for text in [COMPOSE, readme.split("## ").next().unwrap()] {
+        let token = variables().into_iter().find(|(name, _)| *name == "API_TOKEN").unwrap();
+        let serving = Serving::start(&["--volatile"], &[token]);
+        let lines: Vec<&str> = samples(text).collect();
+        assert_eq!((lines.len(), lines[0]), (4, "export API_TOKEN=evenfold"), "{lines:?}");
+        let answers = answers(&lines, &serving);
+        assert_eq!(answers.matches(r#","value":1,"version":1}"#).count(), 2, "{answers}");
+        assert!(answers.ends_with("# EOF\n") && !answers.contains("\"error\""), "{answers}");
+    }
+}
+
 #[test]
 fn the_files_agree_on_names_and_ports() {
     let anchors: BTreeSet<&str> =
@@ -134,8 +181,11 @@ fn the_files_agree_on_names_and_ports() {
     for port in [8181, 8182, 8183] {
         assert!(COMPOSE.contains(&format!("\"127.0.0.1:{port}:8181\"")), "{port}");
     }
+    for port in [2121, 2122, 2123] {
+        assert!(COMPOSE.contains(&format!("\"127.0.0.1:{port}:2121\"")), "{port}");
+    }
     // Whatever can be reached from outside of the machine is for whoever runs it to open.
     let published =
         COMPOSE.lines().filter_map(|line| line.trim().strip_prefix("- \"")).filter(|line| line.contains(':'));
-    assert!(published.clone().count() >= 5 && published.into_iter().all(|port| port.starts_with("127.0.0.1:")));
+    assert!(published.clone().count() >= 8 && published.into_iter().all(|port| port.starts_with("127.0.0.1:")));
 }
