@@ -14,6 +14,7 @@ mod done;
 mod generate;
 mod index;
 mod migrate;
+mod nats_server;
 mod output;
 mod panel;
 mod parked;
@@ -126,8 +127,12 @@ pub(super) fn main() -> ExitCode {
         Ok(Parsed::Show(text)) => return exit(output::print(&output::help(&text))),
         Err(error) => return failed(&error.into()),
     };
-    let usual =
-        if matches!(cli.command, Command::Worker(_) | Command::Serve(_) | Command::Cache(_)) { "info" } else { "warn" };
+    let usual = match cli.command {
+        Command::Worker(_) | Command::Cache(_) => "info",
+        // Each node has a connection of its own to NATS, of which the client logs every step.
+        Command::Serve(_) => "info,async_nats=warn",
+        _ => "warn",
+    };
     if let Err(error) = telemetry::start(cli.global.log.as_deref().unwrap_or(usual), || output::Log) {
         return failed(&error.into());
     }

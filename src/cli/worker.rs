@@ -79,7 +79,7 @@ pub(super) struct Topology {
     pub(super) total_partitions: u32,
     /// Take over at once with this number of partitions, although another one has replaced it
     #[arg(long)]
-    takeover: bool,
+    pub(super) takeover: bool,
     /// How long a number of partitions that was replaced waits, while a worker of the present one is alive, before it
     /// may take over again, in milliseconds: 0 to 86400000
     #[arg(long, env = "EVENFOLD_SUPERSEDED_GRACE_MS", default_value = "600000", value_name = "MS",

@@ -107,7 +107,7 @@ impl Observer {
         let view = view_of(&self.node, own, self.peers.members(), &self.options);
         if published.view.send_if_modified(|old| replace(old, view)) {
             counts.view_changed();
-            tracing::info!(node = %self.node, members = ?published.view.borrow().members(), "the members have changed");
+            tracing::debug!(node = %self.node, members = ?published.view.borrow().members(), "the members have changed");
         }
     }
 

@@ -11,12 +11,13 @@ use super::options::{NodeOptions, StartError, Storage};
 use super::peer::Peer;
 use super::relay::Relay;
 use super::watch::Watching;
-use crate::cluster::{Cluster, ClusterOptions, NodeId, Transport};
+use crate::cluster::{Cluster, ClusterOptions, NodeId, Transport, View};
 use crate::group::ProcessGroups;
 use crate::group::process::{GroupError, JoinOptions, Slow};
 use crate::projection::counters::{Changes, changes_group};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -216,6 +217,12 @@ impl Node {
         })?;
         self.inner.begun.notify_one();
         Ok(Watching::new(self.clone(), id.clone(), member))
+    }
+
+    /// The cluster as the node sees it, and each view that takes its place; none for a node by itself.
+    #[must_use]
+    pub fn views(&self) -> Option<watch::Receiver<Arc<View>>> {
+        self.inner.ownership.cluster().map(Cluster::watch)
     }
 
     /// Waits until the node is a member of its cluster no more, and tells why in a sentence: another process has taken its

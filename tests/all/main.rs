@@ -29,6 +29,8 @@ mod cli_generate;
 mod cli_mistakes;
 mod cli_pool;
 mod cli_serve;
+mod cli_serve_demo;
+mod cli_serve_log;
 mod cli_serve_ready;
 mod cli_settings;
 mod cli_signals;

@@ -3,7 +3,6 @@
 
 mod constant;
 mod count;
-mod nats;
 mod process;
 
 use super::arena::within;
@@ -11,12 +10,12 @@ use super::client::{Seen, Until};
 use super::report::{Figure, Goal, Unit};
 use super::stats::{percentile, sample};
 use super::{Bench, Runs, steps};
+use crate::cli::nats_server::{NatsProgram, NatsServer};
 use anyhow::bail;
 use clap::Args;
 pub(super) use constant::serve_constant;
 use count::Counters;
 use evenfold::config::number;
-use nats::Nats;
 use process::Service;
 use std::path::Path;
 use std::time::Duration;
@@ -46,18 +45,21 @@ pub(super) struct CounterArgs {
         value_parser = |t: &str| number::<u64>(t, &(1_000..=1_000_000_000)))]
     requests: u64,
     #[command(flatten)]
+    nats: NatsProgram,
+    #[command(flatten)]
     pub(super) runs: Runs,
 }
 
 impl CounterArgs {
     pub(super) fn about(&self, figures: &[Figure]) -> String {
-        let Self { seconds, connections, keys, runs, .. } = self;
+        let Self { seconds, connections, keys, nats, runs, .. } = self;
         let about = format!("{seconds} s each, {connections} connections, {keys} counters; {}.", runs.told());
         // Without them nothing was measured there: a row is not to look like a failure.
-        if figures.iter().any(|figure| figure.against == CONSTANT && figure.what.ends_with("nodes")) {
-            about
-        } else {
-            format!("{about}\n{NODES} nodes are left out: {}.", nats::MISSING)
+        match nats.find() {
+            Err(missing) if !figures.iter().any(|figure| figure.what.ends_with("nodes")) => {
+                format!("{about}\n{NODES} nodes are left out: {missing}.")
+            }
+            _ => about,
         }
     }
 
@@ -84,14 +86,14 @@ impl Samples {
 }
 
 pub(super) async fn run(bench: Bench<'_>, args: &CounterArgs) -> anyhow::Result<Vec<Figure>> {
-    let nats = nats::program();
+    let nats = args.nats.find().ok();
     let steps = steps(1 + args.runs.runs * if nats.is_some() { 5 } else { 4 });
     let [mut constant, mut volatile, mut durable, mut hot, mut nodes] = std::array::from_fn(|_| Samples::default());
     let measure = Measure { bench, args };
     for _ in 0..args.runs.runs {
         constant.add(&measure.constant().await?);
         steps.inc(1);
-        volatile.add(&measure.volatile(&["--volatile"]).await?);
+        volatile.add(&measure.volatile(&["--volatile"], &[]).await?);
         steps.inc(1);
         durable.add(&measure.durable(args.keys).await?);
         steps.inc(1);
@@ -149,9 +151,9 @@ impl Measure<'_> {
         .await
     }
 
-    async fn volatile(&self, args: &[&str]) -> anyhow::Result<Seen> {
+    async fn volatile(&self, args: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Seen> {
         self.interruptible(async {
-            let service = Service::serving(args, None).await?;
+            let service = Service::serving(args, variables).await?;
             let counters = Counters::new(self.args.keys);
             let seen = counters.load(service.address, self.args.connections, self.args.time()).await?;
             counters.check(service.address, seen.answers).await?;
@@ -162,9 +164,9 @@ impl Measure<'_> {
     }
 
     async fn nodes(&self, program: &Path) -> anyhow::Result<Seen> {
-        let nats = self.interruptible(Nats::start(program)).await?;
+        let nats = self.interruptible(NatsServer::start(program)).await?;
         let nodes = format!("--nodes={NODES}");
-        let seen = self.volatile(&["--volatile", &nodes, "--cluster=bench", "--nats-url", &nats.url]).await;
+        let seen = self.volatile(&["--volatile", &nodes, "--cluster=bench"], &[("NATS_URL", &nats.url)]).await;
         drop(nats);
         seen
     }
@@ -184,7 +186,7 @@ impl Measure<'_> {
     async fn in_the_log(&self, keys: u32, until: Until) -> anyhow::Result<(Seen, Option<u64>)> {
         let Bench { session, shutdown } = self.bench;
         within(session, shutdown, "counter", async |arena| {
-            let service = Service::serving(&[], Some(&arena.url)).await?;
+            let service = Service::serving(&[], &[("DATABASE_URL", &arena.url)]).await?;
             let counters = Counters::new(keys);
             let seen = counters.load(service.address, self.args.connections, until).await?;
             let peak = service.peak_memory();

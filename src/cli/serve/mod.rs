@@ -1,9 +1,12 @@
 //! The counter service, from flags to the last answer.
 
+mod demo;
+mod members;
 mod nodes;
 mod workers;
 
 use super::access::{Access, MIN_INFLIGHT_BYTES};
+use super::nats_server::{NatsProgram, NatsServer};
 use super::output::print;
 use super::session::Session;
 use super::worker::Topology;
@@ -20,6 +23,7 @@ use evenfold::projection::counters;
 use evenfold::service::{Node, NodeOptions, Storage};
 use futures_util::future::select_all;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +73,8 @@ pub(super) struct ServeArgs {
     topology: Topology,
     #[command(flatten)]
     nodes: nodes::NodesArgs,
+    #[command(flatten)]
+    nats: NatsProgram,
 }
 
 impl ServeArgs {
@@ -80,9 +86,18 @@ impl ServeArgs {
             request_timeout: Duration::from_millis(self.request_timeout_ms),
         }
     }
+
+    /// Starts the NATS server of a demonstration, and has its nodes use it.
+    async fn begin_demonstration(&mut self) -> anyhow::Result<NatsServer> {
+        let nats = NatsServer::start(&self.nats.find()?).await?;
+        self.nodes.nats_url = Some(nats.url.clone());
+        // As in the other demonstrations: one with another number of partitions has ended, or was killed.
+        self.topology.takeover = true;
+        Ok(nats)
+    }
 }
 
-pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> {
+pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<()> {
     let (auth, limits) = (args.access.auth()?, args.access.limits()?);
     args.nodes.check()?;
     if !args.no_workers {
@@ -92,14 +107,8 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
     let listener = args.access.listen(args.port, "--port").await?;
     let figures = args.access.listen(args.metrics_port, "--metrics-port").await?;
     let addresses = (listener.local_addr()?, figures.local_addr()?);
-    let session = if args.volatile { None } else { Some(Session::open(global).await?) };
-    if let Some(session) = &session {
-        // It counts as the projection does, or what it answers is not what is read.
-        let definition = counters::check_begun(&mut session.connect().await?, &AmountPointer::default()).await;
-        if let Err(error @ RegisterError::OtherDefinition { .. }) = definition {
-            return Err(error.into());
-        }
-    }
+    let mut nats = if args.nodes.demo { Some(args.begin_demonstration().await?) } else { None };
+    let session = open(global, &args).await?;
     let groups = ProcessGroups::default();
     let database = session.as_ref().map(|session| session.database.clone());
     let storage = database.clone().map_or(Storage::Volatile, Storage::Durable);
@@ -109,6 +118,9 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
         None => None,
     };
     say(addresses, nodes.len(), args.volatile)?;
+    if args.nodes.demo {
+        print(&demo::lines(addresses.0, auth.as_ref()))?;
+    }
     let options = ServiceOptions {
         auth,
         max_inflight: args.max_inflight,
@@ -118,20 +130,45 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
         ..ServiceOptions::default()
     };
     let service = CounterService::new(nodes.clone(), options);
-    let ended = answer(listener, figures, service, limits, &nodes, &shutdown).await;
+    let ended = answer(listener, figures, service, limits, &nodes, nats.as_mut(), &shutdown).await;
+    stop(nodes, workers, session).await?;
+    // The nodes have needed it to hand over, and are not connected to it any more.
+    drop(nats);
+    tracing::info!("stopped");
+    match ended {
+        Some(why) => bail!(why),
+        None => Ok(()),
+    }
+}
+
+/// The database, unless counters are kept in memory only.
+async fn open(global: &Global, args: &ServeArgs) -> anyhow::Result<Option<Session>> {
+    if args.volatile {
+        return Ok(None);
+    }
+    let session = if args.nodes.demo { Session::demonstration(global).await? } else { Session::open(global).await? };
+    // It counts as the projection does, or what it answers is not what is read.
+    let definition = counters::check_begun(&mut session.connect().await?, &AmountPointer::default()).await;
+    if let Err(error @ RegisterError::OtherDefinition { .. }) = definition {
+        return Err(error.into());
+    }
+    Ok(Some(session))
+}
+
+async fn stop(nodes: Vec<Node>, workers: Option<Workers>, session: Option<Session>) -> anyhow::Result<()> {
     // One after the other: those that are left take over from the one that stops, as nobody could if all did at once.
     for node in &nodes {
         node.stop().await;
+        if node.views().is_some() {
+            tracing::info!(node = %node.metrics().node, "left the cluster");
+        }
     }
     if let Some(workers) = workers {
         workers.stop().await;
     }
-    if let Some(session) = session {
-        session.close().await?;
-    }
-    tracing::info!("stopped");
-    match ended {
-        Some(why) => bail!(why),
+    drop(nodes);
+    match session {
+        Some(session) => session.close().await,
         None => Ok(()),
     }
 }
@@ -150,6 +187,14 @@ fn say((address, figures): (SocketAddr, SocketAddr), nodes: usize, volatile: boo
     Ok(())
 }
 
+/// Waits until the NATS server of our own has ended by itself, if there is one, and gives the last line of its output.
+async fn without_nats(nats: Option<&mut NatsServer>) -> Arc<str> {
+    match nats {
+        Some(nats) => nats.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Answers until it is to stop, or until a node is a member of its cluster no more; gives why.
 async fn answer(
     listener: TcpListener,
@@ -157,13 +202,20 @@ async fn answer(
     service: CounterService,
     limits: Limits,
     nodes: &[Node],
+    nats: Option<&mut NatsServer>,
     shutdown: &CancellationToken,
 ) -> Option<String> {
     let stop = shutdown.child_token();
     let metrics = service.metrics();
     let watching = async {
-        let ended = select_all(nodes.iter().map(|node| Box::pin(node.ended())));
-        let why = stop.run_until_cancelled(ended).await.map(|(why, ..)| why);
+        let ended = async {
+            tokio::select! {
+                (why, ..) = select_all(nodes.iter().map(|node| Box::pin(node.ended()))) => why,
+                last = without_nats(nats) => format!("the NATS server of the demonstration has ended; start it again ({last})"),
+                never = members::log_changes(nodes) => match never {},
+            }
+        };
+        let why = stop.run_until_cancelled(ended).await;
         stop.cancel();
         why
     };

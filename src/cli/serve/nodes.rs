@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub(super) struct NodesArgs {
-    /// How many nodes this process runs: 1 to 64
-    #[arg(long, default_value = "1", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=64)))]
+    /// How many nodes this process runs: 1 to 64 [default: 1; 7 with --demo]
+    #[arg(long, default_value = "1", default_value_if("demo", "true", "7"), hide_default_value = true, value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=64)))]
     nodes: u32,
     /// How many shards the counters are divided among, the same in all nodes of a cluster: 1 to 1024 [default: 64, and 8
     /// for a node by itself]
@@ -21,19 +21,27 @@ pub(super) struct NodesArgs {
     shards: Option<u32>,
     /// The NATS server that connects the nodes of a cluster, with JetStream (nats-server -js)
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
-    nats_url: Option<String>,
+    pub(super) nats_url: Option<String>,
     /// What the cluster is called; several can share a NATS server
     #[arg(long, env = "EVENFOLD_CLUSTER", default_value = "counters", value_name = "NAME")]
     cluster: String,
     /// What this node is called in the cluster [default: the host's name and the port]
     #[arg(long, env = "EVENFOLD_NODE_ID", value_name = "NAME")]
     node_id: Option<String>,
+    /// Show a cluster at work, with a NATS server and a PostgreSQL of its own (none with --volatile), and print command
+    /// lines to try it; `evenfold demo` shows the workers instead
+    #[arg(long)]
+    pub(super) demo: bool,
 }
 
 impl NodesArgs {
     /// What concerns more than one setting.
     pub(super) fn check(&self) -> Result<(), UsageError> {
-        if self.nats_url.is_none() && self.node_id.is_some() {
+        if self.demo && self.nats_url.is_some() {
+            let both = "--demo starts a NATS server of its own: leave out --nats-url (NATS_URL), or leave out --demo";
+            return Err(UsageError(both.to_owned()));
+        }
+        if !self.demo && self.nats_url.is_none() && self.node_id.is_some() {
             return Err(UsageError("--node-id is for a node of a cluster: give it --nats-url too".to_owned()));
         }
         self.cluster_name()?;

@@ -79,8 +79,10 @@ async fn take_in(event: &Event, client: &Client, losses: &watch::Sender<u64>) {
         // before.
         Event::Connected => {
             let _ = timeout(CONNECT, settled(client)).await;
+            if *losses.borrow() > 0 {
+                tracing::info!("connected to NATS again");
+            }
             losses.send_modify(|count| *count += 1);
-            tracing::info!("connected to NATS");
         }
         other => tracing::warn!("NATS: {other}"),
     }

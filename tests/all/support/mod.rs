@@ -2,6 +2,7 @@
 
 mod cached;
 mod caching;
+mod children;
 #[cfg(feature = "containers")]
 mod container;
 mod counting;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use cached::Cached;
 pub use caching::Caching;
+pub use children::{Descendant, descendants};
 pub use counting::Counting;
 pub use http::{Client, Reply};
 pub use nats::{NatsServer, nats_url};

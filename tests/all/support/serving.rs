@@ -43,8 +43,12 @@ impl Serving {
 
     /// Starts it on ports that are free.
     pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::of(Self::command(&[&["--port=0", "--metrics-port=0"], args].concat(), variables))
+    }
+
+    /// Starts this command.
+    pub fn of(command: Command) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
-        let command = Self::command(&[&["--port=0", "--metrics-port=0"], args].concat(), variables);
         let (process, mut out) = (Evenfold::start_into(command, writer.into()), BufReader::new(reader));
         let mut said = String::new();
         for _ in 0..2 {
@@ -60,6 +64,15 @@ impl Serving {
 
     pub async fn client(&self) -> Client {
         Client::connect(self.address).await
+    }
+
+    /// What it prints next, up to a line that has this in it.
+    pub fn prints(&mut self, last: &str) -> String {
+        let mut text = String::new();
+        while !text.lines().any(|line| line.contains(last)) {
+            assert!(self.out.read_line(&mut text).unwrap() > 0, "it ended: {text}{}", self.process.log());
+        }
+        text
     }
 
     /// The figures, as text.

@@ -32,10 +32,10 @@ impl Service {
     }
 
     /// The counter service, ready for requests.
-    pub(super) async fn serving(args: &[&str], database_url: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) async fn serving(args: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut command = command(&[&["serve", "--port=0", "--metrics-port=0"], args].concat())?;
-        // Not as an argument, which other users of the machine could read.
-        command.envs(database_url.map(|url| ("DATABASE_URL", url)));
+        // What is secret is not an argument, which other users of the machine could read.
+        command.envs(variables.iter().copied());
         let service = Self::start(command).await?;
         let asked = Instant::now();
         while !service.is_ready().await {
