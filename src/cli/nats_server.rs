@@ -103,6 +103,11 @@ impl NatsServer {
         Ok(Self { url: format!("nats://{USER}:{password}@{address}"), keeper })
     }
 
+    /// Whether the server has ended by itself.
+    pub(super) fn has_ended(&self) -> bool {
+        self.keeper.output.has_changed().is_err()
+    }
+
     /// Waits until the server has ended by itself, and gives the last line of what it has written.
     pub(super) async fn ended(&mut self) -> Arc<str> {
         self.keeper.ended().await

@@ -22,6 +22,7 @@ use evenfold::http::{Limits, serve};
 use evenfold::projection::counters;
 use evenfold::service::{Node, NodeOptions, Storage};
 use futures_util::future::select_all;
+use futures_util::stream::{self, StreamExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +132,7 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
     };
     let service = CounterService::new(nodes.clone(), options);
     let ended = answer(listener, figures, service, limits, &nodes, nats.as_mut(), &shutdown).await;
-    stop(nodes, workers, session).await?;
+    stop(nodes, nats.as_ref().is_some_and(NatsServer::has_ended), workers, session).await?;
     // The nodes have needed it to hand over, and are not connected to it any more.
     drop(nats);
     tracing::info!("stopped");
@@ -155,14 +156,22 @@ async fn open(global: &Global, args: &ServeArgs) -> anyhow::Result<Option<Sessio
     Ok(Some(session))
 }
 
-async fn stop(nodes: Vec<Node>, workers: Option<Workers>, session: Option<Session>) -> anyhow::Result<()> {
-    // One after the other: those that are left take over from the one that stops, as nobody could if all did at once.
-    for node in &nodes {
+/// Stops the nodes one after the other: those that are left take over from the one that stops, as nobody could if all did at
+/// once. Nobody can either where they are cut off from each other: then all wait for it at the same time.
+async fn stop(
+    nodes: Vec<Node>,
+    cut_off: bool,
+    workers: Option<Workers>,
+    session: Option<Session>,
+) -> anyhow::Result<()> {
+    let at_once = if cut_off { nodes.len() } else { 1 };
+    let leaving = stream::iter(&nodes).for_each_concurrent(at_once, async |node| {
         node.stop().await;
         if node.views().is_some() {
             tracing::info!(node = %node.metrics().node, "left the cluster");
         }
-    }
+    });
+    leaving.await;
     if let Some(workers) = workers {
         workers.stop().await;
     }
@@ -216,6 +225,9 @@ async fn answer(
             }
         };
         let why = stop.run_until_cancelled(ended).await;
+        if let Some(why) = &why {
+            tracing::warn!("stopping: {why}");
+        }
         stop.cancel();
         why
     };
