@@ -118,9 +118,12 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
         Some(database) => Some(Workers::start(&database, &args.topology, &groups).await?),
         None => None,
     };
-    say(addresses, nodes.len(), args.volatile)?;
-    if args.nodes.demo {
-        print(&demo::lines(addresses.0, auth.as_ref()))?;
+    // Whoever has asked for the end meanwhile is not told that it serves.
+    if !shutdown.is_cancelled() {
+        say(addresses, nodes.len(), args.volatile)?;
+        if args.nodes.demo {
+            print(&demo::lines(addresses.0, auth.as_ref()))?;
+        }
     }
     let options = ServiceOptions {
         auth,
