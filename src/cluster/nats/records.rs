@@ -3,17 +3,27 @@
 use super::{NodeId, Unreachable, WriteError, unreachable};
 use crate::cluster::Record;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{CreateStreamErrorKind, PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::{Config, DirectGetErrorKind, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// When NATS removes what a dead node has left, silently. Nothing depends on it.
 const CLEANED_UP: Duration = Duration::from_hours(1);
+
+/// How often a bucket that others are making is asked for again, and the pause before that: half a second is many times what it
+/// takes them.
+const TRIES: u32 = 20;
+const AGAIN: Duration = Duration::from_millis(25);
+
+fn overlaps(error: CreateStreamErrorKind) -> bool {
+    matches!(error, CreateStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP)
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Records {
@@ -45,7 +55,17 @@ impl Records {
             allow_direct: true,
             ..Config::default()
         };
-        self.context.create_stream(config).await.map(drop).map_err(|error| error.to_string())
+        let mut tries = 0;
+        loop {
+            match self.context.create_stream(config.clone()).await {
+                Ok(_) => return Ok(()),
+                // Nodes that make it at the same time: to the server the bucket of one overlaps with that of another, the same
+                // one, until it is there.
+                Err(error) if tries < TRIES && overlaps(error.kind()) => tries += 1,
+                Err(error) => return Err(error.to_string()),
+            }
+            sleep(AGAIN).await;
+        }
     }
 
     pub(super) fn subjects(&self) -> String {

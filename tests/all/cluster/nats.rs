@@ -5,6 +5,7 @@ use super::nodes::{Echo, LIMIT, Node, id, sees};
 use crate::support::{NatsServer, SOON, nats_url, wait_until};
 use evenfold::cluster::nats::{Nats, NatsError};
 use evenfold::cluster::{Cluster, ClusterOptions, JoinError};
+use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
 async fn try_join(connector: &Connector, name: &str) -> Result<Node, JoinError> {
@@ -32,6 +33,23 @@ async fn nodes_join_ask_each_other_and_leave_at_once() {
     sees(&a, &["a", "b"]).await;
     sees(&b, &["a", "b"]).await;
     assert!(left.elapsed() < Duration::from_millis(1_500), "{:?}", left.elapsed());
+}
+
+/// To the server the bucket of one overlaps with that of another until it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_are_the_first_of_their_cluster_at_the_same_time_all_connect() {
+    for _ in 0..20 {
+        // Its first bucket takes it longest.
+        let server = NatsServer::start();
+        let url = server.url();
+        let connecting = (0..16).map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { Nats::connect(&url, id("c")).await.map(drop) })
+        });
+        for connected in join_all(connecting).await {
+            assert_eq!(connected.unwrap(), Ok(()));
+        }
+    }
 }
 
 #[tokio::test]
