@@ -8,9 +8,9 @@ use super::metrics::Counts;
 use super::peers::{Effect, Peers};
 use super::transport::Writes;
 use super::{ClusterOptions, NodeId, View};
-use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +18,9 @@ use tokio::time::{Instant, interval};
 
 /// How many nodes that are not known may be greeted at a time: anybody can write records of any number of names.
 const GREETINGS: usize = 256;
+
+/// How many writes are taken in before what they change is published.
+const AT_ONCE: usize = 256;
 
 pub(super) struct Observer {
     node: NodeId,
@@ -37,15 +40,14 @@ pub(super) struct Published {
     pub(super) view: watch::Sender<Arc<View>>,
 }
 
-/// The view of a node that sees these members. It is one of them as long as it is live, and where there are no others.
-pub(super) fn view_of(
-    node: &NodeId,
-    own: State,
-    mut others: impl Iterator<Item = NodeId>,
-    options: &ClusterOptions,
-) -> View {
-    let first = if own == State::Live { None } else { others.next() };
-    View::new(first.unwrap_or_else(|| node.clone()), others, options.shards)
+/// The members that a node sees, by name: it is one of them as long as it is live, and where there are no others.
+fn members(node: &NodeId, own: State, others: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut members: Vec<NodeId> = others.collect();
+    if own == State::Live || members.is_empty() {
+        members.push(node.clone());
+    }
+    members.sort();
+    members
 }
 
 impl Observer {
@@ -76,7 +78,7 @@ impl Observer {
             let effect = tokio::select! {
                 biased;
                 written = self.writes.next() => match written {
-                    Some((node, value)) => self.hear(&node, &value),
+                    Some((node, value)) => self.hear_all(&node, &value),
                     None => return,
                 },
                 Some(admit) = self.admits.recv() => {
@@ -103,12 +105,29 @@ impl Observer {
     }
 
     fn publish(&self, own: State, published: &Published, counts: &Counts) {
-        published.known.send_if_modified(|old| replace(old, self.peers.known()));
-        let view = view_of(&self.node, own, self.peers.members(), &self.options);
-        if published.view.send_if_modified(|old| replace(old, view)) {
+        let known = self.peers.known();
+        published.known.send_if_modified(|old| {
+            let changed = **old != known;
+            *old = Arc::new(known);
+            changed
+        });
+        let members = members(&self.node, own, self.peers.members());
+        // Dividing the shards takes time, and most of what changes is no member.
+        if published.view.borrow().members() != members {
+            tracing::debug!(node = %self.node, ?members, "the members have changed");
+            published.view.send_replace(Arc::new(View::of(members, self.options.shards)));
             counts.view_changed();
-            tracing::debug!(node = %self.node, members = ?published.view.borrow().members(), "the members have changed");
         }
+    }
+
+    /// Takes in what was written, and what else has come since: when many join at once, not each of them is published.
+    fn hear_all(&mut self, node: &NodeId, value: &[u8]) -> Effect {
+        let mut changed = self.hear(node, value) == Effect::Changed;
+        for _ in 0..AT_ONCE {
+            let Some(Some((node, value))) = self.writes.next().now_or_never() else { break };
+            changed |= self.hear(&node, &value) == Effect::Changed;
+        }
+        if changed { Effect::Changed } else { Effect::Nothing }
     }
 
     fn hear(&mut self, node: &NodeId, value: &[u8]) -> Effect {
@@ -172,11 +191,4 @@ impl Observer {
         }
         effect
     }
-}
-
-/// Puts something new in the place of the old; whether it is something else.
-fn replace<T: PartialEq>(old: &mut Arc<T>, new: T) -> bool {
-    let changed = **old != new;
-    *old = Arc::new(new);
-    changed
 }

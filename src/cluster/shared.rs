@@ -7,7 +7,7 @@ use super::greeting::Greeter;
 use super::heart::{Heart, Name};
 use super::known::Known;
 use super::metrics::Counts;
-use super::observer::{Observer, Published, view_of};
+use super::observer::{Observer, Published};
 use super::queues::Queues;
 use super::server::{Acquaintances, Answer, Server};
 use super::tasks::Tasks;
@@ -59,7 +59,7 @@ impl Shared {
         let (wanted, wants) = watch::channel(State::Joining);
         let (show, shown) = watch::channel(name.beat);
         let (knows, known) = watch::channel(Arc::new(Known::default()));
-        let alone = view_of(&node, State::Joining, std::iter::empty(), &options);
+        let alone = View::of(vec![node.clone()], options.shards);
         let (views, view) = watch::channel(Arc::new(alone));
         let (admit, admits) = mpsc::channel(ADMITS);
         let greeter = Arc::new(Greeter::new(Arc::clone(&transport), node.clone(), incarnation, options, admit));

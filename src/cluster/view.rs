@@ -11,11 +11,8 @@ pub struct View {
 }
 
 impl View {
-    /// The view of these members, who are at least one: the first has everything where there is nobody else.
-    pub(super) fn new(first: NodeId, others: impl IntoIterator<Item = NodeId>, shards: NonZeroU32) -> Self {
-        let mut members: Vec<NodeId> = std::iter::once(first).chain(others).collect();
-        members.sort();
-        members.dedup();
+    /// The view of these members, by name, who are at least one.
+    pub(super) fn of(members: Vec<NodeId>, shards: NonZeroU32) -> Self {
         let owners = placement::owners(&members, shards);
         Self { members, owners }
     }

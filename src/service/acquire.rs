@@ -56,6 +56,8 @@ pub(super) struct Acquiring {
     taking: Taking,
     claims: Claims,
     view: Arc<View>,
+    /// Whether there is something that the claims do not follow yet.
+    stale: bool,
     lapse: u64,
     /// Whether the others know this node for sure.
     met: bool,
@@ -78,6 +80,7 @@ impl Acquiring {
             ownership,
             cluster,
             claims: Claims::default(),
+            stale: true,
             lapse: 0,
             met: true,
             greeting: false,
@@ -94,7 +97,9 @@ impl Acquiring {
         }
         self.view = Arc::clone(&views.borrow_and_update());
         loop {
-            self.follow();
+            if std::mem::take(&mut self.stale) {
+                self.follow();
+            }
             let nodes = Arc::clone(&known.borrow_and_update());
             self.ownership.waiting.retain(|node| nodes.contains(node));
             self.claims.retain(&nodes);
@@ -102,7 +107,10 @@ impl Acquiring {
             self.ask(&nodes);
             let next = async {
                 tokio::select! {
-                    changed = views.changed() => changed.is_ok(),
+                    changed = views.changed() => {
+                        self.stale = true;
+                        changed.is_ok()
+                    }
                     changed = known.changed() => changed.is_ok(),
                     changed = lapses.changed() => {
                         self.begin(&mut lapses);
@@ -119,7 +127,7 @@ impl Acquiring {
             if stop.run_until_cancelled(next).await != Some(true) {
                 return;
             }
-            self.view = Arc::clone(&views.borrow_and_update());
+            self.view = Arc::clone(&views.borrow());
         }
     }
 
@@ -128,7 +136,7 @@ impl Acquiring {
         self.lapse = *lapses.borrow_and_update();
         self.claims.drop_all();
         self.ownership.disown(self.lapse);
-        self.met = false;
+        (self.met, self.stale) = (false, true);
         if !self.greeting {
             self.greet(Duration::ZERO);
         }
@@ -201,9 +209,16 @@ impl Acquiring {
             Ended::Taken { shard, all, lapse } => {
                 // The view may have changed meanwhile, or others may have taken this node for dead.
                 let own = all && lapse == self.lapse && self.cluster.view().owner(shard) == self.cluster.id();
-                if own { self.ownership.own(shard) } else { self.ownership.keep(shard) }
+                if own {
+                    self.ownership.own(shard)
+                } else {
+                    self.ownership.keep(shard)
+                }
+                self.stale |= !own;
             }
-            Ended::Met { all: true, lapse } if lapse == self.lapse => (self.met, self.greeting) = (true, false),
+            Ended::Met { all: true, lapse } if lapse == self.lapse => {
+                (self.met, self.greeting, self.stale) = (true, false, true);
+            }
             Ended::Met { .. } => self.greet(GREETED_AGAIN),
         }
     }

@@ -28,7 +28,7 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     wait_until("it is said that nobody folds a partition", SOON, async || {
         scalar(&mut conn, END_WAITING).await;
         said = readiness(&serving).await;
-        said.0 == 503
+        said.0 == 503 && said.1.contains("folded")
     })
     .await;
     for phrase in ["not_ready", "nobody in this process has folded partition ", " seconds: ", "the next try is in "] {

@@ -4,9 +4,9 @@
 mod oracle;
 mod schedule;
 
-use crate::cluster::shaky::{Plan, Shaky};
+use crate::cluster::shaky::{Losses, Plan, Shaky};
 use crate::support::{SOON, wait_until};
-use evenfold::cluster::local::Network;
+use evenfold::cluster::local::{Cut, Network};
 use evenfold::cluster::{NodeId, Transport};
 use evenfold::group::ProcessGroups;
 use evenfold::service::{Counted, CounterId, Node, NodeOptions, Storage};
@@ -20,7 +20,7 @@ fn id(name: &str) -> CounterId {
     CounterId::new(name).unwrap()
 }
 
-async fn join(transport: Arc<Shaky>, name: &str, shards: u32) -> Node {
+async fn join(transport: Arc<dyn Transport>, name: &str, shards: u32) -> Node {
     let options = NodeOptions { shards, ..NodeOptions::default() };
     let name = NodeId::new(name).unwrap();
     Node::join(options, Storage::Volatile, &ProcessGroups::default(), transport, name).await.unwrap()
@@ -151,4 +151,49 @@ async fn a_node_that_leaves_hands_over_to_one_that_has_only_begun_to_join_althou
 async fn is_announced(network: &Network, node: &str) -> bool {
     let node = NodeId::new(node).unwrap();
     network.endpoint().read(&node, Duration::from_secs(1)).await.unwrap().is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lives_is_waited_for_without_limit_and_readiness_names_it() {
+    let network = Network::new();
+    let transports: Vec<_> = (0..3).map(|n| Arc::new(Shaky::new(&network, Plan::GOOD, n))).collect();
+    let nodes = join_all(["a", "b", "c"].iter().zip(&transports).map(|(name, t)| join(t.clone(), name, 64))).await;
+    whole(&nodes).await;
+    let [a, b, c] = <[Node; 3]>::try_from(nodes).ok().unwrap();
+    transports[2].lose(Losses::All);
+    drop(b);
+    let waits = async || c.is_ready().is_err_and(|why| why.contains("has waited for the answer of node a for 30."));
+    wait_until("it says for whom it waits, and for how long", 3 * SOON, waits).await;
+    assert_eq!((c.metrics().members, a.is_ready()), (2, Ok(())), "it lives, and has what it claims");
+    transports[2].lose(Losses::None);
+    whole(&[a, c]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_has_counted_that_was_taken_for_dead_is_added_when_it_is_back() {
+    let network = Network::new();
+    let (wire, other) = (network.endpoint(), network.endpoint());
+    let a = join(Arc::new(wire.clone()), "a", 8).await;
+    let b = join(Arc::new(other), "b", 8).await;
+    let nodes = [a, b];
+    whole(&nodes).await;
+    let [a, b] = &nodes;
+    let names: Vec<_> = (0..30).map(|n| id(&n.to_string())).collect();
+    for name in &names {
+        a.increment(name, 5, None).await.unwrap();
+    }
+    wire.cut(Cut::Everything);
+    wait_until("it is taken for dead", SOON, async || b.metrics().members == 1 && b.is_ready().is_ok()).await;
+    let mut lost = 0;
+    for name in &names {
+        lost += i64::from(b.increment(name, 1, None).await.unwrap().value == 1);
+    }
+    assert!(lost > 0 && lost < 30, "{lost} were at the node that is cut off");
+    wire.cut(Cut::Nothing);
+    whole(&nodes).await;
+    for node in &nodes {
+        for name in &names {
+            assert_eq!(node.get(name).await, Ok(Counted { value: 6, version: 2 }));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Nodes of the counter service in one process, over the local transport.
 
+use crate::cluster::shaky::{Losses, Plan, Shaky};
 use crate::support::{SOON, TestDb, wait_until};
 use evenfold::cluster::{NodeId, local};
 use evenfold::database::Database;
@@ -138,4 +139,26 @@ async fn whoever_watches_at_one_node_is_told_what_another_one_has_counted() {
             assert_eq!(told, Ok(Some(counted)));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_log_decides_a_node_that_lives_and_does_not_answer_is_waited_for_for_3_seconds() {
+    let (db, network) = (TestDb::new().await, local::Network::new());
+    let mute = Arc::new(Shaky::new(&network, Plan::GOOD, 1));
+    let [a, b] = [join(&network, "a", durable(&db.database)).await, join(&network, "b", durable(&db.database)).await];
+    let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+    let (groups, name) = (ProcessGroups::default(), NodeId::new("c").unwrap());
+    let c = Node::join(options, durable(&db.database), &groups, mute.clone(), name).await.unwrap();
+    ready(&[a.clone(), b.clone(), c.clone()]).await;
+    for n in 0..30 {
+        a.increment(&id(&n.to_string()), 1, None).await.unwrap();
+    }
+    mute.lose(Losses::All);
+    drop(b);
+    wait_until("it waits for the one that lives", SOON, async || {
+        c.is_ready().is_err_and(|why| why.contains("has waited for the answer of node a"))
+    })
+    .await;
+    // Not by an answer: it gets none.
+    wait_until("it has taken the shards over", SOON, async || c.is_ready().is_ok()).await;
 }

@@ -8,7 +8,6 @@ use fastrand::Rng;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -33,25 +32,32 @@ impl Plan {
         Self { delay: Duration::ZERO, lost_requests: 0, late_requests: 0, lost_answers: 0, lost_writes: 0 };
 }
 
+/// Which requests of a node, and answers to it, are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Losses {
+    Planned,
+    None,
+    All,
+}
+
 /// The endpoint of one node.
 #[derive(Debug)]
 pub struct Shaky {
     inner: Endpoint,
     plan: Plan,
     random: Mutex<Rng>,
-    /// Nothing is lost any more.
-    healed: AtomicBool,
+    losses: Mutex<Losses>,
 }
 
 impl Shaky {
     pub fn new(network: &Network, plan: Plan, seed: u64) -> Self {
         let random = Mutex::new(Rng::with_seed(seed));
-        Self { inner: network.endpoint(), plan, random, healed: AtomicBool::new(false) }
+        Self { inner: network.endpoint(), plan, random, losses: Mutex::new(Losses::Planned) }
     }
 
-    /// Loses nothing from now on.
-    pub fn heal(&self) {
-        self.healed.store(true, Ordering::SeqCst);
+    /// Loses these from now on.
+    pub fn lose(&self, losses: Losses) {
+        *self.losses.lock().unwrap() = losses;
     }
 
     async fn takes_time(&self) {
@@ -63,7 +69,12 @@ impl Shaky {
     }
 
     fn loses(&self, percent: u8) -> bool {
-        self.random.lock().unwrap().u8(..100) < percent && !self.healed.load(Ordering::SeqCst)
+        let planned = self.random.lock().unwrap().u8(..100) < percent;
+        match *self.losses.lock().unwrap() {
+            Losses::Planned => planned,
+            Losses::None => false,
+            Losses::All => true,
+        }
     }
 
     /// Up to 3 seconds later: many times what whoever asks waits for an answer about a shard.

@@ -1,7 +1,7 @@
 //! Nodes that join and leave at random, while clients count at all of them.
 
 use super::{Oracle, id, join, whole};
-use crate::cluster::shaky::{Plan, Shaky};
+use crate::cluster::shaky::{Losses, Plan, Shaky};
 use evenfold::cluster::local::Network;
 use evenfold::service::Node;
 use fastrand::Rng;
@@ -90,7 +90,7 @@ impl Schedule {
             let oracle = Arc::clone(&self.oracle);
             self.moving.spawn(async move {
                 sleep(delay).await;
-                let joined = join(Arc::clone(&transport), &format!("n{node}"), shards).await;
+                let joined = join(transport.clone(), &format!("n{node}"), shards).await;
                 present.lock().unwrap().push((node, joined, transport));
                 oracle.lock().unwrap().handed_over += 1;
             });
@@ -131,7 +131,7 @@ impl Schedule {
     async fn judge(&self) {
         let present: Vec<_> = self.present.lock().unwrap().clone();
         for (_, _, transport) in &present {
-            transport.heal();
+            transport.lose(Losses::None);
         }
         for counter in 0..COUNTERS {
             for (_, node, _) in &present {
