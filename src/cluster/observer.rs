@@ -60,8 +60,8 @@ impl Observer {
         admits: mpsc::Receiver<Admit>,
     ) -> Self {
         let peers = Peers::new(options.dead_after, options.shards.get(), Instant::now());
-        let (greeted, greetings) = (BTreeSet::new(), FuturesUnordered::new());
-        Self { node, options, writes, peers, greeter, admits, greeted, greetings }
+        let greetings = FuturesUnordered::new();
+        Self { node, options, writes, peers, greeter, admits, greeted: BTreeSet::new(), greetings }
     }
 
     /// Keeps what is published up to date, until the transport gives up.

@@ -58,14 +58,14 @@ impl Shared {
         let certainty = Arc::new(Certainty::new(options.certain_for()));
         let (wanted, wants) = watch::channel(State::Joining);
         let (show, shown) = watch::channel(name.beat);
-        let (knows, known) = watch::channel(Arc::new(Known::default()));
+        let (acquaintances, known) = watch::channel(Arc::new(Known::default()));
         let alone = View::of(vec![node.clone()], options.shards);
         let (views, view) = watch::channel(Arc::new(alone));
         let (admit, admits) = mpsc::channel(ADMITS);
         let greeter = Arc::new(Greeter::new(Arc::clone(&transport), node.clone(), incarnation, options, admit));
 
-        let acquaintances = Acquaintances { known: known.clone(), greeter: Arc::clone(&greeter), own: shown.clone() };
-        let server = Server::new(answer, acquaintances, Arc::clone(&counts), options.answering, transport.max_frame());
+        let may_ask = Acquaintances { known: known.clone(), greeter: Arc::clone(&greeter), own: shown.clone() };
+        let server = Server::new(answer, may_ask, Arc::clone(&counts), options.answering, transport.max_frame());
         tasks.spawn_to_its_end(server.run(requests, tasks.stop.clone(), options.dead_after));
         let heart = Heart { name, options, certainty: Arc::clone(&certainty), wanted: wants, shown: show };
         let (end, ending) = (tasks.clone(), Arc::clone(&certainty));
@@ -75,7 +75,7 @@ impl Shared {
             end.end(why);
         });
         let observer = Observer::new(node.clone(), options, writes, Arc::clone(&greeter), admits);
-        let published = Published { known: knows, view: views };
+        let published = Published { known: acquaintances, view: views };
         let observing = observer.run(shown.clone(), Arc::clone(&certainty), published, Arc::clone(&counts));
         let end = tasks.clone();
         tasks.spawn(async move {

@@ -210,9 +210,9 @@ impl Acquiring {
                 // The view may have changed meanwhile, or others may have taken this node for dead.
                 let own = all && lapse == self.lapse && self.cluster.view().owner(shard) == self.cluster.id();
                 if own {
-                    self.ownership.own(shard)
+                    self.ownership.own(shard);
                 } else {
-                    self.ownership.keep(shard)
+                    self.ownership.keep(shard);
                 }
                 self.stale |= !own;
             }
@@ -242,12 +242,11 @@ impl Acquiring {
     /// Asks a node again after a pause; the next pause is longer.
     fn again(&mut self, node: NodeId) {
         let known = self.cluster.known().borrow().contains(&node);
-        match self.claims.to_ask(&node).filter(|_| known) {
-            Some(asked) => self.busy.push(Box::pin(question(self.cluster.clone(), node, asked))),
-            None => {
-                self.ownership.waiting.ends(&node);
-                self.asked.remove(&node);
-            }
+        if let Some(asked) = self.claims.to_ask(&node).filter(|_| known) {
+            self.busy.push(Box::pin(question(self.cluster.clone(), node, asked)));
+        } else {
+            self.ownership.waiting.ends(&node);
+            self.asked.remove(&node);
         }
     }
 }

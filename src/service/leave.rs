@@ -15,7 +15,8 @@ impl Inner {
     pub(super) async fn hand_over(&self, cluster: &Cluster<Question, Reply>) {
         let (mut progress, mut known) = (self.ownership.progress(), cluster.known());
         loop {
-            (progress.mark_unchanged(), known.mark_unchanged());
+            progress.mark_unchanged();
+            known.mark_unchanged();
             let left = self.ownership.holdings();
             if left == 0 || !could_take(cluster) && !self.appears(cluster).await {
                 return;

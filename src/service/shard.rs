@@ -93,12 +93,10 @@ impl Shard for CounterShard {
                 let _nobody = done.send(shard.release(part));
             }
             (Self::Volatile(shard), Message::Begin) => shard.begin(),
-            // It has no log.
-            (Self::Volatile(_), Message::Finished(_) | Message::Forget) => {}
+            // It has no log; or all that it has is in the log.
+            (Self::Volatile(_), Message::Finished(_) | Message::Forget) | (Self::Durable(_), Message::Take(_)) => {}
             (Self::Durable(shard), Message::Call(command, answer)) => shard.call(Call::new(command, answer)),
             (Self::Durable(shard), Message::Begin | Message::Forget) => shard.forget(),
-            // What it has is in the log.
-            (Self::Durable(_), Message::Take(_)) => {}
             (Self::Durable(shard), Message::Release(part, done)) => shard.release(part, done),
             (Self::Durable(shard), Message::Finished(finished)) => shard.finished(finished),
         }

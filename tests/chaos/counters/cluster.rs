@@ -102,7 +102,9 @@ impl Cluster {
                 let ends: Vec<_> = leaving.into_iter().map(|leaving| threads.spawn(move || run(leaving))).collect();
                 let starts: Vec<_> =
                     starting.iter().map(|node| threads.spawn(move || cluster.serving(*node))).collect();
-                ends.into_iter().for_each(|end| end.join().unwrap());
+                for end in ends {
+                    end.join().unwrap();
+                }
                 starts.into_iter().map(|start| start.join().unwrap()).collect()
             })
         });
