@@ -109,7 +109,7 @@ async fn three_that_join_at_once_beside_many_counters_have_each_of_them_and_the_
     for name in &names {
         first.increment(name, 1, None).await.unwrap();
     }
-    let others = join_all((1..4).map(|n| join(transport(n), ["n1", "n2", "n3"][n as usize - 1], 64))).await;
+    let others = join_all((1..4).map(async |n| join(transport(n), &format!("n{n}"), 64).await)).await;
     let mut nodes = [vec![first], others].concat();
     whole(&nodes).await;
     let counters = |node: &Node| node.metrics().counters.iter().sum::<u64>();

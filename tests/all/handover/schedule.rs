@@ -15,13 +15,15 @@ const NODES: usize = 5;
 const COUNTERS: usize = 12;
 const CLIENTS: u64 = 4;
 
+/// The nodes that are there, with their numbers and transports.
+type Present = Arc<Mutex<Vec<(usize, Node, Arc<Shaky>)>>>;
+
 pub struct Schedule {
     random: Rng,
     plan: Plan,
     network: Network,
     shards: u32,
-    /// Those that are there, by number.
-    present: Arc<Mutex<Vec<(usize, Node, Arc<Shaky>)>>>,
+    present: Present,
     /// The numbers of those that are not there, nor about to leave or join.
     absent: Arc<Mutex<Vec<usize>>>,
     moving: JoinSet<()>,
@@ -145,12 +147,7 @@ impl Schedule {
     }
 }
 
-async fn count(
-    mut random: Rng,
-    nodes: Arc<Mutex<Vec<(usize, Node, Arc<Shaky>)>>>,
-    oracle: Arc<Mutex<Oracle>>,
-    stop: CancellationToken,
-) {
+async fn count(mut random: Rng, nodes: Present, oracle: Arc<Mutex<Oracle>>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         sleep(Duration::from_millis(random.u64(1..40))).await;
         let counter = random.usize(0..COUNTERS);
@@ -165,8 +162,8 @@ async fn count(
             let read = node.get(&name).await;
             oracle.lock().unwrap().read(counter, floor, &read);
         } else {
-            let counted = node.increment(&name, 1, None).await;
-            oracle.lock().unwrap().incremented(counter, floor, &counted);
+            let answer = node.increment(&name, 1, None).await;
+            oracle.lock().unwrap().incremented(counter, floor, &answer);
         }
     }
 }
