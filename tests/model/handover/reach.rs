@@ -64,7 +64,9 @@ fn explore(cluster: &Cluster) -> (usize, Option<State>) {
     }
     let mut ends = vec![false; states.len()];
     let mut queue: Vec<usize> = (0..states.len()).filter(|number| is_at_rest(&states[*number])).collect();
-    queue.iter().for_each(|number| ends[*number] = true);
+    for number in &queue {
+        ends[*number] = true;
+    }
     while let Some(number) = queue.pop() {
         for &earlier in &before[number] {
             if !std::mem::replace(&mut ends[earlier], true) {
