@@ -221,12 +221,13 @@ impl Batch {
                 none_of_it(None);
                 self.stopped()
             }
-            // The connection of an answer that says so is good, and nothing was appended.
-            AppendError::Contended | AppendError::TooMany(_) => {
+            // These are the database's answers, and an appender tells those of a connection that was lost apart: nothing was
+            // appended.
+            AppendError::Contended | AppendError::TooMany(_) | AppendError::Database(_) => {
                 none_of_it(None);
                 Next::Pause(error.to_string())
             }
-            AppendError::Unanswered(_) | AppendError::Database(_) => Next::Pause(error.to_string()),
+            AppendError::Unanswered(_) => Next::Pause(error.to_string()),
         }
     }
 

@@ -120,7 +120,8 @@ impl Durable {
         let (common, shard, epoch, releases) = (Arc::clone(&self.common), self.shard, self.epoch, self.releases);
         // It ends by itself, at the deadline at the latest, and this shard sees its panic.
         tokio::spawn(async move {
-            let deadline = Instant::now() + common.request_timeout;
+            // Before those who wait for it have no time left: they are to learn whether it is known that nothing was counted.
+            let deadline = Instant::now() + common.request_timeout * 9 / 10;
             let batch = Batch::new(calls, epoch, known);
             let run = batch.run(&common.log, &common.meters, common.ownership.held(shard), deadline);
             let done = AssertUnwindSafe(run).catch_unwind().await.ok();

@@ -151,6 +151,22 @@ async fn increments_whose_commit_was_not_answered_are_counted_once() {
 }
 
 #[tokio::test]
+async fn an_increment_that_the_database_refuses_is_said_not_to_be_counted() {
+    let db = TestDb::new().await;
+    let node = node(&db, NodeOptions { request_timeout: Duration::from_millis(500), ..few_actors() }).await;
+    let mut conn = db.connect().await;
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'not today'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()";
+    sqlx::raw_sql(refuse).execute(&mut conn).await.unwrap();
+    let refused = node.increment(&id("a"), 1, None).await.unwrap_err();
+    assert!(matches!(&refused, ServiceError::Unavailable(why) if why.contains("not today")), "{refused:?}");
+    sqlx::raw_sql("DROP TRIGGER refuse ON events").execute(&mut conn).await.unwrap();
+    assert_eq!(node.increment(&id("a"), 1, None).await.unwrap().value, 1);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn whoever_watches_is_told_of_each_commit_also_while_nobody_folds_the_log() {
     let db = TestDb::new().await;
     let node = node(&db, few_actors()).await;
