@@ -11,6 +11,12 @@ pub(super) const QUESTION: usize = 4;
 /// The bytes before each answer: whether it is one, and its length.
 pub(super) const ANSWER: usize = 5;
 
+/// The most questions of a frame: each is answered by a task of its own, so the bytes alone would allow a hundred thousand.
+pub(super) const MAX_QUESTIONS: usize = 1_024;
+
+/// How long an asker can have its frame kept at most.
+const MAX_LIMIT: Duration = Duration::from_mins(1);
+
 /// The bytes before all of them, with the longest name of a node.
 pub(super) const HEAD: usize = 1 + 1 + super::MAX_NODE_ID + 8 + 4;
 
@@ -80,9 +86,12 @@ impl Questions {
         let from = take(&mut frame, length)?;
         let from = NodeId::new(std::str::from_utf8(&from).ok()?).ok()?;
         let incarnation = frame.try_get_u64().ok()?;
-        let limit = Duration::from_millis(frame.try_get_u32().ok()?.into());
+        let limit = Duration::from_millis(frame.try_get_u32().ok()?.into()).min(MAX_LIMIT);
         let mut all = Vec::new();
         while frame.has_remaining() {
+            if all.len() == MAX_QUESTIONS {
+                return None;
+            }
             all.push(get(&mut frame)?);
         }
         Some(Self { from, incarnation, limit, all })
@@ -207,6 +216,15 @@ mod tests {
         for answers in [Answers::Greeting(Beat::first(64)), Answers::Stranger, Answers::Busy, Answers::Unreadable] {
             assert_eq!(Answers::decode(answers.clone().encode(64)), Some(answers));
         }
+    }
+
+    #[test]
+    fn a_frame_has_so_many_questions_and_is_kept_for_a_minute_at_most() {
+        let many = |number| questions(vec![Bytes::from_static(b"?"); number]).encode();
+        assert!(Questions::decode(many(MAX_QUESTIONS)).is_some());
+        assert_eq!(Questions::decode(many(MAX_QUESTIONS + 1)), None);
+        let for_ever = Questions { limit: Duration::from_hours(1_000), ..questions(Vec::new()) };
+        assert_eq!(Questions::decode(for_ever.encode()).unwrap().limit, MAX_LIMIT);
     }
 
     #[test]

@@ -215,7 +215,7 @@ where
         let last = self.last.insert((from, place), (incarnation, number));
         // Of one who is heard for the first time it may be the first message, or the first after some that were missed.
         let last = last.filter(|(known, _)| *known == incarnation).map_or(0, |(_, last)| last);
-        let missed = (number != last + u64::from(message.is_some())).then(|| (self.missed)());
+        let missed = (number != last.wrapping_add(message.is_some().into())).then(|| (self.missed)());
         for message in missed.into_iter().chain(message) {
             // It may have been deleted just now, and then there is nobody to be told.
             let _ = group.offer(message);

@@ -1,4 +1,5 @@
 use super::JoinError;
+use super::frame::MAX_QUESTIONS;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub struct ClusterOptions {
     pub dead_after: Duration,
     /// How many requests may wait for being sent to one node; further ones are refused. At least 1.
     pub queue: usize,
-    /// How many requests travel together, and their bytes are bounded by the transport's frame. At least 1.
+    /// How many requests travel together, and their bytes are bounded by the transport's frame. 1 to 1,024.
     pub batch: usize,
     /// How many frames to one node may be without an answer. At least 1.
     pub in_flight: usize,
@@ -45,7 +46,8 @@ impl ClusterOptions {
             return Err(JoinError::Times { heartbeat, dead_after });
         }
         let queue = self.queue.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
-        let [batch, in_flight, answering] = [self.batch, self.in_flight, self.answering].map(|limit| limit.max(1));
+        let batch = self.batch.clamp(1, MAX_QUESTIONS);
+        let [in_flight, answering] = [self.in_flight, self.answering].map(|limit| limit.max(1));
         Ok(Self { queue, batch, in_flight, answering, ..self })
     }
 

@@ -16,9 +16,12 @@ use crate::hash::KeyHash;
 use crate::projection::counters::{Changes, changes_group};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+
+/// Enough to have every processor at work: each is made by all shards at once.
+const TOPS: usize = 4;
 
 pub(super) struct Inner {
     pub(super) options: NodeOptions,
@@ -34,6 +37,8 @@ pub(super) struct Inner {
     pub(super) begun: Arc<Notify>,
     /// The requests that have entered here.
     pub(super) requests: TaskTracker,
+    /// How many lists of the highest values are made at the same time: each looks at every counter in memory.
+    pub(super) tops: Semaphore,
     /// What is done beside the requests, until the node is dropped.
     pub(super) beside: CancellationToken,
     _dropped: DropGuard,
@@ -96,6 +101,7 @@ impl Inner {
             watchers: changes,
             begun: Arc::default(),
             requests,
+            tops: Semaphore::new(TOPS),
             beside,
             _dropped: dropped,
         })

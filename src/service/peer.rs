@@ -4,6 +4,7 @@ use super::command::{Command, Counted, Outcome, Refused};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::inner::Inner;
+use super::limits::named;
 use super::shard::{Message, Ranked};
 use crate::cluster::{Answer, NodeId};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,11 @@ pub(super) enum Question {
     Release { shard: u32, part: Part },
     /// For the counters of the highest values that the node has in memory, and so many of them; and for what it has in memory
     /// of the others that are named.
-    Top { limit: u64, named: Vec<CounterId> },
+    Top {
+        limit: u64,
+        #[serde(deserialize_with = "named")]
+        named: Vec<CounterId>,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,7 +80,7 @@ pub(super) struct Peer(pub(super) Weak<Inner>);
 
 impl Answer<Question, Reply> for Peer {
     async fn answer(&self, _from: &NodeId, question: Question) -> Reply {
-        let Some(node) = self.0.upgrade() else { return Reply::Refused };
+        let Some(node) = self.0.upgrade().filter(|_| question.is_allowed()) else { return Reply::Refused };
         match question {
             Question::Command(command) => {
                 let deadline = Instant::now() + node.options.request_timeout;

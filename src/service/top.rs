@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 impl Inner {
     /// What is in memory is newer than the read model, which has all the others. A row of the read model may be of a counter
@@ -78,6 +78,8 @@ impl Inner {
 
     /// Of the shards of this node. None if they do not answer.
     pub(super) async fn top_here(&self, limit: usize, named: &[CounterId]) -> Option<Vec<Ranked>> {
+        let turn = timeout(self.options.request_timeout, self.tops.acquire()).await;
+        let _turn = turn.ok()?.ok()?;
         let named: Arc<[CounterId]> = named.into();
         let message = |_| Message::Top(limit, Arc::clone(&named));
         let merge = |mut all: Vec<Ranked>, more| {

@@ -56,7 +56,8 @@ impl Watching {
         }
     }
 
-    /// What is told about this counter, if that is newer than what was given.
+    /// What is listed of this counter, as far as it goes on from what was given. A version that is not the next one may have been
+    /// missed, or be nobody's: the counter is read before anybody is given it, and after it what is listed is compared again.
     fn listed(&mut self, changes: &Changes) -> Option<Counted> {
         let Changes::Listed(rows) = changes else {
             self.unsure = true;
@@ -64,13 +65,61 @@ impl Watching {
         };
         let rows =
             rows.iter().filter(|row| row.aggregate_id == self.id.as_str() && row.aggregate_type == AGGREGATE_TYPE);
-        let told =
-            rows.map(|row| Counted { value: row.value, version: row.version }).max_by_key(|told| told.version)?;
-        self.newer(told)
+        let mut listed: Vec<_> = rows.map(|row| Counted { value: row.value, version: row.version }).collect();
+        listed.sort_unstable_by_key(|counted| counted.version);
+        let mut newer = None;
+        for counted in listed {
+            match follows(self.last, counted) {
+                Follows::Next => newer = Some(*self.last.insert(counted)),
+                Follows::Known => {}
+                Follows::Unsure => self.unsure = true,
+            }
+        }
+        newer
     }
+}
 
-    fn newer(&mut self, counted: Counted) -> Option<Counted> {
-        let newer = self.last.is_none_or(|last| counted.version > last.version);
-        newer.then(|| *self.last.insert(counted))
+/// How what is listed stands to what was given.
+#[derive(Debug, PartialEq, Eq)]
+enum Follows {
+    Next,
+    /// The same, or what was before it: shards and workers both list it.
+    Known,
+    /// Some are missing between them, or they contradict each other.
+    Unsure,
+}
+
+fn follows(last: Option<Counted>, listed: Counted) -> Follows {
+    match last {
+        Some(last) if listed.version == last.version && listed.value != last.value => Follows::Unsure,
+        Some(last) if listed.version <= last.version => Follows::Known,
+        Some(last) if Some(listed.version) == last.version.checked_add(1) => Follows::Next,
+        _ => Follows::Unsure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_next_version_is_believed_without_a_look() {
+        let counted = |version, value| Counted { value, version };
+        let last = Some(counted(5, 50));
+        for (listed, expected) in [
+            (counted(6, 60), Follows::Next),
+            (counted(6, -1), Follows::Next),
+            (counted(5, 50), Follows::Known),
+            (counted(4, 7), Follows::Known),
+            (counted(0, 0), Follows::Known),
+            (counted(-1, 0), Follows::Known),
+            (counted(5, 51), Follows::Unsure),
+            (counted(7, 70), Follows::Unsure),
+            (counted(i64::MAX, 70), Follows::Unsure),
+        ] {
+            assert_eq!(follows(last, listed), expected, "{listed:?}");
+        }
+        assert_eq!(follows(None, counted(1, 1)), Follows::Unsure);
+        assert_eq!(follows(Some(counted(i64::MAX, 1)), counted(i64::MIN, 1)), Follows::Known);
     }
 }

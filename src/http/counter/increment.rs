@@ -7,7 +7,7 @@ use super::value::{Counter, Name, answer, id_in};
 use crate::http::admitted::Admitted;
 use crate::http::body::{self, BodyError};
 use crate::http::inflight::Place;
-use crate::service::IdempotencyKey;
+use crate::service::{IdempotencyKey, is_amount};
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, Request as Asked};
@@ -49,7 +49,7 @@ fn amount(body: &[u8]) -> Result<i64, ApiError> {
         return Err(BodyError::Invalid("it is a list".to_owned()).into());
     }
     let Some(amount) = amount else { return Ok(1) };
-    amount.get().parse().ok().filter(|amount| *amount != 0).ok_or_else(|| {
+    amount.get().parse().ok().filter(|amount| is_amount(*amount)).ok_or_else(|| {
         let message = "the amount is a whole number of 64 bits, and not 0, as in {\"amount\": 5}";
         ApiError::new(ErrorCode::InvalidAmount, message)
     })

@@ -16,6 +16,5 @@ mod watch;
 
 pub use error::ErrorCode;
 pub use metrics::MetricsService;
-pub use read::MAX_TOP;
 pub use service::CounterService;
 pub use state::ServiceOptions;

@@ -6,14 +6,13 @@ use super::state::State;
 use super::value::{Counter, Name, answer, id_in, json, write_json};
 use crate::http::admitted::Admitted;
 use crate::http::inflight::Place;
+use crate::service::{MAX_TOP, is_top};
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The most counters that one answer lists.
-pub const MAX_TOP: usize = 1_000;
-
+/// How many counters an answer lists that was not asked for a number.
 const DEFAULT_TOP: usize = 20;
 
 /// What a counter that is listed takes up at most, in memory and in the answer: a name of 256 bytes, each of which can be escaped.
@@ -105,7 +104,7 @@ fn limit(query: &str) -> Result<usize, ApiError> {
     }
     // Rust would also read a sign.
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-    let limit = value.parse().ok().filter(|limit| digits && (1..=MAX_TOP).contains(limit));
+    let limit = value.parse().ok().filter(|limit| digits && is_top(*limit));
     limit.ok_or_else(|| wrong(format!("top is a number from 1 to {MAX_TOP}, as in ?top=20")))
 }
 

@@ -1,0 +1,87 @@
+//! What may be asked for: the same of a client, over HTTP, and of another node.
+
+use super::command::{Command, What};
+use super::id::CounterId;
+use super::peer::Question;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use std::fmt;
+
+/// The most counters of the highest values that may be asked for.
+pub const MAX_TOP: usize = 1_000;
+
+/// The most counters that another node may name: it reads more rows of the read model than it was asked for, as long as those it
+/// has not read can be among the highest.
+const MAX_NAMED: usize = 16_384;
+
+/// Whether it may be added. An increment by 0 is none, and the log would keep it.
+#[must_use]
+pub fn is_amount(amount: i64) -> bool {
+    amount != 0
+}
+
+/// Whether that many of the highest may be asked for.
+#[must_use]
+pub fn is_top(limit: usize) -> bool {
+    (1..=MAX_TOP).contains(&limit)
+}
+
+/// The names in a question, if they are not too many: that is looked at before they are.
+pub(super) fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<CounterId>, D::Error> {
+    deserializer.deserialize_seq(Named)
+}
+
+struct Named;
+
+impl<'de> Visitor<'de> for Named {
+    type Value = Vec<CounterId>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {MAX_NAMED} names of counters")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Vec<CounterId>, A::Error> {
+        if names.size_hint().is_none_or(|number| number > MAX_NAMED) {
+            return Err(A::Error::custom("too many names of counters"));
+        }
+        let mut all = Vec::new();
+        while let Some(name) = names.next_element()? {
+            all.push(name);
+        }
+        Ok(all)
+    }
+}
+
+impl Question {
+    /// Whether it is one that a node asks: names of counters have been checked as they were read.
+    pub(super) fn is_allowed(&self) -> bool {
+        match self {
+            Self::Command(Command { what: What::Increment { amount, .. }, .. }) => is_amount(*amount),
+            Self::Top { limit, .. } => usize::try_from(*limit).is_ok_and(is_top),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn another_node_is_allowed_what_a_client_is() {
+        let id = CounterId::new("a").unwrap();
+        let increment = |amount| {
+            let what = What::Increment { amount, event_id: Uuid::nil(), again: false };
+            Question::Command(Command { id: id.clone(), what })
+        };
+        let top = |limit, named| Question::Top { limit, named: vec![id.clone(); named] };
+        for allowed in [increment(1), increment(i64::MIN), top(1, 0), top(1_000, 1)] {
+            assert!(allowed.is_allowed(), "{allowed:?}");
+        }
+        for refused in [increment(0), top(0, 0), top(1_001, 0), top(u64::MAX, 0)] {
+            assert!(!refused.is_allowed(), "{refused:?}");
+        }
+        let arrives = |named| postcard::from_bytes::<Question>(&postcard::to_stdvec(&top(1, named)).unwrap()).is_ok();
+        assert!(arrives(MAX_NAMED) && !arrives(MAX_NAMED + 1));
+    }
+}
