@@ -19,8 +19,22 @@ pub(super) struct Name {
     revision: u64,
     /// Whether the last write was answered.
     answered: bool,
+    /// The count of the last heartbeat that was acknowledged.
+    acknowledged: u64,
+    rival: Option<Rival>,
+    /// How long a process is certain after its last heartbeat.
+    certain_for: Duration,
     /// How long one write may take. An acknowledgement that is later than this hardly makes anybody certain any more.
     limit: Duration,
+}
+
+/// Another process whose heartbeat was found in this one's record. It may be there, with the same name; or somebody has written an
+/// old heartbeat again. One that is there answers: it names a heartbeat that this process has written since.
+#[derive(Debug, Clone, Copy)]
+struct Rival {
+    found: Instant,
+    /// The first of this process's heartbeats that it can name.
+    asked: u64,
 }
 
 impl Name {
@@ -32,7 +46,9 @@ impl Name {
         options: &ClusterOptions,
     ) -> Result<Self, JoinError> {
         let beat = Beat::first(options.shards.get());
-        let mut name = Self { transport, node, beat, revision: 0, answered: true, limit: options.heartbeat * 2 };
+        let (certain_for, limit) = (options.certain_for(), options.heartbeat * 2);
+        let (revision, answered, acknowledged, rival) = (0, true, 0, None);
+        let mut name = Self { transport, node, beat, revision, answered, acknowledged, rival, certain_for, limit };
         loop {
             let record = name.read().await?;
             let is_taken = |beat: Beat| beat.state != State::Gone && beat.incarnation != name.beat.incarnation;
@@ -83,23 +99,62 @@ impl Name {
         // it makes sure that there are answers, and is silent until then, for the others to take over.
         if self.answered {
             match self.write().await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.written(),
                 Err(WriteError::Conflict) => {}
                 Err(WriteError::Unreachable(error)) => return Err(self.unanswered(error)),
             }
         }
-        // The acknowledgement of the last one was lost, or the whole record; or somebody else has the name.
+        // The acknowledgement of the last one was lost, or the whole record; or somebody else has written it.
         let record = self.read().await.map_err(|error| self.unanswered(error))?;
         self.answered = true;
-        let other = record.as_ref().and_then(|record| Beat::of(&self.node, record));
-        if other.is_some_and(|other| other.incarnation != self.beat.incarnation) {
-            return Err(BeatError::Superseded);
+        // What can't be read is nobody's, and is written over.
+        if let Some(other) = record.as_ref().and_then(|record| Beat::of(&self.node, record)) {
+            self.compare(&other)?;
         }
         self.revision = record.map_or(0, |record| record.revision);
         self.write().await.map_err(|error| match error {
             WriteError::Conflict => BeatError::Unreachable(Unreachable("the record changes all the time".to_owned())),
             WriteError::Unreachable(error) => self.unanswered(error),
-        })
+        })?;
+        self.written()
+    }
+
+    /// What it means that another heartbeat is where this process's last one should be.
+    fn compare(&mut self, other: &Beat) -> Result<(), BeatError> {
+        if other.incarnation == self.beat.incarnation || other.state == State::Gone {
+            return Ok(());
+        }
+        let names =
+            |from: u64| matches!(other.over, Some((own, count)) if own == self.beat.incarnation && count >= from);
+        // One that leaves has no use for the name: it does not contest it.
+        if self.beat.state == State::Gone || self.rival.is_some_and(|rival| names(rival.asked)) {
+            return Err(BeatError::Superseded);
+        }
+        // One that names this process's last heartbeat has found it, and waits for the answer: this process is there, and the
+        // other one is certain of nothing.
+        if self.rival.is_none() && !names(self.acknowledged) {
+            tracing::warn!(
+                node = %self.node,
+                "another process has written this node's record, or somebody an old heartbeat: waiting whether it answers; if \
+                 two nodes have this name, give one of them another"
+            );
+            self.rival = Some(Rival { found: Instant::now(), asked: self.beat.count });
+        }
+        self.beat.over = Some((other.incarnation, other.count));
+        Ok(())
+    }
+
+    /// Its heartbeat is there. That makes nobody certain while another process may be, which has not answered yet: that one's
+    /// last acknowledged heartbeat was no later than when it was found.
+    fn written(&mut self) -> Result<(), BeatError> {
+        if self.rival.is_some_and(|rival| rival.found.elapsed() < self.certain_for) {
+            let reason = "whether another process has this node's name is not known yet";
+            return Err(BeatError::Unreachable(Unreachable(reason.to_owned())));
+        }
+        self.rival = None;
+        self.beat.over = None;
+        self.acknowledged = self.beat.count;
+        Ok(())
     }
 
     fn unanswered(&mut self, error: Unreachable) -> BeatError {

@@ -51,6 +51,8 @@ mod options;
 mod peers;
 mod placement;
 mod queues;
+
+mod seal;
 mod server;
 mod shared;
 mod tasks;
@@ -64,6 +66,7 @@ pub use known::{Known, Stage};
 pub use metrics::ClusterMetrics;
 pub use node::{InvalidNodeId, MAX_NODE_ID, NodeId};
 pub use options::ClusterOptions;
+pub use seal::{ClusterSecret, InvalidSecret, MIN_SECRET};
 pub use server::Answer;
 pub use transport::{Record, Transport};
 pub use view::View;

@@ -2,6 +2,7 @@
 
 mod demo;
 mod members;
+mod nats;
 mod nodes;
 mod workers;
 

@@ -1,8 +1,9 @@
 //! The nodes of one process, and what carries their requests.
 
+use super::nats::NatsArgs;
 use clap::Args;
-use evenfold::cluster::nats::Nats;
-use evenfold::cluster::{MAX_NODE_ID, NodeId, Transport, local};
+use evenfold::cluster::nats::{Nats, NatsOptions};
+use evenfold::cluster::{ClusterSecret, MAX_NODE_ID, NodeId, Transport, local};
 use evenfold::config::{UsageError, number};
 use evenfold::group::{MAX_SHARDS, ProcessGroups};
 use evenfold::projection::counters::Changes;
@@ -32,6 +33,8 @@ pub(super) struct NodesArgs {
     /// lines to try it; `evenfold demo` shows the workers instead
     #[arg(long)]
     pub(super) demo: bool,
+    #[command(flatten)]
+    nats: NatsArgs,
 }
 
 impl NodesArgs {
@@ -44,8 +47,13 @@ impl NodesArgs {
         if !self.demo && self.nats_url.is_none() && self.node_id.is_some() {
             return Err(UsageError("--node-id is for a node of a cluster: give it --nats-url too".to_owned()));
         }
-        self.cluster_name()?;
+        self.nats_options()?;
         self.names("h-0").map(drop)
+    }
+
+    fn nats_options(&self) -> Result<Option<NatsOptions>, UsageError> {
+        let cluster = self.cluster_name()?;
+        self.nats_url.as_deref().map(|url| self.nats.options(url, cluster)).transpose()
     }
 
     fn alone(&self) -> bool {
@@ -81,11 +89,17 @@ impl NodesArgs {
         if self.alone() {
             return Ok(vec![Node::start(options.clone(), storage.clone(), groups).await?]);
         }
-        let network = local::Network::new();
+        let (network, mut nats) = (local::Network::new(), self.nats_options()?);
+        if self.demo
+            && let Some(options) = &mut nats
+        {
+            // All of its nodes are in this process: nobody else on the machine needs to know what they share.
+            options.secret.get_or_insert(ClusterSecret::random());
+        }
         let names = self.names(&format!("{}-{port}", host()))?;
         let joining = names.into_iter().enumerate().map(async |(number, name)| {
-            let transport: Arc<dyn Transport> = match &self.nats_url {
-                Some(url) => Arc::new(Nats::connect(url, self.cluster_name()?).await?),
+            let transport: Arc<dyn Transport> = match &nats {
+                Some(options) => Arc::new(Nats::connect_with(options).await?),
                 None => Arc::new(network.endpoint()),
             };
             // The first node passes on what the workers tell.

@@ -1,11 +1,15 @@
-//! The connection itself, and what gets lost with it.
+//! The connection itself, what gets lost with it, and what the server refuses.
 
-use super::{NodeId, user};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
-use bytes::Bytes;
+use super::error::NatsError;
+use super::inbox::Inbox;
+use super::options::{NatsOptions, shown};
+use async_nats::rustls;
+use async_nats::{Client, ConnectError, ConnectErrorKind, Event, ServerError};
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Messages that may wait for each subscription; further ones are lost, which is told. Frames are large.
@@ -20,65 +24,78 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// A connection on which nothing comes is given up after three of these.
 const PING: Duration = Duration::from_secs(1);
 
-/// Why there is no connection to NATS. No password is shown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NatsError {
-    /// The address can't be read.
-    #[error("{0} is not the address of a NATS server: write it like nats://user:password@host:4222")]
-    Address(String),
-    /// Nobody answers there.
-    #[error("no NATS server answers at {0} ({1}): start one with nats-server -js, or correct the address")]
-    NoServer(String, String),
-    /// The user or the password is wrong.
-    #[error("the NATS server at {0} refuses this user: correct the user and the password in the address")]
-    Refused(String),
-    /// There is a server, and the records can't be kept there.
-    #[error("the NATS server at {0} can't keep the records of the nodes ({1}): start it with -js, for JetStream")]
-    NoJetStream(String, String),
-}
+/// What happens to the connection. More than can happen while they are looked at; of more of them one is as good as all.
+pub(super) type Events = mpsc::Receiver<Event>;
 
-/// Connects, and starts the task that hears of losses.
-pub(super) async fn connect(url: &str, cluster: &NodeId) -> Result<(Client, Losses, AbortOnDropHandle<()>), NatsError> {
-    let parse = |part: &str| part.trim().parse::<ServerAddr>().map_err(|_| NatsError::Address(shown(url)));
-    let servers: Vec<ServerAddr> = url.split(',').map(parse).collect::<Result<_, _>>()?;
-    // More than can happen while they are looked at; of more of them one is as good as all.
-    let (told, mut events) = mpsc::channel(64);
-    let options = user::identify(ConnectOptions::new(), &servers)
-        .name(format!("evenfold {cluster}"))
+/// Connects. What happens then is for [`follow`]; what the server refuses is noted at once.
+pub(super) async fn connect(options: &NatsOptions, denials: Arc<Denials>) -> Result<(Client, Events), NatsError> {
+    let servers = options.servers()?;
+    let (happened, events) = mpsc::channel(64);
+    let mut connecting = options
+        .identify()?
+        .name(format!("evenfold {}", options.cluster))
+        // All that a node needs a permission for is below one subject, and below those of its bucket.
+        .custom_inbox_prefix(format!("evenfold.{}.inbox", options.cluster))
         .connection_timeout(CONNECT)
         .subscription_capacity(SUBSCRIPTION)
         .ping_interval(PING)
         .reconnect_delay_callback(|_| AGAIN)
         .event_callback(move |event| {
-            let _ = told.try_send(event);
+            let denied = matches!(&event, Event::ServerError(ServerError::Other(error)) if denials.take_in(error));
+            if !denied {
+                let _ = happened.try_send(event);
+            }
             std::future::ready(())
         });
-    let client = options.connect(servers).await.map_err(|error| match error.kind() {
-        ConnectErrorKind::ServerParse => NatsError::Address(shown(url)),
-        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => NatsError::Refused(shown(url)),
-        _ => NatsError::NoServer(shown(url), error.to_string()),
-    })?;
-    let (sender, mut receiver) = watch::channel(0);
-    let connected = client.clone();
-    let task = tokio::spawn(async move {
-        while let Some(event) = events.recv().await {
-            take_in(&event, &connected, &sender).await;
-        }
-    });
-    let task = AbortOnDropHandle::new(task);
-    // The first connection is no loss, and is not told to anybody.
-    let _ = timeout(CONNECT, receiver.changed()).await;
-    Ok((client, Losses(receiver), task))
+    if options.secret.is_none() {
+        // Those could be on other machines, where a secret is needed.
+        connecting = connecting.ignore_discovered_servers();
+    }
+    let client = connecting.connect(servers).await.map_err(|error| refused(&shown(&options.url), &error))?;
+    Ok((client, events))
 }
 
-async fn take_in(event: &Event, client: &Client, losses: &watch::Sender<u64>) {
+fn refused(url: &str, error: &ConnectError) -> NatsError {
+    let url = url.to_owned();
+    match error.kind() {
+        ConnectErrorKind::ServerParse => NatsError::Address(url),
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => NatsError::Refused(url),
+        ConnectErrorKind::Tls => NatsError::Tls(url, error.to_string()),
+        _ if is_tls(error) => NatsError::Tls(url, error.to_string()),
+        _ => NatsError::NoServer(url, error.to_string()),
+    }
+}
+
+/// Whether TLS is what went wrong: the client calls that an error of reading or writing.
+fn is_tls(error: &ConnectError) -> bool {
+    let mut causes = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
+    causes.any(|cause| {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause.is::<rustls::Error>() || inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
+    })
+}
+
+/// Starts the task that takes in what happens to the connection.
+pub(super) async fn follow(mut events: Events, inbox: Arc<Inbox>) -> (Losses, AbortOnDropHandle<()>) {
+    let (sender, mut receiver) = watch::channel(0);
+    let task = tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            take_in(&event, &inbox, &sender).await;
+        }
+    });
+    // The first connection is no loss, and is not told to anybody.
+    let _ = timeout(CONNECT, receiver.changed()).await;
+    (Losses(receiver), AbortOnDropHandle::new(task))
+}
+
+async fn take_in(event: &Event, inbox: &Inbox, losses: &watch::Sender<u64>) {
     match event {
         Event::SlowConsumer(_) => losses.send_modify(|count| *count += 1),
         Event::Disconnected => tracing::warn!("the connection to NATS is lost"),
         // The subscriptions are there again once NATS has answered what was sent behind them: what was missed was missed
         // before.
         Event::Connected => {
-            let _ = timeout(CONNECT, settled(client)).await;
+            let _ = inbox.settled().await;
             if *losses.borrow() > 0 {
                 tracing::info!("connected to NATS again");
             }
@@ -86,12 +103,6 @@ async fn take_in(event: &Event, client: &Client, losses: &watch::Sender<u64>) {
         }
         other => tracing::warn!("NATS: {other}"),
     }
-}
-
-/// Waits until the server has taken in what was sent to it before: it goes by the order, so one question that nobody answers
-/// (which it says at once) tells it. A flush only tells that the bytes have gone out.
-pub(super) async fn settled(client: &Client) {
-    let _ = client.request("evenfold.nobody", Bytes::new()).await;
 }
 
 /// How often something was lost.
@@ -111,19 +122,37 @@ impl Losses {
     }
 }
 
-/// The address without what is before its hosts.
-pub(super) fn shown(url: &str) -> String {
-    let hosts = url.split(',').map(|part| part.trim().rsplit_once('@').map_or(part.trim(), |(_, host)| host));
-    hosts.collect::<Vec<_>>().join(",")
-}
+/// What the server has refused last, as this user may not do it. It is said on the connection, not to who has asked.
+#[derive(Debug)]
+pub(super) struct Denials(watch::Sender<Option<(Instant, String)>>);
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Denials {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
 
-    #[test]
-    fn no_password_is_shown() {
-        assert_eq!(shown("nats://me:p@ss@host:4222, nats://me:secret@other"), "host:4222,other");
-        assert_eq!(shown("nats://host"), "nats://host");
+    /// Whether this is one.
+    fn take_in(&self, error: &str) -> bool {
+        let Some((_, denied)) = error.split_once("Permissions Violation for ") else { return false };
+        let sentence = format!("its user has no permission for the {}: grant it", denied.trim_end_matches('\''));
+        tracing::warn!("NATS refuses what a node needs: {sentence}");
+        self.0.send_replace(Some((Instant::now(), sentence)));
+        true
+    }
+
+    /// What was refused since then, in a sentence.
+    pub(super) fn since(&self, then: Instant) -> Option<String> {
+        self.0.borrow().as_ref().filter(|(at, _)| *at >= then).map(|(_, sentence)| sentence.clone())
+    }
+
+    /// Waits until something is refused, if nothing has been since then.
+    pub(super) async fn wait_since(&self, then: Instant) -> String {
+        let mut denied = self.0.subscribe();
+        let refused = denied.wait_for(|denied| denied.as_ref().is_some_and(|(at, _)| *at >= then)).await;
+        match refused.ok().and_then(|denied| denied.as_ref().map(|(_, sentence)| sentence.clone())) {
+            Some(sentence) => sentence,
+            // Only while all of this is dropped.
+            None => std::future::pending().await,
+        }
     }
 }

@@ -1,17 +1,21 @@
 //! The records of the nodes: a bucket of `JetStream`'s key-value store, whose keys are the names of the nodes.
 
-use super::{NodeId, Unreachable, WriteError, unreachable};
-use crate::cluster::Record;
+use super::link::{Link, unreachable};
+use crate::cluster::seal::{Opened, Purpose};
+use crate::cluster::transport::{Unreachable, WriteError};
+use crate::cluster::{NodeId, Record};
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::{Config, DirectGetErrorKind, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, HeaderMap, HeaderValue};
+use async_nats::{HeaderMap, HeaderValue, Message};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 /// When NATS removes what a dead node has left, silently. Nothing depends on it.
 const CLEANED_UP: Duration = Duration::from_hours(1);
@@ -27,13 +31,15 @@ fn overlaps(error: CreateStreamErrorKind) -> bool {
 
 #[derive(Debug, Clone)]
 pub(super) struct Records {
+    link: Arc<Link>,
     context: Context,
     bucket: String,
 }
 
 impl Records {
-    pub(super) fn new(client: &Client, cluster: &NodeId) -> Self {
-        Self { context: jetstream::new(client.clone()), bucket: format!("evenfold_{cluster}") }
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        let (context, bucket) = (jetstream::new(link.client.clone()), format!("evenfold_{}", link.cluster));
+        Self { link, context, bucket }
     }
 
     /// Makes the bucket if there is none: in memory, as heartbeats are not worth keeping. So NATS may lose it when it starts
@@ -86,12 +92,32 @@ impl Records {
         Ok(keys.iter().filter_map(|(subject, _)| node_of(subject)).collect())
     }
 
+    /// A record that no node of this cluster has sealed has nothing in it: it can be written over by its revision.
     pub(super) async fn read(&self, node: &NodeId) -> Result<Option<Record>, Unreachable> {
         match self.stream().await?.direct_get_last_for_subject(self.subject(node.as_str())).await {
-            Ok(message) => Ok(Some(Record { revision: message.sequence, value: message.payload })),
+            Ok(message) => {
+                let opened = self.open(node, &message.subject, message.payload);
+                let value = opened.map(|opened| opened.body).unwrap_or_default();
+                Ok(Some(Record { revision: message.sequence, value }))
+            }
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreachable(error)),
         }
+    }
+
+    /// The node whose record is written, its session, and what is written; none for what no node of this cluster has sealed.
+    pub(super) fn written(&self, message: Message) -> Option<(NodeId, Uuid, Bytes)> {
+        let node = node_of(message.subject.as_str())?;
+        let opened = self.open(&node, &message.subject, message.payload)?;
+        Some((node, Uuid::from_bytes(opened.head), opened.body))
+    }
+
+    fn open(&self, node: &NodeId, subject: &str, value: Bytes) -> Option<Opened<16>> {
+        let opened = self.link.seal.open(Purpose::Record, &[node.as_str().as_bytes()], value);
+        if opened.is_none() {
+            self.link.refusals.unverified(subject);
+        }
+        opened
     }
 
     /// Half of the time is for the case that NATS has started again without the bucket. It does not say so: as nodes subscribe
@@ -103,6 +129,9 @@ impl Records {
         value: Bytes,
         limit: Duration,
     ) -> Result<u64, WriteError> {
+        let session = self.link.served(node);
+        let place = [node.as_str().as_bytes()];
+        let (value, _) = self.link.seal.seal(Purpose::Record, &place, session.as_bytes(), &value);
         let written = if let Ok(written) = timeout(limit / 2, self.put(node, expected, value.clone())).await {
             written
         } else {
@@ -124,6 +153,6 @@ impl Records {
 }
 
 /// Whose record a subject is about.
-pub(super) fn node_of(subject: &str) -> Option<NodeId> {
+fn node_of(subject: &str) -> Option<NodeId> {
     NodeId::new(subject.rsplit_once('.')?.1).ok()
 }

@@ -3,8 +3,8 @@
 use super::nodes::id;
 use crate::support::nats_url;
 use evenfold::cluster::local::Network;
-use evenfold::cluster::nats::Nats;
-use evenfold::cluster::{NodeId, Transport};
+use evenfold::cluster::nats::{Nats, NatsOptions};
+use evenfold::cluster::{ClusterSecret, NodeId, Transport};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,7 +33,11 @@ impl Connector {
     pub async fn transport(&self) -> Arc<dyn Transport> {
         match self {
             Self::Local(network) => Arc::new(network.endpoint()),
-            Self::Nats { url, cluster } => Arc::new(Nats::connect(url, cluster.clone()).await.unwrap()),
+            Self::Nats { url, cluster } => {
+                let secret = Some(ClusterSecret::new("of the nodes of a test").unwrap());
+                let options = NatsOptions { secret, ..NatsOptions::new(url, cluster.clone()) };
+                Arc::new(Nats::connect_with(&options).await.unwrap())
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ const KEEPER: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & cat >/dev/null; k
 pub struct NatsServer {
     port: u16,
     keeper: Child,
+    configuration: String,
 }
 
 fn binary() -> Option<PathBuf> {
@@ -26,28 +27,37 @@ fn binary() -> Option<PathBuf> {
 
 impl NatsServer {
     pub fn start() -> Self {
+        Self::configured("")
+    }
+
+    /// One with this in its configuration file.
+    pub fn configured(configuration: &str) -> Self {
         let binary = binary().expect("nats-server is missing: install it (apt-get install nats-server), for this test");
+        let mut why = String::new();
         for _ in 0..5 {
             // Somebody else may get it before the server does.
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            if let Some(server) = Self::at(&binary, free) {
-                return server;
+            match Self::at(&binary, free, configuration) {
+                Ok(server) => return server,
+                Err(log) => why = log,
             }
         }
-        panic!("nats-server does not start");
+        panic!("nats-server does not start: {why}");
     }
 
-    fn at(binary: &Path, port: u16) -> Option<Self> {
+    /// Or what it has said.
+    fn at(binary: &Path, port: u16, configuration: &str) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nats-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("nats.conf"), configuration).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "sh"]).arg(&dir).arg(binary).args(["-js", "-a", "127.0.0.1", "-p"]);
-        command.arg(port.to_string()).arg("-sd").arg(&dir);
+        command.arg(port.to_string()).arg("-sd").arg(&dir).arg("-c").arg(dir.join("nats.conf"));
         let keeper = command.stdin(Stdio::piped()).spawn().unwrap();
-        let server = Self { port, keeper };
-        server.answers().then_some(server)
+        let server = Self { port, keeper, configuration: configuration.to_owned() };
+        if server.answers() { Ok(server) } else { Err(std::fs::read_to_string(dir.join("log")).unwrap_or_default()) }
     }
 
     fn answers(&self) -> bool {
@@ -64,7 +74,12 @@ impl NatsServer {
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.address())
+    }
+
+    /// The host and the port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Kills it. Its port is free when this returns.
@@ -76,7 +91,7 @@ impl NatsServer {
     /// Kills it, and starts another one in its place, which knows nothing of what this one knew.
     pub fn restart(&mut self) {
         self.kill();
-        *self = Self::at(&binary().unwrap(), self.port).expect("its port is taken");
+        *self = Self::at(&binary().unwrap(), self.port, &self.configuration.clone()).expect("its port is free");
     }
 }
 

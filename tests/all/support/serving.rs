@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 /// What a machine may have set that would change what it does.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "API_TOKEN",
     "READ_REQUIRES_AUTH",
     "REQUEST_TIMEOUT_MS",
@@ -17,6 +17,7 @@ const VARIABLES: [&str; 10] = [
     "MAX_SHARD_MAILBOX",
     "MAX_WATCHERS",
     "NATS_URL",
+    "EVENFOLD_CLUSTER_SECRET",
     "DATABASE_URL",
 ];
 
