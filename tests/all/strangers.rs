@@ -1,0 +1,9 @@
+//! What somebody can do who reaches the NATS server of a cluster, and is no node of it: nothing that a node takes in.
+
+mod broadcasts;
+mod heavy;
+mod permissions;
+mod records;
+mod replays;
+mod requests;
+mod wire;
