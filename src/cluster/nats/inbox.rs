@@ -10,6 +10,7 @@ use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -25,7 +26,7 @@ const CONFIRMED: Duration = Duration::from_secs(5);
 pub(super) struct Nobody;
 
 /// The requests that wait, by the last part of the subject that their answers go to.
-type Waiting = Arc<Mutex<HashMap<Uuid, Expected>>>;
+type Waiting = Arc<Mutex<HashMap<u64, Expected>>>;
 
 #[derive(Debug)]
 struct Expected {
@@ -39,6 +40,7 @@ struct Expected {
 pub(super) struct Inbox {
     link: Arc<Link>,
     subject: String,
+    addresses: AtomicU64,
     waiting: Waiting,
     _task: AbortOnDropHandle<()>,
 }
@@ -46,7 +48,7 @@ pub(super) struct Inbox {
 /// A request whose answer is waited for.
 #[derive(Debug)]
 pub(super) struct Pending {
-    token: Uuid,
+    token: u64,
     waiting: Waiting,
     answer: oneshot::Receiver<Result<Bytes, Nobody>>,
 }
@@ -57,13 +59,14 @@ impl Inbox {
         let messages = link.subscribe(format!("{subject}.*")).await?;
         let waiting = Waiting::default();
         let task = tokio::spawn(take_in(messages, Arc::clone(&link), Arc::clone(&waiting)));
-        Ok(Self { link, subject, waiting, _task: AbortOnDropHandle::new(task) })
+        let addresses = AtomicU64::new(0);
+        Ok(Self { link, subject, addresses, waiting, _task: AbortOnDropHandle::new(task) })
     }
 
     /// A subject for the answer to a request that is to be sealed: the seal covers it.
     pub(super) fn address(&self) -> Address<'_> {
-        let token = Uuid::new_v4();
-        Address { inbox: self, token, subject: format!("{}.{}", self.subject, token.simple()) }
+        let token = self.addresses.fetch_add(1, Ordering::Relaxed);
+        Address { inbox: self, token, subject: format!("{}.{token}", self.subject) }
     }
 
     /// Waits until the server has taken in what was sent to it before: it goes by the order, so a message of this connection
@@ -105,7 +108,7 @@ impl Inbox {
 #[derive(Debug)]
 pub(super) struct Address<'a> {
     inbox: &'a Inbox,
-    token: Uuid,
+    token: u64,
     pub(super) subject: String,
 }
 
@@ -143,7 +146,7 @@ impl Drop for Pending {
 async fn take_in(mut messages: Subscriber, link: Arc<Link>, waiting: Waiting) {
     while let Some(message) = messages.next().await {
         let subject = message.subject.as_str();
-        let Some(token) = subject.rsplit_once('.').and_then(|(_, token)| Uuid::try_parse(token).ok()) else { continue };
+        let Some(token) = subject.rsplit_once('.').and_then(|(_, token)| token.parse::<u64>().ok()) else { continue };
         // One that nobody waits for any more is late.
         let Some(code) = lock(&waiting).get(&token).map(|expected| expected.code) else { continue };
         let Some(answer) = opened(&message, &code, &link) else { continue };
@@ -168,6 +171,6 @@ fn opened(message: &Message, code: &Code, link: &Link) -> Option<Result<Bytes, N
     opened.map(|opened| Ok(opened.body))
 }
 
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<Uuid, Expected>> {
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<u64, Expected>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
