@@ -115,8 +115,9 @@ impl Observer {
         // Dividing the shards takes time, and most of what changes is no member.
         if published.view.borrow().members() != members {
             tracing::debug!(node = %self.node, ?members, "the members have changed");
-            published.view.send_replace(Arc::new(View::of(members, self.options.shards)));
+            // Before it can be seen: whoever sees it finds it counted.
             counts.view_changed();
+            published.view.send_replace(Arc::new(View::of(members, self.options.shards)));
         }
     }
 

@@ -157,7 +157,7 @@ fn each_bad_file_is_one_sentence_and_code_2() {
     let toml = "evenfold.toml";
     #[rustfmt::skip]
     let cases: [(&str, &[u8], &str); 16] = [
-        (toml, b"partition_kee = 1", "the key partition_kee, which is not a setting; these are: amount_pointer"),
+        (toml, b"partition_kee = 1", "the key partition_kee, which is not a setting; these are: allowed_hosts, amount_pointer"),
         (toml, b"until_caught_up = true", "which is not a setting"),
         (toml, b"config = 'other.toml'", "which is not a setting"),
         (toml, b"[worker]\npartition_key = 1", "worker must be a text, a whole number, true or false"),
