@@ -4,6 +4,9 @@
 //! sees the other, and greets it. Nobody is active before all whom it saw have answered its greeting; hence all who are
 //! active know each other, whatever heartbeats were missed.
 //!
+//! Where records can be lost, a listing alone does not show everybody who lives: a node that joins listens for heartbeats for as
+//! long as a node may be silent, greets whom it has heard, and lists the records again.
+//!
 //! A heartbeat alone makes nobody known: somebody could replay those of the dead. What a node has answered or sent itself,
 //! together with its record, does.
 
@@ -100,6 +103,12 @@ impl Greeter {
             }
         }
         Ok(())
+    }
+
+    /// How long a node that joins listens for the heartbeats of those who have lost their records: whoever is silent for longer
+    /// is dead for everybody else as well.
+    pub(super) fn listens_for(&self) -> Duration {
+        if self.transport.may_lose_records() { self.options.dead_after } else { Duration::ZERO }
     }
 
     /// Greets a node until it has answered, or is gone or dead.

@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A node in a cluster: it knows who else is there, and asks them. Clones are cheap, and the same node.
 ///
@@ -34,6 +35,9 @@ where
     /// Becomes a member, after all who are there have answered that they know this node, and this node knows them. One that
     /// does not answer is waited for as long as it shows that it lives, and [`dead_after`](ClusterOptions::dead_after) longer.
     /// What others ask is answered by `answer`, from before this returns.
+    ///
+    /// Where the transport may lose records, as NATS does when it starts again, this takes at least
+    /// [`dead_after`](ClusterOptions::dead_after): it listens for the heartbeats of those whose records are lost.
     ///
     /// Where a process with this name was killed a moment ago, this waits until the others know that, too:
     /// [`dead_after`](ClusterOptions::dead_after).
@@ -55,11 +59,12 @@ where
         let options = options.check()?;
         // Before anything is written: what others write from now on is heard.
         let writes = transport.writes().await?;
+        let listening = Instant::now();
         let name = Name::take(Arc::clone(&transport), node.clone(), &options).await?;
         let requests = transport.serve(&node).await?;
         let shared = Arc::new(Shared::start(transport, name, options, writes, requests, answer));
         let cluster = Self { shared, types: PhantomData };
-        if let Err(error) = cluster.shared.become_live().await {
+        if let Err(error) = cluster.shared.become_live(listening).await {
             // Nobody needs to wait for it, or to take it for dead.
             cluster.leave().await;
             return Err(error);

@@ -38,6 +38,8 @@ pub(super) struct Observer {
 pub(super) struct Published {
     pub(super) known: watch::Sender<Arc<Known>>,
     pub(super) view: watch::Sender<Arc<View>>,
+    /// How many are being greeted because a heartbeat of theirs was heard.
+    pub(super) greetings: watch::Sender<usize>,
 }
 
 /// The members that a node sees, by name: it is one of them as long as it is live, and where there are no others.
@@ -93,6 +95,9 @@ impl Observer {
                 changed = own.changed() => if changed.is_ok() { Effect::Changed } else { return },
                 _ = ticks.tick() => self.bury(&certainty).await,
             };
+            published
+                .greetings
+                .send_if_modified(|old| std::mem::replace(old, self.greeted.len()) != self.greeted.len());
             if effect == Effect::Changed {
                 self.publish(own.borrow_and_update().state, &published, &counts);
             }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::DropGuard;
 
 /// How many nodes may wait for being taken in by the observer.
@@ -28,6 +28,7 @@ pub(super) struct Shared {
     pub(super) options: ClusterOptions,
     pub(super) view: watch::Receiver<Arc<View>>,
     pub(super) known: watch::Receiver<Arc<Known>>,
+    greetings: watch::Receiver<usize>,
     pub(super) certainty: Arc<Certainty>,
     pub(super) greeter: Arc<Greeter>,
     pub(super) wanted: watch::Sender<State>,
@@ -75,7 +76,8 @@ impl Shared {
             end.end(why);
         });
         let observer = Observer::new(node.clone(), options, writes, Arc::clone(&greeter), admits);
-        let published = Published { known: acquaintances, view: views };
+        let (greeted, greetings) = watch::channel(0);
+        let published = Published { known: acquaintances, view: views, greetings: greeted };
         let observing = observer.run(shown.clone(), Arc::clone(&certainty), published, Arc::clone(&counts));
         let end = tasks.clone();
         tasks.spawn(async move {
@@ -85,15 +87,30 @@ impl Shared {
         let end = tasks.stop.clone().drop_guard();
         let queues = Queues::new(transport, node.clone(), incarnation, options, Arc::clone(&counts), tasks.clone());
         let queues = Arc::new(queues);
-        Self { node, options, view, known, certainty, greeter, wanted, shown, queues, counts, tasks, _end: end }
+        Self {
+            node,
+            options,
+            view,
+            known,
+            greetings,
+            certainty,
+            greeter,
+            wanted,
+            shown,
+            queues,
+            counts,
+            tasks,
+            _end: end,
+        }
     }
 
-    /// Announces that the node owns its share, once all know it.
-    pub(super) async fn become_live(&self) -> Result<(), JoinError> {
+    /// Announces that the node owns its share, once all know it. It has been listening since then.
+    pub(super) async fn become_live(&self, since: Instant) -> Result<(), JoinError> {
         let mut ended = self.tasks.ended();
         let entered = async {
             // Its record was written before this: of two nodes that join at once, at least one sees the other.
             self.greeter.meet_all().await?;
+            self.listen(since).await?;
             self.show(State::Live).await;
             let limit = self.options.dead_after;
             let sees_itself = |view: &Arc<View>| view.members().contains(&self.node);
@@ -113,6 +130,19 @@ impl Shared {
                 why => Unreachable(why.as_ref().map(ToString::to_string).unwrap_or_default()).into(),
             }),
         }
+    }
+
+    /// Meets those whose records were lost when all were listed.
+    async fn listen(&self, since: Instant) -> Result<(), JoinError> {
+        let listens_for = self.greeter.listens_for();
+        if listens_for.is_zero() {
+            return Ok(());
+        }
+        sleep_until(since + listens_for).await;
+        // The observer ends with all other tasks.
+        let mut greetings = self.greetings.clone();
+        drop(greetings.wait_for(|greetings| *greetings == 0).await);
+        self.greeter.meet_all().await
     }
 
     pub(super) async fn show(&self, state: State) {

@@ -52,6 +52,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
         limit: Duration,
     ) -> BoxFuture<'a, Result<u64, WriteError>>;
 
+    /// Whether records that were written can be lost, so that a node that lives may have none until its next heartbeat. Whoever
+    /// joins listens for heartbeats as well then.
+    fn may_lose_records(&self) -> bool {
+        false
+    }
+
     /// What is written from now on. It is a hint, and no truth: writes that were refused may be among them, and some may
     /// be missing.
     fn writes(&self) -> BoxFuture<'_, Result<Writes, Unreachable>>;

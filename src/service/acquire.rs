@@ -19,7 +19,7 @@ use super::ownership::Ownership;
 use super::peer::{Claimed, Question, Reply};
 use super::shard::CounterShard;
 use super::taking::{ANSWER, PATIENCE, Taking};
-use crate::cluster::{Cluster, Known, NodeId, View};
+use crate::cluster::{Cluster, Known, NodeId, Stage, View};
 use crate::group::ActorGroup;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -96,11 +96,16 @@ impl Acquiring {
             self.begin(&mut lapses);
         }
         self.view = Arc::clone(&views.borrow_and_update());
+        let mut before = Arc::clone(&known.borrow());
         loop {
+            let nodes = Arc::clone(&known.borrow_and_update());
+            if self.is_late(&before, &nodes) {
+                self.begin(&mut lapses);
+            }
+            before = Arc::clone(&nodes);
             if std::mem::take(&mut self.stale) {
                 self.follow();
             }
-            let nodes = Arc::clone(&known.borrow_and_update());
             self.ownership.waiting.retain(|node| nodes.contains(node));
             self.claims.retain(&nodes);
             self.complete(&nodes);
@@ -140,6 +145,13 @@ impl Acquiring {
         if !self.greeting {
             self.greet(Duration::ZERO);
         }
+    }
+
+    /// Whether somebody has become known who is a member already, while this node owned something. Each may own the same, as when
+    /// one has taken the other for dead: what both have is only brought together if it is claimed again.
+    fn is_late(&self, before: &Known, now: &Known) -> bool {
+        let mut new = now.nodes().filter(|(node, stage)| *stage != Stage::Joining && !before.contains(node));
+        self.ownership.len() > 0 && new.next().is_some()
     }
 
     fn greet(&mut self, after: Duration) {

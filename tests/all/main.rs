@@ -49,6 +49,7 @@ mod fence;
 mod found_by_the_model;
 mod fuzz_payloads;
 mod handover;
+mod handover_nats;
 mod heartbeats;
 mod http_cache;
 mod http_counter;

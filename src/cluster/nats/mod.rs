@@ -162,6 +162,11 @@ impl Transport for Nats {
         Box::pin(self.within(limit, self.records.write(node, expected, value, limit)))
     }
 
+    /// The bucket is in memory, and whoever may use the server's API can purge it.
+    fn may_lose_records(&self) -> bool {
+        true
+    }
+
     fn writes(&self) -> BoxFuture<'_, Result<Writes, Unreachable>> {
         Box::pin(async move {
             let written = self.inbox.subscribe(self.records.subjects()).await?;
