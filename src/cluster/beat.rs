@@ -31,14 +31,21 @@ pub(super) struct Beat {
     pub(super) count: u64,
     pub(super) shards: u32,
     pub(super) state: State,
-    /// The heartbeat of another process with the same name over which it was written: its incarnation and count. Only a
-    /// process that lives can name one that is new.
-    pub(super) over: Option<(u64, u64)>,
+    /// The heartbeat of another process with the same name that it replaces: its incarnation and count. Only a process that
+    /// lives can name one that is new.
+    pub(super) replaces: Option<(u64, u64)>,
 }
 
 impl Beat {
     pub(super) fn first(shards: u32) -> Self {
-        Self { protocol: PROTOCOL, incarnation: fastrand::u64(..), count: 0, shards, state: State::Joining, over: None }
+        Self {
+            protocol: PROTOCOL,
+            incarnation: fastrand::u64(..),
+            count: 0,
+            shards,
+            state: State::Joining,
+            replaces: None,
+        }
     }
 
     pub(super) fn next(&mut self, state: State) {

@@ -2,6 +2,7 @@
 
 use super::beat::{Beat, State};
 use super::certainty::Certainty;
+use super::frame::Questions;
 use super::transport::{Transport, Unreachable, WriteError};
 use super::{ClusterOptions, Ended, JoinError, NodeId, Record};
 use std::sync::Arc;
@@ -51,13 +52,12 @@ impl Name {
         let mut name = Self { transport, node, beat, revision, answered, acknowledged, rival, certain_for, limit };
         loop {
             let record = name.read().await?;
-            let is_taken = |beat: Beat| beat.state != State::Gone && beat.incarnation != name.beat.incarnation;
-            if let Some(record) = &record
-                && Beat::of(&name.node, record).is_some_and(is_taken)
-            {
-                name.outlast(record, options).await?;
-            }
-            name.revision = record.map_or(0, |record| record.revision);
+            let is_taken = |beat: &Beat| beat.state != State::Gone && beat.incarnation != name.beat.incarnation;
+            let other = record.as_ref().and_then(|record| Beat::of(&name.node, record)).filter(is_taken);
+            name.revision = match other {
+                Some(other) => name.outlast(other, options).await?,
+                None => record.map_or(0, |record| record.revision),
+            };
             match name.write().await {
                 Ok(()) => return Ok(name),
                 // Somebody else was faster: that one's heartbeats will tell.
@@ -67,19 +67,37 @@ impl Name {
         }
     }
 
-    /// Waits as long as a dead node would be silent.
-    async fn outlast(&self, record: &Record, options: &ClusterOptions) -> Result<(), JoinError> {
-        let started = Instant::now();
-        while started.elapsed() < options.dead_after {
+    /// Waits as long as a dead node would be silent, and gives the revision of the record then. A record that changes meanwhile is
+    /// no proof of a process: anybody may have written that can't be read, and somebody an old heartbeat again. A process answers
+    /// besides, and its answer is bound to the question.
+    async fn outlast(&self, other: Beat, options: &ClusterOptions) -> Result<u64, JoinError> {
+        let (started, mut seen) = (Instant::now(), other);
+        loop {
             sleep(options.heartbeat / 2).await;
-            match self.read().await? {
-                Some(now) if now.revision == record.revision => {}
-                None => return Ok(()),
-                Some(now) if Beat::of(&self.node, &now).is_some_and(|beat| beat.state == State::Gone) => return Ok(()),
-                Some(_) => return Err(JoinError::AlreadyRunning(self.node.clone())),
+            let record = self.read().await?;
+            let revision = record.as_ref().map_or(0, |record| record.revision);
+            if let Some(beat) = record.as_ref().and_then(|record| Beat::of(&self.node, record)) {
+                // Only its own: that of an earlier process says nothing about this one.
+                if beat.state == State::Gone && beat.incarnation == other.incarnation {
+                    return Ok(revision);
+                }
+                let moved = (beat.incarnation, beat.count) != (seen.incarnation, seen.count);
+                seen = beat;
+                if moved && self.is_answered(options.heartbeat).await {
+                    return Err(JoinError::AlreadyRunning(self.node.clone()));
+                }
+            }
+            if started.elapsed() >= options.dead_after {
+                return Ok(revision);
             }
         }
-        Ok(())
+    }
+
+    /// Whether a process with this name answers a greeting. This one does not serve yet.
+    async fn is_answered(&self, limit: Duration) -> bool {
+        let (from, incarnation) = (self.node.clone(), self.beat.incarnation);
+        let greeting = Questions { from, incarnation, limit, all: Vec::new() };
+        self.transport.request(&self.node, greeting.encode(), limit).await.is_ok()
     }
 
     async fn read(&self) -> Result<Option<Record>, Unreachable> {
@@ -125,7 +143,7 @@ impl Name {
             return Ok(());
         }
         let names =
-            |from: u64| matches!(other.over, Some((own, count)) if own == self.beat.incarnation && count >= from);
+            |from: u64| matches!(other.replaces, Some((own, count)) if own == self.beat.incarnation && count >= from);
         // One that leaves has no use for the name: it does not contest it.
         if self.beat.state == State::Gone || self.rival.is_some_and(|rival| names(rival.asked)) {
             return Err(BeatError::Superseded);
@@ -140,7 +158,7 @@ impl Name {
             );
             self.rival = Some(Rival { found: Instant::now(), asked: self.beat.count });
         }
-        self.beat.over = Some((other.incarnation, other.count));
+        self.beat.replaces = Some((other.incarnation, other.count));
         Ok(())
     }
 
@@ -152,7 +170,7 @@ impl Name {
             return Err(BeatError::Unreachable(Unreachable(reason.to_owned())));
         }
         self.rival = None;
-        self.beat.over = None;
+        self.beat.replaces = None;
         self.acknowledged = self.beat.count;
         Ok(())
     }

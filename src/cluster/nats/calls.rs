@@ -64,7 +64,7 @@ impl Calls {
             Err(Unsettled::Failed(error)) => Err(error),
             Err(Unsettled::Nobody) => {
                 let next = self.greet(to, until).await?;
-                // The server does not say that of a session that is there: somebody else has said it, who has seen the request.
+                // The server does not say that of a session that is there: somebody else has sent it.
                 if next.session == peer.session {
                     return Err(RequestError::Unanswered("it is contradicted that the node has got it".to_owned()));
                 }

@@ -159,8 +159,8 @@ async fn take_in(mut messages: Subscriber, link: Arc<Link>, waiting: Waiting) {
 
 /// None if it is not the answer.
 fn opened(message: &Message, code: &Code, link: &Link) -> Option<Result<Bytes, Nobody>> {
-    // The server's word has no seal, so whoever sees a request may say this in its place. Then the request has been seen by
-    // somebody who has subscribed; what follows from it is looked at again before it is believed (see `calls`).
+    // The server's word has no seal, so anybody may send this in its place who can publish to the inbox: answers are numbered, so
+    // their subjects can be guessed once one was seen. What follows from it is looked at again before it is believed (see `calls`).
     if message.status == Some(StatusCode::NO_RESPONDERS) {
         return Some(Err(Nobody));
     }

@@ -1,11 +1,16 @@
 //! Records that strangers write: under a node's name, and under one of their own.
 
 use super::wire::{Member, Pair, Recording, SECRET, node_id, send, send_again, transport};
-use crate::support::{SOON, wait_until};
+use crate::support::{NatsServer, SOON, Serving, wait_until};
 use async_nats::jetstream;
 use bytes::Bytes;
 use evenfold::cluster::Transport;
+use evenfold::group::ProcessGroups;
+use evenfold::service::{Node, NodeOptions, StartError, Storage};
+use nix::sys::signal::Signal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// Longer than after which a silent node is dead.
 const LONG: Duration = Duration::from_secs(3);
@@ -97,15 +102,121 @@ async fn records_that_are_deleted_or_purged_with_their_bucket_are_written_again(
 async fn the_heartbeats_of_a_ghost_take_no_shard_away() {
     let pair = Pair::start(Some(SECRET)).await;
     let stranger = transport(&pair.server.url(), None).await;
-    let shards = pair.a.node.metrics();
+    let shards = || (pair.a.node.metrics().owned, pair.b.node.metrics().owned);
+    wait_until("the shards are divided", SOON, async || matches!(shards(), (a @ 1.., b @ 1..) if a + b == 16)).await;
+    let divided = shards();
     // A node that is complete, but for the secret: it believes that it is alone.
     let ghost = Member::join(&pair.server.url(), "ghost", None).await;
     assert_eq!(ghost.node.metrics().members, 1);
-    for (revision, name) in (0..20).zip(["spook"].into_iter().cycle()) {
-        let _ = stranger.write(&node_id(name), revision, Bytes::from_static(b"boo"), LIMIT).await;
-    }
+    // And heartbeats as a node without the secret writes them.
+    let (mut revision, mut count) = (0, 0);
+    let begun = Instant::now();
+    wait_until("a node would be known by then", SOON, async || {
+        let beat = postcard::to_stdvec(&(2_u8, 77_u64, count, 16_u32, 1_u32, None::<(u64, u64)>)).unwrap();
+        revision = stranger.write(&node_id("spook"), revision, beat.into(), LIMIT).await.unwrap();
+        count += 1;
+        assert_eq!((shards(), members(&pair)), (divided, (2, 2)));
+        begun.elapsed() > LONG
+    })
+    .await;
+    assert!(pair.a.nats.refused() >= count && pair.b.nats.refused() >= count, "the heartbeats were there");
     nothing_changes(&pair, (2, 2)).await;
-    assert_eq!(pair.a.node.metrics().members, shards.members);
+    assert_eq!(shards(), divided);
     assert_eq!((pair.a.increment("x").await, pair.b.increment("x").await), (1, 2));
     assert_eq!(ghost.get("x").await, (0, 0));
+}
+
+fn start_process(server: &NatsServer) -> Serving {
+    let args = ["--volatile", "--cluster=c", "--shards=16", "--node-id=a", "--nats-url", &server.url()];
+    Serving::start(&args, &[("EVENFOLD_CLUSTER_SECRET", SECRET)])
+}
+
+async fn joins(server: &NatsServer, name: &'static str) -> JoinHandle<Result<Node, StartError>> {
+    let nats = transport(&server.url(), Some(SECRET)).await;
+    tokio::spawn(async move {
+        let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+        let groups = ProcessGroups::default();
+        Node::join(options, Storage::Volatile, &groups, nats as Arc<dyn Transport>, node_id(name)).await
+    })
+}
+
+/// Writes strange records under the name `a`, as long as this goes on, beginning with a heartbeat that can be read. Gives how many.
+async fn disturbed<T>(client: &async_nats::Client, earlier: &[async_nats::Message], joining: &JoinHandle<T>) -> usize {
+    let mut ticks = tokio::time::interval(Duration::from_millis(300));
+    ticks.tick().await;
+    let mut strange = 0;
+    while !joining.is_finished() {
+        match strange % 2 {
+            0 => send_again(client, &earlier[strange / 2 % earlier.len()]).await,
+            _ => send(client, "$KV.evenfold_c.a", None, Bytes::from_static(b"boo")).await,
+        }
+        client.flush().await.unwrap();
+        strange += 1;
+        ticks.tick().await;
+    }
+    strange
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strange_records_keep_no_next_process_from_a_killed_nodes_name_and_give_nobody_that_of_a_living_one() {
+    let server = NatsServer::start();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let recording = Recording::start(&client).await;
+    let mut killed = start_process(&server);
+    wait_until("it was seen alive", SOON, async || recording.with("$KV.evenfold_c.a").len() >= 8).await;
+    let earlier = recording.with("$KV.evenfold_c.a");
+    killed.process.signal(Signal::SIGKILL);
+    killed.process.wait();
+    // What can't be read, and heartbeats of that process, each later than the one before it.
+    let joining = joins(&server, "a").await;
+    let strange = disturbed(&client, &earlier, &joining).await;
+    let node = joining.await.unwrap().expect("the name is free");
+    assert!(strange >= 4, "{strange} came while it waited");
+    wait_until("it has its shards", SOON, async || node.is_ready().is_ok()).await;
+    assert_eq!(node.increment(&super::wire::counter("x"), 1, None).await.unwrap().value, 1);
+    // The next one lives, and is not replaced, whatever is in its record.
+    let joining = joins(&server, "a").await;
+    disturbed(&client, &earlier, &joining).await;
+    let refused = joining.await.unwrap().map(drop).unwrap_err();
+    assert!(refused.to_string().contains("the node a runs already"), "{refused}");
+    assert_eq!(node.increment(&super::wire::counter("x"), 1, None).await.unwrap().value, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_says_in_words_what_strange_records_and_messages_mean() {
+    let server = NatsServer::start();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let recording = Recording::start(&client).await;
+    let mut process = start_process(&server);
+    wait_until("it was seen alive", SOON, async || recording.with("$KV.evenfold_c.a").len() >= 4).await;
+    let earlier = recording.with("$KV.evenfold_c.a");
+    assert_eq!(process.end(Signal::SIGTERM).0, 0);
+
+    let mut process = start_process(&server);
+    let logs = async |sentence: &str| {
+        wait_until(sentence, SOON, async || process.process.log().contains(sentence)).await;
+    };
+    send_again(&client, &earlier[3]).await;
+    client.flush().await.unwrap();
+    logs("another process has written this node's record, or somebody an old heartbeat").await;
+    for _ in 0..3 {
+        send(&client, "$KV.evenfold_c.a", None, Bytes::from_static(b"boo")).await;
+    }
+    client.flush().await.unwrap();
+    logs("1 messages were ignored that no node of this cluster has sealed: whoever sends them has another").await;
+    assert_eq!(process.process.log().matches("were ignored").count(), 1, "once a minute: {}", process.process.log());
+    assert_eq!(process.end(Signal::SIGTERM).0, 0, "and it ends as ever");
+
+    // Another process, as there is one such sentence in a minute.
+    let mut process = start_process(&server);
+    let peer = Member::join(&server.url(), "b", Some(SECRET)).await;
+    wait_until("it was asked something", SOON, async || !recording.with(".node.a.").is_empty()).await;
+    for message in recording.with(".node.a.") {
+        send_again(&client, &message).await;
+    }
+    client.flush().await.unwrap();
+    let repeated = "messages were ignored, the last one of which has come before";
+    wait_until(repeated, SOON, async || process.process.log().contains(repeated)).await;
+    drop(peer);
+    assert_eq!(process.end(Signal::SIGTERM).0, 0);
 }
