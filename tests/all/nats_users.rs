@@ -78,6 +78,25 @@ async fn processes_with_one_secret_are_a_cluster_and_one_with_another_is_none_of
     }
 }
 
+/// Such a server says in its greeting where it listens, or is to be found.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_without_a_secret_warn_once_where_other_machines_reach_the_server() {
+    const WARNING: &str = "other machines can reach this NATS server";
+    for (host, secret, warnings) in
+        [("0.0.0.0", None, 1), ("10.1.2.3", None, 1), ("0.0.0.0", Some("0123456789abcdef"), 0), ("127.0.0.1", None, 0)]
+    {
+        let server = NatsServer::configured(&format!("client_advertise: \"{host}:4222\""));
+        let variables = secret.map(|secret| ("EVENFOLD_CLUSTER_SECRET", secret));
+        let args = ["--volatile", "--nodes=2", "--nats-url", &server.url()];
+        let mut serving = Serving::start(&args, variables.as_slice());
+        assert_eq!(serving.end(Signal::SIGTERM).0, 0);
+        let log = serving.process.log();
+        assert_eq!(log.matches(WARNING).count(), warnings, "{host} {secret:?}: {log}");
+        let advice = "give it -a 127.0.0.1, or set EVENFOLD_CLUSTER_SECRET";
+        assert_eq!(log.matches(advice).count(), warnings, "{log}");
+    }
+}
+
 fn file(dir: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = dir.path().join(name);
     std::fs::write(&path, text).unwrap();
@@ -187,8 +206,10 @@ async fn tls_is_spoken_with_a_server_whose_certificate_the_given_one_has_signed_
             assert!(sentence(error).contains("--nats-ca"));
         }
     }
-    let downgraded = works(&with(format!("tls://{}", plain.address()), Some(tls("ca.pem")))).await;
-    assert!(matches!(downgraded, Err(NatsError::Tls(..))), "{downgraded:?}");
+    for scheme in ["tls", "nats"] {
+        let downgraded = works(&with(format!("{scheme}://{}", plain.address()), Some(tls("ca.pem")))).await;
+        assert!(matches!(downgraded, Err(NatsError::Tls(..))), "{scheme}: {downgraded:?}");
+    }
     let missing = sentence(works(&with(server.url(), Some("/nowhere/ca".into()))).await);
     assert!(missing.contains("/nowhere/ca") && missing.contains("--nats-ca"), "{missing}");
     let no_certificate = sentence(works(&with(server.url(), Some(tls("server.key")))).await);

@@ -21,12 +21,29 @@ pub(super) struct NatsArgs {
     /// A file with the seed of the NATS user's nkey
     #[arg(long, env = "NATS_NKEY", value_name = "FILE")]
     nats_nkey: Option<PathBuf>,
-    /// A file with the certificates by which that of the NATS server is known [default: those of the system]
+    /// A file with the certificates by which that of the NATS server is known; nothing is sent without TLS then [default: those
+    /// of the system]
     #[arg(long, env = "NATS_CA", value_name = "FILE")]
     nats_ca: Option<PathBuf>,
 }
 
 impl NatsArgs {
+    /// How a server of NATS is to be entered that is not the demonstration's own: the first setting that says so, and its variable.
+    pub(super) fn entry(&self) -> Option<(&'static str, &'static str)> {
+        let settings = [
+            (&self.nats_creds, ("--nats-creds", "NATS_CREDS")),
+            (&self.nats_nkey, ("--nats-nkey", "NATS_NKEY")),
+            (&self.nats_ca, ("--nats-ca", "NATS_CA")),
+        ];
+        settings.into_iter().find_map(|(file, names)| file.as_ref().map(|_| names))
+    }
+
+    /// The first setting that only a node of a cluster has a use for.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let secret = self.cluster_secret_file.as_ref().map(|_| "--cluster-secret-file");
+        secret.or_else(|| self.entry().map(|(flag, _)| flag))
+    }
+
     /// The connection of a node, if it can be one.
     pub(super) fn options(&self, url: &str, cluster: NodeId) -> Result<NatsOptions, UsageError> {
         let creds = self.nats_creds.clone().map(Credentials::Creds);

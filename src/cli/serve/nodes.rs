@@ -20,7 +20,7 @@ pub(super) struct NodesArgs {
     /// for a node by itself]
     #[arg(long, env = "EVENFOLD_SHARDS", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_SHARDS)))]
     shards: Option<u32>,
-    /// The NATS server that connects the nodes of a cluster, with JetStream (nats-server -js)
+    /// The NATS server that connects the nodes of a cluster, with JetStream (nats-server -js -a 127.0.0.1)
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
     pub(super) nats_url: Option<String>,
     /// What the cluster is called; several can share a NATS server
@@ -40,12 +40,20 @@ pub(super) struct NodesArgs {
 impl NodesArgs {
     /// What concerns more than one setting.
     pub(super) fn check(&self) -> Result<(), UsageError> {
-        if self.demo && self.nats_url.is_some() {
-            let both = "--demo starts a NATS server of its own: leave out --nats-url (NATS_URL), or leave out --demo";
-            return Err(UsageError(both.to_owned()));
+        let url = self.nats_url.as_ref().map(|_| ("--nats-url", "NATS_URL"));
+        if self.demo
+            && let Some((flag, variable)) = url.or_else(|| self.nats.entry())
+        {
+            let both =
+                format!("--demo starts a NATS server of its own: leave out {flag} ({variable}), or leave out --demo");
+            return Err(UsageError(both));
         }
-        if !self.demo && self.nats_url.is_none() && self.node_id.is_some() {
-            return Err(UsageError("--node-id is for a node of a cluster: give it --nats-url too".to_owned()));
+        let useless = self.node_id.as_ref().map(|_| "--node-id").or_else(|| self.nats.given());
+        if !self.demo
+            && self.nats_url.is_none()
+            && let Some(flag) = useless
+        {
+            return Err(UsageError(format!("{flag} is for a node of a cluster: give it --nats-url too")));
         }
         self.nats_options()?;
         self.names("h-0").map(drop)
@@ -144,6 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn no_setting_for_nats_is_ignored() {
+        for flag in ["--cluster-secret-file", "--nats-creds", "--nats-nkey", "--nats-ca"] {
+            let file = format!("{flag}=/nowhere");
+            let alone = nodes(&[&file]).check().unwrap_err().to_string();
+            assert_eq!(alone, format!("{flag} is for a node of a cluster: give it --nats-url too"));
+            let demo = nodes(&[&file, "--demo"]).check();
+            if flag == "--cluster-secret-file" {
+                assert!(demo.is_ok(), "its nodes have a secret too");
+                continue;
+            }
+            let variable = flag.trim_start_matches("--").replace('-', "_").to_uppercase();
+            let both = format!("leave out {flag} ({variable}), or leave out --demo");
+            assert!(demo.unwrap_err().to_string().ends_with(&both), "{flag}");
+        }
+    }
+
+    #[test]
     fn the_nodes_of_one_process_are_numbered() {
         let names = |arguments| {
             nodes(arguments).names("host-8181").unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -151,7 +176,8 @@ mod tests {
         assert_eq!(names(&[]), ["host-8181"]);
         assert_eq!(names(&["--nodes=2"]), ["host-8181-1", "host-8181-2"]);
         assert_eq!(names(&["--node-id=a", "--nats-url=nats://x"]), ["a"]);
-        assert!(nodes(&["--node-id=a"]).check().is_err(), "a node by itself has no name");
+        let sentence = |arguments| nodes(arguments).check().unwrap_err().to_string();
+        assert_eq!(sentence(&["--node-id=a"]), "--node-id is for a node of a cluster: give it --nats-url too");
         assert!(nodes(&["--node-id=a b", "--nats-url=nats://x"]).check().is_err());
     }
 }

@@ -2,11 +2,11 @@
 
 use super::error::NatsError;
 use super::inbox::Inbox;
-use super::options::{NatsOptions, shown};
+use super::options::{NatsOptions, is_loopback, shown};
 use async_nats::rustls;
 use async_nats::{Client, ConnectError, ConnectErrorKind, Event, ServerError};
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -23,6 +23,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// A connection on which nothing comes is given up after three of these.
 const PING: Duration = Duration::from_secs(1);
+
+/// Whether it was reported that a server without a secret listens to other machines.
+static EXPOSED: Once = Once::new();
 
 /// What happens to the connection. More than can happen while they are looked at; of more of them one is as good as all.
 pub(super) type Events = mpsc::Receiver<Event>;
@@ -52,6 +55,16 @@ pub(super) async fn connect(options: &NatsOptions, denials: Arc<Denials>) -> Res
         connecting = connecting.ignore_discovered_servers();
     }
     let client = connecting.connect(servers).await.map_err(|error| refused(&shown(&options.url), &error))?;
+    let host = client.server_info().host;
+    if options.secret.is_none() && !host.is_empty() && !is_loopback(&host) {
+        // Each node of a process has a connection, and what this says is the same for all.
+        EXPOSED.call_once(|| {
+            tracing::warn!(
+                "other machines can reach this NATS server, and nodes without a secret believe everybody: give it -a 127.0.0.1, \
+                 or set EVENFOLD_CLUSTER_SECRET"
+            );
+        });
+    }
     Ok((client, events))
 }
 

@@ -25,7 +25,7 @@ pub enum NatsError {
         reason: String,
     },
     /// Nobody answers there.
-    #[error("no NATS server answers at {0} ({1}): start one with nats-server -js, or correct the address")]
+    #[error("no NATS server answers at {0} ({1}): start one with nats-server -js -a 127.0.0.1, or correct the address")]
     NoServer(String, String),
     /// The user, the password, the credentials or the nkey are wrong, or missing.
     #[error(

@@ -21,7 +21,8 @@ pub struct NatsOptions {
     pub secret: Option<ClusterSecret>,
     /// Who connects, where that is not in the address.
     pub credentials: Option<Credentials>,
-    /// The certificates, in PEM, by which the server's is known, in place of those of the system.
+    /// The certificates, in PEM, by which the server's is known, in place of those of the system. Then there is no connection
+    /// without TLS, whatever the address says.
     pub ca: Option<PathBuf>,
 }
 
@@ -54,7 +55,7 @@ impl NatsOptions {
         let parse = |part: &str| part.trim().parse::<ServerAddr>().ok().filter(|server| !server.host().is_empty());
         let servers: Option<Vec<ServerAddr>> = self.url.split(',').map(parse).collect();
         let servers = servers.ok_or_else(|| NatsError::Address(shown(&self.url)))?;
-        if self.secret.is_none() && !servers.iter().all(is_loopback) {
+        if self.secret.is_none() && !servers.iter().all(|server| is_loopback(server.host())) {
             return Err(NatsError::NoSecret(shown(&self.url)));
         }
         Ok(servers)
@@ -80,7 +81,8 @@ impl NatsOptions {
             if !read(path, CA)?.contains("-----BEGIN CERTIFICATE-----") {
                 return Err(wrong(path, CA, "there is no certificate in it"));
             }
-            options = options.add_root_certificates(path.clone());
+            // Whoever says by whom the server is known wants no other: without this, nats:// would do without TLS.
+            options = options.add_root_certificates(path.clone()).require_tls(true);
         }
         Ok(options)
     }
@@ -98,8 +100,9 @@ fn wrong(path: &Path, what: &'static str, reason: impl fmt::Display) -> NatsErro
     NatsError::File { path: path.to_owned(), what, reason: reason.to_string() }
 }
 
-fn is_loopback(server: &ServerAddr) -> bool {
-    let host = server.host().trim_start_matches('[').trim_end_matches(']');
+/// Whether only this machine reaches this host.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

@@ -111,7 +111,10 @@ async fn an_address_where_nobody_answers_or_that_is_none_gets_a_sentence_without
     let error = async |url: &str| Nats::connect(url, id("c")).await.unwrap_err();
     let nobody = error("nats://me:secret@127.0.0.1:1").await;
     assert!(matches!(nobody, NatsError::NoServer(..)), "{nobody}");
-    assert!(nobody.to_string().contains("nats-server -js") && !nobody.to_string().contains("secret"), "{nobody}");
+    assert!(
+        nobody.to_string().contains("nats-server -js -a 127.0.0.1") && !nobody.to_string().contains("secret"),
+        "{nobody}"
+    );
     assert!(matches!(error("http://host").await, NatsError::Address(_)));
     let host = nats_url().trim_start_matches("nats://");
     assert!(Nats::connect(&format!("nats://me:secret@{host}"), id("c")).await.is_ok());
