@@ -62,17 +62,17 @@ impl Calls {
         match self.send(to, &peer, &frame, until).await {
             Ok(answer) => Ok(answer),
             Err(Unsettled::Failed(error)) => Err(error),
-            Err(Unsettled::Nobody) => {
-                let next = self.greet(to, until).await?;
-                // The server does not say that of a session that is there: somebody else has sent it.
-                if next.session == peer.session {
-                    return Err(RequestError::Unanswered("it is contradicted that the node has got it".to_owned()));
+            // What the server says has no seal: somebody else may have sent it in its place, and so also that nobody is there
+            // to be greeted. Only another session, which is sealed, shows that this one is gone.
+            Err(Unsettled::Nobody) => match self.greet(to, until).await {
+                Ok(next) if next.session != peer.session => {
+                    self.send(to, &next, &frame, until).await.map_err(|unsettled| match unsettled {
+                        Unsettled::Nobody => uncertain(),
+                        Unsettled::Failed(error) => error,
+                    })
                 }
-                self.send(to, &next, &frame, until).await.map_err(|unsettled| match unsettled {
-                    Unsettled::Nobody => RequestError::NoSuchNode(to.clone()),
-                    Unsettled::Failed(error) => error,
-                })
-            }
+                Ok(_) | Err(_) => Err(uncertain()),
+            },
         }
     }
 
@@ -145,6 +145,10 @@ impl Calls {
     fn peers(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<Peer>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn uncertain() -> RequestError {
+    RequestError::Unanswered("whether the node has got it is not certain: nobody seems to be there".to_owned())
 }
 
 fn greeted(answer: &[u8]) -> Option<(Uuid, u64)> {
