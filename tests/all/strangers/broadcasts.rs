@@ -21,7 +21,8 @@ struct Broadcast {
     message: Option<Arc<Changes>>,
 }
 
-fn forged(number: u64, listed: &[(i64, i64)]) -> Bytes {
+/// The sealing is left to whoever publishes it.
+pub(super) fn forged(number: u64, listed: &[(i64, i64)]) -> Bytes {
     let row = |&(version, value): &(i64, i64)| CounterRow {
         aggregate_type: "counter".to_owned(),
         aggregate_id: "x".to_owned(),
