@@ -97,6 +97,10 @@ async fn enter(server: &NatsServer, user: &str) -> (Client, UnboundedReceiver<St
     (client.unwrap(), refused)
 }
 
+async fn refusal(refused: &mut UnboundedReceiver<String>) -> String {
+    tokio::time::timeout(SOON, refused.recv()).await.expect("it is refused").unwrap()
+}
+
 async fn nothing_is_allowed(pair: &Pair, user: &str) {
     let (client, mut refused) = enter(&pair.server, user).await;
     for subject in [
@@ -109,12 +113,12 @@ async fn nothing_is_allowed(pair: &Pair, user: &str) {
         "$JS.API.STREAM.DELETE.KV_evenfold_c",
     ] {
         client.publish(subject, "x".into()).await.unwrap();
-        let refusal = refused.recv().await.unwrap();
+        let refusal = refusal(&mut refused).await;
         assert!(refusal.contains("Publish") && refusal.contains(subject), "{user}: {refusal}");
     }
     for subject in ["evenfold.>", "evenfold.c.inbox.>", "$KV.evenfold_c.>"] {
         let mut nothing = client.subscribe(subject).await.unwrap();
-        let refusal = refused.recv().await.unwrap();
+        let refusal = refusal(&mut refused).await;
         assert!(refusal.contains("Subscription") && refusal.contains(subject), "{user}: {refusal}");
         assert_eq!(pair.b.increment("y").await, pair.a.get("y").await.0);
         let seen = tokio::time::timeout(Duration::from_millis(50), nothing.next()).await;
@@ -167,13 +171,13 @@ async fn a_forged_frame_record_and_broadcast_of_another_user_reach_no_node() {
         for message in sealed().iter().chain([&request]) {
             let before = recording.all().iter().filter(|seen| seen.payload == message.payload).count();
             send(&client, &message.subject, None, message.payload.clone()).await;
-            let refusal = refused.recv().await.unwrap();
+            let refusal = refusal(&mut refused).await;
             assert!(refusal.contains("Publish") && refusal.contains(message.subject.as_str()), "{user}: {refusal}");
             assert_eq!((pair.a.get("x").await, pair.b.get("x").await), ((2, 2), (2, 2)));
             assert_eq!(recording.all().iter().filter(|seen| seen.payload == message.payload).count(), before);
         }
         send(&client, &request.subject, None, plain.clone()).await;
-        assert!(refused.recv().await.unwrap().contains("Publish"));
+        assert!(refusal(&mut refused).await.contains("Publish"));
     }
     assert_eq!(pair.a.nats.refused() + pair.b.nats.refused(), refused_before, "nothing came that had to be ignored");
     assert_eq!(pair.a.increment("x").await, 3);
