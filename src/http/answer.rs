@@ -9,14 +9,14 @@ use std::io::{self, Write};
 pub(super) struct Answer {
     out: Vec<u8>,
     place: Place,
-    /// What is in memory for it besides, as long as it is made.
-    beside: usize,
+    /// Bytes in memory that are needed only while it is made.
+    scratch: usize,
 }
 
 impl Answer {
     /// Nothing yet. Whatever the request itself had must have been freed: the place counts for the answer from now on.
     pub(super) fn new(place: Place) -> Self {
-        Self { out: Vec::new(), place, beside: 0 }
+        Self { out: Vec::new(), place, scratch: 0 }
     }
 
     /// Makes room for so many bytes more.
@@ -25,20 +25,20 @@ impl Answer {
         if needed > room {
             // By half where that is possible, so that what is made of many parts is not copied for each of them.
             let mut room = needed.max(room + room / 2);
-            if self.place.resize(room.saturating_add(self.beside)).is_err() {
+            if self.place.resize(room.saturating_add(self.scratch)).is_err() {
                 room = needed;
-                self.place.resize(room.saturating_add(self.beside))?;
+                self.place.resize(room.saturating_add(self.scratch))?;
             }
             self.out.reserve_exact(room - self.out.len());
         }
         Ok(())
     }
 
-    /// Counts so many bytes besides, in the place of those before.
-    pub(super) fn beside(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        if bytes != self.beside {
+    /// Counts so many bytes of scratch memory, instead of those before.
+    pub(super) fn set_scratch(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        if bytes != self.scratch {
             self.place.resize(self.out.capacity().saturating_add(bytes))?;
-            self.beside = bytes;
+            self.scratch = bytes;
         }
         Ok(())
     }
@@ -104,12 +104,12 @@ mod tests {
         let mut other = places.enter().unwrap();
         other.resize(FREE + 20_000).unwrap();
         let mut answer = Answer::new(places.enter().unwrap());
-        answer.beside(50_000).unwrap();
+        answer.set_scratch(50_000).unwrap();
         answer.reserve(40_000).unwrap();
         assert_eq!(places.bytes(), 110_000 - FREE);
         assert_eq!(answer.reserve(65_000), Err(OverBudget));
         drop(other);
-        answer.beside(0).unwrap();
+        answer.set_scratch(0).unwrap();
         answer.out().extend_from_slice(&vec![b'x'; 40_000]);
         let mut written = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
         let half = written.split_to(20_000);

@@ -123,14 +123,14 @@ pub(super) fn ttl(seconds: Option<f64>) -> Result<Option<Duration>, ApiError> {
 ///
 /// Written by hand: the value is already text, and every answer to a read goes through here.
 pub(super) fn write(answer: &mut Answer, hit: Hit, before: &[u8], after: &[u8]) -> Result<(), ApiError> {
-    answer.beside(hit.opening_bytes())?;
+    answer.set_scratch(hit.opening_bytes())?;
     let found = hit.open().ok_or_else(|| ApiError::new(ErrorCode::Internal, "the value can't be unpacked"))?;
     answer.reserve(before.len() + room(&found.value) + after.len())?;
     answer.out().extend_from_slice(before);
     write_found(answer, &found)?;
     answer.write_all(after).map_err(|_| OverBudget)?;
     drop(found);
-    Ok(answer.beside(0)?)
+    Ok(answer.set_scratch(0)?)
 }
 
 /// How many bytes an answer about this value has, without the escapes of a text.
