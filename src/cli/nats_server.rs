@@ -55,7 +55,11 @@ impl NatsProgram {
             }
             bail!("there is no program {}: correct --nats-server (EVENFOLD_NATS_SERVER)", program.display());
         }
-        installed(&std::env::var_os("PATH").unwrap_or_default(), &PLACES).context(
+        Self::find_installed(&std::env::var_os("PATH").unwrap_or_default(), &PLACES)
+    }
+
+    fn find_installed(path: &OsStr, places: &[&str]) -> anyhow::Result<PathBuf> {
+        installed(path, places).context(
             "nats-server is not in PATH, nor in the usual places: install it (`apt-get install nats-server` or \
              `brew install nats-server`), or say where it is (--nats-server)",
         )
@@ -183,6 +187,18 @@ fn written_address(dir: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_no_nats_server_is_installed_one_sentence_says_how_to_install_it() {
+        let empty = tempfile::tempdir().unwrap();
+        let missing = NatsProgram::find_installed(empty.path().as_os_str(), &[]).unwrap_err();
+        let sentence = "nats-server is not in PATH, nor in the usual places: install it (`apt-get install nats-server` or \
+                        `brew install nats-server`), or say where it is (--nats-server)";
+        assert_eq!(format!("{missing:#}"), sentence);
+        fs::write(empty.path().join("nats-server"), "").unwrap();
+        let found = NatsProgram::find_installed(empty.path().as_os_str(), &[]).unwrap();
+        assert_eq!(found, empty.path().join("nats-server"));
+    }
 
     #[test]
     fn the_path_comes_before_the_usual_places_and_a_relative_entry_is_no_installation() {
