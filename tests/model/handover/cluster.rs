@@ -112,6 +112,35 @@ impl Cluster {
         }
     }
 
+    /// What becomes of a question. None if there is none of that kind.
+    fn call(&self, state: &mut State, action: Action) -> Option<()> {
+        match action {
+            Action::Ask(own, other) => {
+                let question = self.question(&state.nodes[own], other)?;
+                if let Shard::Taking { unsure, .. } = &mut state.nodes[own].shard {
+                    *unsure = true;
+                }
+                state.nodes[own].calls[other] = Some(Call::Asked(question));
+            }
+            Action::Handle(own, other) => {
+                let Some(Call::Asked(question)) = state.nodes[own].calls[other] else { return None };
+                let answer = handle(state, own, other, question, self.mutant);
+                state.nodes[own].calls[other] = answer.map(|answer| Call::Answered(question, answer));
+            }
+            Action::HandleLate(index) => {
+                let (own, other, question) = state.late.remove(index);
+                handle(state, own, other, question, self.mutant);
+            }
+            Action::Receive(own, other) => {
+                let Some(Call::Answered(question, answer)) = state.nodes[own].calls[other].take() else { return None };
+                self.receive(&mut state.nodes[own], other, question, answer, &mut state.again);
+            }
+            Action::TimeOut(own, other) => Self::time_out(state, own, other),
+            _ => unreachable!("{action:?} is about no question"),
+        }
+        Some(())
+    }
+
     fn asking(&self, state: &State, own: usize, actions: &mut Vec<Action>) {
         let node = &state.nodes[own];
         if node.wants(own) {
@@ -186,27 +215,13 @@ impl Model for Cluster {
                 node.put_back();
                 node.shard = Shard::Claiming([None; NODES]);
             }
-            Action::Ask(own, other) => {
-                let question = self.question(&state.nodes[own], other)?;
-                if let Shard::Taking { unsure, .. } = &mut state.nodes[own].shard {
-                    *unsure = true;
-                }
-                state.nodes[own].calls[other] = Some(Call::Asked(question));
+            Action::Ask(..)
+            | Action::Handle(..)
+            | Action::HandleLate(_)
+            | Action::Receive(..)
+            | Action::TimeOut(..) => {
+                self.call(&mut state, action)?;
             }
-            Action::Handle(own, other) => {
-                let Some(Call::Asked(question)) = state.nodes[own].calls[other] else { return None };
-                let answer = handle(&mut state, own, other, question, self.mutant);
-                state.nodes[own].calls[other] = answer.map(|answer| Call::Answered(question, answer));
-            }
-            Action::HandleLate(index) => {
-                let (own, other, question) = state.late.remove(index);
-                handle(&mut state, own, other, question, self.mutant);
-            }
-            Action::Receive(own, other) => {
-                let Some(Call::Answered(question, answer)) = state.nodes[own].calls[other].take() else { return None };
-                self.receive(&mut state.nodes[own], other, question, answer, &mut state.again);
-            }
-            Action::TimeOut(own, other) => Self::time_out(&mut state, own, other),
             Action::Count(own, counter) => {
                 state.left -= 1;
                 state.totals[counter] += 1;
