@@ -17,8 +17,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio_util::sync::CancellationToken;
+
+/// How many bytes of questions are read before other tasks have their turn: to read a frame as a whole takes so long that many of
+/// them at once would keep everything else from its thread, this node's heartbeats too.
+const READ_AT_ONCE: usize = 64 * 1_024;
 
 /// What answers the questions of other nodes.
 pub trait Answer<Q, A>: Clone + Send + Sync + 'static {
@@ -115,8 +119,19 @@ where
         let Questions { from, limit, all, .. } = questions;
         let mut answers = vec![Answered::Late; all.len()];
         let one = async |(place, question)| (place, self.one(&from, question).await);
-        let mut pending: FuturesUnordered<_> = all.into_iter().enumerate().map(one).collect();
         let all = async {
+            let (mut pending, mut read) = (FuturesUnordered::new(), 0);
+            for (place, question) in all.into_iter().enumerate() {
+                read += question.len();
+                pending.push(one((place, question)));
+                if read >= READ_AT_ONCE {
+                    read = 0;
+                    while let Some(Some((place, answer))) = pending.next().now_or_never() {
+                        answers[place] = answer;
+                    }
+                    yield_now().await;
+                }
+            }
             while let Some((place, answer)) = pending.next().await {
                 answers[place] = answer;
             }

@@ -3,6 +3,7 @@
 use super::durable::{Common, Durable};
 use super::forget;
 use super::id::CounterId;
+use super::limits::MAX_NAMED;
 use super::meters::Meters;
 use super::options::{NodeOptions, StartError, Storage};
 use super::ownership::Ownership;
@@ -21,7 +22,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 /// Enough to have every processor at work: each is made by all shards at once.
-const TOPS: usize = 4;
+pub(super) const TOPS: usize = 4;
+
+/// How many names may be in the lists of other nodes that wait here: each takes memory, and 16 of the longest questions are
+/// more than is answered in time.
+const WAITING_NAMES: usize = 16 * MAX_NAMED;
 
 pub(super) struct Inner {
     pub(super) options: NodeOptions,
@@ -38,10 +43,31 @@ pub(super) struct Inner {
     /// The requests that have entered here.
     pub(super) requests: TaskTracker,
     /// How many lists of the highest values are made at the same time: each looks at every counter in memory.
-    pub(super) tops: Semaphore,
+    pub(super) tops: Arc<Semaphore>,
+    /// How many counters more other nodes may name in lists that are not made yet.
+    pub(super) names: Semaphore,
     /// What is done beside the requests, until the node is dropped.
     pub(super) beside: CancellationToken,
     _dropped: DropGuard,
+}
+
+/// What the shards have in common. Counters that are not in a log are kept in memory only.
+type Parts = (Arc<Ownership>, Group<Arc<Changes>>, Arc<Meters>, Option<Arc<Common>>);
+
+async fn start_shards(options: &NodeOptions, parts: Parts) -> Result<ActorGroup<CounterShard>, GroupOptionsError> {
+    // The group refuses to have none.
+    let each = (options.max_actors / options.shards.max(1) as usize).max(1);
+    let shard = move |shard| match parts.clone() {
+        (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
+        (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
+    };
+    let group = GroupOptions {
+        id: "counters".to_owned(),
+        shards: options.shards,
+        mailbox: options.max_waiting,
+        ..GroupOptions::default()
+    };
+    ActorGroup::start(group, shard).await
 }
 
 impl Inner {
@@ -68,25 +94,12 @@ impl Inner {
                 group: OnceLock::new(),
             })),
         };
-        let each = (options.max_actors / shard_count.get() as usize).max(1);
         let parts = (Arc::clone(&ownership), changes.clone(), Arc::clone(&meters), log.clone());
-        let shard = move |shard| match parts.clone() {
-            (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
-            (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
-        };
-        let group = GroupOptions {
-            id: "counters".to_owned(),
-            shards: options.shards,
-            mailbox: options.max_waiting,
-            ..GroupOptions::default()
-        };
-        let shards = ActorGroup::start(group, shard).await?;
-        if let Some(log) = &log {
-            // Nobody else sets it.
-            let _first = log.group.set(shards.downgrade());
-        }
+        let shards = start_shards(&options, parts).await?;
         let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
         if let Some(common) = &log {
+            // Nobody else sets it.
+            let _first = common.group.set(shards.downgrade());
             let epochs = Arc::clone(common.log.epochs());
             tokio::spawn(forget::follow(epochs, shards.clone(), changes.clone(), beside.clone()));
         }
@@ -101,7 +114,8 @@ impl Inner {
             watchers: changes,
             begun: Arc::default(),
             requests,
-            tops: Semaphore::new(TOPS),
+            tops: Arc::new(Semaphore::new(TOPS)),
+            names: Semaphore::new(WAITING_NAMES),
             beside,
             _dropped: dropped,
         })

@@ -92,7 +92,11 @@ impl Answer<Question, Reply> for Peer {
             }
             Question::Top { limit, named } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                node.top_here(limit, &named).await.map_or(Reply::Refused, Reply::Top)
+                // It was looked at that they are few. Those that wait take memory, so what would be too many is not waited for.
+                let names = u32::try_from(named.len()).unwrap_or(u32::MAX);
+                let Ok(_counted) = node.names.try_acquire_many(names) else { return Reply::Refused };
+                let deadline = Instant::now() + node.options.request_timeout;
+                node.top_here(limit, &named, deadline).await.map_or(Reply::Refused, Reply::Top)
             }
         }
     }

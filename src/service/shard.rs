@@ -4,6 +4,7 @@ use super::command::{Call, Command, Counted, Outcome};
 use super::durable::{Durable, Finished};
 use super::id::CounterId;
 use super::peer::{Part, Released};
+use super::top::Top;
 use super::volatile::Volatile;
 use crate::event::MAX_ID_BYTES;
 use crate::group::process::Group;
@@ -27,8 +28,7 @@ pub(super) enum Message {
     Call(Command, oneshot::Sender<Outcome>),
     /// What became of its batch.
     Finished(Finished),
-    /// For its counters of the highest values, and so many of them; and for those that are named.
-    Top(usize, Arc<[CounterId]>),
+    Top(Top),
     /// It is another node's now: for a part of what is to be handed over, when nothing is on its way to the log any more.
     Release(Part, oneshot::Sender<Released>),
     /// Another node has handed this over.
@@ -85,7 +85,7 @@ impl Shard for CounterShard {
 
     async fn handle(&mut self, message: Message) -> Vec<Ranked> {
         match (self, message) {
-            (shard, Message::Top(limit, named)) => return shard.top(limit, &named),
+            (shard, Message::Top(asked)) => return shard.top(&asked),
             (Self::Volatile(shard), Message::Call(command, answer)) => shard.call(Call::new(command, answer)),
             (Self::Volatile(shard), Message::Take(counters)) => shard.take(counters),
             (Self::Volatile(shard), Message::Release(part, done)) => {
@@ -120,7 +120,7 @@ impl Shard for CounterShard {
 }
 
 impl CounterShard {
-    fn top(&self, limit: usize, named: &[CounterId]) -> Vec<Ranked> {
+    fn top(&self, asked: &Top) -> Vec<Ranked> {
         let began = Instant::now();
         let ranked = |(id, counted): (CounterId, Counted)| Ranked { value: counted.value, id: Reverse(id) };
         let all: Vec<_> = match self {
@@ -130,9 +130,9 @@ impl CounterShard {
                 shard.counters().filter_map(known).map(ranked).collect()
             }
         };
-        let named: HashSet<&CounterId> = named.iter().collect();
+        let named: HashSet<&CounterId> = asked.named.iter().collect();
         let (mut named, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|ranked| named.contains(&ranked.id.0));
-        named.extend(top(limit)(Vec::new(), others));
+        named.extend(top(asked.limit)(Vec::new(), others));
         let meters = match self {
             Self::Volatile(shard) => &shard.meters,
             Self::Durable(shard) => &shard.common.meters,

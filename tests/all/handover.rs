@@ -72,6 +72,35 @@ async fn joins_and_leaves_in_any_order_lose_nothing_although_requests_and_answer
     })
     .await;
     assert!(all.answered > 10_000 && all.handed_over > 1_000, "hardly anything was tested: {all}");
+    assert!(all.refused * 50 < all.answered, "too many were refused: {all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_the_highest_values_has_what_a_node_that_leaves_has_not_handed_over_yet() {
+    const COUNTERS: usize = 100;
+    let network = Network::new();
+    let plan = Plan { delay: Duration::from_millis(20), ..Plan::GOOD };
+    let [a, b] = [(0, "a"), (1, "b")].map(|(n, name)| join(Arc::new(Shaky::new(&network, plan, n)), name, 16));
+    let nodes = [a.await, b.await];
+    whole(&nodes).await;
+    for n in 0..COUNTERS {
+        nodes[0].increment(&id(&n.to_string()), 1, None).await.unwrap();
+    }
+    let [a, b] = nodes;
+    assert!(b.metrics().counters.iter().sum::<u64>() > 0, "the node that leaves has counters");
+    let (leaving, mut lists) = (b.clone(), 0);
+    let stopped = tokio::spawn(async move { leaving.stop().await });
+    wait_until("the node has left", SOON, async || {
+        // Of a node that has just gone there is no list, and that is an error.
+        if let Ok(top) = a.top(COUNTERS).await {
+            assert_eq!(top.len(), COUNTERS);
+            lists += usize::from(b.metrics().counters.iter().sum::<u64>() > 0);
+        }
+        stopped.is_finished()
+    })
+    .await;
+    assert!(lists > 0, "no list was made before all was handed over");
+    assert_eq!(a.top(COUNTERS).await.unwrap().len(), COUNTERS);
 }
 
 #[tokio::test(start_paused = true)]
