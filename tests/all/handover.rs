@@ -226,3 +226,29 @@ async fn what_a_node_has_counted_that_was_taken_for_dead_is_added_when_it_is_bac
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_two_owners_have_counted_that_did_not_know_each_other_is_added_when_they_meet() {
+    let network = Network::new();
+    let [one, other] = [0, 1].map(|seed| Arc::new(Shaky::new(&network, Plan::GOOD, seed)));
+    for transport in [&one, &other] {
+        transport.lose(Losses::All);
+    }
+    let nodes = [join(one.clone(), "a", 8).await, join(other.clone(), "b", 8).await];
+    let names: Vec<_> = (0..30).map(|n| id(&n.to_string())).collect();
+    for (node, amount) in nodes.iter().zip([5, 1]) {
+        for name in &names {
+            let counted = node.increment(name, amount, None).await;
+            assert_eq!(counted, Ok(Counted { value: amount, version: 1 }), "each is the only one that it knows");
+        }
+    }
+    for transport in [&one, &other] {
+        transport.lose(Losses::None);
+    }
+    whole(&nodes).await;
+    for node in &nodes {
+        for name in &names {
+            assert_eq!(node.get(name).await, Ok(Counted { value: 6, version: 2 }));
+        }
+    }
+}
