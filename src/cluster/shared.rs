@@ -76,8 +76,8 @@ impl Shared {
             end.end(why);
         });
         let observer = Observer::new(node.clone(), options, writes, Arc::clone(&greeter), admits);
-        let (greeted, greetings) = watch::channel(0);
-        let published = Published { known: acquaintances, view: views, greetings: greeted };
+        let (pending, greetings) = watch::channel(0);
+        let published = Published { known: acquaintances, view: views, greetings: pending };
         let observing = observer.run(shown.clone(), Arc::clone(&certainty), published, Arc::clone(&counts));
         let end = tasks.clone();
         tasks.spawn(async move {
