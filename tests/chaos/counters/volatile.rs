@@ -100,7 +100,7 @@ async fn joins_and_leaves_at_once_lose_no_count_in_memory_and_answer_none_twice(
     assert!(wrong.is_empty(), "{} are wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(20)]);
     assert!(known > 1_000 && maybes * 20 < known, "hardly anything was answered: {answered}");
     // Most of them are connections to nodes that are not there just then.
-    assert!(ledger.refused < 2 * known as u64, "too many were refused: {answered}");
+    assert!(ledger.refused < 4 * known as u64, "too many were refused: {answered}");
 }
 
 fn absent(cluster: &Cluster) -> Vec<usize> {
