@@ -178,7 +178,7 @@ pub fn frame(protocol: u8, from: &str, limit: u32, questions: impl IntoIterator<
     frame.freeze()
 }
 
-/// Somebody who knows the key, as everybody does where there is no secret, and shows the heartbeats of a node `p` that is leaving: what it
+/// Somebody who knows the key, as everybody does where there is no secret, and shows the heartbeats of a node `p` that is joining: what it
 /// asks is handled.
 pub struct Peer {
     pub nats: Arc<Nats>,
@@ -191,7 +191,7 @@ impl Peer {
         let beats = Arc::clone(&nats);
         let mut revision = 0;
         let mut beat = async move |count: u64| {
-            let value = postcard::to_stdvec(&(2_u8, INCARNATION, count, 16_u32, 2_u32, None::<(u64, u64)>)).unwrap();
+            let value = postcard::to_stdvec(&(2_u8, INCARNATION, count, 16_u32, 0_u32, None::<(u64, u64)>)).unwrap();
             revision = beats.write(&node_id("p"), revision, value.into(), SOON).await.unwrap();
         };
         beat(0).await;
