@@ -46,7 +46,7 @@ pub(super) enum Admission {
 
 /// What has become of a greeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Met {
+pub(super) enum Met {
     /// Each knows the other.
     Known { shards: u32 },
     /// It is gone, or dead.
@@ -92,7 +92,7 @@ impl Greeter {
     pub(super) async fn meet_all(&self) -> Result<(), JoinError> {
         let nodes = self.transport.nodes(self.options.dead_after).await?;
         let others: Vec<NodeId> = nodes.into_iter().filter(|node| *node != self.node).collect();
-        let met = join_all(others.iter().map(|node| self.meet_one(node))).await;
+        let met = join_all(others.iter().map(|node| self.meet(node))).await;
         let ours = self.options.shards.get();
         for (node, met) in others.into_iter().zip(met) {
             match met {
@@ -112,11 +112,7 @@ impl Greeter {
     }
 
     /// Greets a node until it has answered, or is gone or dead.
-    pub(super) async fn meet(&self, node: &NodeId) {
-        self.meet_one(node).await;
-    }
-
-    async fn meet_one(&self, node: &NodeId) -> Met {
+    pub(super) async fn meet(&self, node: &NodeId) -> Met {
         let started = Instant::now();
         let (mut seen, mut since, mut logged) = (None, started, started);
         loop {

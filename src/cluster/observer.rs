@@ -149,7 +149,7 @@ impl Observer {
         if self.greeted.len() < GREETINGS && self.greeted.insert(node.clone()) {
             let (greeter, node) = (Arc::clone(&self.greeter), node.clone());
             self.greetings.push(Box::pin(async move {
-                greeter.meet(&node).await;
+                let _known_or_absent = greeter.meet(&node).await;
                 node
             }));
         }

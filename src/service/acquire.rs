@@ -51,8 +51,6 @@ enum Ended {
 
 /// Follows the views of the cluster.
 pub(super) struct Acquiring {
-    ownership: Arc<Ownership>,
-    cluster: Cluster<Question, Reply>,
     taking: Taking,
     claims: Claims,
     view: Arc<View>,
@@ -74,11 +72,10 @@ impl Acquiring {
         cluster: Cluster<Question, Reply>,
         durable: bool,
     ) -> Self {
+        let view = cluster.view();
         Self {
-            taking: Taking::new(Arc::clone(&ownership), shards, cluster.clone(), durable),
-            view: cluster.view(),
-            ownership,
-            cluster,
+            taking: Taking::new(ownership, shards, cluster, durable),
+            view,
             claims: Claims::default(),
             stale: true,
             lapse: 0,
@@ -91,7 +88,8 @@ impl Acquiring {
 
     /// Until it is to stop.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let (mut views, mut known, mut lapses) = (self.cluster.watch(), self.cluster.known(), self.cluster.lapses());
+        let (mut views, mut known, mut lapses) =
+            (self.taking.cluster.watch(), self.taking.cluster.known(), self.taking.cluster.lapses());
         if *lapses.borrow() != self.lapse {
             self.begin(&mut lapses);
         }
@@ -106,7 +104,7 @@ impl Acquiring {
             if std::mem::take(&mut self.stale) {
                 self.follow();
             }
-            self.ownership.waiting.retain(|node| nodes.contains(node));
+            self.taking.ownership.waiting.retain(|node| nodes.contains(node));
             self.claims.retain(&nodes);
             self.complete(&nodes);
             self.ask(&nodes);
@@ -140,7 +138,7 @@ impl Acquiring {
     fn begin(&mut self, lapses: &mut watch::Receiver<u64>) {
         self.lapse = *lapses.borrow_and_update();
         self.claims.drop_all();
-        self.ownership.disown(self.lapse);
+        self.taking.ownership.disown(self.lapse);
         (self.met, self.stale) = (false, true);
         if !self.greeting {
             self.greet(Duration::ZERO);
@@ -151,12 +149,12 @@ impl Acquiring {
     /// one has taken the other for dead: what both have is only brought together if it is claimed again.
     fn is_late(&self, before: &Known, now: &Known) -> bool {
         let mut new = now.nodes().filter(|(node, stage)| *stage != Stage::Joining && !before.contains(node));
-        self.ownership.len() > 0 && new.next().is_some()
+        self.taking.ownership.len() > 0 && new.next().is_some()
     }
 
     fn greet(&mut self, after: Duration) {
         self.greeting = true;
-        let (cluster, lapse) = (self.cluster.clone(), self.lapse);
+        let (cluster, lapse) = (self.taking.cluster.clone(), self.lapse);
         self.busy.push(Box::pin(async move {
             sleep(after).await;
             let met = cluster.meet_all().await;
@@ -169,14 +167,14 @@ impl Acquiring {
 
     /// Drops what is not this node's any more, and claims what is.
     fn follow(&mut self) {
-        let own = self.cluster.id();
+        let own = self.taking.cluster.id();
         for shard in (0..).take(self.view.shards()) {
             if self.view.owner(shard) != own {
-                self.ownership.lose(shard);
+                self.taking.ownership.lose(shard);
                 if self.claims.drop(shard) {
-                    self.ownership.abandon(shard);
+                    self.taking.ownership.abandon(shard);
                 }
-            } else if self.met && self.ownership.claim(shard) {
+            } else if self.met && self.taking.ownership.claim(shard) {
                 self.claims.begin(shard);
             }
         }
@@ -195,7 +193,7 @@ impl Acquiring {
                 );
             }
             let from = self.claims.end(shard);
-            if self.ownership.take(shard) {
+            if self.taking.ownership.take(shard) {
                 let (taking, lapse) = (self.taking.clone().take(shard, from), self.lapse);
                 self.busy.push(Box::pin(async move { Ended::Taken { shard, all: taking.await, lapse } }));
             }
@@ -210,7 +208,7 @@ impl Acquiring {
             }
             let Some(asked) = self.claims.to_ask(node) else { continue };
             self.asked.insert(node.clone(), PAUSES.0);
-            self.busy.push(Box::pin(question(self.cluster.clone(), node.clone(), asked)));
+            self.busy.push(Box::pin(question(self.taking.cluster.clone(), node.clone(), asked)));
         }
     }
 
@@ -220,11 +218,12 @@ impl Acquiring {
             Ended::Paused(node) => self.again(node),
             Ended::Taken { shard, all, lapse } => {
                 // The view may have changed meanwhile, or others may have taken this node for dead.
-                let own = all && lapse == self.lapse && self.cluster.view().owner(shard) == self.cluster.id();
+                let own =
+                    all && lapse == self.lapse && self.taking.cluster.view().owner(shard) == self.taking.cluster.id();
                 if own {
-                    self.ownership.own(shard);
+                    self.taking.ownership.own(shard);
                 } else {
-                    self.ownership.keep(shard);
+                    self.taking.ownership.keep(shard);
                 }
                 self.stale |= !own;
             }
@@ -238,11 +237,11 @@ impl Acquiring {
     fn note(&mut self, node: NodeId, asked: &Asked, answers: &[Claimed]) {
         let (all, any) = self.claims.note(&node, asked, answers);
         if all {
-            self.ownership.waiting.ends(&node);
+            self.taking.ownership.waiting.ends(&node);
             self.asked.remove(&node);
             return;
         }
-        self.ownership.waiting.begins(&node);
+        self.taking.ownership.waiting.begins(&node);
         let pause = self.asked.get(&node).copied().filter(|_| !any).unwrap_or(PAUSES.0);
         self.asked.insert(node.clone(), (pause * 2).min(PAUSES.1));
         self.busy.push(Box::pin(async move {
@@ -253,11 +252,11 @@ impl Acquiring {
 
     /// Asks a node again after a pause; the next pause is longer.
     fn again(&mut self, node: NodeId) {
-        let known = self.cluster.known().borrow().contains(&node);
+        let known = self.taking.cluster.known().borrow().contains(&node);
         if let Some(asked) = self.claims.to_ask(&node).filter(|_| known) {
-            self.busy.push(Box::pin(question(self.cluster.clone(), node, asked)));
+            self.busy.push(Box::pin(question(self.taking.cluster.clone(), node, asked)));
         } else {
-            self.ownership.waiting.ends(&node);
+            self.taking.ownership.waiting.ends(&node);
             self.asked.remove(&node);
         }
     }
