@@ -6,7 +6,7 @@ COPY . .
 RUN --mount=type=cache,id=evenfold-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=evenfold-target,target=/build/target \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && cargo build --locked --release \
+    && cargo build --locked --release -p evenfold-cli \
     && cp target/release/evenfold /usr/local/bin/evenfold
 
 FROM debian:bookworm-slim

@@ -1,9 +1,9 @@
 //! Counters divided among the shards of an actor group: told, asked, resized and broken, while the sums stay right.
 //! `cargo run --release --example actor_groups_sharding -- --shard-count 8`
 
-use evenfold::config::{Parsed, Sharding};
-use evenfold::group::{ActorGroup, AskError, GroupOptions, Missing, Shard, TellError, top, total};
-use evenfold::hash::KeyHash;
+use evenfold_cli::config::{Parsed, Sharding};
+use evenfold_groups::KeyHash;
+use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Shard, TellError, top, total};
 use std::collections::HashMap;
 use std::error::Error;
 use std::process::ExitCode;

@@ -5,7 +5,8 @@ use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::log::{self, Interest};
 use evenfold::projection::{self, Batch, BoxError, Projection, RunOptions, Worker, WorkerOptions};
-use evenfold::{embedded, schema};
+use evenfold::schema;
+use evenfold_embedded as embedded;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Groups whose members all get every broadcast, and what becomes of those that are slow, stop or panic.
 //! `cargo run --release --example process_groups_pubsub`
 
-use evenfold::group::ProcessGroups;
-use evenfold::group::process::{Change, Group, GroupError, JoinOptions, Left, Member, Slow, Watch};
+use evenfold_groups::ProcessGroups;
+use evenfold_groups::process::{Change, Group, GroupError, JoinOptions, Left, Member, Slow, Watch};
 use kameo::Actor;
 use kameo::actor::{ActorRef, Spawn};
 use kameo::error::Infallible;

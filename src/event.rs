@@ -171,6 +171,12 @@ impl NewEvent {
         self.checked()
     }
 
+    /// What the aggregate is expected to be at, just before this event.
+    #[must_use]
+    pub fn expected(&self) -> ExpectedVersion {
+        self.expected
+    }
+
     /// The same event with metadata: who, why, from where.
     ///
     /// # Errors

@@ -7,26 +7,17 @@
 //! moves its [checkpoint].
 
 pub mod actor;
-pub mod cache;
 pub mod checkpoint;
 pub mod class;
-pub mod cluster;
-pub mod config;
 pub mod counter;
 pub mod database;
-pub mod embedded;
 pub mod event;
-pub mod group;
 pub mod hash;
-pub mod histogram;
-pub mod http;
 mod invariant;
 pub mod lease;
 pub mod log;
 pub mod projection;
 pub mod schema;
-pub mod service;
-pub mod telemetry;
 
 /// The README's Rust is compiled as a test.
 #[cfg(doctest)]

@@ -131,7 +131,9 @@ impl Database {
 }
 
 /// The pause after this many failures in a row.
-pub(crate) fn back_off(failures: u32) -> Duration {
+#[doc(hidden)]
+#[must_use]
+pub fn back_off(failures: u32) -> Duration {
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
     pause.mul_f64(1.0 - 0.5 * fastrand::f64())
 }

@@ -55,7 +55,9 @@ impl Appender {
     }
 
     /// One that appends through connections of this epoch only, and is closed when that is over.
-    pub(crate) fn of_epoch(database: &Database, options: AppenderOptions, epoch: Epoch, sizes: Arc<Sizes>) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_epoch(database: &Database, options: AppenderOptions, epoch: Epoch, sizes: Arc<Sizes>) -> Self {
         Self::new(database, options, Some(epoch), sizes)
     }
 

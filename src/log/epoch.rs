@@ -21,7 +21,7 @@ pub(super) const LEASE: Duration = Duration::from_millis(1_500);
 
 /// The epochs of a database, as one sentinel knows them.
 #[derive(Debug)]
-pub(crate) struct Epochs {
+pub struct Epochs {
     /// That of the present epoch; while there is none, that of the next one. It begins at random, so that nobody else has
     /// the same.
     number: AtomicU64,
@@ -56,18 +56,18 @@ impl Epochs {
     }
 
     /// What is known from an epoch of another number may not be true any more.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.number.load(Ordering::SeqCst)
     }
 
     /// Whether the server can't have been away for longer than a moment. Ask this first, and for the number then: an epoch
     /// that ends in between is noticed.
-    pub(crate) fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         self.millis(Instant::now()) < self.alive_until.load(Ordering::SeqCst)
     }
 
     /// What is wrong with the database, and for how long, in a sentence; none if nothing is.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         if self.is_alive() {
             return None;
         }
@@ -83,7 +83,7 @@ impl Epochs {
     /// # Cancel safety
     ///
     /// A dropped wait changes nothing.
-    pub(crate) async fn present(self: &Arc<Self>) -> Epoch {
+    pub async fn present(self: &Arc<Self>) -> Epoch {
         let mut states = self.state.subscribe();
         loop {
             if let Some(epoch) = self.open(&states.borrow_and_update()) {
@@ -99,7 +99,7 @@ impl Epochs {
     /// # Cancel safety
     ///
     /// A dropped wait changes nothing.
-    pub(crate) async fn after(&self, number: u64) -> u64 {
+    pub async fn after(&self, number: u64) -> u64 {
         // Before looking: an end from here on is not missed.
         let mut states = self.state.subscribe();
         while self.number() == number {
@@ -145,7 +145,7 @@ impl Epochs {
 
 /// One epoch.
 #[derive(Debug, Clone)]
-pub(crate) struct Epoch {
+pub struct Epoch {
     number: u64,
     key: i64,
     over: CancellationToken,
@@ -153,16 +153,21 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    pub(crate) fn number(&self) -> u64 {
+    /// Which one it is.
+    #[must_use]
+    pub fn number(&self) -> u64 {
         self.number
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether what is known from it may not be true any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         self.epochs.number() != self.number
     }
 
     /// Is cancelled when it is over.
-    pub(crate) fn over(&self) -> &CancellationToken {
+    #[must_use]
+    pub fn over(&self) -> &CancellationToken {
         &self.over
     }
 
@@ -171,7 +176,7 @@ impl Epoch {
     /// # Cancel safety
     ///
     /// A dropped attempt leaves nothing behind.
-    pub(crate) async fn connect(&self, database: &Database) -> Result<PgConnection, String> {
+    pub async fn connect(&self, database: &Database) -> Result<PgConnection, String> {
         let mut conn = database.connect().await.map_err(|error| error.to_string())?;
         // Shared, so that those who ask at the same time do not take it for held.
         let free = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock_shared($1)").bind(self.key).persistent(false);

@@ -23,14 +23,17 @@ mod window;
 pub use append::{AppendError, Appended, MAX_APPEND_EVENTS, append};
 pub use appender::{Appender, AppenderOptions};
 pub use buffer::EventBuffer;
-pub(crate) use epoch::{Epoch, Epochs};
+#[doc(hidden)]
+pub use epoch::{Epoch, Epochs};
 pub use fence::Fence;
 pub use find::{Found, count, find};
 pub use interest::Interest;
 pub use poll::{Polled, poll};
-pub(crate) use sentinel::Sentinel;
+#[doc(hidden)]
+pub use sentinel::Sentinel;
 pub use sizes::GroupCommits;
-pub(crate) use sizes::Sizes;
+#[doc(hidden)]
+pub use sizes::Sizes;
 pub use snapshot::{Snapshot, SnapshotError};
 pub(crate) use window::{ENVELOPE, PAYLOAD, decode};
 pub use window::{Read, Slice, Window, read};

@@ -26,7 +26,7 @@ const CHANNEL: &str = "evenfold_sentinel";
 
 /// Keeps a session for as long as it can, and another one after it: see [`Epochs`]. It ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Sentinel {
+pub struct Sentinel {
     epochs: Arc<Epochs>,
     stop: CancellationToken,
     task: TaskTracker,
@@ -40,13 +40,16 @@ impl Drop for Sentinel {
 
 impl Sentinel {
     /// Starts the task that connects.
-    pub(crate) fn start(database: &Database) -> Self {
+    #[must_use]
+    pub fn start(database: &Database) -> Self {
         let (epochs, stop, task) = (Epochs::new(), CancellationToken::new(), TaskTracker::new());
         task.spawn(run(database.named("evenfold sentinel"), Arc::clone(&epochs), stop.clone()));
         Self { epochs, stop, task }
     }
 
-    pub(crate) fn epochs(&self) -> &Arc<Epochs> {
+    /// The epochs of its sessions.
+    #[must_use]
+    pub fn epochs(&self) -> &Arc<Epochs> {
         &self.epochs
     }
 
@@ -55,7 +58,7 @@ impl Sentinel {
     /// # Cancel safety
     ///
     /// A dropped wait has ended it, and not waited until it has.
-    pub(crate) async fn close(&self) {
+    pub async fn close(&self) {
         self.stop.cancel();
         self.task.close();
         self.task.wait().await;

@@ -7,7 +7,7 @@ const BUCKETS: usize = 12;
 
 /// Counts transactions by the number of their events.
 #[derive(Debug, Default)]
-pub(crate) struct Sizes {
+pub struct Sizes {
     buckets: [AtomicU64; BUCKETS],
     events: AtomicU64,
 }
@@ -37,7 +37,9 @@ impl Sizes {
         self.events.fetch_add(events as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn commits(&self) -> GroupCommits {
+    /// What was counted so far.
+    #[must_use]
+    pub fn commits(&self) -> GroupCommits {
         let bounds = (0..BUCKETS - 1).map(|power| f64::from(1_u32 << power)).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
         GroupCommits { events: self.events.load(Ordering::Relaxed), buckets: bounds.zip(counts).collect() }

@@ -20,7 +20,7 @@ mod wake;
 mod worker;
 
 pub use batch::Batch;
-pub use pool::{Member, Pool};
+pub use pool::{MAX_WORKERS, Member, Pool, PoolError};
 pub use progress::{Phase, Progress, Report};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 pub use replica::{Replica, run_replica};

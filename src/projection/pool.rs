@@ -1,7 +1,4 @@
 //! Several partitions in one process: each with a worker of its own, whose failure is its own.
-//!
-//! The workers are the shards of an actor group: each runs inside the actor of its partition, which the group's supervisor
-//! restarts when the projection panics.
 
 use super::run::{run_woken, wake};
 use super::shared::Shared;
@@ -9,20 +6,30 @@ use super::wake::Wake;
 use super::{Phase, Progress, Projection, Report, RunError, RunOptions, Trouble, Worker, WorkerError};
 use crate::class::Class;
 use crate::database::Database;
-use crate::group::{ActorGroup, AskError, GroupOptions, GroupOptionsError, Shard};
-use crate::hash::KeyHash;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The most partitions that one pool works on.
+pub const MAX_WORKERS: u32 = 1024;
+
+/// Why a pool was not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// It was given no partition.
+    #[error("a pool needs at least one partition")]
+    Empty,
+    /// It was given more than [`MAX_WORKERS`].
+    #[error("a pool works on at most {MAX_WORKERS} partitions, not {0}: run several processes")]
+    TooMany(usize),
+}
 
 /// Workers that run side by side.
 pub struct Pool {
     members: Vec<Member>,
     tasks: JoinSet<(Class, Result<Report, RunError>)>,
     wake: Wake,
-    /// The actors are not the pool's tasks: they are told when it is dropped.
-    _dropped: DropGuard,
 }
 
 /// One partition of a pool.
@@ -52,46 +59,37 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`GroupOptionsError`] for no partition at all, or more than [`MAX_SHARDS`](crate::group::MAX_SHARDS).
+    /// [`PoolError`] for no partition at all, or more than [`MAX_WORKERS`].
     ///
-    /// # Cancel safety
+    /// # Panics
     ///
-    /// A pool whose start is dropped has started no worker; one that is dropped later ends as a killed process would.
-    pub async fn start<P: Projection>(
+    /// Outside a tokio runtime. A pool that is dropped ends as a killed process would.
+    pub fn start<P: Projection>(
         database: &Database,
         partitions: &[Class],
-        make: impl Fn(Class) -> Worker<P> + Clone + Send + Sync + 'static,
+        make: impl Fn(Class) -> Worker<P> + Clone + Send + 'static,
         options: &RunOptions,
         shutdown: &CancellationToken,
-    ) -> Result<Self, GroupOptionsError> {
+    ) -> Result<Self, PoolError> {
+        match partitions.len() {
+            0 => return Err(PoolError::Empty),
+            n if n > MAX_WORKERS as usize => return Err(PoolError::TooMany(n)),
+            _ => {}
+        }
         let (shared, wake) = (Shared::new(partitions.len()), wake(database, options));
         let members: Vec<Member> =
             partitions.iter().map(|&partition| Member { partition, progress: Arc::default() }).collect();
-        let dropped = CancellationToken::new();
-        let group = GroupOptions {
-            id: "workers".to_owned(),
-            shards: u32::try_from(members.len()).unwrap_or(u32::MAX),
-            mailbox: 1,
-            ..GroupOptions::default()
-        };
-        let partition = {
-            let (members, database, options) = (members.clone(), database.clone(), options.clone());
-            let (shutdown, dropped, wake) = (shutdown.clone(), dropped.clone(), wake.clone());
-            move |shard: u32| {
-                let Member { partition, progress } = members[shard as usize].clone();
-                let (make, shared) = (make.clone(), Arc::clone(&shared));
-                let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
-                let run = Run { database: database.clone(), options: options.clone(), wake: wake.clone() };
-                Partition { make, run, shutdown: shutdown.clone(), dropped: dropped.clone() }
-            }
-        };
-        let group = ActorGroup::start(group, partition).await?;
-        let mut pool = Self { members, tasks: JoinSet::new(), wake, _dropped: dropped.drop_guard() };
-        for (shard, member) in (0..).zip(pool.members.clone()) {
-            let (group, shutdown) = (group.clone(), shutdown.clone());
-            pool.tasks.spawn(async move { (member.partition, supervise(&group, shard, &member, shutdown).await) });
+        let mut tasks = JoinSet::new();
+        for member in &members {
+            let Member { partition, progress } = member.clone();
+            let (make, shared) = (make.clone(), Arc::clone(&shared));
+            let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
+            let (database, options, wake) = (database.clone(), options.clone(), wake.clone());
+            let (member, shutdown) = (member.clone(), shutdown.clone());
+            let run = Run { database, options, wake, shutdown };
+            tasks.spawn(async move { (partition, supervise(make, &run, &member).await) });
         }
-        Ok(pool)
+        Ok(Self { members, tasks, wake })
     }
 
     /// The partitions, in the order in which they were given.
@@ -124,15 +122,27 @@ impl Pool {
     }
 }
 
-/// Has a partition's actor run a worker, and another one when that panics.
-async fn supervise<S: Shard<Message = (), Reply = Result<Report, RunError>>>(
-    group: &ActorGroup<S>,
-    shard: u32,
-    member: &Member,
+/// What the workers of a pool have in common.
+struct Run {
+    database: Database,
+    options: RunOptions,
+    wake: Wake,
     shutdown: CancellationToken,
+}
+
+/// Runs a worker to its end, and another one after each panic: in a task of its own, so that a panic ends nothing else.
+async fn supervise<P: Projection>(
+    make: impl Fn() -> Worker<P> + Clone + Send + 'static,
+    run: &Run,
+    member: &Member,
 ) -> Result<Report, RunError> {
     loop {
-        let why = match group.ask_shard(shard, (), Duration::MAX).await {
+        let Run { database, options, wake, shutdown } = run;
+        let (make, database, options) = (make.clone(), database.clone(), options.clone());
+        let (wake, shutdown) = (wake.clone(), shutdown.clone());
+        // Also what the user's code does while a worker is made can panic.
+        let worker = async move { run_woken(&database, make(), &options, &wake, None, shutdown).await };
+        match AbortOnDropHandle::new(tokio::spawn(worker)).await {
             Ok(ended) => {
                 if let Err(error) = &ended {
                     if let RunError::Worker(WorkerError::Superseded { by, .. }) = error {
@@ -142,49 +152,14 @@ async fn supervise<S: Shard<Message = (), Reply = Result<Report, RunError>>>(
                 }
                 return ended;
             }
-            Err(AskError::Panicked) => "the projection panicked".to_owned(),
-            // The group ends with the last of these tasks.
-            Err(error) => error.to_string(),
-        };
-        let pause = member.progress.failed(member.partition, &why);
-        if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            return Ok(Report::default());
+            // The runtime ends: nobody is left to start another one.
+            Err(error) if error.is_cancelled() => return Ok(Report::default()),
+            Err(_) => {
+                let pause = member.progress.failed(member.partition, "the projection panicked");
+                if run.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                    return Ok(Report::default());
+                }
+            }
         }
     }
-}
-
-/// A partition as a shard: what it is asked is to run a worker to its end.
-struct Partition<F> {
-    make: F,
-    run: Run,
-    shutdown: CancellationToken,
-    dropped: CancellationToken,
-}
-
-struct Run {
-    database: Database,
-    options: RunOptions,
-    wake: Wake,
-}
-
-impl<P: Projection, F: Fn() -> Worker<P> + Send + 'static> Shard for Partition<F> {
-    type Message = ();
-    type Reply = Result<Report, RunError>;
-    type Item = ();
-
-    async fn handle(&mut self, (): ()) -> Self::Reply {
-        let Run { database, options, wake } = &self.run;
-        let worker = run_woken(database, (self.make)(), options, wake, None, self.shutdown.clone());
-        self.dropped.run_until_cancelled(worker).await.unwrap_or_else(|| Ok(Report::default()))
-    }
-
-    /// What a worker knows, it reads again from the database when it starts.
-    async fn recover(&mut self) {}
-
-    /// Events are divided by the database's classes, not by the group: it always has one shard for each partition.
-    fn give(&mut self, _: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, ())> {
-        Vec::new()
-    }
-
-    fn take(&mut self, _: Vec<(KeyHash, ())>) {}
 }

@@ -55,7 +55,7 @@ impl Projection for Flaky {
 }
 
 /// A pool of four, of which partition 2 comes to nothing this often, and what is left of that.
-async fn flaky_pool(db: &TestDb, how: How, times: u32, stop: &CancellationToken) -> (Pool, Arc<AtomicU32>) {
+fn flaky_pool(db: &TestDb, how: How, times: u32, stop: &CancellationToken) -> (Pool, Arc<AtomicU32>) {
     let left = Arc::new(AtomicU32::new(times));
     let times = Arc::clone(&left);
     let make = move |class| {
@@ -64,7 +64,7 @@ async fn flaky_pool(db: &TestDb, how: How, times: u32, stop: &CancellationToken)
         Worker::new(class, flaky, WorkerOptions { batch_size: 3, ..WorkerOptions::default() })
     };
     let partitions: Vec<Class> = (0..4).map(|key| partition(key, 4)).collect();
-    (Pool::start(&db.database, &partitions, make, &RunOptions::default(), stop).await.unwrap(), left)
+    (Pool::start(&db.database, &partitions, make, &RunOptions::default(), stop).unwrap(), left)
 }
 
 async fn one_fails(how: How) {
@@ -72,7 +72,7 @@ async fn one_fails(how: How) {
     let mut conn = db.connect().await;
     let stop = CancellationToken::new();
     // So often that it can't recover before the others are looked at.
-    let (mut pool, left) = flaky_pool(&db, how, u32::MAX, &stop).await;
+    let (mut pool, left) = flaky_pool(&db, how, u32::MAX, &stop);
     for key in 0..4 {
         for id in ids_in(partition(key, 4), 5) {
             append_one(&mut conn, &id, 1).await;
@@ -112,7 +112,7 @@ async fn a_pool_that_is_superseded_ends_with_the_sentence_for_each_partition() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let stop = CancellationToken::new();
-    let (mut pool, _) = flaky_pool(&db, How::Fails, 0, &stop).await;
+    let (mut pool, _) = flaky_pool(&db, How::Fails, 0, &stop);
     let members = pool.members().to_vec();
     wait_until("all to be at work", SOON, async || members.iter().all(|m| m.progress.phase() == Phase::CaughtUp)).await;
     let team = crate::support::Stepped::team(&db, 3, 10).await;
@@ -140,7 +140,7 @@ async fn settings_that_differ_end_a_pool_because_trying_again_is_of_no_use() {
     };
     let partitions = [partition(0, 2), partition(1, 2)];
     let stop = CancellationToken::new();
-    let mut pool = Pool::start(&db.database, &partitions, make, &RunOptions::default(), &stop).await.unwrap();
+    let mut pool = Pool::start(&db.database, &partitions, make, &RunOptions::default(), &stop).unwrap();
     while let Some((partition, ended)) = pool.ended().await {
         let refused = matches!(ended, Err(RunError::Register(RegisterError::OtherDefinition { .. })));
         assert!(refused, "{partition}: {ended:?}");

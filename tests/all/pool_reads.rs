@@ -55,7 +55,7 @@ async fn fill(conn: &mut PgConnection) {
     append_one(conn, "a0", 1).await;
 }
 
-async fn start(db: &TestDb, gate: &Arc<Semaphore>, stop: &CancellationToken) -> Pool {
+fn start(db: &TestDb, gate: &Arc<Semaphore>, stop: &CancellationToken) -> Pool {
     let gate = Arc::clone(gate);
     let make = move |class: Class| {
         let gate = (class.residue() == 2).then(|| Arc::clone(&gate));
@@ -64,7 +64,7 @@ async fn start(db: &TestDb, gate: &Arc<Semaphore>, stop: &CancellationToken) -> 
     };
     let partitions: Vec<Class> = (0..4).map(|key| partition(key, 4)).collect();
     let options = RunOptions { until_caught_up: true, ..RunOptions::default() };
-    Pool::start(&db.database, &partitions, make, &options, stop).await.unwrap()
+    Pool::start(&db.database, &partitions, make, &options, stop).unwrap()
 }
 
 async fn end(mut pool: Pool) -> (u64, u64) {
@@ -86,7 +86,7 @@ async fn spread(db: &TestDb, conn: &mut PgConnection) {
 
 async fn is_read_once(db: &TestDb, conn: &mut PgConnection, behind: i64) {
     let before = scalar(conn, FETCHED).await;
-    let pool = start(db, &Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), &CancellationToken::new()).await;
+    let pool = start(db, &Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), &CancellationToken::new());
     assert_eq!(end(pool).await, (behind.unsigned_abs(), behind.unsigned_abs()));
     let mut fetched = 0;
     wait_until("the statistics of the reading", SOON, async || {
@@ -122,7 +122,7 @@ async fn a_partition_that_hangs_holds_up_no_other_and_goes_on_by_itself() {
     let mut conn = db.connect().await;
     fill(&mut conn).await;
     let gate = Arc::new(Semaphore::new(2));
-    let pool = start(&db, &gate, &CancellationToken::new()).await;
+    let pool = start(&db, &gate, &CancellationToken::new());
     let members = pool.members().to_vec();
     let share = |class: Class| format!("SELECT count(*) FROM events WHERE hash % 4 = {}", class.residue());
     for member in members.iter().filter(|member| member.partition.residue() != 2) {

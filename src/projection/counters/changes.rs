@@ -1,66 +1,60 @@
-//! Telling those who listen which counters a commit has changed, through a process group.
+//! Publishing which counters a commit has changed.
 
 use super::table::CounterRow;
 use crate::counter::Counter;
-use crate::group::ProcessGroups;
-use crate::group::process::{Group, GroupError};
+use std::fmt::Debug;
 use std::sync::Arc;
-
-/// The tenant, the namespace and the name of the group.
-pub(crate) const PLACE: (&str, &str, &str) = ("evenfold", "counters", "changes");
 
 /// The most counters that are listed. No fewer than a worker that keeps up applies events at once; and with so few, a
 /// message has some 100 kB.
 pub const MAX_LISTED: usize = 1_000;
 
-/// What a commit has changed, as the members of the group are told after it.
+/// What a commit has changed, as it is published after it.
 ///
-/// They are told by the workers of this process that were given the group, never before the commit, and at most once: a
-/// worker that is killed just after its commit tells nobody. So a listener joins first, and reads the counters that it wants
-/// then; takes over what is listed; and reads again at [`Changes::Any`], or when its queue has
-/// [dropped](crate::group::process::Member::dropped) something. Of two rows of one counter that of the higher version
-/// counts, whichever comes later: a partition may go from one worker of this process to another just after a commit.
+/// The workers of this process that were given [`Subscribers`] publish it, never before the commit, and at most once: a
+/// worker that is killed just after its commit publishes nothing. So who subscribes begins to receive first, and reads the
+/// counters that it wants then; takes over what is listed; and reads again at [`Changes::Any`], or when it has missed
+/// something. Of two rows of one counter that of the higher version counts, whichever comes later: a partition may go from
+/// one worker of this process to another just after a commit.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Changes {
     /// These counters, as they are now: 1,000 ([`MAX_LISTED`]) at most. One that is listed twice is the later one.
     Listed(Vec<CounterRow>),
     /// Any counter may have changed: more than can be listed; or a worker has begun, met a failure, or gone on after
-    /// another; or somebody has joined while the commit was on its way; or rebuilt counters are in use.
+    /// another; or somebody has subscribed while the commit was on its way; or rebuilt counters are in use.
     Any,
 }
 
-/// The group that is told: that of the tenant `evenfold`, in the namespace `counters`, with the name `changes`. It is
-/// created if there is none.
-///
-/// # Errors
-///
-/// [`GroupError::TooManyTenants`] or [`GroupError::TooManyGroups`].
-pub fn changes_group(groups: &ProcessGroups<Arc<Changes>>) -> Result<Group<Arc<Changes>>, GroupError> {
-    let (tenant, namespace, name) = PLACE;
-    groups.tenant(tenant)?.open(namespace, name)
+/// Those to whom changes are published.
+pub trait Subscribers: Debug + Send + Sync + 'static {
+    /// Whether there is nobody: then changes are not listed.
+    fn is_empty(&self) -> bool;
+
+    /// Passes changes on. It waits for nobody: the worker would.
+    fn publish(&self, changes: Changes);
 }
 
-/// What is to be told once it is committed.
+/// What is to be published once it is committed.
 #[derive(Debug)]
-pub(super) struct Telling {
-    group: Group<Arc<Changes>>,
+pub(super) struct Publisher {
+    subscribers: Arc<dyn Subscribers>,
     pending: Option<Changes>,
-    /// Others may have written since this worker's last commit, and have told nobody here.
+    /// Others may have written since this worker's last commit, and have published nothing here.
     unsure: bool,
 }
 
-impl Telling {
-    pub(super) fn new(group: Group<Arc<Changes>>) -> Self {
-        Self { group, pending: None, unsure: true }
+impl Publisher {
+    pub(super) fn new(subscribers: Arc<dyn Subscribers>) -> Self {
+        Self { subscribers, pending: None, unsure: true }
     }
 
     /// These counters are written, in a transaction that is open.
     pub(super) fn written<'a>(&mut self, rows: impl ExactSizeIterator<Item = (&'a str, &'a str, Counter)>) {
-        // Whoever joins before the commit and reads what was there before must be told after it: that needs no list.
-        let listens = !self.unsure && !self.group.is_empty();
+        // Whoever subscribes before the commit and reads what was there before must learn of it after it: that needs no list.
+        let listed = !self.unsure && !self.subscribers.is_empty();
         match self.pending.get_or_insert_with(|| Changes::Listed(Vec::new())) {
-            Changes::Listed(listed) if listens && listed.len() + rows.len() <= MAX_LISTED => {
-                listed.extend(rows.map(|(aggregate_type, aggregate_id, counter)| CounterRow {
+            Changes::Listed(list) if listed && list.len() + rows.len() <= MAX_LISTED => {
+                list.extend(rows.map(|(aggregate_type, aggregate_id, counter)| CounterRow {
                     aggregate_type: aggregate_type.to_owned(),
                     aggregate_id: aggregate_id.to_owned(),
                     events: counter.events,
@@ -76,7 +70,7 @@ impl Telling {
     pub(super) fn committed(&mut self) {
         if let Some(pending) = self.pending.take() {
             self.unsure = false;
-            self.tell(pending);
+            self.publish(pending);
         }
     }
 
@@ -84,11 +78,9 @@ impl Telling {
         (self.pending, self.unsure) = (None, true);
     }
 
-    /// Waits for nobody, whatever the members wish: the worker must not.
-    pub(super) fn tell(&self, changes: Changes) {
-        if !self.group.is_empty() {
-            // It may have been deleted just now, and then there is nobody to be told.
-            let _ = self.group.offer(Arc::new(changes));
+    pub(super) fn publish(&self, changes: Changes) {
+        if !self.subscribers.is_empty() {
+            self.subscribers.publish(changes);
         }
     }
 }
@@ -96,79 +88,101 @@ impl Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::process::{JoinOptions, Member};
+    use std::sync::{Mutex, PoisonError};
 
-    type Listener = Member<Arc<Changes>>;
+    /// One who receives while it is there.
+    #[derive(Debug, Default)]
+    struct Received(Mutex<Option<Vec<Changes>>>);
 
-    /// A worker that has told something, and one who listens.
-    fn telling() -> Result<(Telling, Listener, ProcessGroups<Arc<Changes>>), GroupError> {
-        let groups = ProcessGroups::default();
-        let mut telling = Telling::new(changes_group(&groups)?);
-        write(&mut telling, 0..1);
-        telling.committed();
-        let member = telling.group.join("m", JoinOptions::default())?;
-        Ok((telling, member, groups))
+    impl Subscribers for Received {
+        fn is_empty(&self) -> bool {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        }
+
+        fn publish(&self, changes: Changes) {
+            if let Some(all) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                all.push(changes)
+            }
+        }
     }
 
-    fn write(telling: &mut Telling, values: std::ops::Range<i64>) {
+    impl Received {
+        fn subscribe(&self) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        }
+
+        fn leave(&self) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+
+        /// The values that were listed in each message since the last call; none for any.
+        fn values(&self) -> Vec<Option<Vec<i64>>> {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let values = |changes| match changes {
+                Changes::Listed(rows) => Some(rows.iter().map(|row: &CounterRow| row.value).collect()),
+                Changes::Any => None,
+            };
+            all.as_mut().map(std::mem::take).into_iter().flatten().map(values).collect()
+        }
+    }
+
+    /// A worker that has published something, and one who receives.
+    fn publishing() -> (Publisher, Arc<Received>) {
+        let received = Arc::new(Received::default());
+        let mut publisher = Publisher::new(Arc::clone(&received) as Arc<dyn Subscribers>);
+        write(&mut publisher, 0..1);
+        publisher.committed();
+        received.subscribe();
+        (publisher, received)
+    }
+
+    fn write(publisher: &mut Publisher, values: std::ops::Range<i64>) {
         let rows: Vec<_> = values.map(|value| ("t", "a", Counter { value, ..Counter::default() })).collect();
-        telling.written(rows.into_iter());
-    }
-
-    /// The values that were listed in each message; none for any.
-    fn told(member: &mut Listener) -> Vec<Option<Vec<i64>>> {
-        let values = |changes: Arc<Changes>| match &*changes {
-            Changes::Listed(rows) => Some(rows.iter().map(|row| row.value).collect()),
-            Changes::Any => None,
-        };
-        std::iter::from_fn(|| member.try_recv().ok().flatten()).map(values).collect()
+        publisher.written(rows.into_iter());
     }
 
     #[test]
-    fn what_is_written_in_a_transaction_is_told_after_its_commit_and_not_after_a_rollback() -> Result<(), GroupError> {
-        let (mut telling, mut member, _groups) = telling()?;
-        write(&mut telling, 1..2);
-        write(&mut telling, 2..4);
-        assert_eq!(told(&mut member), []);
-        telling.committed();
-        assert_eq!(told(&mut member), [Some(vec![1, 2, 3])]);
-        telling.committed();
-        write(&mut telling, 4..5);
-        telling.forget();
-        telling.committed();
-        assert_eq!(told(&mut member), []);
-        write(&mut telling, 5..6);
-        telling.committed();
-        write(&mut telling, 6..7);
-        telling.committed();
-        assert_eq!(told(&mut member), [None, Some(vec![6])], "others may have written before the first of them");
-        Ok(())
+    fn what_is_written_in_a_transaction_is_published_after_its_commit_and_not_after_a_rollback() {
+        let (mut publisher, received) = publishing();
+        write(&mut publisher, 1..2);
+        write(&mut publisher, 2..4);
+        assert_eq!(received.values(), []);
+        publisher.committed();
+        assert_eq!(received.values(), [Some(vec![1, 2, 3])]);
+        publisher.committed();
+        write(&mut publisher, 4..5);
+        publisher.forget();
+        publisher.committed();
+        assert_eq!(received.values(), []);
+        write(&mut publisher, 5..6);
+        publisher.committed();
+        write(&mut publisher, 6..7);
+        publisher.committed();
+        assert_eq!(received.values(), [None, Some(vec![6])], "others may have written before the first of them");
     }
 
     #[test]
-    fn more_than_can_be_listed_is_told_without_a_list_and_kept_in_none() -> Result<(), GroupError> {
-        let (mut telling, mut member, _groups) = telling()?;
-        write(&mut telling, 0..1_000);
-        telling.committed();
-        assert_eq!(told(&mut member).first().and_then(Option::as_ref).map(Vec::len), Some(1_000));
-        write(&mut telling, 0..999);
-        write(&mut telling, 0..2);
-        assert_eq!(telling.pending, Some(Changes::Any));
-        write(&mut telling, 0..2);
-        telling.committed();
-        assert_eq!(told(&mut member), [None]);
-        Ok(())
+    fn more_than_can_be_listed_is_published_without_a_list_and_kept_in_none() {
+        let (mut publisher, received) = publishing();
+        write(&mut publisher, 0..1_000);
+        publisher.committed();
+        assert_eq!(received.values().first().and_then(Option::as_ref).map(Vec::len), Some(1_000));
+        write(&mut publisher, 0..999);
+        write(&mut publisher, 0..2);
+        assert_eq!(publisher.pending, Some(Changes::Any));
+        write(&mut publisher, 0..2);
+        publisher.committed();
+        assert_eq!(received.values(), [None]);
     }
 
     #[test]
-    fn nothing_is_listed_while_nobody_listens_and_who_joins_before_the_commit_is_told() -> Result<(), GroupError> {
-        let (mut telling, member, _groups) = telling()?;
-        drop(member);
-        write(&mut telling, 1..2);
-        assert_eq!(telling.pending, Some(Changes::Any));
-        let mut member = telling.group.join("m", JoinOptions::default())?;
-        telling.committed();
-        assert_eq!(told(&mut member), [None]);
-        Ok(())
+    fn nothing_is_listed_while_nobody_subscribes_and_who_does_before_the_commit_learns_of_it() {
+        let (mut publisher, received) = publishing();
+        received.leave();
+        write(&mut publisher, 1..2);
+        assert_eq!(publisher.pending, Some(Changes::Any));
+        received.subscribe();
+        publisher.committed();
+        assert_eq!(received.values(), [None]);
     }
 }

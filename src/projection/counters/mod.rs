@@ -6,8 +6,7 @@ mod mismatches;
 mod switch;
 mod table;
 
-pub(crate) use changes::PLACE;
-pub use changes::{Changes, MAX_LISTED, changes_group};
+pub use changes::{Changes, MAX_LISTED, Subscribers};
 pub use current::current;
 pub use mismatches::{Mismatch, Tally, UnreadableEvent, mismatches};
 pub use switch::forget_rebuild;
@@ -19,8 +18,7 @@ use crate::actor::Actors;
 use crate::checkpoint::{self, RegisterError};
 use crate::counter::{AmountPointer, Counter, Refused};
 use crate::event::Event;
-use crate::group::process::Group;
-use changes::Telling;
+use changes::Publisher;
 use sqlx::PgConnection;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,8 +52,8 @@ pub struct Counters {
     actors: Actors<Actor>,
     /// How many counters are changed and not written.
     changed: usize,
-    /// None if nobody is to be told.
-    telling: Option<Telling>,
+    /// None if nothing is to be published.
+    publisher: Option<Publisher>,
 }
 
 /// One aggregate's counter, and what is known of its row.
@@ -96,14 +94,14 @@ impl Counters {
     /// Sums the integers at `pointer`; keeps up to `max_actors` counters in memory, and at least those of one batch.
     #[must_use]
     pub fn new(pointer: AmountPointer, max_actors: usize) -> Self {
-        Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), changed: 0, telling: None }
+        Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), changed: 0, publisher: None }
     }
 
-    /// The same, which tell the members of this group, [`changes_group`] for one, what each commit has changed. They are
-    /// waited for in no case, and nothing is done for them while there are none.
+    /// The same, which publish to these what each commit has changed. They are waited for in no case, and nothing is done for
+    /// them while there are none.
     #[must_use]
-    pub fn telling(self, group: Group<Arc<Changes>>) -> Self {
-        Self { telling: Some(Telling::new(group)), ..self }
+    pub fn publishing(self, subscribers: Arc<dyn Subscribers>) -> Self {
+        Self { publisher: Some(Publisher::new(subscribers)), ..self }
     }
 
     /// The same, into the table of a rebuild, under a name of its own.
@@ -111,10 +109,10 @@ impl Counters {
         Self { table: Table::Rebuild, ..self }
     }
 
-    /// Tells that the table of the rebuild is in use.
+    /// Publishes that the table of the rebuild is in use.
     pub(super) fn switched(&self) {
-        if let Some(telling) = &self.telling {
-            telling.tell(Changes::Any);
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(Changes::Any);
         }
     }
 
@@ -152,8 +150,8 @@ impl Counters {
             table::write(conn, self.table, row == Row::There, rows).await?;
         }
         // What a rebuild writes is not in use yet.
-        if let Some(telling) = self.telling.as_mut().filter(|_| self.table == Table::Counters) {
-            telling.written(changed.iter().map(|(aggregate_type, id, actor)| (*aggregate_type, *id, actor.counter)));
+        if let Some(publisher) = self.publisher.as_mut().filter(|_| self.table == Table::Counters) {
+            publisher.written(changed.iter().map(|(aggregate_type, id, actor)| (*aggregate_type, *id, actor.counter)));
         }
         for (.., actor) in changed {
             (actor.row, actor.changed) = (Row::There, false);
@@ -224,16 +222,16 @@ impl Projection for Counters {
     }
 
     fn committed(&mut self) {
-        if let Some(telling) = &mut self.telling {
-            telling.committed();
+        if let Some(publisher) = &mut self.publisher {
+            publisher.committed();
         }
     }
 
     fn forget(&mut self) {
         self.actors.clear();
         self.changed = 0;
-        if let Some(telling) = &mut self.telling {
-            telling.forget();
+        if let Some(publisher) = &mut self.publisher {
+            publisher.forget();
         }
     }
 }

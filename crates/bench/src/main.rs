@@ -1,0 +1,110 @@
+//! How fast evenfold is, as ratios to what the database or another library can do at best, measured in the same run.
+
+mod append;
+mod cache;
+mod client;
+mod counter;
+mod cpu;
+mod fan_out;
+mod groups;
+mod latency;
+mod schedule;
+mod stamped;
+
+use clap::{Parser, Subcommand};
+use evenfold_cli::bench::{Bench, Runs, catch_up, on_database, report, steps};
+use evenfold_cli::{Global, signals, start};
+use std::process::ExitCode;
+
+/// Measure how fast evenfold is here, against what the database and others can do at best.
+///
+/// Each benchmark works in a schema of its own, which is removed afterwards. Each figure is a ratio to a yardstick
+/// that is measured in the same run. A missed goal is no error: the exit code is 0 once there are figures.
+#[derive(Debug, Parser)]
+#[command(name = "evenfold-bench", version, subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    /// Apply a whole log: against reading it, and against one SQL statement that folds it
+    CatchUp(catch_up::CatchUpArgs),
+    /// From the commit of an event to that of the counter: against a single INSERT
+    Latency(latency::LatencyArgs),
+    /// Append one event per transaction: against single INSERTs
+    Append(append::AppendArgs),
+    /// What many worker processes cost the database: against one
+    FanOut(fan_out::FanOutArgs),
+    /// Count over HTTP, in memory, in the log, and on several nodes: against a handler that does nothing
+    Counter(counter::CounterArgs),
+    /// Tell and ask a group of actors: against mailboxes that take one message after the other; needs no database
+    Groups(groups::GroupsArgs),
+    /// Read and write the cache, in the process and over HTTP: against other caches, and a handler that does nothing
+    Cache(cache::CacheArgs),
+    /// A handler that answers the same whatever it is asked: what `counter` compares to, as a process of its own
+    #[command(hide = true)]
+    Constant,
+}
+
+/// Commands of the product, which the benchmarks start as processes of their own: they are this same program, so that what
+/// is measured is built as what measures.
+const MEASURED: [&str; 2] = ["worker", "serve"];
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|command| MEASURED.contains(&command.as_str())) {
+        return evenfold_cli::main();
+    }
+    start(None, |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| "warn".to_owned()), run)
+}
+
+async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
+    match benchmark {
+        Benchmark::CatchUp(args) => {
+            args.check()?;
+            on_database(&global, async |bench| catch_up::show(bench, &args).await).await
+        }
+        Benchmark::Latency(args) => {
+            args.check()?;
+            on_database(&global, async |bench| {
+                let figures = latency::run(bench, &args).await?;
+                report::show("latency", &args.about(), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::Append(args) => {
+            on_database(&global, async |bench| {
+                let figures = append::run(bench, &args).await?;
+                report::show("append", &args.about(), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::FanOut(args) => {
+            args.check()?;
+            on_database(&global, async |bench| {
+                let figures = fan_out::run(bench, &args).await?;
+                report::show("fan-out", &args.about(&figures), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::Counter(args) => {
+            on_database(&global, async |bench| {
+                let figures = counter::run(bench, &args).await?;
+                report::show("counter", &args.about(&figures), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::Groups(args) => {
+            let figures = groups::run(&signals::shutdown()?, &args).await?;
+            report::show("groups", &args.about(), &figures, args.runs.json)
+        }
+        Benchmark::Cache(args) => {
+            let figures = cache::run(&signals::shutdown()?, &args).await?;
+            report::show("cache", &args.about(), &figures, args.runs.json)
+        }
+        Benchmark::Constant => counter::serve_constant(signals::shutdown()?).await,
+    }
+}

@@ -1,0 +1,90 @@
+//! What is sent to the actor of a shard.
+
+use super::CacheError;
+use super::answer::{Condition, Counted, Stored};
+use super::gate::Pass;
+use super::key::Key;
+use super::packed::Kept;
+use super::shard::{CacheShard, Moved};
+use evenfold_groups::KeyHash;
+use evenfold_groups::Shard;
+use std::time::Duration;
+
+/// So many expired entries are removed in one message of the sweeper, some 0.2 ms: changes do not wait for longer.
+const SWEPT_AT_ONCE: usize = 1024;
+
+/// What a shard is asked for. A change brings its [`Pass`], which is given back when the message is gone, however that
+/// came about.
+#[derive(Debug)]
+pub(super) enum Message {
+    Put {
+        key: Key,
+        kept: Kept,
+        ttl: Option<Duration>,
+        condition: Condition,
+        pass: Pass,
+    },
+    Delete {
+        key: Key,
+        condition: Condition,
+        pass: Pass,
+    },
+    Incr {
+        key: Key,
+        delta: i64,
+        pass: Pass,
+    },
+    /// Remove what is over, without waiting for a change.
+    Sweep,
+    /// Tell what there is.
+    Describe,
+    #[cfg(test)]
+    Panic(fn(&mut CacheShard)),
+}
+
+/// What it answers.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Put(Result<Stored, CacheError>),
+    Deleted(Result<bool, CacheError>),
+    Counted(Result<Counted, CacheError>),
+    /// Whether nothing that is over is left.
+    Swept(bool),
+    Described {
+        entries: u64,
+        bytes: u64,
+    },
+}
+
+impl Shard for CacheShard {
+    type Message = Message;
+    type Reply = Reply;
+    type Item = Moved;
+
+    async fn handle(&mut self, message: Message) -> Reply {
+        match message {
+            Message::Put { key, kept, ttl, condition, pass: _pass } => Reply::Put(self.put(key, kept, ttl, condition)),
+            Message::Delete { key, condition, pass: _pass } => Reply::Deleted(self.delete(&key, condition)),
+            Message::Incr { key, delta, pass: _pass } => Reply::Counted(self.incr(key, delta)),
+            Message::Sweep => Reply::Swept(self.sweep(SWEPT_AT_ONCE)),
+            Message::Describe => Reply::Described { entries: self.entries(), bytes: self.bytes() },
+            #[cfg(test)]
+            Message::Panic(half_way) => {
+                half_way(self);
+                panic!("on purpose")
+            }
+        }
+    }
+
+    async fn recover(&mut self) {
+        self.rebuild();
+    }
+
+    fn give(&mut self, leaves: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, Moved)> {
+        self.give_away(leaves)
+    }
+
+    fn take(&mut self, items: Vec<(KeyHash, Moved)>) {
+        self.take_over(items.into_iter().map(|(_, moved)| moved));
+    }
+}

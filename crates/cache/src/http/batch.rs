@@ -1,0 +1,261 @@
+//! Many keys in one request. What is wrong with the request is found before any of it is done; what a shard then says is
+//! told for each key.
+
+use super::entry::{self, Kind, room_of};
+use super::error::{ApiError, ErrorCode};
+use super::key::{self, Key};
+use super::responses::BodyErrors;
+use super::results::{Done, Results, results, room_for_results};
+use super::state::State;
+use crate::{CacheError, Condition, Hit, Put};
+use axum::body::Bytes;
+use axum::extract::{Request, State as Shared};
+use axum::http::header;
+use axum::response::Response;
+use evenfold_http::admitted::Admitted;
+use evenfold_http::answer::Answer;
+use evenfold_http::body;
+use evenfold_http::error::JSON;
+use evenfold_http::inflight::{OverBudget, Place};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::io::Write;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A batch may have this many keys.
+pub const MAX_BATCH_KEYS: usize = 1_000;
+
+/// What an answer has about a key besides the key and what was found: names, quotes and braces.
+const AROUND_A_KEY: usize = 48;
+
+/// What is asked for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keys {
+    /// 1 to 1,000 keys, none of them twice.
+    #[serde(deserialize_with = "at_most_a_batch")]
+    #[schema(value_type = HashSet<Key>, min_items = 1, max_items = 1000)]
+    keys: Vec<String>,
+}
+
+/// What is to be put.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entries<'a> {
+    /// 1 to 1,000 entries; of several with one key, the last one stays.
+    #[serde(borrow, deserialize_with = "at_most_a_batch")]
+    #[schema(min_items = 1, max_items = 1000)]
+    entries: Vec<KeyedEntry<'a>>,
+}
+
+/// One of the values that are to be put.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct KeyedEntry<'a> {
+    #[serde(borrow)]
+    #[schema(value_type = Key)]
+    key: Cow<'a, str>,
+    /// Any JSON value.
+    #[serde(borrow)]
+    #[schema(value_type = serde_json::Value)]
+    value: &'a RawValue,
+    /// What the value is; needed only for base64.
+    #[serde(rename = "type")]
+    kind: Option<Kind>,
+    /// How long the value is there, in seconds, with fractions.
+    #[schema(minimum = 0.001, maximum = 315_360_000.0)]
+    ttl_sec: Option<f64>,
+}
+
+/// What was found, in the order of the keys.
+//
+// For the document: answers are written by hand.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the macro that makes the document")]
+pub(super) struct GetAnswers {
+    results: Vec<GetAnswer>,
+}
+
+/// What was found for one key. The other fields are there if the key is.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the macro that makes the document")]
+#[schema(rename_all = "camelCase")]
+struct GetAnswer {
+    key: String,
+    found: bool,
+    value: Option<serde_json::Value>,
+    #[schema(rename = "type")]
+    kind: Option<Kind>,
+    version: Option<u64>,
+    ttl_sec: Option<f64>,
+}
+
+/// Reads a list up to the limit of a batch, and nothing beyond: a body has room for millions of empty keys, each of which would
+/// take up many times the bytes that it was sent with.
+fn at_most_a_batch<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Batch<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Batch<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of 1 to {MAX_BATCH_KEYS}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = list.next_element()? {
+                if all.len() == MAX_BATCH_KEYS {
+                    return Err(A::Error::custom(format_args!("a batch has at most {MAX_BATCH_KEYS} keys, split it")));
+                }
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_seq(Batch(PhantomData))
+}
+
+/// There is a key, and each is one.
+fn check<'a>(mut keys: impl ExactSizeIterator<Item = &'a str>) -> Result<(), ApiError> {
+    if keys.len() == 0 {
+        let message = format!("the batch has no key; give it 1 to {MAX_BATCH_KEYS}");
+        return Err(ApiError::new(ErrorCode::InvalidBody, message));
+    }
+    keys.try_for_each(key::check)
+}
+
+/// Reads the keys of a batch, each of which may be named once. Otherwise a request of a few bytes could ask for a large value a
+/// thousand times.
+async fn keys_of(state: &State, request: Request, place: &mut Place) -> Result<Vec<String>, ApiError> {
+    let body = body_of(state, request, place).await?;
+    let Keys { keys } = body::parse(&body)?;
+    check(keys.iter().map(String::as_str))?;
+    let mut seen = HashSet::with_capacity(keys.len());
+    if let Some(twice) = keys.iter().find(|key| !seen.insert(key.as_str())) {
+        let message = format!("the key {twice:?} is named twice; name each key once");
+        return Err(ApiError::new(ErrorCode::InvalidBody, message));
+    }
+    Ok(keys)
+}
+
+async fn body_of(state: &State, request: Request, place: &mut Place) -> Result<Bytes, ApiError> {
+    Ok(body::read(request.into_body(), state.max_batch, state.request_timeout, place).await?)
+}
+
+/// Read many values
+#[utoipa::path(
+    post,
+    path = "/v1/kv/batch/get",
+    tag = "batches",
+    request_body(content = Keys),
+    responses((status = 200, description = "In the order of the keys.", body = GetAnswers), BodyErrors),
+    security((), ("token" = [])),
+)]
+pub(super) async fn get(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let keys = keys_of(&state, request, &mut place).await?;
+    // What is found stays in memory until it is written into the answer, which waits for nothing: as many requests do that at a time
+    // as there are threads.
+    let found: Vec<Option<Hit>> = keys.iter().map(|key| state.cache.find(key)).collect();
+    let room = |(key, hit): (&String, &Option<Hit>)| AROUND_A_KEY + key.len() + hit.as_ref().map_or(0, room_of);
+    let room = keys.iter().zip(&found).map(room).sum();
+    check_answer(&state, room)?;
+    let mut answer = Answer::new(place);
+    answer.reserve(room)?;
+    answer.out().extend_from_slice(b"{\"results\":");
+    for (at, (key, hit)) in keys.iter().zip(found).enumerate() {
+        answer.reserve(AROUND_A_KEY)?;
+        answer.out().extend_from_slice(if at == 0 { b"[{\"key\":" } else { b",{\"key\":" });
+        answer.text(key)?;
+        match hit {
+            Some(hit) => entry::write(&mut answer, hit, b",\"found\":true,", b"}")?,
+            None => answer.write_all(b",\"found\":false}").map_err(|_| OverBudget)?,
+        }
+        // Escapes are not known before.
+        check_answer(&state, answer.out().len())?;
+    }
+    answer.write_all(b"]}").map_err(|_| OverBudget)?;
+    let mut response = Response::new(answer.into_body());
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    Ok(response)
+}
+
+fn check_answer(state: &State, bytes: usize) -> Result<(), ApiError> {
+    let limit = state.max_batch;
+    if bytes <= limit {
+        return Ok(());
+    }
+    let message = format!("the values have more than {limit} bytes together; ask for fewer keys at a time");
+    Err(ApiError::new(ErrorCode::TooLarge, message))
+}
+
+/// Put many values
+///
+/// All of them are checked before the first is put; the puts are no transaction.
+#[utoipa::path(
+    post,
+    path = "/v1/kv/batch/set",
+    tag = "batches",
+    request_body(content = Entries),
+    responses((status = 200, description = "In the order of the entries; some may have failed.", body = Results), BodyErrors),
+    security((), ("token" = [])),
+)]
+pub(super) async fn set(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body = body_of(&state, request, &mut place).await?;
+    // No value has more bytes than the text that it is sent as.
+    place.resize(2 * body.len())?;
+    let puts = puts(&body, state.max_item)?;
+    let values: usize = puts.iter().map(|put| put.value.len()).sum();
+    drop(body);
+    let keys: Vec<String> = puts.iter().map(|put| put.key.clone()).collect();
+    place.resize(values + room_for_results(&keys))?;
+    let stored = state.cache.put_many(puts).await;
+    results(place, keys, stored, Done::stored)
+}
+
+fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
+    let Entries { entries } = body::parse(body)?;
+    check(entries.iter().map(|entry| entry.key.as_ref()))?;
+    let put = |KeyedEntry { key, value, kind, ttl_sec }| {
+        let (value, ttl) = (entry::value(value, kind)?, entry::ttl(ttl_sec)?);
+        let bytes = value.len();
+        if bytes > limit {
+            return Err(CacheError::TooLarge { bytes, limit }.into());
+        }
+        Ok(Put { key: Cow::into_owned(key), value, ttl, condition: Condition::Always })
+    };
+    entries.into_iter().map(put).collect()
+}
+
+/// Delete many keys
+#[utoipa::path(
+    post,
+    path = "/v1/kv/batch/delete",
+    tag = "batches",
+    request_body(content = Keys),
+    responses((status = 200, description = "In the order of the keys; some may have failed.", body = Results), BodyErrors),
+    security((), ("token" = [])),
+)]
+pub(super) async fn delete(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(mut place): Admitted,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let keys = keys_of(&state, request, &mut place).await?;
+    place.resize(room_for_results(&keys))?;
+    let deleted = state.cache.delete_many(keys.clone()).await;
+    results(place, keys, deleted, Done::deleted)
+}

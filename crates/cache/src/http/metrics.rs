@@ -1,0 +1,114 @@
+//! What is counted, for Prometheus. Nothing of it is global: each service counts for itself.
+
+use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::route::Route;
+use super::state::State;
+use crate::Stats;
+use axum::extract::State as Shared;
+use axum::http::header;
+use axum::response::Response;
+use evenfold_http::admitted::Admitted;
+use evenfold_http::answer;
+use evenfold_http::metrics::{CONTENT_TYPE, counter, gauge, text};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use std::fmt;
+use std::sync::Arc;
+
+/// What has been counted up to one moment, and how it is told.
+struct Scrape {
+    state: Arc<State>,
+    stats: Stats,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.state.requests.encode(&mut encoder, &Route::ALL.map(Route::name))?;
+        let inflight = i64::try_from(self.state.inflight.taken()).unwrap_or(i64::MAX);
+        gauge(&mut encoder, "requests_in_flight", "Requests for keys that are being answered", &inflight)?;
+        let bytes = i64::try_from(self.state.inflight.bytes()).unwrap_or(i64::MAX);
+        gauge(&mut encoder, "bytes_in_flight", "Bytes of the bodies and the answers of these requests", &bytes)?;
+        self.entries(&mut encoder)?;
+        self.shards(&mut encoder)
+    }
+}
+
+impl Scrape {
+    fn entries(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = &self.stats;
+        counter(encoder, "hits", "Reads that found a value", stats.hits)?;
+        counter(encoder, "misses", "Reads that found none", stats.misses)?;
+        counter(encoder, "expired", "Entries removed because their time was over", stats.expired)?;
+        counter(encoder, "evicted", "Entries removed to make room", stats.evicted)?;
+        gauge(encoder, "entries", "Entries that are there", &stats.entries)?;
+        gauge(encoder, "memory_bytes", "What the entries take up", &stats.bytes)?;
+        gauge(encoder, "memory_budget_bytes", "What the entries may take up", &stats.budget)?;
+        gauge(
+            encoder,
+            "shard_imbalance_ratio",
+            "Messages of the busiest shard as a multiple of the mean",
+            &stats.imbalance,
+        )?;
+        gauge(encoder, "ready", "1 if changes are accepted", &i64::from(self.state.cache.is_ready()))
+    }
+
+    fn shards(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let shards = &self.stats.shards;
+        let mut depth = encoder.encode_descriptor("shard_mailbox", "Messages that wait", None, MetricType::Gauge)?;
+        for shard in shards {
+            let waiting = i64::try_from(shard.depth).unwrap_or(i64::MAX);
+            depth.encode_family(&[("shard", shard.shard)])?.encode_gauge(&waiting)?;
+        }
+        let mut handled = encoder.encode_descriptor("shard_messages", "Messages handled", None, MetricType::Counter)?;
+        for shard in shards {
+            let labels = [("shard", shard.shard)];
+            handled.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&shard.handled, None)?;
+        }
+        let help = "How long handling took";
+        let mut busy = encoder.encode_descriptor("shard_busy_seconds", help, None, MetricType::Counter)?;
+        for shard in shards {
+            let labels = [("shard", shard.shard)];
+            busy.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&shard.busy.as_secs_f64(), None)?;
+        }
+        let help = "How often the actor has panicked";
+        let mut panics = encoder.encode_descriptor("shard_panics", help, None, MetricType::Counter)?;
+        for shard in shards {
+            let labels = [("shard", shard.shard)];
+            panics.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&shard.panics, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Figures for Prometheus
+///
+/// Requests by route and class of status, how long they took, hits and misses, memory, and each shard's work.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "watching",
+    responses(
+        (status = 200, description = "OpenMetrics text; every name starts with evenfold_cache_.",
+            body = String, content_type = "application/openmetrics-text"),
+        (status = 503, description = "`too_many_in_flight`, `too_many_bytes_in_flight`: 64 requests for figures and administration are in flight.",
+            body = ErrorBody, headers(("Retry-After" = u64, description = "Seconds."))),
+    ),
+)]
+pub(super) async fn metrics(
+    Shared(state): Shared<Arc<State>>,
+    Admitted(place): Admitted,
+) -> Result<Response, ApiError> {
+    let figures = state.cache.stats();
+    let wrong = |_| ApiError::new(ErrorCode::Internal, "the figures could not be written");
+    let text = text("evenfold_cache", Scrape { state, stats: figures }).map_err(wrong)?;
+    let mut response = Response::new(answer::body(text.into_bytes(), place));
+    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    Ok(response)
+}

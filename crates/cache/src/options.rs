@@ -1,0 +1,121 @@
+//! What can be set, and the limits that can't.
+
+use evenfold_groups::{GroupOptionsError, MAX_MAILBOX, MAX_SHARDS};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// A key may have this many bytes.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// The shortest time to live.
+pub const MIN_TTL: Duration = Duration::from_millis(1);
+
+/// The longest time to live: 10 years of 365 days.
+pub const MAX_TTL: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// The smallest memory budget, in bytes.
+pub const MIN_MEMORY_BUDGET: u64 = 1024 * 1024;
+
+/// No value may be allowed more bytes than this: 1 GiB.
+pub const MAX_ITEM_BYTES: usize = 1024 * 1024 * 1024;
+
+/// How a cache is made.
+#[derive(Debug, Clone)]
+pub struct CacheOptions {
+    /// What it is called in logs and metrics.
+    pub id: String,
+    /// How many shards the keys are divided among: 1 to [`MAX_SHARDS`].
+    pub shards: u32,
+    /// How many bytes the entries may take up together, with everything that is kept about them: at least
+    /// [`MIN_MEMORY_BUDGET`]. Each shard has an equal share.
+    pub memory_budget_bytes: u64,
+    /// How many bytes one value may have, as it is [counted](super::Value::len): 1 to [`MAX_ITEM_BYTES`].
+    pub max_item_bytes: usize,
+    /// How many changes may wait at one shard: 1 to [`MAX_MAILBOX`]. Further ones are refused with
+    /// [`Busy`](super::CacheError::Busy).
+    pub max_shard_mailbox: usize,
+    /// How long a change waits for its answer before it gives up with [`TimedOut`](super::CacheError::TimedOut). At
+    /// least 1 ms.
+    pub request_timeout: Duration,
+    /// Values of more bytes than this are kept compressed (LZ4), if that makes them smaller by an eighth: less memory
+    /// for slower reads of them. None are where it is none.
+    pub compress_above_bytes: Option<usize>,
+}
+
+impl Default for CacheOptions {
+    /// Called `cache`, as many shards as processors, 256 MiB, values of 1 MiB, 1,024 changes waiting per shard for 2 seconds, and no
+    /// compression.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            id: "cache".to_owned(),
+            shards: u32::try_from(processors).unwrap_or(MAX_SHARDS).min(MAX_SHARDS),
+            memory_budget_bytes: 256 * 1024 * 1024,
+            max_item_bytes: 1024 * 1024,
+            max_shard_mailbox: 1024,
+            request_timeout: Duration::from_secs(2),
+            compress_above_bytes: None,
+        }
+    }
+}
+
+/// Options that no cache can have: one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CacheOptionsError(String);
+
+impl From<GroupOptionsError> for CacheOptionsError {
+    fn from(error: GroupOptionsError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl CacheOptions {
+    /// Whether each option is within its limits.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheOptionsError`] about the first that is not.
+    pub fn check(&self) -> Result<(), CacheOptionsError> {
+        let wrong = if !(1..=MAX_SHARDS).contains(&self.shards) {
+            format!("a cache has 1 to {MAX_SHARDS} shards, not {}", self.shards)
+        } else if self.memory_budget_bytes < MIN_MEMORY_BUDGET {
+            format!("the memory budget must be at least {MIN_MEMORY_BUDGET} bytes, not {}", self.memory_budget_bytes)
+        } else if !(1..=MAX_ITEM_BYTES).contains(&self.max_item_bytes) {
+            format!("a value must be allowed 1 to {MAX_ITEM_BYTES} bytes, not {}", self.max_item_bytes)
+        } else if !(1..=MAX_MAILBOX).contains(&self.max_shard_mailbox) {
+            format!("1 to {MAX_MAILBOX} changes may wait per shard, not {}", self.max_shard_mailbox)
+        } else if self.request_timeout < Duration::from_millis(1) {
+            "a change must be allowed to wait for its answer for at least 1 ms".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(CacheOptionsError(wrong))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_outside_their_limits_are_refused_and_those_at_them_are_not() {
+        let fine = CacheOptions { shards: 1, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+        let fine = CacheOptions { max_item_bytes: 1, max_shard_mailbox: 1, request_timeout: MIN_TTL, ..fine };
+        assert_eq!(fine.check(), Ok(()));
+        assert_eq!(CacheOptions { shards: MAX_SHARDS, ..fine.clone() }.check(), Ok(()));
+        let wrong = [
+            CacheOptions { shards: 0, ..fine.clone() },
+            CacheOptions { shards: MAX_SHARDS + 1, ..fine.clone() },
+            CacheOptions { memory_budget_bytes: MIN_MEMORY_BUDGET - 1, ..fine.clone() },
+            CacheOptions { max_item_bytes: 0, ..fine.clone() },
+            CacheOptions { max_item_bytes: MAX_ITEM_BYTES + 1, ..fine.clone() },
+            CacheOptions { max_shard_mailbox: 0, ..fine.clone() },
+            CacheOptions { max_shard_mailbox: MAX_MAILBOX + 1, ..fine.clone() },
+            CacheOptions { request_timeout: Duration::ZERO, ..fine },
+        ];
+        for options in wrong {
+            assert!(options.check().is_err(), "{options:?}");
+        }
+    }
+}

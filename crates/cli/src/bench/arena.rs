@@ -1,0 +1,113 @@
+//! A schema for one benchmark, which is removed whatever becomes of the benchmark.
+
+use crate::output::complain;
+use crate::session::Session;
+use anyhow::{Context, anyhow, bail};
+use evenfold::database::Database;
+use evenfold::schema;
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+/// How often a schema is tried to be dropped while a worker of the benchmark is still on its way out.
+const ATTEMPTS: u32 = 5;
+
+/// evenfold's tables, in a schema of their own.
+pub struct Arena {
+    schema: String,
+    /// Its connections see this schema alone.
+    pub database: Database,
+    /// The same for other processes.
+    pub url: String,
+}
+
+/// Does something in a schema of its own, which is gone afterwards: also when it fails or is interrupted. Whoever kills
+/// the process leaves it behind, with a name and a comment that say what it is.
+///
+/// Interrupted, the work is dropped where it is: what it has started must end by being dropped.
+pub async fn within<T>(
+    session: &Session,
+    shutdown: &CancellationToken,
+    benchmark: &str,
+    work: impl AsyncFnOnce(&Arena) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let arena = Arena::create(session, benchmark).await?;
+    let filled = async {
+        schema::migrate(&mut arena.database.connect_to_server().await?.0).await?;
+        work(&arena).await
+    };
+    let outcome = shutdown.run_until_cancelled(filled).await;
+    let removed = arena.remove(session).await.map_err(|error| {
+        let Arena { schema, .. } = &arena;
+        anyhow!("the schema {schema} is left over: {error:#}; run `DROP SCHEMA {schema} CASCADE`")
+    });
+    match (outcome, removed) {
+        (Some(Ok(done)), removed) => removed.map(|()| done),
+        (Some(Err(error)), Ok(())) => Err(error),
+        (Some(Err(error)), Err(left)) => {
+            complain(&left.to_string());
+            Err(error)
+        }
+        (None, removed) => {
+            removed?;
+            bail!("interrupted: the benchmark's schema is removed, and there are no figures")
+        }
+    }
+}
+
+impl Arena {
+    async fn create(session: &Session, benchmark: &str) -> anyhow::Result<Self> {
+        let schema = format!("evenfold_bench_{:08x}", fastrand::u32(..));
+        let database = session.database.in_schema(&schema).named("evenfold bench");
+        // What is wrong with the server is reported before anything is made.
+        let (mut conn, _) = database.connect_to_server().await?;
+        let create = format!(
+            "CREATE SCHEMA {schema}; COMMENT ON SCHEMA {schema} IS
+             'evenfold bench {benchmark}: nobody needs it once that has ended'"
+        );
+        run(&mut conn, create).await.map_err(not_created)?;
+        // The last of a connection's options counts.
+        let glue = if session.url.contains('?') { '&' } else { '?' };
+        let url = format!("{}{glue}options=-c%20search_path%3D{schema}", session.url);
+        Ok(Self { schema, database, url })
+    }
+
+    /// Drops the schema. Workers that were told to end may be in the middle of a batch: they are waited for, and then
+    /// their connections are ended.
+    async fn remove(&self, session: &Session) -> anyhow::Result<()> {
+        let (mut conn, _) = session.database.named("evenfold bench").connect_to_server().await?;
+        run(&mut conn, "SET client_min_messages = warning; SET lock_timeout = '2s'".to_owned()).await?;
+        for attempt in 1.. {
+            let Err(error) = run(&mut conn, format!("DROP SCHEMA {} CASCADE", self.schema)).await else { break };
+            if attempt == ATTEMPTS {
+                return Err(error).context("it could not be dropped");
+            }
+            sqlx::query(
+                "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+                 WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                     AND c.relnamespace = to_regnamespace($1) AND l.pid <> pg_backend_pid()",
+            )
+            .bind(&self.schema)
+            .execute(&mut conn)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+fn not_created(error: sqlx::Error) -> anyhow::Error {
+    match error.as_database_error() {
+        // insufficient_privilege
+        Some(said) if said.code().as_deref() == Some("42501") => anyhow!(
+            "{}: a benchmark works in a schema of its own; run `GRANT CREATE ON DATABASE …` for the user in the \
+             database URL, or leave the URL out to use evenfold's own PostgreSQL",
+            said.message()
+        ),
+        _ => error.into(),
+    }
+}
+
+/// Statements that are put together here, of nothing but the schema's name and what is in this program.
+async fn run(conn: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The log that is folded: written by COPY, many times faster than it could be appended.
+
+use super::arena::Arena;
+use crate::config::UsageError;
+use crate::progress::bar;
+use evenfold::hash::IdHash;
+use evenfold::projection::counters::{self, NAME, mismatches, totals};
+use evenfold::{checkpoint, counter::AmountPointer};
+use sqlx::{Connection, PgConnection};
+use std::fmt::Write;
+
+/// Events of one transaction.
+const TRANSACTION: u64 = 10_000;
+
+/// How large a log is.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    pub events: u64,
+    /// No more than events; each has one event more than another at most.
+    pub aggregates: u64,
+}
+
+impl Sample {
+    pub fn check_size(self) -> Result<(), UsageError> {
+        let Self { events, aggregates } = self;
+        if aggregates <= events {
+            return Ok(());
+        }
+        Err(UsageError(format!("--aggregates must be at most --events, and {aggregates} is above {events}")))
+    }
+
+    /// Writes the log, and has PostgreSQL do what it would do by and by: vacuum it, and gather statistics.
+    pub async fn write(self, arena: &Arena) -> anyhow::Result<()> {
+        let bar = bar("filling", self.events);
+        let mut conn = arena.database.connect().await?;
+        let mut random = fastrand::Rng::with_seed(self.events);
+        let mut order: Vec<u64> = (0..self.aggregates).collect();
+        let mut lines = String::new();
+        for number in 0..self.events {
+            // Each aggregate once, in another order each time: events of one are far apart, as they come in life.
+            let (round, place) = (number / self.aggregates, number % self.aggregates);
+            if place == 0 {
+                random.shuffle(&mut order);
+            }
+            let aggregate = order.get(usize::try_from(place)?).copied().unwrap_or_default();
+            line(&mut lines, aggregate, round + 1, number, random.i64(-5..=10))?;
+            if (number + 1).is_multiple_of(TRANSACTION) || number + 1 == self.events {
+                copy(&mut conn, &lines).await?;
+                lines.clear();
+                bar.set_position(number + 1);
+            }
+        }
+        sqlx::raw_sql("VACUUM ANALYZE events").execute(&mut conn).await?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Fails unless the counters are what the log says, all of it.
+    pub async fn check(self, conn: &mut PgConnection, pointer: &AmountPointer) -> anyhow::Result<()> {
+        let (counters, events) = totals(conn).await?;
+        let complete = (counters.unsigned_abs(), events.unsigned_abs()) == (self.aggregates, self.events);
+        anyhow::ensure!(
+            complete && mismatches(conn, pointer, 1).await?.is_empty(),
+            "the counters that were measured do not agree with the log: this is a mistake in evenfold, please report it"
+        );
+        Ok(())
+    }
+}
+
+/// An event as `evenfold generate` writes it, as a line for COPY: nothing in it needs escaping.
+fn line(lines: &mut String, aggregate: u64, version: u64, number: u64, amount: i64) -> std::fmt::Result {
+    let id = format!("counter-{aggregate:08}");
+    let hash = IdHash::of(&id);
+    let event_type = if amount < 0 { "decremented" } else { "incremented" };
+    write!(lines, "{version}\t{hash}\tcounter\t{id}\t{event_type}\t")?;
+    writeln!(lines, r#"{{"amount":{amount},"source":"generate","note":"sample {number}"}}"#)
+}
+
+async fn copy(conn: &mut PgConnection, lines: &str) -> Result<(), sqlx::Error> {
+    let columns = "COPY events (version, hash, aggregate_type, aggregate_id, event_type, payload) FROM STDIN";
+    let mut into = conn.copy_in_raw(columns).await?;
+    into.send(lines.as_bytes()).await?;
+    into.finish().await?;
+    Ok(())
+}
+
+/// Empties the counters, so that the next worker begins at the start.
+pub async fn start_over(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    counters::empty(&mut tx).await?;
+    checkpoint::start_over(&mut tx, NAME).await?;
+    tx.commit().await?;
+    settle(conn).await
+}
+
+/// Has the server write what it would otherwise write in the middle of the next measurement. Not every user may ask
+/// for it, and the figures are good without, if less even.
+pub async fn settle(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match sqlx::raw_sql("CHECKPOINT").execute(conn).await {
+        Err(error) if error.as_database_error().is_none() => Err(error),
+        _ => Ok(()),
+    }
+}

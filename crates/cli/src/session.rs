@@ -1,0 +1,163 @@
+//! The database of one command: somebody's, or our own for as long as the command runs.
+
+use super::output::{complain, note};
+use super::{Global, signals};
+use crate::config::UsageError;
+use anyhow::Context;
+use evenfold::database::{Database, Server};
+use evenfold::schema;
+use evenfold_embedded::{self as embedded, EmbeddedError, Left};
+use sqlx::PgConnection;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Our own server while this process uses it: whatever ends the process leaves it. Locked while it is started and left,
+/// so that whoever wants to leave it waits for that.
+static SERVER: Mutex<Option<embedded::Server>> = Mutex::new(None);
+
+/// A database, and the server if it is our own.
+pub struct Session {
+    pub database: Database,
+    /// Where it is, for processes of our own.
+    pub url: String,
+    own: Option<Own>,
+}
+
+/// That this process uses our own server. Dropped, it leaves it.
+struct Own;
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Err(error) = leave_server() {
+            complain(&format!("{error}; evenfold's own PostgreSQL may run on: `evenfold db stop` stops it"));
+        }
+    }
+}
+
+impl Session {
+    /// The database of the URL, or our own, started and migrated if need be.
+    pub async fn open(global: &Global) -> anyhow::Result<Self> {
+        let Some(url) = &global.database_url else {
+            let session = Self::embedded(global, &global.data_dir).await?;
+            let dir = global.data_dir.display();
+            let called = format!("a PostgreSQL of its own in {dir} (no DATABASE_URL is set)");
+            session.announce(global, Some(&called)).await?;
+            return Ok(session);
+        };
+        let database = Database::at(url).map_err(|error| UsageError(error.to_string()))?;
+        let session = Self { database, url: url.clone(), own: None };
+        session.announce(global, None).await?;
+        Ok(session)
+    }
+
+    /// A database for demonstrations, beside our own one, whatever the URL says: what they append is nobody's data.
+    pub async fn demonstration(global: &Global) -> anyhow::Result<Self> {
+        if global.database_url.is_some() {
+            tracing::warn!("the demonstration leaves the database of the URL alone and uses one of its own");
+        }
+        let dir = demonstration_dir(global);
+        let session = Self::embedded(global, &dir).await?;
+        session.announce(global, Some(&format!("a PostgreSQL of its own in {}", dir.display()))).await?;
+        Ok(session)
+    }
+
+    /// Our own database in this directory, whatever the URL says.
+    pub async fn embedded(global: &Global, data_dir: &Path) -> anyhow::Result<Self> {
+        signals::guard()?;
+        let options = embedded_options(global, data_dir);
+        let (url, used) = tokio::task::spawn_blocking(move || start_server(&options)).await??;
+        let session = Self { database: Database::at(&url)?, url, own: Some(Own) };
+        if let Some(elsewhere) = used.elsewhere {
+            tracing::warn!(directory = %elsewhere.display(),
+                "the server's user can't reach {}; its data is elsewhere", data_dir.display());
+        }
+        if used.abandoned {
+            tracing::warn!(
+                "the PostgreSQL of its own in {} was left running by a process that was killed: it is used, \
+                and the last process out stops it",
+                data_dir.display()
+            );
+        }
+        // Ours alone: nobody else decides when to migrate it.
+        schema::migrate(&mut session.database.connect_to_server().await?.0).await?;
+        Ok(session)
+    }
+
+    /// A connection to tables that have been checked.
+    pub async fn connect(&self) -> anyhow::Result<PgConnection> {
+        Ok(self.database.connect().await?)
+    }
+
+    /// The same, for statements that must go by an index whatever the statistics say.
+    pub async fn connect_by_index(&self) -> anyhow::Result<PgConnection> {
+        Ok(self.database.by_index().connect().await?)
+    }
+
+    /// Leaves the server, which stops it if nobody else uses it.
+    pub async fn close(mut self) -> anyhow::Result<()> {
+        if let Some(_own) = self.own.take() {
+            tokio::task::spawn_blocking(leave_server).await?.context("evenfold's own PostgreSQL")?;
+        }
+        Ok(())
+    }
+
+    /// Says which database this is, before anything is done with it: a misspelt variable leads to another one. It is a
+    /// log line where such lines are shown, and where nobody has said what to log a line by itself. Nothing of the user
+    /// and the password is in it.
+    async fn announce(&self, global: &Global, own: Option<&str>) -> anyhow::Result<()> {
+        // The tables may be what is wrong: then it must be said which they are.
+        let Server { place, version, database, schema, .. } = self.database.connect_to_server().await?.1;
+        // A distribution adds its own version.
+        let version = version.split(' ').next().unwrap_or_default();
+        let called = own.map_or_else(|| format!("{database} at {place}"), str::to_owned);
+        if tracing::enabled!(tracing::Level::INFO) {
+            tracing::info!(schema, version, "database: {called}");
+        } else if global.log.is_none() && own.is_some() {
+            note(&format!("database: {called}"));
+        } else if global.log.is_none() {
+            note(&format!("database: {called}, schema {schema}, PostgreSQL {version}"));
+        }
+        Ok(())
+    }
+}
+
+/// What is worth a word about a server that was started.
+struct Used {
+    elsewhere: Option<PathBuf>,
+    abandoned: bool,
+}
+
+fn start_server(options: &embedded::Options) -> Result<(String, Used), EmbeddedError> {
+    let mut own = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = embedded::start(options)?;
+    let elsewhere = server.relocated().then(|| server.data_dir().to_owned());
+    let used = (server.url(), Used { elsewhere, abandoned: server.was_abandoned() });
+    *own = Some(server);
+    Ok(used)
+}
+
+/// Leaves our own server, where this process uses it; blocks until that is done.
+pub fn leave_server() -> Result<Option<Left>, EmbeddedError> {
+    let mut own = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    own.take().map(embedded::Server::stop).transpose()
+}
+
+/// Where the server of the demonstrations is: beside our own, as `.evenfold/pg-demo`.
+fn demonstration_dir(global: &Global) -> PathBuf {
+    let mut dir = global.data_dir.clone().into_os_string();
+    dir.push("-demo");
+    dir.into()
+}
+
+/// Where to find what a demonstration has left.
+#[must_use]
+pub fn look_around(global: &Global) -> String {
+    let dir = demonstration_dir(global);
+    format!("Its events are apart from yours. To look around:\nevenfold status --data-dir {}\n", dir.display())
+}
+
+/// Where our own server is.
+#[must_use]
+pub fn embedded_options(global: &Global, data_dir: &Path) -> embedded::Options {
+    embedded::Options { bin_dir: global.pg_bin.clone(), ..embedded::Options::new(data_dir) }
+}

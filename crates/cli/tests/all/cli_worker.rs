@@ -1,0 +1,181 @@
+//! What a worker logs: its partition, one line per batch, each event at debug level, and at the end how much it was.
+
+use crate::support::cli::{apply_all, run, run_at};
+use crate::support::{Evenfold, SOON, TestDb, append_one, counter, event, scalar, wait_until};
+use evenfold::log;
+use nix::sys::signal::Signal;
+
+const ONE: [&str; 2] = ["--partition-key=0", "--total-partitions=1"];
+
+/// The lines that tell of a batch.
+fn batches(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains(" INFO applied ")).collect()
+}
+
+/// The number behind a name, as in `events=3`.
+pub fn field(line: &str, name: &str) -> i64 {
+    let value = line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {line}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_batch_is_one_line_with_its_events_and_position_and_the_end_sums_them_up() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    for n in 1..=7 {
+        append_one(&mut conn, "a", n).await;
+    }
+    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3"]].concat());
+    assert_eq!(said.fine(), "", "results only on standard output");
+    let lines = batches(&said.err);
+    let told: Vec<_> =
+        lines.iter().map(|line| ["events", "position", "applied_total"].map(|name| field(line, name))).collect();
+    assert_eq!(told, [[3, 3, 3], [3, 6, 6], [1, 7, 7]], "{said:#?}");
+    assert!(said.err.lines().skip(1).all(|line| line.contains("partition=0/1")), "{said:#?}");
+
+    let (first, last) = (said.err.lines().nth(1).unwrap(), said.err.lines().last().unwrap());
+    assert!(first.contains("started partition=0/1 total=1 batch_size=3"), "{first}");
+    assert!(last.contains("stopped partition=0/1"), "{last}");
+    let sums = ["applied", "parked", "batches", "position"].map(|name| field(last, name));
+    assert_eq!(sums, [7, 0, 3, 7], "{last}");
+    assert!(!said.err.contains("DEBUG"), "no event without being asked: {said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_json_the_end_is_one_object_on_standard_output() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    for n in 1..=7 {
+        append_one(&mut conn, "a", n).await;
+    }
+    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3", "--json"]].concat());
+    let (line, rest) = said.fine().split_once('\n').unwrap();
+    assert_eq!(rest, "");
+    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    let numbers = ["received", "applied", "parked", "batches", "position"].map(|name| told[name].as_i64().unwrap());
+    assert_eq!(numbers, [7, 7, 0, 3, 7], "{told}");
+    assert!(told["elapsed_ms"].is_u64(), "{told}");
+    if cfg!(target_os = "linux") {
+        let mib = told["peak_rss_bytes"].as_u64().unwrap() / 1_048_576;
+        assert!((2..1000).contains(&mib), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_reports_no_lag_that_was_counted_before_it() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    // The first heartbeat counts these, and no other one comes within the test.
+    for n in 1..=20 {
+        append_one(&mut conn, "a", n).await;
+    }
+    let args = ["--heartbeat-interval-ms=5000", "--batch-size=2"];
+    let mut worker = Evenfold::spawn(&[&ONE[..], &args, &["--database-url", &db.url]].concat());
+    wait_until("a heartbeat", SOON, async || scalar(&mut conn, "SELECT count(*) FROM heartbeats").await == 1).await;
+    wait_until("the events", SOON, async || batches(&worker.log()).len() >= 10).await;
+    append_one(&mut conn, "a", 1).await;
+    wait_until("one more", SOON, async || batches(&worker.log()).len() >= 11).await;
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.wait(), 0);
+    let log = worker.log();
+    let line = batches(&log)[10];
+    assert_eq!((field(line, "events"), field(line, "applied_total")), (1, 21));
+    assert!(!log.contains("behind=") && !log.contains("oldest="), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_applied_nothing_reports_no_position() {
+    let db = TestDb::new().await;
+    append_one(&mut db.connect().await, "a", 1).await;
+    apply_all(&db).fine();
+    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--json"]].concat());
+    let done: serde_json::Value = serde_json::from_str(said.fine()).unwrap();
+    assert_eq!((&done["applied"], &done["position"]), (&0.into(), &serde_json::Value::Null), "{done}");
+    let last = said.err.lines().last().unwrap();
+    assert!(last.contains("stopped") && !last.contains("position="), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_debug_level_each_event_is_a_line() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    log::append(&mut conn, &[event("a", 1), event("b", 2), event("a", 3)]).await.unwrap();
+    for (level, expected) in [("--log=debug", 3), ("--log=evenfold=debug,warn", 3), ("--log=info", 0)] {
+        sqlx::raw_sql("DELETE FROM projections; DELETE FROM counters").execute(&mut conn).await.unwrap();
+        let said = run_at(&db, &[&ONE[..], &["--until-caught-up", level]].concat());
+        said.fine();
+        let events: Vec<&str> = said.err.lines().filter(|line| line.contains("DEBUG applied ")).collect();
+        assert_eq!(events.len(), expected, "{level}: {said:#?}");
+        for (line, position) in events.iter().zip(1..) {
+            let (id, version): (String, i64) =
+                sqlx::query_as("SELECT aggregate_id, version FROM events WHERE position = $1")
+                    .bind(position)
+                    .fetch_one(&mut conn)
+                    .await
+                    .unwrap();
+            let told = format!("position={position} aggregate_type=\"t\" aggregate_id=\"{id}\" version={version}");
+            assert!(line.contains(&told) && line.contains("event_type=\"added\""), "{told}: {line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_can_be_silenced_and_is_silent_for_commands_that_print() {
+    let db = TestDb::new().await;
+    append_one(&mut db.connect().await, "a", 1).await;
+    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--log=warn"]].concat());
+    assert_eq!((said.fine(), said.err.as_str()), ("", ""));
+    let said = run_at(&db, &["counters"]);
+    said.fine();
+    let (line, rest) = said.err.split_once('\n').unwrap();
+    assert!(line.starts_with("database: ") && rest.is_empty(), "nothing but which database it is: {said:?}");
+    let said = run_at(&db, &["counters", "--log=warn"]);
+    assert_eq!((said.fine().is_empty(), said.err.as_str()), (false, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_event_is_a_warning_with_its_reason() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    sqlx::raw_sql(
+        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+         VALUES (1, 't', 'a', 'added', '{\"amount\": \"five\"}')",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let said = apply_all(&db);
+    said.fine();
+    let warning = said.err.lines().find(|line| line.contains(" WARN parked ")).unwrap();
+    assert!(warning.contains("aggregate_id=\"a\"") && warning.contains("the amount is a string"), "{warning}");
+    assert_eq!(field(said.err.lines().last().unwrap(), "parked"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_workers_by_variables_apply_all_of_it_between_them() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    for n in 0..20 {
+        append_one(&mut conn, &format!("a{n}"), 1).await;
+    }
+    let mut applied = 0;
+    for key in ["0", "1", "2", "3"] {
+        let mut command = Evenfold::command(&["--until-caught-up"]);
+        command.env("DATABASE_URL", &db.url).env("PARTITION_KEY", key);
+        let said = crate::support::cli::finish(command);
+        said.fine();
+        assert!(said.err.contains(&format!("partition={key}/4")), "{said:#?}");
+        let share = field(said.err.lines().last().unwrap(), "applied");
+        assert!(share > 0 && share < 20, "{said:#?}");
+        applied += share;
+    }
+    assert_eq!(applied, 20);
+    assert_eq!(counter(&mut conn, "a19").await, Some((1, 1)));
+}
+
+#[test]
+fn a_worker_that_can_not_start_says_so_after_its_first_line_and_ends() {
+    let said = run(&["--partition-key=0", "--database-url=postgres://user@127.0.0.1:1/x"]);
+    said.complains(1, "no PostgreSQL answers at 127.0.0.1:1");
+    assert!(said.err.lines().count() <= 2, "{said:#?}");
+}

@@ -1,0 +1,270 @@
+//! Taking over the shards that have become this node's.
+//!
+//! A shard is claimed: all nodes that are known are asked, not only the one that this node believes to have had it, which may
+//! not have taken it over itself. Each answers for as long as it owns the shard, claims it or takes it over, that the asker
+//! must wait. So of several that claim a shard at most one gets the answers of all, whatever their views are; and it learns
+//! who has something of the shard, and takes that over before it owns it.
+//!
+//! A node that becomes known meanwhile is asked as well. It can't be active before this one has answered its greeting, which
+//! is after it has become known.
+//!
+//! Where counters are in the log, and a node that lives does not answer, waiting for it would cost more than it saves: the
+//! log decides. Counters in memory would be lost, or counted twice: there it is waited for until it answers or is dead.
+//!
+//! A node that was silent for so long that others may have taken it for dead begins anew, also if its own view has never
+//! changed: what it knows of its counters may be old.
+
+use super::claims::{Asked, Claims};
+use super::ownership::Ownership;
+use super::peer::{Claimed, Question, Reply};
+use super::shard::CounterShard;
+use super::taking::{ANSWER, PATIENCE, Taking};
+use evenfold_cluster::{Cluster, Known, NodeId, Stage, View};
+use evenfold_groups::ActorGroup;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// The pause before a node that has not given all that it was asked for is asked again, at first and at last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+
+/// The pause before all are greeted again.
+const GREETED_AGAIN: Duration = Duration::from_millis(100);
+
+/// What has ended.
+enum Ended {
+    /// A question to a node, with what it has answered.
+    Asked(NodeId, Asked, Option<Vec<Claimed>>),
+    /// The pause before this node is asked again.
+    Paused(NodeId),
+    /// A shard was taken over, or what could be of it; since so many lapses.
+    Taken { shard: u32, all: bool, lapse: u64 },
+    /// All were greeted, or not, since so many lapses.
+    Met { all: bool, lapse: u64 },
+}
+
+/// Follows the views of the cluster.
+pub(super) struct Acquiring {
+    taking: Taking,
+    claims: Claims,
+    view: Arc<View>,
+    /// Whether there is something that the claims do not follow yet.
+    stale: bool,
+    lapse: u64,
+    /// Whether the others know this node for sure.
+    met: bool,
+    greeting: bool,
+    /// The nodes that are asked just now, or not yet again, and the last pause of each.
+    asked: BTreeMap<NodeId, Duration>,
+    busy: FuturesUnordered<BoxFuture<'static, Ended>>,
+}
+
+impl Acquiring {
+    pub(super) fn new(
+        ownership: Arc<Ownership>,
+        shards: ActorGroup<CounterShard>,
+        cluster: Cluster<Question, Reply>,
+        durable: bool,
+    ) -> Self {
+        let view = cluster.view();
+        Self {
+            taking: Taking::new(ownership, shards, cluster, durable),
+            view,
+            claims: Claims::default(),
+            stale: true,
+            lapse: 0,
+            met: true,
+            greeting: false,
+            asked: BTreeMap::new(),
+            busy: FuturesUnordered::new(),
+        }
+    }
+
+    /// Until it is to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let (mut views, mut known, mut lapses) =
+            (self.taking.cluster.watch(), self.taking.cluster.known(), self.taking.cluster.lapses());
+        if *lapses.borrow() != self.lapse {
+            self.begin(&mut lapses);
+        }
+        self.view = Arc::clone(&views.borrow_and_update());
+        let mut before = Arc::clone(&known.borrow());
+        loop {
+            let nodes = Arc::clone(&known.borrow_and_update());
+            if self.is_late(&before, &nodes) {
+                self.begin(&mut lapses);
+            }
+            before = Arc::clone(&nodes);
+            if std::mem::take(&mut self.stale) {
+                self.follow();
+            }
+            self.taking.ownership.waiting.retain(|node| nodes.contains(node));
+            self.claims.retain(&nodes);
+            self.complete(&nodes);
+            self.ask(&nodes);
+            let next = async {
+                tokio::select! {
+                    changed = views.changed() => {
+                        self.stale = true;
+                        changed.is_ok()
+                    }
+                    changed = known.changed() => changed.is_ok(),
+                    changed = lapses.changed() => {
+                        self.begin(&mut lapses);
+                        changed.is_ok()
+                    }
+                    Some(ended) = self.busy.next(), if !self.busy.is_empty() => {
+                        self.end(ended);
+                        true
+                    }
+                    // Patience ends without anything else that happens.
+                    () = sleep(PAUSES.1), if !self.claims.is_empty() => true,
+                }
+            };
+            if stop.run_until_cancelled(next).await != Some(true) {
+                return;
+            }
+            self.view = Arc::clone(&views.borrow());
+        }
+    }
+
+    /// Others may have taken this node for dead, and have forgotten it: nothing is its own before all know it again.
+    fn begin(&mut self, lapses: &mut watch::Receiver<u64>) {
+        self.lapse = *lapses.borrow_and_update();
+        self.claims.drop_all();
+        self.taking.ownership.disown(self.lapse);
+        (self.met, self.stale) = (false, true);
+        if !self.greeting {
+            self.greet(Duration::ZERO);
+        }
+    }
+
+    /// Whether somebody has become known who is a member already, while this node owned something. Each may own the same, as when
+    /// one has taken the other for dead: what both have is only brought together if it is claimed again.
+    fn is_late(&self, before: &Known, now: &Known) -> bool {
+        let mut new = now.nodes().filter(|(node, stage)| *stage != Stage::Joining && !before.contains(node));
+        self.taking.ownership.len() > 0 && new.next().is_some()
+    }
+
+    fn greet(&mut self, after: Duration) {
+        self.greeting = true;
+        let (cluster, lapse) = (self.taking.cluster.clone(), self.lapse);
+        self.busy.push(Box::pin(async move {
+            sleep(after).await;
+            let met = cluster.meet_all().await;
+            if let Err(error) = &met {
+                tracing::warn!(node = %cluster.id(), %error, "the others could not be greeted, and will be again");
+            }
+            Ended::Met { all: met.is_ok(), lapse }
+        }));
+    }
+
+    /// Drops what is not this node's any more, and claims what is.
+    fn follow(&mut self) {
+        let own = self.taking.cluster.id();
+        for shard in (0..).take(self.view.shards()) {
+            if self.view.owner(shard) != own {
+                self.taking.ownership.lose(shard);
+                if self.claims.drop(shard) {
+                    self.taking.ownership.abandon(shard);
+                }
+            } else if self.met && self.taking.ownership.claim(shard) {
+                self.claims.begin(shard);
+            }
+        }
+    }
+
+    /// Takes over the shards of which all have answered.
+    fn complete(&mut self, known: &Known) {
+        let durable = self.taking.is_durable();
+        for shard in self.claims.complete(known, |claim| durable && claim.since.elapsed() >= PATIENCE) {
+            let unanswered = self.claims.unanswered(shard, known);
+            if !unanswered.is_empty() {
+                tracing::warn!(
+                    shard,
+                    ?unanswered,
+                    "nodes that live have not answered about a shard: it is taken over all the same"
+                );
+            }
+            let from = self.claims.end(shard);
+            if self.taking.ownership.take(shard) {
+                let (taking, lapse) = (self.taking.clone().take(shard, from), self.lapse);
+                self.busy.push(Box::pin(async move { Ended::Taken { shard, all: taking.await, lapse } }));
+            }
+        }
+    }
+
+    /// Asks those that have not answered yet, each at most once at a time.
+    fn ask(&mut self, known: &Known) {
+        for (node, _) in known.nodes() {
+            if self.asked.contains_key(node) {
+                continue;
+            }
+            let Some(asked) = self.claims.to_ask(node) else { continue };
+            self.asked.insert(node.clone(), PAUSES.0);
+            self.busy.push(Box::pin(question(self.taking.cluster.clone(), node.clone(), asked)));
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        match ended {
+            Ended::Asked(node, asked, answers) => self.note(node, &asked, &answers.unwrap_or_default()),
+            Ended::Paused(node) => self.again(node),
+            Ended::Taken { shard, all, lapse } => {
+                // The view may have changed meanwhile, or others may have taken this node for dead.
+                let own =
+                    all && lapse == self.lapse && self.taking.cluster.view().owner(shard) == self.taking.cluster.id();
+                if own {
+                    self.taking.ownership.own(shard);
+                } else {
+                    self.taking.ownership.keep(shard);
+                }
+                self.stale |= !own;
+            }
+            Ended::Met { all: true, lapse } if lapse == self.lapse => {
+                (self.met, self.greeting, self.stale) = (true, false, true);
+            }
+            Ended::Met { .. } => self.greet(GREETED_AGAIN),
+        }
+    }
+
+    fn note(&mut self, node: NodeId, asked: &Asked, answers: &[Claimed]) {
+        let (all, any) = self.claims.note(&node, asked, answers);
+        if all {
+            self.taking.ownership.waiting.ends(&node);
+            self.asked.remove(&node);
+            return;
+        }
+        self.taking.ownership.waiting.begins(&node);
+        let pause = self.asked.get(&node).copied().filter(|_| !any).unwrap_or(PAUSES.0);
+        self.asked.insert(node.clone(), (pause * 2).min(PAUSES.1));
+        self.busy.push(Box::pin(async move {
+            sleep(pause).await;
+            Ended::Paused(node)
+        }));
+    }
+
+    /// Asks a node again after a pause; the next pause is longer.
+    fn again(&mut self, node: NodeId) {
+        let known = self.taking.cluster.known().borrow().contains(&node);
+        if let Some(asked) = self.claims.to_ask(&node).filter(|_| known) {
+            self.busy.push(Box::pin(question(self.taking.cluster.clone(), node, asked)));
+        } else {
+            self.taking.ownership.waiting.ends(&node);
+            self.asked.remove(&node);
+        }
+    }
+}
+
+async fn question(cluster: Cluster<Question, Reply>, node: NodeId, asked: Asked) -> Ended {
+    match cluster.ask(&node, Question::Claim { shards: asked.shards() }, ANSWER).await {
+        Ok(Reply::Claimed(answers)) => Ended::Asked(node, asked, Some(answers)),
+        Ok(_) | Err(_) => Ended::Asked(node, asked, None),
+    }
+}

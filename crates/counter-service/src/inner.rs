@@ -1,0 +1,134 @@
+//! What a node consists of.
+
+use super::durable::{Common, Durable};
+use super::forget;
+use super::id::CounterId;
+use super::limits::MAX_NAMED;
+use super::meters::Meters;
+use super::options::{NodeOptions, StartError, Storage};
+use super::ownership::Ownership;
+use super::shard::CounterShard;
+use super::storage::Log;
+use super::volatile::Volatile;
+use crate::changes::changes_group;
+use evenfold::counter::AmountPointer;
+use evenfold::projection::counters::Changes;
+use evenfold_groups::KeyHash;
+use evenfold_groups::process::Group;
+use evenfold_groups::{ActorGroup, GroupOptions, GroupOptionsError, ProcessGroups};
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Enough to have every processor at work: each is made by all shards at once.
+pub(super) const TOPS: usize = 4;
+
+/// How many names may be in the lists of other nodes that wait here: each takes memory, and 16 of the longest questions are
+/// more than is answered in time.
+const WAITING_NAMES: usize = 16 * MAX_NAMED;
+
+pub(super) struct Inner {
+    pub(super) options: NodeOptions,
+    /// None where counters are kept in memory only.
+    pub(super) log: Option<Arc<Common>>,
+    pub(super) shards: ActorGroup<CounterShard>,
+    pub(super) ownership: Arc<Ownership>,
+    pub(super) meters: Arc<Meters>,
+    pub(super) shard_count: NonZeroU32,
+    /// Where those are told who watch here.
+    pub(super) watchers: Group<Arc<Changes>>,
+    /// Somebody has begun to watch here.
+    pub(super) begun: Arc<Notify>,
+    /// The requests that have entered here.
+    pub(super) requests: TaskTracker,
+    /// How many lists of the highest values are made at the same time: each looks at every counter in memory.
+    pub(super) tops: Arc<Semaphore>,
+    /// How many counters more other nodes may name in lists that are not made yet.
+    pub(super) names: Semaphore,
+    /// What is done beside the requests, until the node is dropped.
+    pub(super) beside: CancellationToken,
+    _dropped: DropGuard,
+}
+
+/// What the shards have in common. Counters that are not in a log are kept in memory only.
+type Parts = (Arc<Ownership>, Group<Arc<Changes>>, Arc<Meters>, Option<Arc<Common>>);
+
+async fn start_shards(options: &NodeOptions, parts: Parts) -> Result<ActorGroup<CounterShard>, GroupOptionsError> {
+    // The group refuses to have none.
+    let each = (options.max_actors / options.shards.max(1) as usize).max(1);
+    let shard = move |shard| match parts.clone() {
+        (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
+        (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
+    };
+    let group = GroupOptions {
+        id: "counters".to_owned(),
+        shards: options.shards,
+        mailbox: options.max_waiting,
+        ..GroupOptions::default()
+    };
+    ActorGroup::start(group, shard).await
+}
+
+impl Inner {
+    /// Starts the shards of a node by itself, or of one that has none of them until it has taken them over.
+    pub(super) async fn start(
+        options: NodeOptions,
+        storage: Storage,
+        groups: &ProcessGroups<Arc<Changes>>,
+        alone: bool,
+    ) -> Result<Self, StartError> {
+        let shard_count = NonZeroU32::new(options.shards).ok_or(GroupOptionsError::Shards(0))?;
+        let changes = changes_group(groups)?;
+        let meters = Arc::new(Meters::new(options.shards));
+        let ownership = Arc::new(Ownership::new(options.shards, alone));
+        let log = match storage {
+            Storage::Volatile => None,
+            Storage::Durable(database) => Some(Arc::new(Common {
+                log: Log::new(&database, AmountPointer::default()),
+                ownership: Arc::clone(&ownership),
+                meters: Arc::clone(&meters),
+                changes: changes.clone(),
+                max_waiting: options.max_waiting,
+                request_timeout: options.request_timeout,
+                group: OnceLock::new(),
+            })),
+        };
+        let parts = (Arc::clone(&ownership), changes.clone(), Arc::clone(&meters), log.clone());
+        let shards = start_shards(&options, parts).await?;
+        let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(common) = &log {
+            // Nobody else sets it.
+            let _first = common.group.set(shards.downgrade());
+            let epochs = Arc::clone(common.log.epochs());
+            tokio::spawn(forget::follow(epochs, shards.clone(), changes.clone(), beside.clone()));
+        }
+        let dropped = beside.clone().drop_guard();
+        Ok(Self {
+            options,
+            log,
+            shards,
+            ownership,
+            meters,
+            shard_count,
+            watchers: changes,
+            begun: Arc::default(),
+            requests,
+            tops: Arc::new(Semaphore::new(TOPS)),
+            names: Semaphore::new(WAITING_NAMES),
+            beside,
+            _dropped: dropped,
+        })
+    }
+
+    /// Which history of the log is behind what is answered from now on: another one, where the node's database may have lost
+    /// something.
+    pub(super) fn history(&self) -> u64 {
+        self.log.as_ref().map_or(0, |common| common.log.epochs().number())
+    }
+
+    pub(super) fn shard_of(&self, id: &CounterId) -> u32 {
+        KeyHash::from(id.as_str()).shard(self.shard_count)
+    }
+}

@@ -1,0 +1,46 @@
+//! The counter service: increments in, events in the log, values out.
+//!
+//! The counters of a [`Node`] are divided among the shards of an actor group. A shard takes what waits for it, decides it
+//! against its counters, appends the events, and answers when they are committed.
+
+mod acquire;
+mod batch;
+mod changes;
+mod claims;
+mod command;
+mod decide;
+mod durable;
+mod error;
+mod forget;
+pub mod http;
+mod id;
+mod inner;
+mod key;
+mod leave;
+mod limits;
+mod meters;
+mod node;
+mod options;
+mod ownership;
+mod peer;
+mod relay;
+mod route;
+mod shard;
+mod storage;
+mod taking;
+mod top;
+mod volatile;
+mod waiting;
+mod watch;
+
+pub use changes::{changes_group, subscribers};
+pub use command::Counted;
+pub use error::ServiceError;
+pub use evenfold::log::GroupCommits;
+pub use id::{CounterId, InvalidCounterId, MAX_COUNTER_ID};
+pub use key::{IdempotencyKey, InvalidIdempotencyKey, MAX_IDEMPOTENCY_KEY};
+pub use limits::{MAX_TOP, is_amount, is_top};
+pub use meters::{Handling, NodeMetrics};
+pub use node::Node;
+pub use options::{NodeOptions, StartError, Storage};
+pub use watch::Watching;

@@ -1,0 +1,272 @@
+//! One node: where requests enter.
+
+use super::acquire::Acquiring;
+use super::command::{Command, Counted, What};
+use super::error::ServiceError;
+use super::id::CounterId;
+use super::inner::Inner;
+use super::key::IdempotencyKey;
+use super::meters::{Meter, NodeMetrics};
+use super::options::{NodeOptions, StartError, Storage};
+use super::peer::Peer;
+use super::relay::Relay;
+use super::watch::Watching;
+use crate::changes::changes_group;
+use evenfold::projection::counters::Changes;
+use evenfold_cluster::{Cluster, ClusterOptions, NodeId, Transport, View};
+use evenfold_groups::ProcessGroups;
+use evenfold_groups::process::{GroupError, JoinOptions, Slow};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// A watcher that has this many changes waiting for it is given no more of them, and reads the counter anew.
+const WATCHERS_QUEUE: usize = 64;
+
+/// A node of the counter service. Clones are the same node.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+impl Node {
+    /// Starts a node by itself. Whoever watches a counter is told through the group of [`changes_group`] in these groups: give
+    /// them to the workers of the log too.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A node whose start is dropped has never been.
+    pub async fn start(
+        options: NodeOptions,
+        storage: Storage,
+        groups: &ProcessGroups<Arc<Changes>>,
+    ) -> Result<Self, StartError> {
+        Ok(Self { inner: Arc::new(Inner::start(options, storage, groups, true).await?) })
+    }
+
+    /// Starts a node of a cluster. What is told to the group of [`changes_group`] in these groups, which no other node of the
+    /// process must have been given, is passed on to whoever watches, at any node. It returns as soon as the node is a member; [`is_ready`](Self::is_ready) once it has
+    /// taken over its shards.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the others may see a member that is dead soon.
+    pub async fn join(
+        options: NodeOptions,
+        storage: Storage,
+        groups: &ProcessGroups<Arc<Changes>>,
+        transport: Arc<dyn Transport>,
+        id: NodeId,
+    ) -> Result<Self, StartError> {
+        let watchers = ProcessGroups::default();
+        let mut inner = Inner::start(options, storage, groups, false).await?;
+        let source = std::mem::replace(&mut inner.watchers, changes_group(&watchers)?);
+        let begun = Arc::clone(&inner.begun);
+        let (relay, watched) = Relay::connect(Arc::clone(&transport), &id, source, watchers, begun).await?;
+        let inner = Arc::new(inner);
+        let options = ClusterOptions { shards: inner.shard_count, ..ClusterOptions::default() };
+        let cluster = Cluster::join(transport, id, options, Peer(Arc::downgrade(&inner))).await?;
+        inner.ownership.join(cluster.clone());
+        let acquiring =
+            Acquiring::new(Arc::clone(&inner.ownership), inner.shards.clone(), cluster, inner.log.is_some());
+        // They end with the node, and run no code but this room's.
+        tokio::spawn(acquiring.run(inner.beside.clone()));
+        tokio::spawn(relay.run(watched, inner.beside.clone()));
+        Ok(Self { inner })
+    }
+
+    /// Adds to a counter, and gives what it stands at by that. With a key, repeating the request changes nothing and gives
+    /// the same answer, at any node of the cluster, for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`]; nothing was counted, except perhaps after [`ServiceError::TimedOut`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the increment is counted, or will be, or it is not.
+    pub async fn increment(
+        &self,
+        id: &CounterId,
+        amount: i64,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Counted, ServiceError> {
+        let event_id = match (key, &self.inner.log) {
+            (Some(_), None) => return Err(ServiceError::KeysNeedTheLog),
+            // There is no event.
+            (None, None) => Uuid::nil(),
+            (Some(key), Some(_)) => key.event_id(),
+            (None, Some(_)) => Uuid::now_v7(),
+        };
+        let what = What::Increment { amount, event_id, again: false };
+        self.ask(Command { id: id.clone(), what }).await
+    }
+
+    /// What a counter stands at: all increments that were answered before are in it. One that nobody has incremented stands at
+    /// 0.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A read that is dropped changes nothing.
+    pub async fn get(&self, id: &CounterId) -> Result<Counted, ServiceError> {
+        self.ask(Command { id: id.clone(), what: What::Read }).await
+    }
+
+    async fn ask(&self, command: Command) -> Result<Counted, ServiceError> {
+        let _counted = self.enter()?;
+        self.inner.ask(command).await
+    }
+
+    fn enter(&self) -> Result<tokio_util::task::task_tracker::TaskTrackerToken, ServiceError> {
+        let token = self.inner.requests.token();
+        if self.inner.requests.is_closed() { Err(ServiceError::Stopped) } else { Ok(token) }
+    }
+
+    /// The counters of the highest values, and so many of them: the highest first, and of equal ones the name that comes
+    /// first. It is what all nodes have in memory, and for the other counters what the read model has, which is behind the log
+    /// by some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`]; a list without some of the shards is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// A read that is dropped changes nothing.
+    pub async fn top(&self, limit: usize) -> Result<Vec<(CounterId, i64)>, ServiceError> {
+        let _counted = self.enter()?;
+        let deadline = Instant::now() + self.inner.options.request_timeout;
+        let top = self.inner.top(limit, deadline).await?;
+        Ok(top.into_iter().map(|ranked| (ranked.id.0, ranked.value)).collect())
+    }
+
+    /// Whether requests can be answered now; or why not, in a sentence.
+    ///
+    /// # Errors
+    ///
+    /// The sentence.
+    pub fn is_ready(&self) -> Result<(), String> {
+        let Inner { requests, ownership, log, .. } = &*self.inner;
+        if requests.is_closed() {
+            return Err("the node is stopping".to_owned());
+        }
+        if let Some(problem) = log.as_ref().and_then(|common| common.log.epochs().problem()) {
+            return Err(problem);
+        }
+        let Some(cluster) = ownership.cluster() else { return Ok(()) };
+        let (view, owned) = (cluster.view(), ownership.len());
+        let own = view.owned_by(cluster.id()).count();
+        if owned < own {
+            Err(not_taken_over(owned, own, ownership.waiting.longest()))
+        } else if !cluster.is_certain() {
+            Err("the node is cut off from the cluster".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What it has done until now.
+    #[must_use]
+    pub fn metrics(&self) -> NodeMetrics {
+        let Inner { shards, meters, log, ownership, .. } = &*self.inner;
+        let cluster = ownership.cluster();
+        let (sent, handling) = (cluster.map(Cluster::metrics), meters.handling.counts());
+        NodeMetrics {
+            node: cluster.map(|cluster| cluster.id().as_str().to_owned()).unwrap_or_default(),
+            actors: shards.metrics(),
+            owned: ownership.len(),
+            counters: meters.counters.iter().map(Meter::get).collect(),
+            handled: handling.increment.count + handling.read.count,
+            handling,
+            passivations: meters.passivated.get(),
+            loads: meters.loaded.get(),
+            conflicts: meters.conflicts.get(),
+            commits: log.as_ref().map(|common| common.log.commits()).unwrap_or_default(),
+            forwarded: meters.forwarded.get(),
+            coordination: meters.coordination.spent(),
+            compute: meters.compute.spent(),
+            members: sent.map_or(1, |sent| sent.members),
+            batched: sent.map_or(0, |sent| sent.sent),
+            batches: sent.map_or(0, |sent| sent.batches),
+        }
+    }
+
+    /// Watches a counter.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Busy`] when as many watch as may.
+    pub fn watch(&self, id: &CounterId) -> Result<Watching, ServiceError> {
+        let options = JoinOptions { queue: WATCHERS_QUEUE, slow: Slow::DropOldest };
+        let member = self.inner.watchers.join(&Uuid::new_v4().to_string(), options).map_err(|error| match error {
+            GroupError::TooManyMembers(_) => ServiceError::Busy,
+            _ => ServiceError::Stopped,
+        })?;
+        self.inner.begun.notify_one();
+        Ok(Watching::new(self.clone(), id.clone(), member))
+    }
+
+    /// The cluster as the node sees it, and each view that takes its place; none for a node by itself.
+    #[must_use]
+    pub fn views(&self) -> Option<watch::Receiver<Arc<View>>> {
+        self.inner.ownership.cluster().map(Cluster::watch)
+    }
+
+    /// Waits until the node is a member of its cluster no more, and tells why in a sentence: another process has taken its
+    /// name, for one. A node by itself never is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn ended(&self) -> String {
+        match self.inner.ownership.cluster() {
+            Some(cluster) => cluster.ended().await.to_string(),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Accepts nothing more, answers what was accepted, hands its shards over, and leaves.
+    ///
+    /// # Cancel safety
+    ///
+    /// Call it again: it goes on where it was.
+    pub async fn stop(&self) {
+        let inner = &self.inner;
+        inner.requests.close();
+        inner.requests.wait().await;
+        if let Some(cluster) = inner.ownership.cluster() {
+            cluster.announce_leaving().await;
+            inner.hand_over(cluster).await;
+            cluster.leave().await;
+        }
+        inner.beside.cancel();
+        inner.shards.stop().await;
+        if let Some(common) = &inner.log {
+            common.log.close().await;
+        }
+    }
+}
+
+fn not_taken_over(owned: usize, own: usize, waiting: Option<(NodeId, Duration)>) -> String {
+    let taken = format!("the node is taking over its shards: it has {owned} of {own}");
+    match waiting {
+        Some((node, since)) => {
+            format!("{taken}, and has waited for the answer of node {node} for {:.1} s", since.as_secs_f64())
+        }
+        None => taken,
+    }
+}

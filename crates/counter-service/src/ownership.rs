@@ -1,0 +1,267 @@
+//! Which shards are this node's, and of which it has something that is to be handed over.
+//!
+//! A shard has at most one owner, because a node owns it only after all other nodes have answered that they neither own nor
+//! claim it, and no node answers that while it claims the shard itself.
+
+use super::peer::{Claimed, Question, Reply};
+use super::waiting::Waiting;
+use evenfold_cluster::Cluster;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+
+/// How a node stands to a shard, in the lowest bits of its word.
+const PHASE: u64 = 0b011;
+/// It does not claim it.
+const IDLE: u64 = 0;
+/// It asks the others.
+const CLAIMING: u64 = 1;
+/// All others have answered: it takes over what they have.
+const TAKING: u64 = 2;
+/// It is the owner, as far as it knows.
+const OWN: u64 = 3;
+/// Whether it has something of the shard.
+const HOLDS: u64 = 0b100;
+/// What is added to the number of the holding, which is in the other bits: whoever takes the shard over names it, so that a
+/// question that was late concerns no later holding.
+const NUMBER: u64 = 0b1000;
+
+/// What a node believes to be the owner of. It may be wrong about that where others have taken it for dead: then the log
+/// refuses what it appends.
+pub(super) struct Ownership {
+    shards: Box<[AtomicU64]>,
+    /// Counts what was handed over.
+    progress: watch::Sender<u64>,
+    /// Whom this node waits for.
+    pub(super) waiting: Waiting,
+    /// None while the node has not joined, and where it is by itself. With how often its certainty has lapsed.
+    cluster: OnceLock<(Cluster<Question, Reply>, watch::Receiver<u64>)>,
+    /// The lapses after which everything was given up that was known before.
+    outlived: AtomicU64,
+}
+
+/// What a node has of a shard that somebody wants to take over from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// What was asked for.
+    This,
+    /// Nothing, or nothing any more.
+    Nothing,
+    /// Something else: it is not for whoever asks.
+    Other,
+}
+
+impl Ownership {
+    /// All shards of a node by itself; none, before it has taken them over from others.
+    pub(super) fn new(shards: u32, all: bool) -> Self {
+        // Another process of this name has used other numbers.
+        let number = fastrand::u64(..) & !(PHASE | HOLDS);
+        let word = number | if all { OWN | HOLDS } else { IDLE };
+        let (progress, _) = watch::channel(0);
+        Self {
+            shards: (0..shards).map(|_| AtomicU64::new(word)).collect(),
+            progress,
+            waiting: Waiting::default(),
+            cluster: OnceLock::new(),
+            outlived: AtomicU64::new(0),
+        }
+    }
+
+    fn word(&self, shard: u32) -> u64 {
+        self.shards.get(shard as usize).map_or(IDLE, |word| word.load(Ordering::SeqCst))
+    }
+
+    /// Changes the word of a shard, unless there is no next one; whether there was.
+    fn change(&self, shard: u32, next: impl Fn(u64) -> Option<u64>) -> bool {
+        let word = self.shards.get(shard as usize);
+        word.is_some_and(|word| word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok())
+    }
+
+    pub(super) fn owns(&self, shard: u32) -> bool {
+        self.word(shard) & PHASE == OWN
+    }
+
+    /// One of the shards.
+    pub(super) fn held(&self, shard: u32) -> Held<'_> {
+        Held { ownership: self, shard }
+    }
+
+    /// Begins to ask the others; whether it did not before.
+    pub(super) fn claim(&self, shard: u32) -> bool {
+        self.change(shard, |word| in_phase(word, IDLE).then_some(word & !PHASE | CLAIMING))
+    }
+
+    /// The shard is another node's: it is not claimed any more.
+    pub(super) fn abandon(&self, shard: u32) {
+        self.change(shard, |word| in_phase(word, CLAIMING).then_some(word & !PHASE | IDLE));
+    }
+
+    /// All others have answered; whether the claim was still there.
+    pub(super) fn take(&self, shard: u32) -> bool {
+        self.change(shard, |word| in_phase(word, CLAIMING).then_some(word & !PHASE | TAKING | HOLDS))
+    }
+
+    /// The shard is this node's from now on: it has taken it over.
+    pub(super) fn own(&self, shard: u32) {
+        self.change(shard, |word| in_phase(word, TAKING).then_some(word & !PHASE | OWN | HOLDS));
+    }
+
+    /// The shard is not this node's any more: whoever claims it is to take it over.
+    pub(super) fn lose(&self, shard: u32) {
+        self.change(shard, |word| in_phase(word, OWN).then_some(kept(word)));
+    }
+
+    /// The shard was taken over as far as possible, and is not this node's.
+    pub(super) fn keep(&self, shard: u32) {
+        self.change(shard, |word| in_phase(word, TAKING).then_some(kept(word)));
+    }
+
+    /// Others may have owned the shards in between, after so many lapses: all are to be claimed again.
+    pub(super) fn disown(&self, lapses: u64) {
+        for shard in (0..).take(self.shards.len()) {
+            self.lose(shard);
+            self.abandon(shard);
+        }
+        self.outlived.store(lapses, Ordering::SeqCst);
+    }
+
+    /// What is answered to another node that claims a shard.
+    pub(super) fn claimed(&self, shard: u32) -> Claimed {
+        let word = self.word(shard);
+        match word & PHASE {
+            IDLE if word & HOLDS == 0 => Claimed::Free,
+            IDLE => Claimed::Holds(word / NUMBER),
+            _ => Claimed::NotYet,
+        }
+    }
+
+    /// What this node has of a shard, of which another one wants to have this holding.
+    pub(super) fn holding(&self, shard: u32, holding: u64) -> Holding {
+        holding_of(self.word(shard), holding)
+    }
+
+    /// Whoever has taken this holding over has all of it; whether it was still there.
+    pub(super) fn handed_over(&self, shard: u32, holding: u64) -> bool {
+        let done = self.change(shard, |word| (holding_of(word, holding) == Holding::This).then_some(word & !HOLDS));
+        self.progressed();
+        done
+    }
+
+    /// A part was handed over.
+    pub(super) fn progressed(&self) {
+        self.progress.send_modify(|parts| *parts += 1);
+    }
+
+    /// How much was handed over.
+    pub(super) fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    /// Of how many shards there is something.
+    pub(super) fn holdings(&self) -> usize {
+        self.shards.iter().filter(|word| word.load(Ordering::SeqCst) & HOLDS != 0).count()
+    }
+
+    /// How many are owned.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().filter(|word| word.load(Ordering::SeqCst) & PHASE == OWN).count()
+    }
+
+    pub(super) fn join(&self, cluster: Cluster<Question, Reply>) {
+        let lapses = cluster.lapses();
+        // A node joins once.
+        let _first = self.cluster.set((cluster, lapses));
+    }
+
+    pub(super) fn cluster(&self) -> Option<&Cluster<Question, Reply>> {
+        self.cluster.get().map(|(cluster, _)| cluster)
+    }
+
+    /// Whether no other node can have taken this one for dead since it has owned what it owns: then nobody else has appended
+    /// to that.
+    pub(super) fn is_certain(&self) -> bool {
+        self.cluster.get().is_none_or(|(cluster, lapses)| {
+            // In this order: what makes it certain again has counted the lapse before.
+            cluster.is_certain() && *lapses.borrow() == self.outlived.load(Ordering::SeqCst)
+        })
+    }
+}
+
+fn in_phase(word: u64, phase: u64) -> bool {
+    word & PHASE == phase
+}
+
+fn holding_of(word: u64, holding: u64) -> Holding {
+    match word & PHASE {
+        _ if word & HOLDS == 0 => Holding::Nothing,
+        IDLE | CLAIMING if word / NUMBER == holding => Holding::This,
+        _ => Holding::Other,
+    }
+}
+
+/// Not claimed, and something to be handed over, which has a number of its own.
+fn kept(word: u64) -> u64 {
+    (word & !PHASE | IDLE | HOLDS).wrapping_add(NUMBER)
+}
+
+/// A shard, as its node holds it.
+#[derive(Clone, Copy)]
+pub(super) struct Held<'a> {
+    ownership: &'a Ownership,
+    shard: u32,
+}
+
+impl Held<'_> {
+    pub(super) fn is_own(self) -> bool {
+        self.ownership.owns(self.shard)
+    }
+
+    /// Whether what is appended now is known to whoever owns the shard after this node: it loads its counters later than that.
+    pub(super) fn may_count(self) -> bool {
+        self.is_own() && self.ownership.is_certain()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_gives_another_one_a_free_hand_only_while_it_neither_owns_nor_claims_nor_takes_a_shard() {
+        let shards = Ownership::new(1, false);
+        assert_eq!(shards.claimed(0), Claimed::Free);
+        assert!(shards.claim(0) && !shards.claim(0));
+        assert_eq!(shards.claimed(0), Claimed::NotYet);
+        shards.abandon(0);
+        assert_eq!(shards.claimed(0), Claimed::Free);
+        assert!(!shards.take(0), "it was not claimed");
+        assert!(shards.claim(0) && shards.take(0));
+        assert_eq!((shards.claimed(0), shards.owns(0)), (Claimed::NotYet, false));
+        shards.lose(0);
+        assert_eq!(shards.claimed(0), Claimed::NotYet, "what has begun is taken to its end");
+        shards.own(0);
+        assert_eq!((shards.claimed(0), shards.owns(0)), (Claimed::NotYet, true));
+        shards.lose(0);
+        assert!(matches!(shards.claimed(0), Claimed::Holds(_)));
+    }
+
+    #[test]
+    fn each_holding_has_a_number_of_its_own_and_is_handed_over_once() {
+        let shards = Ownership::new(1, true);
+        let mut numbers = Vec::new();
+        for _ in 0..3 {
+            shards.lose(0);
+            let Claimed::Holds(number) = shards.claimed(0) else { panic!("it has something") };
+            assert!(!numbers.contains(&number));
+            numbers.push(number);
+            assert!(shards.claim(0) && shards.take(0));
+            assert_eq!(shards.holding(0, number), Holding::Other, "it takes the shard over itself");
+            shards.own(0);
+        }
+        shards.lose(0);
+        let last = numbers[2] + 1;
+        assert!(numbers.iter().all(|number| !shards.handed_over(0, *number)));
+        assert!(shards.handed_over(0, last) && !shards.handed_over(0, last));
+        assert_eq!((shards.claimed(0), shards.holding(0, last)), (Claimed::Free, Holding::Nothing));
+    }
+}

@@ -1,0 +1,29 @@
+//! What an actor of a group does with its messages.
+
+use crate::KeyHash;
+
+/// The state of one shard, which one actor owns: it handles one message at a time.
+pub trait Shard: Send + 'static {
+    /// What is sent to it.
+    type Message: Send + 'static;
+    /// What it answers; `()` where nothing is asked.
+    type Reply: Send + 'static;
+    /// What it knows about one key, on its way to another shard.
+    type Item: Send + 'static;
+
+    /// Handles a message. The next one waits until this has ended.
+    fn handle(&mut self, message: Self::Message) -> impl Future<Output = Self::Reply> + Send;
+
+    /// Puts the state in order after a message at which `handle` panicked, half-way as it may be. The message is gone, and the
+    /// next is handled once this has ended; a panic in here is followed by another try, after a pause.
+    ///
+    /// There is no default: to go on with the state as it is, to load it again, or to begin anew are all right somewhere
+    /// and wrong elsewhere.
+    fn recover(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Gives away what it knows about the keys that leave it, because the number of shards has changed.
+    fn give(&mut self, leaves: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, Self::Item)>;
+
+    /// Takes what other shards have known about keys that are now its own, before any message about them.
+    fn take(&mut self, items: Vec<(KeyHash, Self::Item)>);
+}

@@ -1,0 +1,15 @@
+//! Groups of actors: [shards](ActorGroup) that have the keys divided among them, and
+//! [members](ProcessGroups) that all receive every broadcast.
+
+mod actors;
+mod hash;
+pub mod process;
+#[doc(hidden)]
+pub mod threads;
+
+pub use actors::{
+    ActorGroup, AfterPanic, AskError, GatherError, Gathered, GroupMetrics, GroupOptions, GroupOptionsError,
+    MAX_MAILBOX, MAX_SHARDS, Missing, ResizeError, Shard, ShardMetrics, TellError, WeakGroup, top, total,
+};
+pub use hash::KeyHash;
+pub use process::ProcessGroups;
