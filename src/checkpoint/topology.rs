@@ -5,7 +5,7 @@ use super::heartbeat;
 use super::store::class_of;
 use crate::class::{Class, ClassError};
 use crate::invariant::broken;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 use std::time::Duration;
 
 /// What a worker may do when the projection has another number of partitions than it was told.
@@ -64,6 +64,14 @@ pub enum RegisterError {
         /// The partition.
         partition: Class,
     },
+    /// What the projection keeps its read model in could not be created.
+    #[error("the tables of the projection {projection} can't be created: {error}; nothing was begun")]
+    Create {
+        /// The projection.
+        projection: String,
+        /// Why not.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The step between the two numbers of partitions is too fine.
     #[error(transparent)]
     TooFine(#[from] ClassError),
@@ -84,44 +92,24 @@ impl RegisterError {
     }
 }
 
-/// Begins a projection, or joins it: makes this worker's number of partitions the projection's, if it may, and splits
-/// the checkpoints that are not inside its partition or beside it. One transaction.
+/// Begins a projection, or joins it, in the caller's transaction: makes this worker's number of partitions the projection's, if
+/// it may, and splits the checkpoints that are not inside its partition or around it. Says whether the projection was begun
+/// by this: of several that begin it at the same time, all but one wait for the end of the first one's transaction.
 ///
 /// # Errors
 ///
-/// See [`RegisterError`].
+/// See [`RegisterError`]. Roll the transaction back then.
 ///
 /// # Cancel safety
 ///
-/// A dropped registration has happened or not; do it again.
+/// Part of the caller's transaction.
 pub async fn register(
-    conn: &mut PgConnection,
-    projection: &str,
-    definition: &str,
-    partition: Class,
-    takeover: Takeover,
-) -> Result<Registered, RegisterError> {
-    let mut tx = conn.begin().await?;
-    match join(&mut tx, projection, definition, partition, takeover).await {
-        Ok(registered) => {
-            tx.commit().await?;
-            Ok(registered)
-        }
-        Err(error) => {
-            // A transaction that is merely dropped keeps its locks until the connection is used again.
-            let _ = tx.rollback().await;
-            Err(error)
-        }
-    }
-}
-
-async fn join(
     tx: &mut PgConnection,
     projection: &str,
     definition: &str,
     partition: Class,
     takeover: Takeover,
-) -> Result<Registered, RegisterError> {
+) -> Result<(Registered, bool), RegisterError> {
     let begun = sqlx::query("INSERT INTO projections (name, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(projection)
         .bind(definition)
@@ -151,7 +139,7 @@ async fn join(
         // did: what is missing then was removed by somebody else.
         check_cover(tx, projection, partition).await?;
     }
-    Ok(registered)
+    Ok((registered, begun > 0))
 }
 
 /// The number of partitions that a projection has now; none before its first worker.

@@ -62,6 +62,17 @@ pub trait Projection: Send + 'static {
         String::new()
     }
 
+    /// Creates what the read model is kept in, if that is not there: tables and indexes. Called once in the life of a
+    /// projection, by the worker that begins it, in the transaction in which it does; what it creates is found by the
+    /// connection's `search_path`, as in [`apply`](Self::apply).
+    ///
+    /// # Errors
+    ///
+    /// The database's, or its own. The projection is not begun then, and the worker tries again.
+    fn create(&mut self, _conn: &mut PgConnection) -> impl Future<Output = Result<(), BoxError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Applies a batch to the read model, through a connection that is inside the worker's transaction, which may have
     /// several batches: [`Batch::is_last`].
     ///

@@ -29,7 +29,7 @@ use crate::database::{self, Database};
 use crate::log::{EventBuffer, Interest};
 use ahead::Readiness;
 pub(super) use ahead::{Limit, ReadAhead};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -178,11 +178,29 @@ impl<P: Projection> Worker<P> {
     ///
     /// One transaction.
     pub async fn register(&mut self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
-        let (name, definition) = (self.projection.name(), definition(&self.projection));
+        let (name, definition) = (self.projection.name().to_owned(), definition(&self.projection));
         let takeover = if self.joined { Takeover::Never } else { self.options.topology };
-        let registered = checkpoint::register(conn, name, &definition, self.class, takeover).await?;
-        self.joined |= registered == Registered::Ready;
-        Ok(registered)
+        let mut tx = conn.begin().await?;
+        let outcome = async {
+            let (registered, begun) = checkpoint::register(&mut tx, &name, &definition, self.class, takeover).await?;
+            if begun {
+                let created = self.projection.create(&mut tx).await;
+                created.map_err(|error| RegisterError::Create { projection: name.clone(), error })?;
+            }
+            Ok(registered)
+        };
+        match outcome.await {
+            Ok(registered) => {
+                tx.commit().await?;
+                self.joined |= registered == Registered::Ready;
+                Ok(registered)
+            }
+            Err(error) => {
+                // A transaction that is merely dropped keeps its locks until the connection is used again.
+                let _ = tx.rollback().await;
+                Err(error)
+            }
+        }
     }
 
     /// Who this is, in checkpoints and heartbeats.
