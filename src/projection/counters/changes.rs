@@ -101,7 +101,7 @@ mod tests {
 
         fn publish(&self, changes: Changes) {
             if let Some(all) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                all.push(changes)
+                all.push(changes);
             }
         }
     }

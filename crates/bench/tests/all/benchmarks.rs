@@ -88,7 +88,7 @@ async fn each_benchmark_prints_a_table_of_its_figures_and_leaves_nothing_behind(
         assert!(about.contains("one run."), "{about}");
         assert_eq!(
             about.contains("apt install nats-server"),
-            args[1] == "counter" && expected(COUNTER).len() < COUNTER.len()
+            args[0] == "counter" && expected(COUNTER).len() < COUNTER.len()
         );
         let (header, rows) = table.split_once('\n').unwrap();
         let header: Vec<&str> = header.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
@@ -115,14 +115,14 @@ async fn as_json_each_figure_is_an_object_whose_ratio_is_that_of_its_medians() {
         let names: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
         assert_eq!(names, expected(figures));
         for line in &lines {
-            assert_eq!(line["benchmark"], args[1], "{line}");
+            assert_eq!(line["benchmark"], args[0], "{line}");
             if line["what"].as_str().unwrap().ends_with("CPU") && !visible {
                 assert_eq!((&line["median"], &line["met"]), (&Value::Null, &Value::Null), "{line}");
                 continue;
             }
             // What memory they take is not measured in each run.
             let what = line["what"].as_str().unwrap();
-            let once = what.starts_with("writes: ") || (args[1], what) == ("counter", "its peak memory");
+            let once = what.starts_with("writes: ") || (args[0], what) == ("counter", "its peak memory");
             assert_eq!(line["runs"], if once { 1 } else { 2 }, "{line}");
             let number = |name: &str| line[name].as_f64().unwrap_or_else(|| panic!("no {name}: {line}"));
             let (median, yardstick) = (number("median"), number("yardstick_median"));

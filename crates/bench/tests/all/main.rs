@@ -5,3 +5,4 @@
 use evenfold_testkit as support;
 
 mod benchmarks;
+mod mistakes;
