@@ -1,22 +1,31 @@
-//! A read model of your own: revenue per customer, from orders, exactly once. `cargo run --example custom_projection`
+//! A read model of your own, with the whole command line: what each customer has paid, from orders, exactly once.
+//!
+//! `cargo run --example custom_projection -- --help`, and for instance `-- migrate`, `-- append <orders.ndjson`,
+//! `-- worker --partition-key 0 --total-partitions 4`, `-- pool`, `-- status`, `-- parked list`. The database is that of
+//! `DATABASE_URL`, or one of its own. An order is `{"customer": "ada", "cents": 1999, "currency": "EUR"}`.
 
-use evenfold::class::Class;
-use evenfold::database::Database;
-use evenfold::event::NewEvent;
-use evenfold::log::{self, Interest};
-use evenfold::projection::{self, Batch, BoxError, Projection, RunOptions, Worker, WorkerOptions};
-use evenfold::schema;
-use evenfold_embedded as embedded;
+use clap::Args;
+use evenfold::log::Interest;
+use evenfold::projection::{Batch, BoxError, Projection};
+use evenfold_cli::App;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Placed {
-    customer: String,
-    cents: i64,
+/// The projection, and its settings: these are flags of the commands that fold.
+#[derive(Debug, Clone, Args)]
+struct Revenue {
+    /// The currency of the orders that count
+    #[arg(long, env = "REVENUE_CURRENCY", default_value = "EUR", value_name = "CODE")]
+    currency: String,
 }
 
-struct Revenue;
+#[derive(serde::Deserialize)]
+struct Order {
+    customer: String,
+    cents: i64,
+    currency: String,
+}
 
 impl Projection for Revenue {
     fn name(&self) -> &'static str {
@@ -27,13 +36,25 @@ impl Projection for Revenue {
         Interest::everything().in_events(["order-placed"])
     }
 
+    /// Workers with another currency are refused: half of the sums would be of one, half of the other.
+    fn settings(&self) -> String {
+        format!("currency: {}", self.currency)
+    }
+
+    async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
+        sqlx::raw_sql("CREATE TABLE revenue (customer text PRIMARY KEY, cents bigint NOT NULL)").execute(conn).await?;
+        Ok(())
+    }
+
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
         // In the order of the customers: two partitions may write the same ones, and must not wait in a circle.
         let mut sums: BTreeMap<String, i64> = BTreeMap::new();
         batch.fold(|event| {
-            // An error here would park the order, and let everything else go on.
-            let Placed { customer, cents } = serde_json::from_str(event.payload)?;
-            *sums.entry(customer).or_default() += cents;
+            // An order that can't be read is parked, with those behind it of the same aggregate; all others go on.
+            let Order { customer, cents, currency } = serde_json::from_str(event.payload)?;
+            if currency == self.currency {
+                *sums.entry(customer).or_default() += cents;
+            }
             Ok::<(), serde_json::Error>(())
         });
         let (customers, cents): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
@@ -49,29 +70,6 @@ impl Projection for Revenue {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let directory = tempfile::tempdir()?;
-    let server = embedded::start(&embedded::Options::new(directory.path().join("pg")))?;
-    let database = Database::at(&server.url())?;
-    let (mut conn, _) = database.connect_to_server().await?;
-    schema::migrate(&mut conn).await?;
-    sqlx::raw_sql("CREATE TABLE revenue (customer text PRIMARY KEY, cents bigint)").execute(&mut conn).await?;
-
-    for order in 1..=1000 {
-        let placed = Placed { customer: format!("customer-{}", order % 3), cents: order };
-        log::append(&mut conn, &[NewEvent::new("order", format!("order-{order}"), "order-placed", &placed)?]).await?;
-    }
-    let options = RunOptions { until_caught_up: true, ..RunOptions::default() };
-    for partition in 0..2 {
-        let worker = Worker::new(Class::partition(partition, 2)?, Revenue, WorkerOptions::default());
-        let report = projection::run(&database, worker, &options, tokio_util::sync::CancellationToken::new()).await?;
-        println!("partition {partition} of 2 applied {} orders", report.applied);
-    }
-    let rows: Vec<(String, i64)> = sqlx::query_as("SELECT * FROM revenue ORDER BY 1").fetch_all(&mut conn).await?;
-    for (customer, cents) in &rows {
-        println!("{customer}: {cents} cents");
-    }
-    assert_eq!(rows.iter().map(|(_, cents)| cents).sum::<i64>(), 1000 * 1001 / 2);
-    Ok(())
+fn main() -> ExitCode {
+    App::new().projection_with("revenue", Revenue::clone).main()
 }

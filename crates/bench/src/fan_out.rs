@@ -10,7 +10,7 @@ use evenfold_cli::bench::sample::{Sample, start_over};
 use evenfold_cli::bench::{child, stats};
 use evenfold_cli::config::number;
 use evenfold_cli::output::thousands;
-use evenfold_cli::worker::Tuning;
+use evenfold_cli::tuning::Tuning;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -93,7 +93,7 @@ async fn measure(arena: &Arena, args: &FanOutArgs) -> anyhow::Result<Vec<Figure>
             let used = server.and_then(Server::seconds).zip(before).map(|(after, before)| after - before);
             crew.cpu.extend(used);
             crew.rows.push(stats::sample(done.iter().map(|done| done.received).sum()));
-            sample.check(&mut conn, &args.tuning.amount_pointer).await?;
+            sample.check(&mut conn, &args.tuning.counters.amount_pointer).await?;
             steps.inc(1);
         }
     }

@@ -17,7 +17,7 @@ use evenfold_cli::bench::sample::settle;
 use evenfold_cli::bench::stats::percentile;
 use evenfold_cli::config::number;
 use evenfold_cli::output::thousands;
-use evenfold_cli::worker::Tuning;
+use evenfold_cli::tuning::Tuning;
 use serde_json::json;
 use sqlx::Connection;
 use std::time::{Duration, Instant};
@@ -121,7 +121,7 @@ async fn measure(arena: &Arena, args: &LatencyArgs) -> anyhow::Result<Vec<Figure
         settle(&mut conn).await?;
         held.add(&beside_an_open_transaction(arena, args, &full.1).await?);
         steps.inc(1);
-        let differ = mismatches(&mut conn, &args.tuning.amount_pointer, 1).await?;
+        let differ = mismatches(&mut conn, &args.tuning.counters.amount_pointer, 1).await?;
         anyhow::ensure!(differ.is_empty(), "the counters do not agree with the log: please report this mistake");
     }
     steps.finish_and_clear();
@@ -151,7 +151,7 @@ async fn beside_an_open_transaction(arena: &Arena, args: &LatencyArgs, load: &Sc
 /// Runs a worker and a load, and gives the time of each event from its commit to that of the worker, in milliseconds.
 async fn latencies(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow::Result<Vec<f64>> {
     let stamps = Stamps::default();
-    let counters = args.tuning.counters();
+    let counters = args.tuning.counters.projection();
     let projection = Stamped { counters, stamps: stamps.clone(), pending: Vec::new() };
     let worker = Worker::new(Class::partition(0, 1)?, projection, args.tuning.worker_options(Takeover::Now));
     let progress = worker.progress();

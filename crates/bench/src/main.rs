@@ -11,8 +11,9 @@ mod latency;
 mod schedule;
 mod stamped;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use evenfold_cli::bench::{Bench, Runs, catch_up, on_database, report, steps};
+use evenfold_cli::config::UsageError;
 use evenfold_cli::{Global, signals, start};
 use std::process::ExitCode;
 
@@ -58,7 +59,10 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|command| MEASURED.contains(&command.as_str())) {
         return evenfold_cli::main();
     }
-    start(None, |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| "warn".to_owned()), run)
+    let read =
+        |matches: &clap::ArgMatches| Cli::from_arg_matches(matches).map_err(|error| UsageError(error.to_string()));
+    let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| "warn".to_owned());
+    start(Cli::command(), None, read, log, async |cli, _| run(cli).await)
 }
 
 async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {

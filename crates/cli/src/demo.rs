@@ -3,8 +3,8 @@ use super::output::{per_second, print, table, thousands};
 use super::panel::Panel;
 use super::progress::bar;
 use super::session::{self, Session};
+use super::tuning::Tuning;
 use super::verify::verify;
-use super::worker::Tuning;
 use super::{Global, counters, signals};
 use crate::config::number;
 use anyhow::bail;
@@ -71,7 +71,7 @@ async fn demonstrate(
     ))?;
     let mut conn = session.connect().await?;
     print(&format!("{}\n", counters::render(&top(&mut conn, None, 5).await?)))?;
-    verify(&mut conn, &args.tuning.amount_pointer, SHOWN, false).await?;
+    verify(&mut conn, &args.tuning.counters.amount_pointer, SHOWN, false).await?;
     print(&format!("{:.0?} in all.\n", started.elapsed()))
 }
 

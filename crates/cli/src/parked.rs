@@ -1,14 +1,16 @@
+//! `parked`: events that could not be applied.
+
 use super::output::{print, print_json, table, thousands, visible};
 use super::progress::bar;
+use super::projections::{ProjectionArg, Projections};
+use super::registry::Parked;
 use super::session::Session;
 use super::{Global, signals};
 use crate::config::number;
 use clap::{Args, Subcommand};
 use evenfold::checkpoint::{ParkedAggregate, count_parked, list_parked};
-use evenfold::counter::AmountPointer;
 use evenfold::event::Aggregate;
-use evenfold::projection::counters::{Counters, NAME};
-use evenfold::projection::parked::{Retried, RetriedTogether, RetryAll, StillParked, drop_first, retry};
+use evenfold::projection::parked::{Retried, RetriedTogether, RetryAll, StillParked};
 use sqlx::PgConnection;
 
 /// Aggregates that are still parked after all were tried, and are listed one by one.
@@ -30,6 +32,8 @@ enum ParkedCommand {
         /// One JSON object per line
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        projection: ProjectionArg,
     },
     /// Apply the parked events after all, as far as they can be
     Retry(Which),
@@ -49,7 +53,7 @@ struct Which {
     #[arg(long, conflicts_with = "aggregate_type")]
     all: bool,
     #[command(flatten)]
-    pointer: Pointer,
+    projection: ProjectionArg,
 }
 
 #[derive(Debug, Args)]
@@ -61,44 +65,42 @@ struct One {
     #[arg(value_name = "ID")]
     aggregate_id: String,
     #[command(flatten)]
-    pointer: Pointer,
+    projection: ProjectionArg,
 }
 
-#[derive(Debug, Args)]
-struct Pointer {
-    /// The amount pointer that the workers have
-    #[arg(long, env = "EVENFOLD_AMOUNT_POINTER", default_value = "/amount", value_name = "POINTER")]
-    amount_pointer: AmountPointer,
-}
-
-impl Pointer {
-    fn projection(self) -> Counters {
-        Counters::new(self.amount_pointer, 10_000)
-    }
-}
-
-pub(super) async fn run(global: &Global, args: ParkedArgs) -> anyhow::Result<()> {
+pub(super) async fn run(global: &Global, args: ParkedArgs, known: &Projections<'_>) -> anyhow::Result<()> {
+    let projection = match &args.command {
+        ParkedCommand::List { projection, .. } => projection.clone(),
+        ParkedCommand::Retry(which) => which.projection.clone(),
+        ParkedCommand::Drop(one) => one.projection.clone(),
+    };
+    let name = known.name(&projection)?;
+    let retrying = match &args.command {
+        ParkedCommand::List { .. } => None,
+        ParkedCommand::Retry(_) | ParkedCommand::Drop(_) => Some(known.configured(&projection, None)?.1.parked()),
+    };
     let session = Session::open(global).await?;
     // Before the tables have statistics, their rows are found by their indexes all the same.
     let mut conn = session.connect_by_index().await?;
-    let outcome = match args.command {
-        ParkedCommand::List { limit, json } => list(&mut conn, limit, json).await,
-        ParkedCommand::Retry(Which {
-            aggregate_type: Some(aggregate_type),
-            aggregate_id: Some(aggregate_id),
-            pointer,
-            ..
-        }) => retry_one(&mut conn, &Aggregate { aggregate_type, aggregate_id }, pointer).await,
-        ParkedCommand::Retry(Which { pointer, .. }) => retry_all(&mut conn, pointer).await,
-        ParkedCommand::Drop(one) => drop_one(&mut conn, one).await,
+    let outcome = match (args.command, retrying) {
+        (ParkedCommand::List { limit, json, .. }, _) => list(&mut conn, name, limit, json).await,
+        (
+            ParkedCommand::Retry(Which {
+                aggregate_type: Some(aggregate_type), aggregate_id: Some(aggregate_id), ..
+            }),
+            Some(mut projection),
+        ) => retry_one(&mut conn, &Aggregate { aggregate_type, aggregate_id }, &mut *projection).await,
+        (ParkedCommand::Retry(_), Some(mut projection)) => retry_all(&mut conn, name, &mut *projection).await,
+        (ParkedCommand::Drop(one), Some(mut projection)) => drop_one(&mut conn, one, &mut *projection).await,
+        (ParkedCommand::Retry(_) | ParkedCommand::Drop(_), None) => Ok(()),
     };
     drop(conn);
     session.close().await?;
     outcome
 }
 
-async fn list(conn: &mut PgConnection, limit: i64, json: bool) -> anyhow::Result<()> {
-    let parked = list_parked(conn, NAME, limit).await?;
+async fn list(conn: &mut PgConnection, name: &str, limit: i64, json: bool) -> anyhow::Result<()> {
+    let parked = list_parked(conn, name, limit).await?;
     if json {
         return parked.iter().try_for_each(print_json);
     }
@@ -117,8 +119,8 @@ async fn list(conn: &mut PgConnection, limit: i64, json: bool) -> anyhow::Result
     print(&table(&["type", "id", "events", "version", "position", "reason"], &rows, usize::MAX))
 }
 
-async fn retry_one(conn: &mut PgConnection, aggregate: &Aggregate, pointer: Pointer) -> anyhow::Result<()> {
-    let retried = retry(conn, &mut pointer.projection(), aggregate).await?;
+async fn retry_one(conn: &mut PgConnection, aggregate: &Aggregate, projection: &mut dyn Parked) -> anyhow::Result<()> {
+    let retried = projection.retry(conn, aggregate).await?;
     print(&told(aggregate, &retried))?;
     if matches!(retried, Retried::Parked { .. }) {
         anyhow::bail!("{aggregate} is still parked");
@@ -135,20 +137,20 @@ struct Tried {
     listed: Vec<StillParked>,
 }
 
-async fn retry_all(conn: &mut PgConnection, pointer: Pointer) -> anyhow::Result<()> {
+async fn retry_all(conn: &mut PgConnection, name: &str, projection: &mut dyn Parked) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
-    let parked = count_parked(conn, NAME).await?;
+    let parked = count_parked(conn, name).await?;
     if parked == 0 {
         return print("nothing is parked\n");
     }
-    let (mut all, mut projection, mut tried) = (RetryAll::default(), pointer.projection(), Tried::default());
+    let (mut all, mut tried) = (RetryAll::default(), Tried::default());
     let bar = bar("tried", parked.unsigned_abs());
     // Between two transactions: what was tried by then stays as it is.
     let outcome = loop {
         if shutdown.is_cancelled() {
             break Ok(false);
         }
-        match all.next(conn, &mut projection).await {
+        match projection.retry_next(&mut all, conn).await {
             Ok(Some(batch)) => {
                 bar.inc(batch.events);
                 tried.add(batch);
@@ -190,10 +192,9 @@ impl Tried {
     }
 }
 
-async fn drop_one(conn: &mut PgConnection, one: One) -> anyhow::Result<()> {
+async fn drop_one(conn: &mut PgConnection, one: One, projection: &mut dyn Parked) -> anyhow::Result<()> {
     let aggregate = Aggregate { aggregate_type: one.aggregate_type, aggregate_id: one.aggregate_id };
-    let mut projection = one.pointer.projection();
-    match drop_first(conn, &mut projection, &aggregate).await? {
+    match projection.drop_first(conn, &aggregate).await? {
         Retried::NotParked => anyhow::bail!("{aggregate} is not parked"),
         retried => print(&told(&aggregate, &retried)),
     }

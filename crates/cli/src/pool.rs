@@ -1,7 +1,11 @@
+//! `pool`: several partitions in one process.
+
 use super::output::{print, table, thousands};
 use super::panel::Panel;
+use super::projections::{ProjectionArg, Projections};
+use super::registry::On;
 use super::session::Session;
-use super::worker::{Topology, Tuning};
+use super::tuning::{Topology, WorkerSettings};
 use super::{Global, signals};
 use crate::config::{UsageError, number};
 use anyhow::bail;
@@ -29,7 +33,9 @@ pub(super) struct PoolArgs {
     #[arg(long)]
     until_caught_up: bool,
     #[command(flatten)]
-    tuning: Tuning,
+    projection: ProjectionArg,
+    #[command(flatten)]
+    settings: WorkerSettings,
 }
 
 fn range(text: &str) -> Result<Range<u32>, String> {
@@ -37,7 +43,7 @@ fn range(text: &str) -> Result<Range<u32>, String> {
     bounds.filter(|range: &Range<u32>| !range.is_empty()).ok_or_else(|| "it must be a range such as 0..2".to_owned())
 }
 
-pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
+pub(super) async fn run(global: &Global, args: PoolArgs, known: &Projections<'_>) -> anyhow::Result<()> {
     let total = args.workers.unwrap_or(args.of.total_partitions);
     let keys = args.partitions.clone().unwrap_or(0..total);
     let partitions: Vec<Class> = keys
@@ -51,14 +57,14 @@ pub(super) async fn run(global: &Global, args: PoolArgs) -> anyhow::Result<()> {
             format!("one process has at most {MAX_WORKERS} of the {total} partitions: choose them with --partitions");
         return Err(UsageError(sentence).into());
     }
-    args.tuning.check()?;
-    let options = RunOptions { until_caught_up: args.until_caught_up, ..args.tuning.run_options() };
+    let (_, projection) = known.configured(&args.projection, Some(args.settings.batch_size))?;
+    let options = RunOptions { until_caught_up: args.until_caught_up, ..args.settings.run_options() };
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     drop(session.connect().await?);
-    let (tuning, takeover) = (args.tuning.clone(), args.of.takeover());
-    let make = move |class| tuning.worker(class, takeover);
-    let pool = Pool::start(&session.database, &partitions, make, &options, &shutdown)?;
+    let worker = args.settings.worker_options(args.of.takeover());
+    let on = On { database: &session.database, worker, run: &options, shutdown: &shutdown };
+    let pool = projection.pool(on, &partitions)?;
     let ended = watch(pool).await;
     session.close().await?;
     print(&summary(&ended))?;

@@ -4,8 +4,8 @@ use super::output::{per_second, print, table, thousands};
 use super::panel::{Panel, TICK};
 use super::progress::endless;
 use super::session::{self, Session};
+use super::tuning::Tuning;
 use super::verify::verify;
-use super::worker::Tuning;
 use super::{Global, signals};
 use crate::config::number;
 use anyhow::{anyhow, bail};
@@ -93,7 +93,7 @@ async fn scale(session: &Session, args: &ScaleArgs, path: &[u32], shutdown: &Can
         bail!("interrupted: what was applied stays applied");
     }
     print(&format!("{}\n{} events appended.\n", render(&stages), thousands(written)))?;
-    verify(&mut session.connect().await?, &args.tuning.amount_pointer, SHOWN, false).await
+    verify(&mut session.connect().await?, &args.tuning.counters.amount_pointer, SHOWN, false).await
 }
 
 type Walked = (Vec<Stage>, Pool, CancellationToken);

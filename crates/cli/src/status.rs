@@ -1,11 +1,11 @@
 use super::output::{complain, print, print_json, redraw, table, thousands};
+use super::projections::{ProjectionArg, Projections};
 use super::session::Session;
 use super::{Global, signals};
 use crate::config::number;
 use anyhow::bail;
 use clap::Args;
 use evenfold::checkpoint::{ClassStatus, Status, status};
-use evenfold::projection::counters::NAME;
 use std::time::Duration;
 
 /// How often `--watch` looks.
@@ -37,15 +37,18 @@ pub(super) struct StatusArgs {
     /// age]
     #[arg(long, requires = "check", value_name = "SECONDS", value_parser = |t: &str| number::<u32>(t, &(1..=31_536_000)))]
     max_lag_seconds: Option<u32>,
+    #[command(flatten)]
+    projection: ProjectionArg,
 }
 
-pub(super) async fn run(global: &Global, args: StatusArgs) -> anyhow::Result<()> {
+pub(super) async fn run(global: &Global, args: StatusArgs, known: &Projections<'_>) -> anyhow::Result<()> {
+    let name = known.name(&args.projection)?;
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
     let mut reasons = Vec::new();
     loop {
-        let status = status(&mut conn, NAME).await?;
+        let status = status(&mut conn, name).await?;
         if args.check {
             reasons = wrong(&status, &args);
         }

@@ -1,6 +1,6 @@
 //! The binary as a real process, to be waited for, stopped and killed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -39,7 +39,12 @@ fn program() -> OsString {
 impl Evenfold {
     /// The binary, with nothing of this process's environment that would change what it does.
     pub fn command(args: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        Self::command_of(program(), args)
+    }
+
+    /// The same of another program that has the same settings.
+    pub fn command_of(program: impl AsRef<OsStr>, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         for variable in ["DATABASE_URL", "PARTITION_KEY", "TOTAL_PARTITIONS", "RUST_LOG"] {
             command.env_remove(variable);
         }

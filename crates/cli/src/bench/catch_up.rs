@@ -6,7 +6,7 @@ use super::sample::{Sample, start_over};
 use super::{Bench, Runs, child, report, stats, steps, yardsticks};
 use crate::config::number;
 use crate::output::thousands;
-use crate::worker::Tuning;
+use crate::tuning::Tuning;
 use anyhow::bail;
 use clap::Args;
 use evenfold::checkpoint::Takeover;
@@ -123,13 +123,13 @@ async fn many_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> a
     let steps = steps(3 * args.runs.runs);
     for _ in 0..args.runs.runs {
         start_over(&mut conn).await?;
-        statement.push(yardsticks::fold(&mut conn, &args.tuning.amount_pointer).await?.as_secs_f64());
+        statement.push(yardsticks::fold(&mut conn, &args.tuning.counters.amount_pointer).await?.as_secs_f64());
         steps.inc(1);
         one.push(folded(arena, &mut conn, args, sample, 1).await?.took.as_secs_f64());
         steps.inc(1);
         start_over(&mut conn).await?;
         let done = child::fold(arena, &args.tuning, 1).await?;
-        sample.check(&mut conn, &args.tuning.amount_pointer).await?;
+        sample.check(&mut conn, &args.tuning.counters.amount_pointer).await?;
         memory.extend(done.iter().filter_map(|done| Some(stats::sample(done.peak_rss_bytes?) / MIB)));
         steps.inc(1);
     }
@@ -185,6 +185,6 @@ async fn folded(
     if total.parked > 0 {
         bail!("{} events were parked: is the amount pointer that of the sample events, /amount?", total.parked);
     }
-    sample.check(conn, &args.tuning.amount_pointer).await?;
+    sample.check(conn, &args.tuning.counters.amount_pointer).await?;
     Ok(Folded { took, received: total.received })
 }

@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use crate::done::Done;
-use crate::worker::Tuning;
+use crate::tuning::Tuning;
 use anyhow::{Context, bail};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};

@@ -12,7 +12,7 @@ mod sharding;
 pub use sharding::{RELEASE_FILE, Sharding};
 
 use arguments::{subcommand, with_subcommand};
-use clap::{Command, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, FromArgMatches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -41,32 +41,46 @@ pub enum Parsed<T> {
 /// # Errors
 ///
 /// [`UsageError`], in one sentence.
-pub fn parse<T: CommandFactory + FromArgMatches>(
+pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
+    command: Command,
     default: Option<&str>,
-) -> Result<Parsed<T>, UsageError> {
+) -> Result<Parsed<ArgMatches>, UsageError> {
     let mut arguments = arguments.into_iter().collect();
     if let Some(default) = default {
-        arguments = with_subcommand(arguments, &T::command(), default);
+        arguments = with_subcommand(arguments, &command, default);
     }
     let file = settings_file(&arguments)?;
-    let command = with_file(T::command(), &file, "the settings file")?;
+    let command = with_file(command, &file, "the settings file")?;
     let help = format!("{} --help", subcommand(&command, &arguments));
-    parsed(command, arguments, &help)
+    matched(command, arguments, &help)
 }
 
 /// What the arguments say to a command, whose defaults are those of the file already.
+fn matched(
+    command: Command,
+    arguments: impl IntoIterator<Item = OsString>,
+    help: &str,
+) -> Result<Parsed<ArgMatches>, UsageError> {
+    match plain_spoken(command).try_get_matches_from(arguments) {
+        Ok(matches) => Ok(Parsed::Run(matches)),
+        Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
+        Err(error) => Err(UsageError(sentence(&error, help))),
+    }
+}
+
+/// The same, as the type that the command was made of.
 fn parsed<T: FromArgMatches>(
     command: Command,
     arguments: impl IntoIterator<Item = OsString>,
     help: &str,
 ) -> Result<Parsed<T>, UsageError> {
-    let matches = plain_spoken(command).try_get_matches_from(arguments);
-    match matches.and_then(|matches| T::from_arg_matches(&matches)) {
-        Ok(parsed) => Ok(Parsed::Run(parsed)),
-        Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
-        Err(error) => Err(UsageError(sentence(&error, help))),
-    }
+    Ok(match matched(command, arguments, help)? {
+        Parsed::Run(matches) => {
+            Parsed::Run(T::from_arg_matches(&matches).map_err(|error| UsageError(sentence(&error, help)))?)
+        }
+        Parsed::Show(text) => Parsed::Show(text),
+    })
 }
 
 /// Has clap name what is wrong: a number that is not in the limits instead of an unknown flag `-1`, and a missing
@@ -191,7 +205,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{Args, Parser, Subcommand};
+    use clap::{Args, CommandFactory, Parser, Subcommand};
 
     #[derive(Debug, Parser)]
     #[command(name = "test")]

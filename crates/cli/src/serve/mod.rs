@@ -10,7 +10,7 @@ use super::access::{Access, MIN_INFLIGHT_BYTES};
 use super::nats_server::{NatsProgram, NatsServer};
 use super::output::print;
 use super::session::Session;
-use super::worker::Topology;
+use super::tuning::Topology;
 use super::{Global, signals};
 use crate::config::number;
 use anyhow::bail;

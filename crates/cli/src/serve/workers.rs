@@ -1,7 +1,7 @@
 //! The workers inside the service: they fold what it appends, and tell those who watch.
 
 use crate::config::UsageError;
-use crate::worker::Topology;
+use crate::tuning::Topology;
 use evenfold::class::Class;
 use evenfold::counter::AmountPointer;
 use evenfold::database::Database;

@@ -1,0 +1,207 @@
+//! A program for projections of one's own.
+
+use super::commands::{self, Cli};
+use super::projections::Projections;
+use super::registry::{Entry, Registered};
+use super::start;
+use super::tuning::CounterSettings;
+use crate::config::UsageError;
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use evenfold::projection::{Projection, counters};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The commands that have the flags of projections: they make them.
+const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
+
+/// The commands of a program with projections of somebody's own.
+const OF_APPS: [&str; 9] = ["worker", "pool", "status", "parked", "append", "migrate", "index", "repair", "db"];
+
+/// Those that it will have when every projection can be folded anew, and what to do until then.
+const NOT_YET: [(&str, &str); 4] = [
+    ("verify", "only the counters can be verified so far: compare the read model with the log by a query of your own"),
+    (
+        "rebuild",
+        "only the counters can be rebuilt so far: give the projection a new name and new tables, and switch over",
+    ),
+    ("scale", "only the counters can be shown so far: start workers with another --total-partitions"),
+    ("bench", "only the counters can be measured so far: `evenfold bench catch-up`"),
+];
+
+/// A program like `evenfold`, for other projections: its whole command line, with theirs in place of the counters.
+///
+/// ```no_run
+/// # use evenfold::projection::{Batch, BoxError, Projection};
+/// #[derive(Clone)]
+/// struct Revenue;
+/// # impl Projection for Revenue {
+/// #     fn name(&self) -> &str { "revenue" }
+/// #     async fn apply(&mut self, _: &mut sqlx::PgConnection, _: &mut Batch<'_>) -> Result<(), BoxError> { Ok(()) }
+/// # }
+///
+/// fn main() -> std::process::ExitCode {
+///     evenfold_cli::App::new().projection(Revenue).main()
+/// }
+/// ```
+#[derive(Default)]
+pub struct App {
+    entries: Vec<Box<dyn Entry>>,
+    /// The program `evenfold` itself.
+    product: bool,
+}
+
+/// The settings of a projection that has none.
+#[derive(Debug, Args)]
+struct NoSettings {}
+
+impl App {
+    /// A program without a projection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `evenfold`.
+    pub(crate) fn product() -> Self {
+        let counters = |settings: &CounterSettings| settings.projection();
+        let check = |settings: &CounterSettings, batch_size: Option<usize>| {
+            batch_size.map_or(Ok(()), |batch_size| settings.check(batch_size))
+        };
+        let counters = Registered::new(counters::NAME.to_owned(), counters, check);
+        Self { entries: vec![Box::new(counters)], product: true }
+    }
+
+    /// The same with a projection that has no settings. Each worker has a clone of it.
+    #[must_use]
+    pub fn projection<P: Projection + Clone + Sync>(self, projection: P) -> Self {
+        let name = projection.name().to_owned();
+        self.projection_with(&name, move |_: &NoSettings| projection.clone())
+    }
+
+    /// The same with a projection under this name, which is made of its settings: they are flags, and variables if they say
+    /// so, of the commands that fold. It is made once for each worker.
+    #[must_use]
+    pub fn projection_with<A, P>(mut self, name: &str, make: impl Fn(&A) -> P + Send + Sync + 'static) -> Self
+    where
+        A: Args + Send + Sync + 'static,
+        P: Projection,
+    {
+        self.entries.push(Box::new(Registered::new(name.to_owned(), make, |_, _| Ok(()))));
+        self
+    }
+
+    /// Runs what the arguments of this process say, to its end. What goes wrong is one sentence on standard error, and the
+    /// code 2 for what was asked wrongly, 1 for anything else.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        let command = match self.command() {
+            Ok(command) => command,
+            Err(error) => return super::failed(&error.into()),
+        };
+        let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| commands::log(&cli.command).to_owned());
+        start(
+            command,
+            Some("worker"),
+            |matches| self.read(matches),
+            log,
+            async |cli, matches| {
+                let known =
+                    Projections { entries: &self.entries, matches: innermost(matches), ways_on: self.ways_on() };
+                commands::run(cli, &known).await
+            },
+        )
+    }
+
+    /// The command line.
+    fn command(&self) -> Result<Command, UsageError> {
+        self.check()?;
+        let mut command = Cli::command();
+        if !self.product {
+            command = self.own(&command);
+        }
+        for path in FOLDING {
+            command = within(command, path, &|mut folding| {
+                for entry in &self.entries {
+                    folding = entry.flags(folding);
+                }
+                folding
+            });
+        }
+        Ok(command)
+    }
+
+    /// What a program's author has to correct.
+    fn check(&self) -> Result<(), UsageError> {
+        let mut flags: Vec<(String, &str)> = Vec::new();
+        for (at, entry) in self.entries.iter().enumerate() {
+            let name = entry.name();
+            if self.entries[..at].iter().any(|other| other.name() == name) {
+                return Err(UsageError(format!("this program has two projections with the name {name}")));
+            }
+            let own = entry.flags(Command::new("flags"));
+            for flag in own.get_arguments().map(|argument| argument.get_id().to_string()) {
+                if let Some((_, other)) = flags.iter().find(|(known, _)| *known == flag) {
+                    let sentence =
+                        format!("the projections {other} and {name} both have the setting {flag}: rename one");
+                    return Err(UsageError(sentence));
+                }
+                flags.push((flag, name));
+            }
+        }
+        if self.entries.is_empty() {
+            return Err(UsageError("this program has no projection: add one by App::projection".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// A command line with the commands that are there for any projection.
+    fn own(&self, product: &Command) -> Command {
+        let projections = self.entries.iter().map(|entry| entry.name()).collect::<Vec<_>>().join(", ");
+        let about = format!("Folds an event log kept in PostgreSQL, exactly once, into: {projections}");
+        let commands = product.get_subcommands().filter(|command| OF_APPS.contains(&command.get_name())).cloned();
+        let later =
+            NOT_YET.map(|(name, why)| Command::new(name).about(why).hide(true).allow_external_subcommands(true));
+        Command::new(program())
+            .about(about)
+            .subcommand_required(true)
+            .args(product.get_arguments().cloned())
+            .subcommands(commands)
+            .subcommands(later)
+    }
+
+    fn read(&self, matches: &ArgMatches) -> Result<Cli, UsageError> {
+        if let (false, Some((command, _))) = (self.product, matches.subcommand())
+            && let Some((_, why)) = NOT_YET.iter().find(|(name, _)| *name == command)
+        {
+            return Err(UsageError(format!("{command} is not there for these projections yet: {why}")));
+        }
+        Cli::from_arg_matches(matches).map_err(|error| UsageError(error.to_string()))
+    }
+
+    fn ways_on(&self) -> String {
+        if self.product {
+            "`evenfold demo` shows all of it at work, and `evenfold --help` every command".to_owned()
+        } else {
+            format!("`{} --help` shows every command", program())
+        }
+    }
+}
+
+/// The name of this program.
+fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    Path::new(&called).file_stem().map_or_else(|| "evenfold".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Changes the command that is there along a path.
+fn within(command: Command, path: &[&str], change: &dyn Fn(Command) -> Command) -> Command {
+    match path {
+        [] => change(command),
+        [name, rest @ ..] => command.mut_subcommand(*name, |below| within(below, rest, change)),
+    }
+}
+
+/// What was given to the innermost command.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, below)| innermost(below))
+}

@@ -1,0 +1,109 @@
+//! The commands, and what runs each.
+
+use super::Global;
+#[cfg(feature = "cache")]
+use super::cache;
+use super::projections::Projections;
+#[cfg(feature = "serve")]
+use super::serve;
+use super::{
+    append, bench, counters, db, demo, generate, index, migrate, parked, pool, rebuild, repair, scale, status, verify,
+    worker,
+};
+use clap::{Parser, Subcommand};
+
+/// Folds an event log kept in PostgreSQL into read models, exactly once.
+///
+/// Without a command, `evenfold` is `evenfold worker`. Without a database URL it runs its own PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "evenfold", version, subcommand_required = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Apply the events of one partition to the counters (the default)
+    Worker(worker::WorkerArgs),
+    /// Apply the events of several partitions, each with a worker of its own
+    Pool(pool::PoolArgs),
+    /// Show how far each partition is, who is at work on it, and what is parked
+    Status(status::StatusArgs),
+    /// Recompute the counters from the log and compare; works while workers run
+    Verify(verify::VerifyArgs),
+    /// Append events from standard input, one JSON object per line
+    Append(append::AppendArgs),
+    /// Write sample events
+    Generate(generate::GenerateCommand),
+    /// Print the read model
+    Counters(counters::CountersArgs),
+    /// Show all of it at work: writers, workers, and the proof that nothing was lost
+    Demo(demo::DemoArgs),
+    /// Change the number of partitions under load, and show what it costs and that nothing is lost
+    Scale(scale::ScaleArgs),
+    /// Measure how fast it is here, against what the database can do at best
+    ///
+    /// Each benchmark works in a schema of its own, which is removed afterwards. Each figure is a ratio to a yardstick
+    /// that is measured in the same run. A missed goal is no error: the exit code is 0 once there are figures.
+    Bench(bench::BenchArgs),
+    /// Look after events that could not be applied
+    Parked(parked::ParkedArgs),
+    /// Create evenfold's tables, or bring them up to date
+    Migrate,
+    /// Build or drop an index with which each of many workers reads its own events only
+    Index(index::IndexArgs),
+    /// Make the counters anew from the whole log, beside those in use, and switch over
+    Rebuild(rebuild::RebuildArgs),
+    /// Make a log usable that was restored from another PostgreSQL cluster
+    Repair(repair::RepairArgs),
+    /// Start, stop or find evenfold's own PostgreSQL
+    Db(db::DbArgs),
+    #[cfg(feature = "serve")]
+    /// Serve counters over HTTP, on one node or in a cluster over NATS
+    Serve(serve::ServeArgs),
+    #[cfg(feature = "cache")]
+    /// Serve a cache over HTTP; needs no database
+    Cache(cache::CacheArgs),
+}
+
+/// What is logged unless it is said.
+pub(crate) fn log(command: &Command) -> &'static str {
+    match command {
+        Command::Worker(_) => "info",
+        #[cfg(feature = "cache")]
+        Command::Cache(_) => "info",
+        // Each node has a connection of its own to NATS, of which the client logs every step.
+        #[cfg(feature = "serve")]
+        Command::Serve(_) => "info,async_nats=warn",
+        _ => "warn",
+    }
+}
+
+/// Runs a command.
+pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -> anyhow::Result<()> {
+    match command {
+        Command::Worker(args) => worker::run(&global, args, known).await,
+        Command::Pool(args) => pool::run(&global, args, known).await,
+        Command::Status(args) => status::run(&global, args, known).await,
+        Command::Verify(args) => verify::run(&global, args).await,
+        Command::Append(args) => append::run(&global, &args).await,
+        Command::Generate(args) => generate::run(&global, args).await,
+        Command::Counters(args) => counters::run(&global, args).await,
+        Command::Demo(args) => demo::run(&global, args).await,
+        Command::Scale(args) => scale::run(&global, args).await,
+        Command::Bench(args) => bench::run(&global, args).await,
+        Command::Parked(args) => parked::run(&global, args, known).await,
+        Command::Migrate => migrate::run(&global).await,
+        Command::Index(args) => index::run(&global, args).await,
+        Command::Rebuild(args) => rebuild::run(&global, args).await,
+        Command::Repair(args) => repair::run(&global, args).await,
+        Command::Db(args) => db::run(&global, &args).await,
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&global, args).await,
+        #[cfg(feature = "cache")]
+        Command::Cache(args) => cache::run(args).await,
+    }
+}

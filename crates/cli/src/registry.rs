@@ -1,0 +1,155 @@
+//! The projections that a program knows, without their types: what the commands need of them.
+
+use crate::config::UsageError;
+use clap::{ArgMatches, Args, Command};
+use evenfold::class::Class;
+use evenfold::database::Database;
+use evenfold::event::Aggregate;
+use evenfold::projection::parked::{self, Retried, RetriedTogether, RetryAll, RetryError};
+use evenfold::projection::{
+    self, Pool, PoolError, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerOptions,
+};
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use sqlx::PgConnection;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// A projection whose settings are not known yet.
+pub(crate) trait Entry: Send + Sync {
+    /// The name under which its checkpoints are kept.
+    fn name(&self) -> &str;
+
+    /// Adds the flags of its settings.
+    fn flags(&self, command: Command) -> Command;
+
+    /// The projection with the settings that were given; an error for settings that can't be.
+    fn configure(&self, matches: &ArgMatches, batch_size: Option<usize>) -> Result<Box<dyn Configured>, UsageError>;
+}
+
+/// A projection with its settings.
+pub(crate) trait Configured: Send + Sync {
+    /// Works on one partition until it is to stop.
+    fn run<'a>(&'a self, on: On<'a>, partition: Class) -> BoxFuture<'a, Result<Report, RunError>>;
+
+    /// Works on whichever partition no other replica has.
+    fn run_replica<'a>(&'a self, on: On<'a>, replica: &'a Replica) -> BoxFuture<'a, Result<Report, RunError>>;
+
+    /// Starts a worker for each of these partitions.
+    fn pool(&self, on: On<'_>, partitions: &[Class]) -> Result<Pool, PoolError>;
+
+    /// For events that are parked.
+    fn parked(&self) -> Box<dyn Parked>;
+}
+
+/// What applies parked events.
+pub(crate) trait Parked: Send {
+    fn retry<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
+
+    fn retry_next<'a>(
+        &'a mut self,
+        all: &'a mut RetryAll,
+        conn: &'a mut PgConnection,
+    ) -> Tried<'a, Option<RetriedTogether>>;
+
+    fn drop_first<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
+}
+
+pub(crate) type Tried<'a, T> = LocalBoxFuture<'a, Result<T, RetryError>>;
+
+/// Where and how workers work.
+#[derive(Clone)]
+pub(crate) struct On<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) worker: WorkerOptions,
+    pub(crate) run: &'a RunOptions,
+    pub(crate) shutdown: &'a CancellationToken,
+}
+
+/// Makes the projection of its settings.
+type Make<A, P> = Arc<dyn Fn(&A) -> P + Send + Sync>;
+
+/// What of the settings goes together, with the batch size where there is one.
+type Check<A> = fn(&A, Option<usize>) -> Result<(), UsageError>;
+
+pub(crate) struct Registered<A, P> {
+    name: String,
+    make: Make<A, P>,
+    check: Check<A>,
+}
+
+impl<A: Args + Send + Sync + 'static, P: Projection> Registered<A, P> {
+    pub(crate) fn new(name: String, make: impl Fn(&A) -> P + Send + Sync + 'static, check: Check<A>) -> Self {
+        Self { name, make: Arc::new(make), check }
+    }
+}
+
+impl<A: Args + Send + Sync + 'static, P: Projection> Entry for Registered<A, P> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn flags(&self, command: Command) -> Command {
+        A::augment_args(command)
+    }
+
+    fn configure(&self, matches: &ArgMatches, batch_size: Option<usize>) -> Result<Box<dyn Configured>, UsageError> {
+        let settings = A::from_arg_matches(matches).map_err(|error| UsageError(error.to_string()))?;
+        (self.check)(&settings, batch_size)?;
+        Ok(Box::new(Settled { settings: Arc::new(settings), make: Arc::clone(&self.make) }))
+    }
+}
+
+struct Settled<A, P> {
+    settings: Arc<A>,
+    make: Make<A, P>,
+}
+
+impl<A: Send + Sync + 'static, P: Projection> Settled<A, P> {
+    fn projection(&self) -> P {
+        (self.make)(&self.settings)
+    }
+
+    fn worker(&self, options: WorkerOptions) -> impl Fn(Class) -> Worker<P> + Clone + Send + use<A, P> {
+        let (settings, make) = (Arc::clone(&self.settings), Arc::clone(&self.make));
+        move |class| Worker::new(class, make(&settings), options.clone())
+    }
+}
+
+impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
+    fn run<'a>(&'a self, on: On<'a>, partition: Class) -> BoxFuture<'a, Result<Report, RunError>> {
+        let worker = self.worker(on.worker)(partition);
+        Box::pin(projection::run(on.database, worker, on.run, on.shutdown.clone()))
+    }
+
+    fn run_replica<'a>(&'a self, on: On<'a>, replica: &'a Replica) -> BoxFuture<'a, Result<Report, RunError>> {
+        Box::pin(projection::run_replica(on.database, replica, self.worker(on.worker), on.run, on.shutdown))
+    }
+
+    fn pool(&self, on: On<'_>, partitions: &[Class]) -> Result<Pool, PoolError> {
+        Pool::start(on.database, partitions, self.worker(on.worker), on.run, on.shutdown)
+    }
+
+    fn parked(&self) -> Box<dyn Parked> {
+        Box::new(Retrying(self.projection()))
+    }
+}
+
+struct Retrying<P>(P);
+
+impl<P: Projection> Parked for Retrying<P> {
+    fn retry<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
+        Box::pin(parked::retry(conn, &mut self.0, aggregate))
+    }
+
+    fn retry_next<'a>(
+        &'a mut self,
+        all: &'a mut RetryAll,
+        conn: &'a mut PgConnection,
+    ) -> Tried<'a, Option<RetriedTogether>> {
+        Box::pin(all.next(conn, &mut self.0))
+    }
+
+    fn drop_first<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
+        Box::pin(parked::drop_first(conn, &mut self.0, aggregate))
+    }
+}

@@ -1,0 +1,6 @@
+//! The examples do what they say, as real processes.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed, and should say where")]
+
+mod custom_projection;
+mod example;
