@@ -15,7 +15,8 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 9] = ["worker", "pool", "status", "parked", "append", "migrate", "index", "repair", "db"];
+const OF_APPS: [&str; 11] =
+    ["worker", "pool", "status", "parked", "append", "migrate", "index", "repair", "db", "completions", "man"];
 
 /// Those that it will have when every projection can be folded anew, and what to do until then.
 const NOT_YET: [(&str, &str); 4] = [
@@ -98,6 +99,7 @@ impl App {
             Ok(command) => command,
             Err(error) => return super::failed(&error.into()),
         };
+        let whole = command.clone();
         let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| commands::log(&cli.command).to_owned());
         start(
             command,
@@ -105,8 +107,12 @@ impl App {
             |matches| self.read(matches),
             log,
             async |cli, matches| {
-                let known =
-                    Projections { entries: &self.entries, matches: innermost(matches), ways_on: self.ways_on() };
+                let known = Projections {
+                    entries: &self.entries,
+                    matches: innermost(matches),
+                    command: &whole,
+                    ways_on: self.ways_on(),
+                };
                 commands::run(cli, &known).await
             },
         )

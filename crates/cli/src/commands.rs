@@ -7,8 +7,8 @@ use super::projections::Projections;
 #[cfg(feature = "serve")]
 use super::serve;
 use super::{
-    append, bench, counters, db, demo, generate, index, migrate, parked, pool, rebuild, repair, scale, status, verify,
-    worker,
+    append, bench, counters, db, demo, generate, index, manual, migrate, parked, pool, rebuild, repair, scale, status,
+    verify, worker,
 };
 use clap::{Parser, Subcommand};
 
@@ -61,6 +61,10 @@ pub(crate) enum Command {
     Repair(repair::RepairArgs),
     /// Start, stop or find evenfold's own PostgreSQL
     Db(db::DbArgs),
+    /// Print what a shell needs to complete the command line: evenfold completions bash
+    Completions(manual::CompletionsArgs),
+    /// Write the manual pages
+    Man(manual::ManArgs),
     #[cfg(feature = "serve")]
     /// Serve counters over HTTP, on one node or in a cluster over NATS
     Serve(serve::ServeArgs),
@@ -101,6 +105,8 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Rebuild(args) => rebuild::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,
         Command::Db(args) => db::run(&global, &args).await,
+        Command::Completions(args) => manual::completions(&args, known.command.clone()),
+        Command::Man(args) => manual::man(&args, known.command.clone()),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&global, args).await,
         #[cfg(feature = "cache")]

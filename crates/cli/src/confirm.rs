@@ -1,6 +1,6 @@
 //! Asking before something that can't be undone.
 
-use super::output::help;
+use super::output::wrapped;
 use crate::config::UsageError;
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 
@@ -17,7 +17,7 @@ pub(super) fn answerable(what: &str) -> Result<(), UsageError> {
 pub(super) fn confirm(what: &str) -> Result<(), UsageError> {
     answerable(what)?;
     let mut answer = String::new();
-    let asked = write!(stderr(), "{}Go on? [y/N] ", help(&format!("This would {what}.")));
+    let asked = write!(stderr(), "{}Go on? [y/N] ", wrapped(&format!("This would {what}.")));
     let read = asked.and_then(|()| stderr().flush()).and_then(|()| stdin().lock().read_line(&mut answer));
     match read {
         Ok(_) if ["y", "yes"].contains(&&*answer.trim().to_lowercase()) => Ok(()),

@@ -20,6 +20,7 @@ mod demo;
 pub mod done;
 mod generate;
 mod index;
+mod manual;
 mod migrate;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
@@ -105,7 +106,7 @@ pub fn start<T>(
     }
     let matches = match config::parse(std::env::args_os(), command, default) {
         Ok(Parsed::Run(matches)) => matches,
-        Ok(Parsed::Show(text)) => return exit(output::print(&output::help(&text))),
+        Ok(Parsed::Show(text)) => return exit(output::print(&text)),
         Err(error) => return failed(&error.into()),
     };
     let cli = match read(&matches) {

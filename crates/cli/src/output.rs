@@ -26,7 +26,7 @@ impl Write for Log {
 }
 
 /// How wide a help text may be.
-const HELP_COLUMNS: usize = 80;
+const COLUMNS: usize = 80;
 
 /// Moves to the upper left corner and clears what is below.
 const CLEAR: &str = "\x1b[H\x1b[J";
@@ -117,12 +117,12 @@ fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
     Ok(text.chars().map(escape).collect())
 }
 
-/// A help text, broken to fit the narrowest usual terminal: what clap has for that is a crate more.
-pub fn help(text: &str) -> String {
+/// A text, broken to fit the narrowest usual terminal.
+pub(crate) fn wrapped(text: &str) -> String {
     text.lines().map(folded).collect()
 }
 
-/// A line of a help text as lines of up to 80 columns; those after the first begin where its description does.
+/// A line as lines of up to 80 columns; those after the first begin where its description does.
 fn folded(line: &str) -> String {
     let words_at = line.len() - line.trim_start().len();
     let rest = &line[words_at..];
@@ -130,7 +130,7 @@ fn folded(line: &str) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in line.trim_end().split(' ') {
         let width = word.chars().count();
-        if column + width > HELP_COLUMNS {
+        if column + width > COLUMNS {
             out = format!("{}\n{}", out.trim_end(), " ".repeat(words_at + beside));
             column = words_at + beside;
         }
@@ -200,7 +200,7 @@ mod tests {
         let text = format!("Short.\n\n  name  {}\n          {}end\n", "word ".repeat(16), "word ".repeat(14));
         let name = format!("  name  {}\n        word word\n", ["word"; 14].join(" "));
         let flag = format!("          {}\n          end\n", ["word"; 14].join(" "));
-        assert_eq!(help(&text), format!("Short.\n\n{name}{flag}"));
+        assert_eq!(wrapped(&text), format!("Short.\n\n{name}{flag}"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Projections<'a> {
     pub(crate) entries: &'a [Box<dyn Entry>],
     /// Those of the innermost command.
     pub(crate) matches: &'a ArgMatches,
+    /// The whole command line.
+    pub(crate) command: &'a clap::Command,
     /// How to find out what else there is.
     pub(crate) ways_on: String,
 }

@@ -16,6 +16,7 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -62,7 +63,7 @@ fn matched(
     arguments: impl IntoIterator<Item = OsString>,
     help: &str,
 ) -> Result<Parsed<ArgMatches>, UsageError> {
-    match plain_spoken(command).try_get_matches_from(arguments) {
+    match as_wide_as_the_terminal(plain_spoken(command)).try_get_matches_from(arguments) {
         Ok(matches) => Ok(Parsed::Run(matches)),
         Err(error) if !error.use_stderr() => Ok(Parsed::Show(error.render().to_string())),
         Err(error) => Err(UsageError(sentence(&error, help))),
@@ -97,6 +98,11 @@ fn plain_spoken(command: Command) -> Command {
             .arg_required_else_help(false)
             .mut_subcommands(|leaf| leaf.mut_args(numbers))
     })
+}
+
+/// Help in the width of the terminal, up to what can be read well; where there is none, in that of the narrowest usual one.
+fn as_wide_as_the_terminal(command: Command) -> Command {
+    if std::io::stdout().is_terminal() { command.max_term_width(120) } else { command.term_width(80) }
 }
 
 /// What the file says, as text by the names of the settings.

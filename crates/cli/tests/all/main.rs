@@ -19,6 +19,7 @@ mod cli_databases;
 mod cli_db;
 mod cli_demo;
 mod cli_generate;
+mod cli_manual;
 mod cli_mistakes;
 mod cli_pool;
 mod cli_serve;
