@@ -6,6 +6,7 @@ use evenfold_groups::KeyHash;
 use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Shard, TellError, top, total};
 use std::collections::HashMap;
 use std::error::Error;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -159,9 +160,27 @@ async fn show_full() -> Result<(), BoxError> {
     check("all that was accepted is handled", sum == accepted as u64 + 1)
 }
 
-async fn show(sharding: Sharding) -> Result<(), BoxError> {
+/// The plain story: a key, its shard, and a sum over all.
+async fn show_keys(sharding: &Sharding) -> Result<(), BoxError> {
     let group = ActorGroup::start(sharding.options(), |_| Counters::default()).await?;
     println!("start     {}, {} shards", sharding.group_id, group.shards());
+    let shards = NonZeroU32::new(group.shards()).ok_or("a group has shards")?;
+    for (customer, amount) in [("ada", 3), ("bob", 4), ("eve", 5)] {
+        let counter = customer.to_owned();
+        let value = group.ask(customer, Message::Add { counter, amount }, SECOND).await?.number();
+        let shard = KeyHash::from(customer).shard(shards);
+        println!("key       {customer}: always shard {shard}, which has {value} for it");
+    }
+    let sum = sum(&group).await?;
+    println!("sum       over all shards: {sum}");
+    check("the sum over all is that of the three", sum == 12)?;
+    group.stop().await;
+    Ok(())
+}
+
+async fn show(sharding: Sharding) -> Result<(), BoxError> {
+    show_keys(&sharding).await?;
+    let group = ActorGroup::start(sharding.options(), |_| Counters::default()).await?;
     let began = Instant::now();
     let mut added = add(&group, 100).await?;
     check("the sum is what was added", sum(&group).await? == added)?;

@@ -41,6 +41,27 @@ fn queued(member: &mut Member<Order>) -> Vec<u64> {
     std::iter::from_fn(|| member.try_recv().ok().flatten()).map(|(_, number)| number).collect()
 }
 
+/// The plain story: three join, all receive, one leaves and receives no more, and the group is deleted.
+fn members_come_and_go(groups: &ProcessGroups<Order>) -> Result<(), BoxError> {
+    let acme = groups.tenant("acme")?;
+    let group = acme.create("orders", "placed")?;
+    let join = |id: &str| group.join(id, JoinOptions::default());
+    let (mut mails, mut stock, mut audit) = (join("mails")?, join("stock")?, join("audit")?);
+    group.offer((0, 1))?;
+    let received = [queued(&mut mails), queued(&mut stock), queued(&mut audit)];
+    check("all three receive order 1", received == [[1], [1], [1]])?;
+    tell("join", "mails, stock and audit have joined: each has received order 1");
+    drop(audit);
+    let outcome = group.offer((0, 2))?;
+    check("the two that are left receive order 2", (queued(&mut mails), queued(&mut stock)) == (vec![2], vec![2]))?;
+    tell("leave", &format!("audit has left: {} members have received order 2", outcome.accepted));
+    acme.delete("orders", "placed")?;
+    check("the members learn of the end", mails.try_recv() == Err(Left::Deleted))?;
+    check("nobody can be sent anything", group.offer((0, 3)).is_err())?;
+    tell("delete", "the group is deleted: its members have been told, and order 3 is refused");
+    Ok(())
+}
+
 fn tenants(groups: &ProcessGroups<Order>) -> Result<Group<Order>, BoxError> {
     let (acme, globex) = (groups.tenant("acme")?, groups.tenant("globex")?);
     let (ours, theirs) = (acme.create("orders", "shipped")?, globex.create("orders", "shipped")?);
@@ -193,9 +214,14 @@ async fn many(groups: &ProcessGroups<Order>) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    if std::env::args().any(|argument| ["-h", "--help"].contains(&argument.as_str())) {
+        println!("Shows process groups: members, broadcasts, tenants, slow members, panics. It has no settings.");
+        return Ok(());
+    }
     // The one panic below is on purpose, and needs no backtrace.
     std::panic::set_hook(Box::new(|panic| tell("panic", panic.payload_as_str().unwrap_or_default())));
     let groups = ProcessGroups::default();
+    members_come_and_go(&groups)?;
     let group = tenants(&groups)?;
     slow_members(&group).await?;
     actors(&groups, &group).await?;

@@ -4,3 +4,4 @@
 
 mod custom_projection;
 mod example;
+mod stories;
