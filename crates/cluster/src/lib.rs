@@ -4,7 +4,7 @@
 //! view may be late, and two nodes may have different ones for some seconds.
 //!
 //! ```
-//! use crate::{Answer, Cluster, ClusterOptions, NodeId, local};
+//! use evenfold_cluster::{Answer, Cluster, ClusterOptions, NodeId, local};
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!

@@ -3,8 +3,8 @@
 //! There is no global registry: groups hang from a [`ProcessGroups`], which is passed on, and live in this process alone.
 //!
 //! ```
-//! use crate::ProcessGroups;
-//! use crate::process::{GroupError, JoinOptions, Left};
+//! use evenfold_groups::ProcessGroups;
+//! use evenfold_groups::process::{GroupError, JoinOptions, Left};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), GroupError> {
