@@ -19,7 +19,15 @@ pub mod log;
 pub mod projection;
 pub mod schema;
 
-/// The README's Rust is compiled as a test.
+/// The documents' Rust is compiled as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
+mod documents {
+    #[doc = include_str!("../README.md")]
+    pub struct Readme;
+
+    #[doc = include_str!("../docs/guide/first-steps.md")]
+    pub struct FirstSteps;
+
+    #[doc = include_str!("../docs/guide/projections.md")]
+    pub struct Projections;
+}

@@ -44,3 +44,8 @@ pub use meters::{Handling, NodeMetrics};
 pub use node::Node;
 pub use options::{NodeOptions, StartError, Storage};
 pub use watch::Watching;
+
+/// The document's Rust is compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/services.md")]
+pub struct Services;

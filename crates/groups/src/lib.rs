@@ -13,3 +13,8 @@ pub use actors::{
 };
 pub use hash::KeyHash;
 pub use process::ProcessGroups;
+
+/// The document's Rust is compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/GROUPS_COMPARISON.md")]
+pub struct Comparison;

@@ -22,6 +22,7 @@ pub mod cli;
 mod container;
 #[cfg(feature = "counter-service")]
 mod counting;
+pub mod documents;
 #[cfg(feature = "engine")]
 mod engine;
 #[cfg(feature = "groups")]

@@ -5,4 +5,5 @@
 use evenfold_testkit as support;
 
 mod benchmarks;
+mod documents;
 mod mistakes;

@@ -155,8 +155,8 @@ fn answers(lines: &[&str], serving: &Serving) -> String {
 
 #[test]
 fn the_sample_lines_of_the_cluster_carry_the_token_that_its_nodes_need() {
-    let readme = include_str!("../../../../README.md").split("### A cluster").nth(1).unwrap();
-    for text in [COMPOSE, readme.split("## ").next().unwrap()] {
+    let section = include_str!("../../../../docs/services.md").split("### A cluster").nth(1).unwrap();
+    for text in [COMPOSE, section.split("## ").next().unwrap()] {
         let token = variables().into_iter().find(|(name, _)| *name == "API_TOKEN").unwrap();
         let serving = Serving::start(&["--volatile"], &[token]);
         let lines: Vec<&str> = samples(text).collect();

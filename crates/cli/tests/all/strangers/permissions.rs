@@ -1,4 +1,4 @@
-//! A NATS server that enforces who may do what: what README.md grants a node suffices, all of it is needed, and nobody else may.
+//! A NATS server that enforces who may do what: what docs/services.md grants a node suffices, all of it is needed, and nobody else may.
 
 use super::broadcasts::forged;
 use super::wire::{CLUSTER, Pair, Recording, counter, frame, increment, node_id, send, transport};
@@ -11,19 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-const README: &str = include_str!("../../../../../README.md");
+const PAGE: &str = include_str!("../../../../../docs/services.md");
 
-/// The permissions of README.md, with the cluster of these tests: what may be published, and what may be subscribed to.
+/// The permissions of docs/services.md, with the cluster of these tests: what may be published, and what may be subscribed to.
 fn documented() -> [Vec<String>; 2] {
     [list("publish: ["), list("subscribe: [")]
 }
 
 fn list(name: &str) -> Vec<String> {
-    let line = README.lines().find_map(|line| line.trim().strip_prefix(name)).expect("a list of permissions");
+    let line = PAGE.lines().find_map(|line| line.trim().strip_prefix(name)).expect("a list of permissions");
     line.split('"').skip(1).step_by(2).map(|subject| subject.replace("counters", CLUSTER)).collect()
 }
 
-/// With a user who is allowed something else, and one who is allowed all but what README.md says to deny.
+/// With a user who is allowed something else, and one who is allowed all but what docs/services.md says to deny.
 fn server([publish, subscribe]: &[Vec<String>; 2]) -> NatsServer {
     let deny = list("deny: [");
     NatsServer::configured(&format!(
