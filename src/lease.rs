@@ -4,6 +4,7 @@
 //! revisions of the checkpoints, so a lease that runs out under a slow replica costs time, never an event.
 
 use crate::class::{Class, ClassError};
+use crate::database::Schema;
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
@@ -14,24 +15,25 @@ use uuid::Uuid;
 ///
 /// A dropped claim has happened or not; the lease runs out by itself.
 pub async fn claim(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     total: u32,
     owner: Uuid,
     term: Duration,
 ) -> Result<Option<Class>, sqlx::Error> {
-    let key: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO leases (projection, total, partition_key, owner, expires_at)
+    let key: Option<i64> = sqlx::query_scalar(schema.sql(
+        "INSERT INTO evenfold.leases (projection, total, partition_key, owner, expires_at)
          SELECT $1, $2, key, $3, clock_timestamp() + $4 * interval '1 second'
          FROM generate_series(0, $2 - 1) AS key
-         WHERE NOT EXISTS (SELECT FROM leases WHERE projection = $1 AND total = $2 AND partition_key = key
+         WHERE NOT EXISTS (SELECT FROM evenfold.leases WHERE projection = $1 AND total = $2 AND partition_key = key
                                AND expires_at > clock_timestamp())
          ORDER BY key LIMIT 1
          ON CONFLICT (projection, total, partition_key) DO UPDATE
              SET owner = excluded.owner, expires_at = excluded.expires_at
              WHERE leases.expires_at <= clock_timestamp()
          RETURNING partition_key",
-    )
+    ))
     .bind(projection)
     .bind(i64::from(total))
     .bind(owner)
@@ -48,16 +50,17 @@ pub async fn claim(
 ///
 /// One statement.
 pub async fn renew(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     partition: Class,
     owner: Uuid,
     term: Duration,
 ) -> Result<bool, sqlx::Error> {
-    let renewed = sqlx::query(
-        "UPDATE leases SET expires_at = clock_timestamp() + $5 * interval '1 second'
+    let renewed = sqlx::query(schema.sql(
+        "UPDATE evenfold.leases SET expires_at = clock_timestamp() + $5 * interval '1 second'
          WHERE projection = $1 AND total = $2 AND partition_key = $3 AND owner = $4",
-    )
+    ))
     .bind(projection)
     .bind(i64::from(partition.modulus()))
     .bind(i64::from(partition.residue()))
@@ -74,17 +77,22 @@ pub async fn renew(
 ///
 /// One statement; without it the lease runs out.
 pub async fn release(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     partition: Class,
     owner: Uuid,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM leases WHERE projection = $1 AND total = $2 AND partition_key = $3 AND owner = $4")
-        .bind(projection)
-        .bind(i64::from(partition.modulus()))
-        .bind(i64::from(partition.residue()))
-        .bind(owner)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        schema.sql(
+            "DELETE FROM evenfold.leases WHERE projection = $1 AND total = $2 AND partition_key = $3 AND owner = $4",
+        ),
+    )
+    .bind(projection)
+    .bind(i64::from(partition.modulus()))
+    .bind(i64::from(partition.residue()))
+    .bind(owner)
+    .execute(conn)
+    .await?;
     Ok(())
 }

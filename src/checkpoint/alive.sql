@@ -1,9 +1,9 @@
 -- The process of a worker that is alive: its heartbeat, or the checkpoint that it wrote last, is less than $5 seconds old.
 -- Of the workers of a total, or of one of its partitions; whoever wrote a checkpoint last comes first.
 SELECT h.process
-FROM heartbeats h
+FROM evenfold.heartbeats h
 LEFT JOIN LATERAL (
-    SELECT max(c.moved_at) AS moved_at FROM checkpoints c WHERE c.projection = h.projection AND c.owner = h.worker
+    SELECT max(c.moved_at) AS moved_at FROM evenfold.checkpoints c WHERE c.projection = h.projection AND c.owner = h.worker
 ) c ON true
 WHERE h.projection = $1 AND h.total_partitions = $2
   AND ($3::bigint IS NULL OR h.partition_key = $3)

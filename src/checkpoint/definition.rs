@@ -3,6 +3,7 @@
 use super::store::class_of;
 use super::topology::RegisterError;
 use crate::class::{Class, is_exact_cover};
+use crate::database::Schema;
 use sqlx::PgConnection;
 
 /// Refuses to fold, or to check, a projection otherwise than its workers do, and one with missing checkpoints. One that
@@ -15,11 +16,16 @@ use sqlx::PgConnection;
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn check_begun(conn: &mut PgConnection, projection: &str, definition: &str) -> Result<(), RegisterError> {
+pub async fn check_begun(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    definition: &str,
+) -> Result<(), RegisterError> {
     let whole = Class::partition(0, 1)?;
-    if definition_of(&mut *conn, projection).await?.is_some() {
-        check_definition(&mut *conn, projection, definition).await?;
-        check_cover(conn, projection, whole).await?;
+    if definition_of(schema, &mut *conn, projection).await?.is_some() {
+        check_definition(schema, &mut *conn, projection, definition).await?;
+        check_cover(schema, conn, projection, whole).await?;
     }
     Ok(())
 }
@@ -33,19 +39,27 @@ pub async fn check_begun(conn: &mut PgConnection, projection: &str, definition: 
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn definition_of(conn: &mut PgConnection, projection: &str) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar("SELECT definition FROM projections WHERE name = $1").bind(projection).fetch_optional(conn).await
+pub async fn definition_of(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(schema.sql("SELECT definition FROM evenfold.projections WHERE name = $1"))
+        .bind(projection)
+        .fetch_optional(conn)
+        .await
 }
 
 /// Refuses a projection that was begun with another definition. A rebuild changes the definition in the transaction that
 /// gives the checkpoints fresh revisions. So whoever is about to fold asks *after* he has read or locked the checkpoints:
 /// a change before that is seen, and after one that comes later, what he has read can't be committed.
 pub(crate) async fn check_definition(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     definition: &str,
 ) -> Result<(), RegisterError> {
-    match definition_of(conn, projection).await? {
+    match definition_of(schema, conn, projection).await? {
         Some(stored) if stored != definition => Err(RegisterError::other(projection, stored, definition)),
         _ => Ok(()),
     }
@@ -53,12 +67,13 @@ pub(crate) async fn check_definition(
 
 /// Refuses a projection of which the checkpoints do not stand for every hash of the partition exactly once.
 pub(crate) async fn check_cover(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     partition: Class,
 ) -> Result<(), RegisterError> {
     let mut cells = Vec::new();
-    for class in classes(conn, projection).await? {
+    for class in classes(schema, conn, projection).await? {
         if class.is_inside(partition) {
             cells.push(class);
         } else if class.overlaps(partition) {
@@ -72,12 +87,18 @@ pub(crate) async fn check_cover(
 }
 
 /// The classes that the projection has checkpoints of, as one snapshot shows them.
-pub(crate) async fn classes(conn: &mut PgConnection, projection: &str) -> Result<Vec<Class>, sqlx::Error> {
-    sqlx::query("SELECT modulus, residue FROM checkpoints WHERE projection = $1 ORDER BY modulus, residue")
-        .bind(projection)
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(|row| class_of(row, 0))
-        .collect()
+pub(crate) async fn classes(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+) -> Result<Vec<Class>, sqlx::Error> {
+    sqlx::query(
+        schema.sql("SELECT modulus, residue FROM evenfold.checkpoints WHERE projection = $1 ORDER BY modulus, residue"),
+    )
+    .bind(projection)
+    .fetch_all(conn)
+    .await?
+    .iter()
+    .map(|row| class_of(row, 0))
+    .collect()
 }

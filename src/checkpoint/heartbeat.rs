@@ -1,4 +1,5 @@
 use crate::class::Class;
+use crate::database::Schema;
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
@@ -45,15 +46,15 @@ pub struct Beat<'a> {
 /// # Cancel safety
 ///
 /// One statement.
-pub async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
+pub async fn beat(schema: &Schema, conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
     let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     sqlx::query(
-        "WITH gone AS (DELETE FROM heartbeats WHERE beat_at < now() - interval '1 day' AND worker <> $1)
-         INSERT INTO heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,
+        schema.sql("WITH gone AS (DELETE FROM evenfold.heartbeats WHERE beat_at < now() - interval '1 day' AND worker <> $1)
+         INSERT INTO evenfold.heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,
              coordination_ms, compute_ms, per_second)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (worker) DO UPDATE SET state = excluded.state, applied = excluded.applied,
-             per_second = excluded.per_second, coordination_ms = excluded.coordination_ms, compute_ms = excluded.compute_ms, beat_at = now()",
+             per_second = excluded.per_second, coordination_ms = excluded.coordination_ms, compute_ms = excluded.compute_ms, beat_at = now()"),
     )
     .bind(beat.worker)
     .bind(beat.projection)
@@ -77,13 +78,14 @@ pub async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::
 ///
 /// Reads only.
 pub async fn alive(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     total: u32,
     key: Option<u32>,
     except: Option<Uuid>,
 ) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar(include_str!("alive.sql"))
+    sqlx::query_scalar(schema.sql(include_str!("alive.sql")))
         .bind(projection)
         .bind(i64::from(total))
         .bind(key.map(i64::from))
@@ -98,8 +100,8 @@ pub async fn alive(
 /// # Cancel safety
 ///
 /// One statement.
-pub async fn forget_beat(conn: &mut PgConnection, worker: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM heartbeats WHERE worker = $1").bind(worker).execute(conn).await?;
+pub async fn forget_beat(schema: &Schema, conn: &mut PgConnection, worker: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(schema.sql("DELETE FROM evenfold.heartbeats WHERE worker = $1")).bind(worker).execute(conn).await?;
     Ok(())
 }
 
@@ -113,9 +115,13 @@ pub async fn forget_beat(conn: &mut PgConnection, worker: Uuid) -> Result<(), sq
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn last_beat(conn: &mut PgConnection, projection: &str) -> Result<Option<Duration>, sqlx::Error> {
+pub async fn last_beat(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+) -> Result<Option<Duration>, sqlx::Error> {
     let seconds: Option<f64> = sqlx::query_scalar(
-        "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8 FROM heartbeats WHERE projection = $1",
+        schema.sql("SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8 FROM evenfold.heartbeats WHERE projection = $1"),
     )
     .bind(projection)
     .fetch_one(conn)

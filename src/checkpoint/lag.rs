@@ -1,5 +1,6 @@
 use super::store::class_of;
 use crate::class::Class;
+use crate::database::Schema;
 use crate::log::Interest;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
@@ -25,31 +26,37 @@ const COUNTED: i64 = 100_000;
 ///
 /// Reads only.
 pub async fn lag(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     partition: Class,
     interest: &Interest,
 ) -> Result<Lag, sqlx::Error> {
-    if let Some(estimated) = estimate(conn, projection, partition).await? {
+    if let Some(estimated) = estimate(schema, conn, projection, partition).await? {
         return Ok(estimated);
     }
-    let rows = count(conn, Some(projection), Some(partition), interest).await?;
+    let rows = count(schema, conn, Some(projection), Some(partition), interest).await?;
     Ok(rows
         .into_iter()
         .fold(Lag::default(), |lag, row| Lag { events: lag.events + row.lag.events, age: lag.age.max(row.lag.age) }))
 }
 
 /// The lag by the positions that are left, if they are too many to count: each class has its share of them.
-async fn estimate(conn: &mut PgConnection, projection: &str, partition: Class) -> Result<Option<Lag>, sqlx::Error> {
+async fn estimate(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    partition: Class,
+) -> Result<Option<Lag>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT sum((s.last_position - b.bound) / c.modulus)::bigint,
+        schema.sql("SELECT sum((s.last_position - b.bound) / c.modulus)::bigint,
              coalesce((SELECT CASE WHEN isfinite(recorded_at) THEN extract(epoch FROM clock_timestamp() - recorded_at) END
-                       FROM events WHERE position > min(b.bound) ORDER BY position LIMIT 1), 0)::float8
-         FROM checkpoints c,
-             (SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0) AS last_position OFFSET 0) s,
+                       FROM evenfold.events WHERE position > min(b.bound) ORDER BY position LIMIT 1), 0)::float8
+         FROM evenfold.checkpoints c,
+             (SELECT coalesce(pg_sequence_last_value('evenfold.events_position_seq'::regclass), 0) AS last_position OFFSET 0) s,
              LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b
          WHERE c.projection = $1 AND c.modulus % $2 = 0 AND c.residue % $2 = $3
-         HAVING max(s.last_position - b.bound) > $4",
+         HAVING max(s.last_position - b.bound) > $4"),
     )
     .bind(projection)
     .bind(i64::from(partition.modulus()))
@@ -63,8 +70,11 @@ async fn estimate(conn: &mut PgConnection, projection: &str, partition: Class) -
 }
 
 /// The first projection that has not applied every event of the log, and how many it has not.
-pub(crate) async fn first_incomplete(conn: &mut PgConnection) -> Result<Option<(String, i64)>, sqlx::Error> {
-    let rows = count(conn, None, None, &Interest::everything()).await?;
+pub(crate) async fn first_incomplete(
+    schema: &Schema,
+    conn: &mut PgConnection,
+) -> Result<Option<(String, i64)>, sqlx::Error> {
+    let rows = count(schema, conn, None, None, &Interest::everything()).await?;
     let behind = rows.into_iter().find(|row| row.lag.events > 0);
     Ok(behind.map(|row| (row.projection, i64::try_from(row.lag.events).unwrap_or(i64::MAX))))
 }
@@ -78,12 +88,13 @@ pub(super) struct ClassLag {
 
 /// Counts per checkpoint: of one projection or all, of one partition or all.
 pub(super) async fn count(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: Option<&str>,
     partition: Option<Class>,
     interest: &Interest,
 ) -> Result<Vec<ClassLag>, sqlx::Error> {
-    sqlx::query(include_str!("lag.sql"))
+    sqlx::query(schema.sql(include_str!("lag.sql")))
         .bind(projection)
         .bind(partition.map(|partition| i64::from(partition.modulus())))
         .bind(partition.map(|partition| i64::from(partition.residue())))

@@ -3,11 +3,11 @@
 -- Other writers may have given an event a time that is infinite, which has no age.
 SELECT c.projection, coalesce(sum(e.events), 0)::bigint,
        coalesce(extract(epoch FROM clock_timestamp() - min(e.oldest)), 0)::float8, c.modulus, c.residue
-FROM checkpoints c
+FROM evenfold.checkpoints c
 CROSS JOIN LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b
 CROSS JOIN LATERAL (
     SELECT count(*) AS events, min(recorded_at) FILTER (WHERE isfinite(recorded_at)) AS oldest
-    FROM events
+    FROM evenfold.events
     WHERE position > b.bound
       AND hash % c.modulus = c.residue
       AND NOT pg_visible_in_snapshot(xid, c.seen)
@@ -16,7 +16,7 @@ CROSS JOIN LATERAL (
       AND ($5::text[] IS NULL OR event_type = ANY ($5))
     UNION ALL
     SELECT count(*), min(recorded_at) FILTER (WHERE isfinite(recorded_at))
-    FROM events
+    FROM evenfold.events
     WHERE (xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.seen)))
            OR (xid >= pg_snapshot_xmax(c.seen) AND xid < c.next_xid)
            OR xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.upto)))

@@ -4,6 +4,7 @@ use super::RegisterError;
 use super::definition::{check_cover, classes};
 use super::store::class_of;
 use crate::class::Class;
+use crate::database::Schema;
 use crate::hash::IdHash;
 use crate::invariant::invariant;
 use sqlx::PgConnection;
@@ -23,6 +24,7 @@ const LOCK_ATTEMPTS: u32 = 10;
 ///
 /// Part of the caller's transaction.
 pub(crate) async fn lock_and_bump(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     hashes: &HashSet<IdHash>,
@@ -30,13 +32,13 @@ pub(crate) async fn lock_and_bump(
     // A change of partitions that this waits for takes the row away, and what it puts in its place is in no snapshot
     // but the next statement's. As the rows are a cover, one must be there.
     for _ in 0..LOCK_ATTEMPTS {
-        let present = classes(tx, projection).await?;
-        let bumped = bump(tx, projection, &holding(&present, hashes)).await?;
+        let present = classes(schema, tx, projection).await?;
+        let bumped = bump(schema, tx, projection, &holding(&present, hashes)).await?;
         if holds_all(&bumped, hashes) {
             return Ok(());
         }
     }
-    check_cover(tx, projection, Class::partition(0, 1)?).await?;
+    check_cover(schema, tx, projection, Class::partition(0, 1)?).await?;
     Err(RegisterError::Database(sqlx::Error::Protocol("the number of partitions is being changed: try again".into())))
 }
 
@@ -60,13 +62,18 @@ fn holds_all(classes: &[Class], hashes: &HashSet<IdHash>) -> bool {
 }
 
 /// In the order of the keys, as all who lock several rows do, on a connection that goes by the indexes.
-async fn bump(tx: &mut PgConnection, projection: &str, classes: &[Class]) -> Result<Vec<Class>, sqlx::Error> {
-    sqlx::query(
-        "UPDATE checkpoints c SET revision = nextval('checkpoint_revisions')
+async fn bump(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &str,
+    classes: &[Class],
+) -> Result<Vec<Class>, sqlx::Error> {
+    sqlx::query(schema.sql(
+        "UPDATE evenfold.checkpoints c SET revision = nextval('evenfold.checkpoint_revisions')
          FROM unnest($2::bigint[], $3::bigint[]) AS k (modulus, residue)
          WHERE c.projection = $1 AND c.modulus = k.modulus AND c.residue = k.residue
          RETURNING c.modulus, c.residue",
-    )
+    ))
     .bind(projection)
     .bind(classes.iter().map(|class| i64::from(class.modulus())).collect::<Vec<_>>())
     .bind(classes.iter().map(|class| i64::from(class.residue())).collect::<Vec<_>>())
@@ -84,6 +91,7 @@ async fn bump(tx: &mut PgConnection, projection: &str, classes: &[Class]) -> Res
 ///
 /// Part of the caller's transaction.
 pub(crate) async fn replace_all(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     source: &str,
@@ -91,10 +99,10 @@ pub(crate) async fn replace_all(
 ) -> Result<(), sqlx::Error> {
     let moduli: Vec<i64> = classes.iter().map(|class| i64::from(class.modulus())).collect();
     let residues: Vec<i64> = classes.iter().map(|class| i64::from(class.residue())).collect();
-    sqlx::query(
-        "DELETE FROM checkpoints WHERE projection = $1
+    sqlx::query(schema.sql(
+        "DELETE FROM evenfold.checkpoints WHERE projection = $1
          AND (modulus, residue) NOT IN (SELECT * FROM unnest($2::bigint[], $3::bigint[]))",
-    )
+    ))
     .bind(projection)
     .bind(&moduli)
     .bind(&residues)
@@ -102,14 +110,14 @@ pub(crate) async fn replace_all(
     .await?;
     // Those that stay keep their owners, who go on at once.
     let written = sqlx::query(
-        "INSERT INTO checkpoints (projection, modulus, residue, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor)
+        schema.sql("INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor)
          SELECT $1, k.modulus, k.residue, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor
-         FROM checkpoints r CROSS JOIN unnest($2::bigint[], $3::bigint[]) AS k (modulus, residue)
+         FROM evenfold.checkpoints r CROSS JOIN unnest($2::bigint[], $3::bigint[]) AS k (modulus, residue)
          WHERE r.projection = $4
          ON CONFLICT (projection, modulus, residue) DO UPDATE SET seen = excluded.seen, floor = excluded.floor,
              next_xid = excluded.next_xid, upto = excluded.upto, upto_floor = excluded.upto_floor,
              upto_next_xid = excluded.upto_next_xid, cursor = excluded.cursor, moved_at = now(),
-             revision = nextval('checkpoint_revisions')",
+             revision = nextval('evenfold.checkpoint_revisions')"),
     )
     .bind(projection)
     .bind(&moduli)

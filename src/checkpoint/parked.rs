@@ -1,6 +1,7 @@
 //! Events that could not be applied, and the later events of their aggregates, which wait behind them.
 
 use crate::class::Class;
+use crate::database::Schema;
 use crate::event::{Aggregate, Event};
 use crate::invariant::invariant;
 use crate::log::EventBuffer;
@@ -24,13 +25,18 @@ pub struct ParkedEvent<'a> {
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub async fn park(tx: &mut PgConnection, projection: &str, parked: &[ParkedEvent<'_>]) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO parked_events (projection, position, aggregate_type, aggregate_id, version, hash, reason)
+pub async fn park(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &str,
+    parked: &[ParkedEvent<'_>],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(schema.sql(
+        "INSERT INTO evenfold.parked_events (projection, position, aggregate_type, aggregate_id, version, hash, reason)
          SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[])
          ON CONFLICT (projection, position) DO UPDATE SET reason = excluded.reason
              WHERE parked_events.reason <> excluded.reason",
-    )
+    ))
     .bind(projection)
     .bind(parked.iter().map(|p| p.event.position).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.event.aggregate_type).collect::<Vec<_>>())
@@ -48,13 +54,20 @@ pub async fn park(tx: &mut PgConnection, projection: &str, parked: &[ParkedEvent
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn has_parked(conn: &mut PgConnection, projection: &str, class: Class) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM parked_events WHERE projection = $1 AND hash % $2 = $3)")
-        .bind(projection)
-        .bind(i64::from(class.modulus()))
-        .bind(i64::from(class.residue()))
-        .fetch_one(conn)
-        .await
+pub async fn has_parked(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    class: Class,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        schema.sql("SELECT EXISTS (SELECT FROM evenfold.parked_events WHERE projection = $1 AND hash % $2 = $3)"),
+    )
+    .bind(projection)
+    .bind(i64::from(class.modulus()))
+    .bind(i64::from(class.residue()))
+    .fetch_one(conn)
+    .await
 }
 
 /// Which of the events' aggregates are parked, and which of the events are dropped. Costs one step down an index for each
@@ -68,6 +81,7 @@ pub async fn has_parked(conn: &mut PgConnection, projection: &str, class: Class)
 ///
 /// Reads only.
 pub async fn parked_among(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     events: &EventBuffer,
@@ -76,15 +90,15 @@ pub async fn parked_among(
     let (types, ids): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
     // LIMIT and OFFSET keep the planner from joining. While it has no statistics it takes the table for tiny, and would
     // compare each of its rows with each element of the array: 10,000 times 10,000 for one batch.
-    let parked = sqlx::query(
+    let parked = sqlx::query(schema.sql(
         "-- Which aggregates of a batch are parked.
          SELECT k.aggregate_type, k.aggregate_id
          FROM unnest($2::text[], $3::text[]) AS k (aggregate_type, aggregate_id)
          CROSS JOIN LATERAL (
-             SELECT FROM parked_events p WHERE p.projection = $1 AND p.dropped_at IS NULL
+             SELECT FROM evenfold.parked_events p WHERE p.projection = $1 AND p.dropped_at IS NULL
                  AND p.aggregate_type = k.aggregate_type AND p.aggregate_id = k.aggregate_id LIMIT 1
          ) p",
-    )
+    ))
     .bind(projection)
     .bind(types)
     .bind(ids)
@@ -94,12 +108,12 @@ pub async fn parked_among(
     .map(|row| Ok(Aggregate { aggregate_type: row.try_get(0)?, aggregate_id: row.try_get(1)? }))
     .collect::<Result<_, sqlx::Error>>()?;
     let dropped: Vec<i64> = sqlx::query_scalar(
-        "-- Which events of a batch are dropped.
+        schema.sql("-- Which events of a batch are dropped.
          SELECT k.position FROM unnest($2::bigint[]) AS k (position)
          CROSS JOIN LATERAL (
-             SELECT p.dropped_at FROM parked_events p WHERE p.projection = $1 AND p.position = k.position OFFSET 0
+             SELECT p.dropped_at FROM evenfold.parked_events p WHERE p.projection = $1 AND p.position = k.position OFFSET 0
          ) p
-         WHERE p.dropped_at IS NOT NULL",
+         WHERE p.dropped_at IS NOT NULL"),
     )
     .bind(projection)
     .bind(events.events().map(|event| event.position).collect::<Vec<_>>())
@@ -113,16 +127,21 @@ pub async fn parked_among(
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub async fn unpark(tx: &mut PgConnection, projection: &str, positions: &[i64]) -> Result<(), sqlx::Error> {
+pub async fn unpark(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &str,
+    positions: &[i64],
+) -> Result<(), sqlx::Error> {
     // The rows are looked up first, and removed by where they are: joined to the array, the table could be read as a whole
     // for each of its elements. Nobody moves them meanwhile: the caller has locked their checkpoints.
-    let removed = sqlx::query(
-        "DELETE FROM parked_events WHERE ctid = ANY (ARRAY(
+    let removed = sqlx::query(schema.sql(
+        "DELETE FROM evenfold.parked_events WHERE ctid = ANY (ARRAY(
              SELECT p.ctid FROM unnest($2::bigint[]) AS k (position)
              CROSS JOIN LATERAL (
-                 SELECT ctid FROM parked_events p WHERE p.projection = $1 AND p.position = k.position OFFSET 0
+                 SELECT ctid FROM evenfold.parked_events p WHERE p.projection = $1 AND p.position = k.position OFFSET 0
              ) p))",
-    )
+    ))
     .bind(projection)
     .bind(positions)
     .execute(tx)
@@ -142,13 +161,20 @@ pub async fn unpark(tx: &mut PgConnection, projection: &str, positions: &[i64]) 
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub async fn drop_parked(tx: &mut PgConnection, projection: &str, position: i64) -> Result<(), sqlx::Error> {
-    let dropped = sqlx::query("UPDATE parked_events SET dropped_at = now() WHERE projection = $1 AND position = $2")
-        .bind(projection)
-        .bind(position)
-        .execute(tx)
-        .await?
-        .rows_affected();
+pub async fn drop_parked(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &str,
+    position: i64,
+) -> Result<(), sqlx::Error> {
+    let dropped = sqlx::query(
+        schema.sql("UPDATE evenfold.parked_events SET dropped_at = now() WHERE projection = $1 AND position = $2"),
+    )
+    .bind(projection)
+    .bind(position)
+    .execute(tx)
+    .await?
+    .rows_affected();
     invariant!(dropped == 1, "the event at position {position} is parked once, and not {dropped} times");
     Ok(())
 }

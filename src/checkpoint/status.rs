@@ -3,6 +3,7 @@ use super::idle::Signs;
 use super::lag::{self, Lag};
 use super::store::class_of;
 use crate::class::{Class, is_exact_cover};
+use crate::database::Schema;
 use crate::log::Interest;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -91,42 +92,42 @@ const COUNTED: i64 = 1_000_000;
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn status(conn: &mut PgConnection, projection: &str) -> Result<Status, sqlx::Error> {
+pub async fn status(schema: &Schema, conn: &mut PgConnection, projection: &str) -> Result<Status, sqlx::Error> {
     let mut tx = sqlx::Connection::begin(conn).await?;
     sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
-    let topologies: Vec<(i64, Option<f64>)> = sqlx::query_as(
-        "SELECT total, extract(epoch FROM now() - superseded_at)::float8 FROM topologies WHERE projection = $1
+    let topologies: Vec<(i64, Option<f64>)> = sqlx::query_as(schema.sql(
+        "SELECT total, extract(epoch FROM now() - superseded_at)::float8 FROM evenfold.topologies WHERE projection = $1
          ORDER BY superseded_at DESC",
-    )
+    ))
     .bind(projection)
     .fetch_all(&mut *tx)
     .await?;
     // Whoever has appended holds this lock on the table until its transaction ends. Locks are the cluster's, and the
     // tables of another database may have the same numbers.
     let oldest_append_open_seconds = sqlx::query_scalar(
-        "SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start))::float8
+        schema.sql("SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start))::float8
          FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-         WHERE l.locktype = 'relation' AND l.relation = 'events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+         WHERE l.locktype = 'relation' AND l.relation = 'evenfold.events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"),
     )
     .fetch_one(&mut *tx)
     .await?;
-    let behind = lag::count(&mut tx, Some(projection), None, &Interest::everything()).await?;
+    let behind = lag::count(schema, &mut tx, Some(projection), None, &Interest::everything()).await?;
     let total_partitions = topologies.iter().find(|(_, ago)| ago.is_none()).map(|(total, _)| *total);
-    let waiting = sqlx::query_as(
-        "SELECT total_partitions, count(*) FROM heartbeats
+    let waiting = sqlx::query_as(schema.sql(
+        "SELECT total_partitions, count(*) FROM evenfold.heartbeats
          WHERE projection = $1 AND total_partitions IS DISTINCT FROM $2 AND starts_with(state, $3)
            AND beat_at > clock_timestamp() - $4 * interval '1 second'
          GROUP BY total_partitions ORDER BY total_partitions",
-    )
+    ))
     .bind(projection)
     .bind(total_partitions)
     .bind(SUPERSEDED)
     .bind(DEAD_AFTER.as_secs_f64())
     .fetch_all(&mut *tx)
     .await?;
-    let (events, parked_events) = counted(&mut tx, projection).await?;
-    let rows = sqlx::query(include_str!("status.sql"))
+    let (events, parked_events) = counted(schema, &mut tx, projection).await?;
+    let rows = sqlx::query(schema.sql(include_str!("status.sql")))
         .bind(projection)
         .bind(total_partitions)
         .bind(DEAD_AFTER.as_secs_f64())
@@ -178,12 +179,16 @@ fn class_status(row: &PgRow, class: Class, lag: Lag) -> Result<ClassStatus, sqlx
 }
 
 /// The events of the log, if they are few enough to be counted, and those of them that are parked or were dropped.
-async fn counted(conn: &mut PgConnection, projection: &str) -> Result<(Option<u64>, u64), sqlx::Error> {
-    let (events, parked): (Option<i64>, i64) = sqlx::query_as(
-        "SELECT CASE WHEN coalesce((SELECT max(position) - min(position) FROM events), 0) < $2
-                     THEN (SELECT count(*) FROM events) END,
-                (SELECT count(*) FROM parked_events WHERE projection = $1)",
-    )
+async fn counted(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+) -> Result<(Option<u64>, u64), sqlx::Error> {
+    let (events, parked): (Option<i64>, i64) = sqlx::query_as(schema.sql(
+        "SELECT CASE WHEN coalesce((SELECT max(position) - min(position) FROM evenfold.events), 0) < $2
+                     THEN (SELECT count(*) FROM evenfold.events) END,
+                (SELECT count(*) FROM evenfold.parked_events WHERE projection = $1)",
+    ))
     .bind(projection)
     .bind(COUNTED)
     .fetch_one(conn)

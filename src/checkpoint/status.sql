@@ -3,21 +3,21 @@
 -- parked is read once, for all of them.
 WITH parked AS (
     SELECT c.modulus, c.residue, count(DISTINCT (p.aggregate_type, p.aggregate_id)) AS aggregates
-    FROM (SELECT DISTINCT aggregate_type, aggregate_id, hash FROM parked_events
+    FROM (SELECT DISTINCT aggregate_type, aggregate_id, hash FROM evenfold.parked_events
           WHERE projection = $1 AND dropped_at IS NULL) p
-    CROSS JOIN (SELECT DISTINCT modulus FROM checkpoints WHERE projection = $1) m
-    JOIN checkpoints c ON c.projection = $1 AND c.modulus = m.modulus AND c.residue = p.hash % m.modulus
+    CROSS JOIN (SELECT DISTINCT modulus FROM evenfold.checkpoints WHERE projection = $1) m
+    JOIN evenfold.checkpoints c ON c.projection = $1 AND c.modulus = m.modulus AND c.residue = p.hash % m.modulus
     GROUP BY c.modulus, c.residue
 )
 SELECT c.modulus, c.residue, greatest(c.floor, c.cursor),
        h.process, h.state, extract(epoch FROM clock_timestamp() - h.beat_at)::float8, h.per_second,
        coalesce(p.aggregates, 0),
        extract(epoch FROM clock_timestamp() - c.moved_at)::float8, coalesce(h.worker = c.owner, false)
-FROM checkpoints c
+FROM evenfold.checkpoints c
 LEFT JOIN parked p USING (modulus, residue)
 LEFT JOIN LATERAL (
     SELECT h.*, (h.worker = c.owner) IS TRUE AS wrote
-    FROM heartbeats h
+    FROM evenfold.heartbeats h
     WHERE h.projection = c.projection
       AND (h.worker = c.owner
            OR (h.total_partitions = $2 AND c.modulus % h.total_partitions = 0

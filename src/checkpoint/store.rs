@@ -1,5 +1,6 @@
 use super::{Checkpoint, OpenWindow};
 use crate::class::Class;
+use crate::database::Schema;
 use crate::invariant::broken;
 use crate::log::Fence;
 use sqlx::postgres::PgRow;
@@ -25,11 +26,16 @@ pub struct Held {
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn load(conn: &mut PgConnection, projection: &str, partition: Class) -> Result<Vec<Held>, sqlx::Error> {
+pub async fn load(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    partition: Class,
+) -> Result<Vec<Held>, sqlx::Error> {
     sqlx::query(
-        "SELECT seen::text, floor, next_xid::text, upto::text, upto_floor, upto_next_xid::text, cursor, revision, owner,
+        schema.sql("SELECT seen::text, floor, next_xid::text, upto::text, upto_floor, upto_next_xid::text, cursor, revision, owner,
                 modulus, residue
-         FROM checkpoints WHERE projection = $1 AND modulus % $2 = 0 AND residue % $2 = $3 ORDER BY modulus, residue",
+         FROM evenfold.checkpoints WHERE projection = $1 AND modulus % $2 = 0 AND residue % $2 = $3 ORDER BY modulus, residue"),
     )
     .bind(projection)
     .bind(i64::from(partition.modulus()))
@@ -81,6 +87,7 @@ fn fence(row: &PgRow, at: usize) -> Result<Option<Fence>, sqlx::Error> {
 ///
 /// Part of the caller's transaction.
 pub async fn commit(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     rows: &[&Held],
@@ -89,15 +96,15 @@ pub async fn commit(
 ) -> Result<Option<Vec<i64>>, sqlx::Error> {
     let open = checkpoint.window.as_ref();
     let (moduli, residues, revisions) = keys(rows);
-    let written = sqlx::query(
-        "UPDATE checkpoints c
+    let written = sqlx::query(schema.sql(
+        "UPDATE evenfold.checkpoints c
          SET seen = $5::text::pg_snapshot, floor = $6, next_xid = $7::text::xid8, upto = $8::text::pg_snapshot,
              upto_floor = $9, upto_next_xid = $10::text::xid8, cursor = $11, owner = $12, moved_at = now(),
-             revision = nextval('checkpoint_revisions')
+             revision = nextval('evenfold.checkpoint_revisions')
          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k (modulus, residue, revision)
          WHERE c.projection = $1 AND c.modulus = k.modulus AND c.residue = k.residue AND c.revision = k.revision
          RETURNING c.revision, c.modulus, c.residue",
-    )
+    ))
     .bind(projection)
     .bind(moduli)
     .bind(residues)
@@ -136,6 +143,7 @@ fn keys(rows: &[&Held]) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
 ///
 /// Part of the caller's transaction.
 pub async fn merge(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     rows: &[&Held],
@@ -144,11 +152,11 @@ pub async fn merge(
     owner: Uuid,
 ) -> Result<Option<Held>, sqlx::Error> {
     let (moduli, residues, revisions) = keys(rows);
-    let gone = sqlx::query(
-        "DELETE FROM checkpoints c
+    let gone = sqlx::query(schema.sql(
+        "DELETE FROM evenfold.checkpoints c
          USING unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k (modulus, residue, revision)
          WHERE c.projection = $1 AND c.modulus = k.modulus AND c.residue = k.residue AND c.revision = k.revision",
-    )
+    ))
     .bind(projection)
     .bind(moduli)
     .bind(residues)
@@ -158,10 +166,10 @@ pub async fn merge(
     if gone.rows_affected() != rows.len() as u64 {
         return Ok(None);
     }
-    let revision = sqlx::query_scalar(
-        "INSERT INTO checkpoints (projection, modulus, residue, seen, floor, next_xid, owner)
+    let revision = sqlx::query_scalar(schema.sql(
+        "INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, owner)
          VALUES ($1, $2, $3, $4::text::pg_snapshot, $5, $6::text::xid8, $7) RETURNING revision",
-    )
+    ))
     .bind(projection)
     .bind(i64::from(partition.modulus()))
     .bind(i64::from(partition.residue()))
@@ -176,19 +184,20 @@ pub async fn merge(
 
 /// Sets every checkpoint to the end of the log, in the transaction of a repair, which has locked it. Gives the number
 /// of projections.
-pub(crate) async fn complete_all(tx: &mut PgConnection) -> Result<u64, sqlx::Error> {
+pub(crate) async fn complete_all(schema: &Schema, tx: &mut PgConnection) -> Result<u64, sqlx::Error> {
     // With the log locked this is a fence like any other, also within a transaction (which is READ COMMITTED).
-    let Fence { floor, snapshot, next_xid } = Fence::take(&mut *tx).await?;
+    let Fence { floor, snapshot, next_xid } = Fence::take(schema, &mut *tx).await?;
     sqlx::query(
-        "UPDATE checkpoints SET seen = $1::text::pg_snapshot, floor = $2, next_xid = $3::text::xid8,
-             upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL, revision = nextval('checkpoint_revisions')",
+        schema.sql("UPDATE evenfold.checkpoints SET seen = $1::text::pg_snapshot, floor = $2, next_xid = $3::text::xid8,
+             upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL, revision = nextval('evenfold.checkpoint_revisions')"),
     )
     .bind(snapshot.to_string())
     .bind(floor)
     .bind(next_xid.max(snapshot.xmax()).to_string())
     .execute(&mut *tx)
     .await?;
-    let projections: i64 = sqlx::query_scalar("SELECT count(*) FROM projections").fetch_one(tx).await?;
+    let projections: i64 =
+        sqlx::query_scalar(schema.sql("SELECT count(*) FROM evenfold.projections")).fetch_one(tx).await?;
     Ok(projections.unsigned_abs())
 }
 
@@ -198,17 +207,17 @@ pub(crate) async fn complete_all(tx: &mut PgConnection) -> Result<u64, sqlx::Err
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub async fn start_over(tx: &mut PgConnection, projection: &str) -> Result<bool, sqlx::Error> {
+pub async fn start_over(schema: &Schema, tx: &mut PgConnection, projection: &str) -> Result<bool, sqlx::Error> {
     // By themselves they would go with the projection, but not in a session that passes foreign keys over
     // (session_replication_role), and not where the projection's row was removed in such a one.
     let mut gone = 0;
     for statement in [
-        "DELETE FROM parked_events WHERE projection = $1",
-        "DELETE FROM checkpoints WHERE projection = $1",
-        "DELETE FROM topologies WHERE projection = $1",
-        "DELETE FROM projections WHERE name = $1",
+        "DELETE FROM evenfold.parked_events WHERE projection = $1",
+        "DELETE FROM evenfold.checkpoints WHERE projection = $1",
+        "DELETE FROM evenfold.topologies WHERE projection = $1",
+        "DELETE FROM evenfold.projections WHERE name = $1",
     ] {
-        gone += sqlx::query(statement).bind(projection).execute(&mut *tx).await?.rows_affected();
+        gone += sqlx::query(schema.sql(statement)).bind(projection).execute(&mut *tx).await?.rows_affected();
     }
     Ok(gone > 0)
 }

@@ -4,6 +4,7 @@ use super::definition::check_cover;
 use super::heartbeat;
 use super::store::class_of;
 use crate::class::{Class, ClassError};
+use crate::database::Schema;
 use crate::invariant::broken;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
@@ -104,67 +105,77 @@ impl RegisterError {
 ///
 /// Part of the caller's transaction.
 pub async fn register(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     definition: &str,
     partition: Class,
     takeover: Takeover,
 ) -> Result<(Registered, bool), RegisterError> {
-    let begun = sqlx::query("INSERT INTO projections (name, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(projection)
-        .bind(definition)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    let begun = sqlx::query(
+        schema.sql("INSERT INTO evenfold.projections (name, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING"),
+    )
+    .bind(projection)
+    .bind(definition)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
     // Locked until the end: changes of one projection's partitions happen one after the other.
-    let stored: String = sqlx::query_scalar("SELECT definition FROM projections WHERE name = $1 FOR NO KEY UPDATE")
-        .bind(projection)
-        .fetch_one(&mut *tx)
-        .await?;
+    let stored: String =
+        sqlx::query_scalar(schema.sql("SELECT definition FROM evenfold.projections WHERE name = $1 FOR NO KEY UPDATE"))
+            .bind(projection)
+            .fetch_one(&mut *tx)
+            .await?;
     if stored != definition {
         return Err(RegisterError::other(projection, stored, definition));
     }
     // Only with the projection itself. One without checkpoints has lost them, and its read model must not be folded again
     // from the start on top of what it has.
     if begun > 0 {
-        sqlx::query("INSERT INTO checkpoints (projection, modulus, residue) VALUES ($1, 1, 0)")
+        sqlx::query(schema.sql("INSERT INTO evenfold.checkpoints (projection, modulus, residue) VALUES ($1, 1, 0)"))
             .bind(projection)
             .execute(&mut *tx)
             .await?;
     }
-    let registered = take_over(tx, projection, partition.modulus(), takeover).await?;
+    let registered = take_over(schema, tx, projection, partition.modulus(), takeover).await?;
     if registered == Registered::Ready {
-        split(tx, projection, partition).await?;
+        split(schema, tx, projection, partition).await?;
         // In a snapshot of its own, since a merge may have put a row that `split` did not see in the place of one that it
         // did: what is missing then was removed by somebody else.
-        check_cover(tx, projection, partition).await?;
+        check_cover(schema, tx, projection, partition).await?;
     }
     Ok((registered, begun > 0))
 }
 
 /// The number of partitions that a projection has now; none before its first worker.
-pub(crate) async fn total_partitions(conn: &mut PgConnection, projection: &str) -> Result<Option<u32>, sqlx::Error> {
-    let total: Option<i64> =
-        sqlx::query_scalar("SELECT total FROM topologies WHERE projection = $1 AND superseded_at IS NULL")
-            .bind(projection)
-            .fetch_optional(conn)
-            .await?;
+pub(crate) async fn total_partitions(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+) -> Result<Option<u32>, sqlx::Error> {
+    let total: Option<i64> = sqlx::query_scalar(
+        schema.sql("SELECT total FROM evenfold.topologies WHERE projection = $1 AND superseded_at IS NULL"),
+    )
+    .bind(projection)
+    .fetch_optional(conn)
+    .await?;
     total.map(|total| u32::try_from(total).map_err(|_| broken("a total has 32 bits"))).transpose()
 }
 
 async fn take_over(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     total: u32,
     takeover: Takeover,
 ) -> Result<Registered, sqlx::Error> {
-    let current = total_partitions(tx, projection).await?;
+    let current = total_partitions(schema, tx, projection).await?;
     if current == Some(total) {
         return Ok(Registered::Ready);
     }
     // By the database's clock alone: those of the workers' machines may differ.
     let ago: Option<f64> = sqlx::query_scalar(
-        "SELECT extract(epoch FROM now() - superseded_at)::float8 FROM topologies WHERE projection = $1 AND total = $2",
+        schema.sql("SELECT extract(epoch FROM now() - superseded_at)::float8 FROM evenfold.topologies WHERE projection = $1 AND total = $2"),
     )
     .bind(projection)
     .bind(i64::from(total))
@@ -181,19 +192,24 @@ async fn take_over(
         // heartbeat in the same transaction, so no moment is between the two in which it counts as dead. One that is paused
         // may do so all the same: see `DEAD_AFTER`.
         if !retry_in.is_zero()
-            && (takeover == Takeover::Never || heartbeat::alive(tx, projection, by, None, None).await?.is_some())
+            && (takeover == Takeover::Never
+                || heartbeat::alive(schema, tx, projection, by, None, None).await?.is_some())
         {
             return Ok(Registered::Superseded { by, retry_in });
         }
     }
-    sqlx::query("UPDATE topologies SET superseded_at = now() WHERE projection = $1 AND superseded_at IS NULL")
-        .bind(projection)
-        .execute(&mut *tx)
-        .await?;
     sqlx::query(
-        "INSERT INTO topologies (projection, total) VALUES ($1, $2)
-         ON CONFLICT (projection, total) DO UPDATE SET since = now(), superseded_at = NULL",
+        schema.sql(
+            "UPDATE evenfold.topologies SET superseded_at = now() WHERE projection = $1 AND superseded_at IS NULL",
+        ),
     )
+    .bind(projection)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(schema.sql(
+        "INSERT INTO evenfold.topologies (projection, total) VALUES ($1, $2)
+         ON CONFLICT (projection, total) DO UPDATE SET since = now(), superseded_at = NULL",
+    ))
     .bind(projection)
     .bind(i64::from(total))
     .execute(tx)
@@ -203,10 +219,15 @@ async fn take_over(
 
 /// Replaces every row that overlaps the partition and is not inside it by its cells, each with the row's checkpoint and
 /// a revision of its own: whoever works on the row finds it gone at the next commit, and rolls back.
-async fn split(tx: &mut PgConnection, projection: &str, partition: Class) -> Result<(), RegisterError> {
-    let rows = sqlx::query(
-        "SELECT modulus, residue FROM checkpoints WHERE projection = $1 ORDER BY modulus, residue FOR UPDATE",
-    )
+async fn split(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &str,
+    partition: Class,
+) -> Result<(), RegisterError> {
+    let rows = sqlx::query(schema.sql(
+        "SELECT modulus, residue FROM evenfold.checkpoints WHERE projection = $1 ORDER BY modulus, residue FOR UPDATE",
+    ))
     .bind(projection)
     .fetch_all(&mut *tx)
     .await?;
@@ -216,13 +237,13 @@ async fn split(tx: &mut PgConnection, projection: &str, partition: Class) -> Res
             continue;
         }
         let cells: Vec<Class> = class.cells(partition.modulus())?.collect();
-        sqlx::query(
-            "INSERT INTO checkpoints (projection, modulus, residue, seen, floor, next_xid,
+        sqlx::query(schema.sql(
+            "INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid,
                  upto, upto_floor, upto_next_xid, cursor, moved_at)
              SELECT projection, $4, cell, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor, moved_at
-             FROM checkpoints CROSS JOIN unnest($5::bigint[]) AS cell
+             FROM evenfold.checkpoints CROSS JOIN unnest($5::bigint[]) AS cell
              WHERE projection = $1 AND modulus = $2 AND residue = $3",
-        )
+        ))
         .bind(projection)
         .bind(row.try_get::<i64, _>(0)?)
         .bind(row.try_get::<i64, _>(1)?)
@@ -230,12 +251,14 @@ async fn split(tx: &mut PgConnection, projection: &str, partition: Class) -> Res
         .bind(cells.iter().map(|cell| i64::from(cell.residue())).collect::<Vec<_>>())
         .execute(&mut *tx)
         .await?;
-        sqlx::query("DELETE FROM checkpoints WHERE projection = $1 AND modulus = $2 AND residue = $3")
-            .bind(projection)
-            .bind(row.try_get::<i64, _>(0)?)
-            .bind(row.try_get::<i64, _>(1)?)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            schema.sql("DELETE FROM evenfold.checkpoints WHERE projection = $1 AND modulus = $2 AND residue = $3"),
+        )
+        .bind(projection)
+        .bind(row.try_get::<i64, _>(0)?)
+        .bind(row.try_get::<i64, _>(1)?)
+        .execute(&mut *tx)
+        .await?;
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Reading what is parked: the list for operators, and the events for those who apply them after all.
 
 use super::parked::BEHIND;
+use crate::database::Schema;
 use crate::event::Aggregate;
 use crate::hash::IdHash;
 use crate::log::{ENVELOPE, EventBuffer, PAYLOAD};
 use futures_util::TryStreamExt;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 use std::collections::HashSet;
 
 /// An aggregate that is parked: its first event that could not be applied, and how many wait.
@@ -37,11 +38,12 @@ pub struct ParkedAggregate {
 ///
 /// Reads only.
 pub async fn list_parked(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     limit: i64,
 ) -> Result<Vec<ParkedAggregate>, sqlx::Error> {
-    sqlx::query(include_str!("list_parked.sql"))
+    sqlx::query(schema.sql(include_str!("list_parked.sql")))
         .bind(projection)
         .bind(BEHIND)
         .bind(limit)
@@ -71,11 +73,13 @@ pub async fn list_parked(
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn count_parked(conn: &mut PgConnection, projection: &str) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT count(*) FROM parked_events WHERE projection = $1 AND dropped_at IS NULL")
-        .bind(projection)
-        .fetch_one(conn)
-        .await
+pub async fn count_parked(schema: &Schema, conn: &mut PgConnection, projection: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        schema.sql("SELECT count(*) FROM evenfold.parked_events WHERE projection = $1 AND dropped_at IS NULL"),
+    )
+    .bind(projection)
+    .fetch_one(conn)
+    .await
 }
 
 /// Parked aggregates that are tried together, in the order of their names, and the hashes under which their events
@@ -103,17 +107,18 @@ impl Together {
 ///
 /// Reads only.
 pub(crate) async fn next_parked(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     after: Option<&Aggregate>,
     events: i64,
 ) -> Result<Together, sqlx::Error> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(schema.sql(
         "-- The next parked aggregates.
-         SELECT aggregate_type, aggregate_id, hash FROM parked_events
+         SELECT aggregate_type, aggregate_id, hash FROM evenfold.parked_events
          WHERE projection = $1 AND dropped_at IS NULL AND (aggregate_type, aggregate_id) > ($2, $3)
          ORDER BY aggregate_type, aggregate_id, version LIMIT $4",
-    )
+    ))
     .bind(projection)
     // No type is empty.
     .bind(after.map_or("", |a| a.aggregate_type.as_str()))
@@ -135,15 +140,16 @@ pub(crate) async fn next_parked(
 ///
 /// Reads only.
 pub(crate) async fn one_parked(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     aggregate: &Aggregate,
 ) -> Result<Together, sqlx::Error> {
-    let hashes: Vec<i64> = sqlx::query_scalar(
+    let hashes: Vec<i64> = sqlx::query_scalar(schema.sql(
         "-- The hashes of a parked aggregate.
-         SELECT DISTINCT hash FROM parked_events
+         SELECT DISTINCT hash FROM evenfold.parked_events
          WHERE projection = $1 AND dropped_at IS NULL AND aggregate_type = $2 AND aggregate_id = $3",
-    )
+    ))
     .bind(projection)
     .bind(&aggregate.aggregate_type)
     .bind(&aggregate.aggregate_id)
@@ -163,16 +169,17 @@ pub(crate) async fn one_parked(
 ///
 /// Reads only.
 pub(crate) async fn cause_of(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     aggregate: &Aggregate,
 ) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar(
+    sqlx::query_scalar(schema.sql(
         "-- The event for which an aggregate is parked.
-         SELECT position FROM parked_events
+         SELECT position FROM evenfold.parked_events
          WHERE projection = $1 AND dropped_at IS NULL AND aggregate_type = $2 AND aggregate_id = $3
          ORDER BY reason = $4, version LIMIT 1",
-    )
+    ))
     .bind(projection)
     .bind(&aggregate.aggregate_type)
     .bind(&aggregate.aggregate_id)
@@ -196,6 +203,7 @@ pub(crate) struct Reached {
 ///
 /// Reads only.
 pub(crate) async fn parked_after(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     aggregates: &[Aggregate],
@@ -208,8 +216,7 @@ pub(crate) async fn parked_after(
     let wanted: HashSet<_> = aggregates.iter().map(|a| (a.aggregate_type.as_str(), a.aggregate_id.as_str())).collect();
     let (from, version) = reached.map_or((first, i64::MIN), |reached| (&reached.aggregate, reached.version));
     let statement = include_str!("parked_after.sql").replace("{payload}", PAYLOAD).replace("{envelope}", ENVELOPE);
-    // Put together from our own text.
-    let mut rows = sqlx::query(AssertSqlSafe(statement))
+    let mut rows = sqlx::query(schema.sql(statement))
         .bind(projection)
         .bind(&from.aggregate_type)
         .bind(&from.aggregate_id)

@@ -1,6 +1,7 @@
 //! What is looked at before anything is done on a connection: the server, the session, and the log.
 
-use super::migrations::compare;
+use super::migrations::{compare, foreign};
+use super::schema::Schema;
 use super::session::MARK;
 use super::unfit::SchemaError;
 use futures_util::TryStreamExt;
@@ -34,8 +35,6 @@ pub struct Server {
     pub version: String,
     /// The database.
     pub database: String,
-    /// The first schema of the search path that exists, in which evenfold's tables are; empty if there is none.
-    pub schema: String,
     /// The user, who may be another one than the one who has logged in.
     pub user: String,
     pub(crate) identity: Identity,
@@ -55,13 +54,19 @@ impl Identity {
 }
 
 /// The statements of a connection's first message, put together: settings first, so that what follows is subject to them.
-pub(super) fn script(begin: &str, scope: Scope, end: &str) -> String {
-    let log = if scope == Scope::Log { format!("{TABLES};{LOG};") } else { String::new() };
+pub(super) fn script(schema: &Schema, begin: &str, scope: Scope, end: &str) -> String {
+    let log =
+        if scope == Scope::Log { format!("{};{};", schema.text(TABLES), schema.text(LOG)) } else { String::new() };
     format!("{begin};{SERVER};{log}{end}")
 }
 
 /// Sends the message, and looks at the answers.
-pub(super) async fn run(conn: &mut PgConnection, script: String, place: String) -> Result<Server, SchemaError> {
+pub(super) async fn run(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    script: String,
+    place: String,
+) -> Result<Server, SchemaError> {
     let (rows, failed) = rows(conn, script).await;
     // Whatever has failed after it: a server that is not fit is the reason.
     let server = match find(&rows, "identity") {
@@ -74,7 +79,7 @@ pub(super) async fn run(conn: &mut PgConnection, script: String, place: String) 
         return Err(SchemaError::Pooler);
     }
     if find(&rows, "subscriber").is_some() || failed.is_some() {
-        log(conn, &rows, failed, &server.user).await?;
+        log(schema, conn, &rows, failed, &server.user).await?;
     }
     Ok(server)
 }
@@ -89,13 +94,13 @@ pub(super) async fn run(conn: &mut PgConnection, script: String, place: String) 
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn check(conn: &mut PgConnection) -> Result<(), SchemaError> {
-    let (rows, failed) = rows(conn, format!("{SERVER};{TABLES};{LOG}")).await;
+pub async fn check(schema: &Schema, conn: &mut PgConnection) -> Result<(), SchemaError> {
+    let (rows, failed) = rows(conn, format!("{SERVER};{};{}", schema.text(TABLES), schema.text(LOG))).await;
     let user = match find(&rows, "identity") {
         Some(row) => server(row, String::new())?.user,
         None => return Err(failed.map_or_else(|| sqlx::Error::RowNotFound.into(), Into::into)),
     };
-    log(conn, &rows, failed, &user).await
+    log(schema, conn, &rows, failed, &user).await
 }
 
 /// Which server is behind a connection.
@@ -146,7 +151,6 @@ fn server(row: &PgRow, place: String) -> Result<Server, SchemaError> {
         place,
         version,
         database: row.try_get("database")?,
-        schema: row.try_get("schema")?,
         user: row.try_get("user")?,
         identity: Identity(row.try_get("identity")?),
     })
@@ -154,6 +158,7 @@ fn server(row: &PgRow, place: String) -> Result<Server, SchemaError> {
 
 /// What is wrong with the log: of several things the one that is the reason for the others.
 async fn log(
+    schema: &Schema,
     conn: &mut PgConnection,
     rows: &[PgRow],
     failed: Option<sqlx::Error>,
@@ -167,54 +172,59 @@ async fn log(
     }
     let has_log = tables.try_get("log")?;
     if !tables.try_get::<bool, _>("migrations")? {
-        return Err(if has_log { SchemaError::Foreign(vec!["events".to_owned()]) } else { SchemaError::NotMigrated });
+        return Err(if has_log {
+            foreign(schema, vec!["events".to_owned()])
+        } else {
+            SchemaError::NotMigrated(schema.clone())
+        });
     }
     let Some(log) = find(rows, "applied") else {
-        return Err(unread(conn, failed).await);
+        return Err(unread(schema, conn, failed).await);
     };
-    compare(log.try_get("applied")?, has_log)?;
-    each(tables, log)
+    compare(schema, log.try_get("applied")?, has_log)?;
+    each(schema, tables, log)
 }
 
 /// The tables can't be read: because they are not there yet, or because of what the database says.
-async fn unread(conn: &mut PgConnection, failed: Option<sqlx::Error>) -> SchemaError {
+async fn unread(schema: &Schema, conn: &mut PgConnection, failed: Option<sqlx::Error>) -> SchemaError {
     let failed = failed.unwrap_or(sqlx::Error::RowNotFound);
     let code = failed.as_database_error().and_then(sqlx::error::DatabaseError::code);
     // undefined_table, undefined_column, undefined_object
     if matches!(code.as_deref(), Some("42P01" | "42703" | "42704"))
-        && let Err(error) = super::migrations::migrations(conn).await
+        && let Err(error) = super::migrations::migrations(schema, conn).await
     {
         return error;
     }
     failed.into()
 }
 
-fn each(tables: &PgRow, log: &PgRow) -> Result<(), SchemaError> {
+fn each(schema: &Schema, tables: &PgRow, log: &PgRow) -> Result<(), SchemaError> {
+    let schema = || schema.clone();
     let named = |column| tables.try_get::<Option<String>, _>(column);
     if tables.try_get("subscriber")? {
-        return Err(SchemaError::Subscriber);
+        return Err(SchemaError::Subscriber(schema()));
     }
     if let Some(columns) = named("columns")? {
-        return Err(SchemaError::Columns(columns));
+        return Err(SchemaError::Columns(schema(), columns));
     }
     if let Some(triggers) = named("triggers")? {
-        return Err(SchemaError::Triggers(triggers));
+        return Err(SchemaError::Triggers(schema(), triggers));
     }
     if let Some(constraints) = named("constraints")? {
-        return Err(SchemaError::Constraints(constraints));
+        return Err(SchemaError::Constraints(schema(), constraints));
     }
     let (last, highest): (i64, i64) = (log.try_get("last")?, log.try_get("highest")?);
     match tables.try_get::<Option<i64>, _>("cache")? {
         Some(1) => {}
-        Some(cache) => return Err(SchemaError::SequenceCache(cache)),
-        None => return Err(SchemaError::Columns("the sequence events_position_seq is missing".to_owned())),
+        Some(cache) => return Err(SchemaError::SequenceCache(schema(), cache)),
+        None => return Err(SchemaError::Columns(schema(), "the sequence events_position_seq is missing".to_owned())),
     }
     if tables.try_get::<Option<bool>, _>("steps")? != Some(true) {
-        return Err(SchemaError::SequenceSteps);
+        return Err(SchemaError::SequenceSteps(schema()));
     }
     // The numbers of another cluster first: its positions are nobody's mistake.
     if !log.try_get::<bool, _>("origin")? || !log.try_get::<bool, _>("numbers")? {
-        return Err(SchemaError::Restored);
+        return Err(SchemaError::Restored(schema()));
     }
-    if last < highest { Err(SchemaError::SequenceBehind(highest)) } else { Ok(()) }
+    if last < highest { Err(SchemaError::SequenceBehind(schema(), highest)) } else { Ok(()) }
 }

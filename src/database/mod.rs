@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod listener;
 mod migrations;
+mod schema;
 mod session;
 mod unfit;
 mod url;
@@ -17,8 +18,9 @@ pub(crate) use check::{Identity, identity};
 pub use check::{Server, check};
 pub use error::ConnectError;
 pub(crate) use listener::Listener;
-pub use migrations::MIGRATOR;
-pub(crate) use migrations::migrations;
+pub use migrations::migrator;
+pub(crate) use migrations::{FUNCTIONS, migrations};
+pub use schema::{InvalidSchema, Schema};
 pub use unfit::SchemaError;
 
 use session::Settings;
@@ -34,6 +36,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the checks wait where somebody has locked evenfold's tables.
 const LOCKED_OUT: Duration = Duration::from_secs(5);
 
+/// How long a move of the tables waits for those who use them.
+pub(crate) const MOVING: Duration = Duration::from_secs(5);
+
 /// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
 /// random, so that processes that failed together do not come back together.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -45,6 +50,7 @@ pub struct Database {
     /// To be tried one after the other. Never empty.
     hosts: Vec<PgConnectOptions>,
     settings: Settings,
+    schema: Schema,
     /// The only server that will do, where what was read from it is to be put together with more of it.
     only: Option<Identity>,
     /// Whether it is known that no pooler changes sessions between transactions.
@@ -76,7 +82,13 @@ impl Database {
     pub fn at(url: &str) -> Result<Self, ConnectError> {
         let url::Parsed { hosts, settings } = url::parse(url)?;
         let hosts = hosts.into_iter().map(|host| host.application_name("evenfold").disable_statement_logging());
-        Ok(Self { hosts: hosts.collect(), settings: Settings::of(settings), only: None, own_session: Arc::default() })
+        Ok(Self {
+            hosts: hosts.collect(),
+            settings: Settings::of(settings),
+            schema: Schema::default(),
+            only: None,
+            own_session: Arc::default(),
+        })
     }
 
     /// The same database, with connections that say in `pg_stat_activity` what they are for.
@@ -101,11 +113,17 @@ impl Database {
         self.with(all.map(|(setting, value)| (setting, value.to_owned())))
     }
 
-    /// The same database, with connections that find evenfold's tables in this schema, and make them there: the name
-    /// may need no quotes.
+    /// The same database, with another schema for everything of evenfold's than `evenfold`. The `search_path` of its connections
+    /// is what the role, the database or the URL say: a projection of the user's own finds its tables by it.
     #[must_use]
-    pub fn in_schema(&self, name: &str) -> Self {
-        self.with([("search_path", name.to_owned())])
+    pub fn in_schema(&self, schema: Schema) -> Self {
+        Self { schema, ..self.clone() }
+    }
+
+    /// The schema that everything of evenfold's is in.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// The same database, with connections whose statements fail where they would have to wait for a lock for longer.

@@ -1,10 +1,10 @@
 -- What the catalogs say of evenfold's tables, whatever is in them, and whatever there is under their names.
-SELECT e.log IS NOT NULL AS log, to_regclass('_sqlx_migrations') IS NOT NULL AS migrations,
-       (SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class c
+SELECT e.log IS NOT NULL AS log, to_regclass('evenfold._sqlx_migrations') IS NOT NULL AS migrations,
+       (SELECT string_agg('evenfold.' || c.relname, ', ' ORDER BY c.relname) FROM pg_class c
         WHERE c.relkind IN ('r', 'p') AND row_security_active(c.oid) AND c.oid = ANY (ARRAY[e.log,
-            to_regclass('log_origin'), to_regclass('projections'), to_regclass('checkpoints'), to_regclass('parked_events'),
-            to_regclass('topologies'), to_regclass('heartbeats'), to_regclass('leases'), to_regclass('counters'),
-            to_regclass('counters_rebuild'), to_regclass('_sqlx_migrations')]::oid[])) AS hidden,
+            to_regclass('evenfold.log_origin'), to_regclass('evenfold.projections'), to_regclass('evenfold.checkpoints'), to_regclass('evenfold.parked_events'),
+            to_regclass('evenfold.topologies'), to_regclass('evenfold.heartbeats'), to_regclass('evenfold.leases'), to_regclass('evenfold.counters'),
+            to_regclass('evenfold.counters_rebuild'), to_regclass('evenfold._sqlx_migrations')]::oid[])) AS hidden,
        EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = e.log) AS subscriber,
        (SELECT string_agg(w.name, ', ' ORDER BY w.name) FROM unnest(ARRAY['events_append_only', 'events_place']) AS w (name)
         WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = e.log AND t.tgname = w.name AND t.tgenabled = 'A')
@@ -26,5 +26,5 @@ SELECT e.log IS NOT NULL AS log, to_regclass('_sqlx_migrations') IS NOT NULL AS 
            OR NOT a.attnotnull AND w.name <> 'metadata'
        ) AS columns,
        s.seqcache AS cache, s.seqincrement = 1 AND NOT s.seqcycle AS steps
-FROM (SELECT to_regclass('events') AS log) e
-LEFT JOIN pg_sequence s ON s.seqrelid = to_regclass('events_position_seq')
+FROM (SELECT to_regclass('evenfold.events') AS log) e
+LEFT JOIN pg_sequence s ON s.seqrelid = to_regclass('evenfold.events_position_seq')

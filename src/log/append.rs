@@ -1,5 +1,6 @@
 use super::find::find;
 use super::wake;
+use crate::database::Schema;
 use crate::event::{Aggregate, NewEvent};
 use crate::hash::IdHash;
 use serde_json::value::RawValue;
@@ -78,14 +79,15 @@ pub enum AppendError {
     Database(#[from] sqlx::Error),
 }
 
-/// Appends all of the events or none, and says which versions and positions they got.
+/// Appends all of the events or none to the log in the schema `evenfold`, and says which versions and positions they got.
+/// For another schema there is [`Log`].
 ///
 /// Inside the caller's transaction it is part of that transaction (READ COMMITTED; at a higher level other writers'
 /// events can't be seen, and the append ends in [`AppendError::Contended`]). Without one it is a transaction of its
 /// own. An expected version is that of the aggregate just before the event: earlier events of the same call count.
 /// Writers of the same aggregate wait for each other's transactions to end.
 ///
-/// When it commits it wakes the workers that sleep, by NOTIFY on [`CHANNEL`](super::CHANNEL), unless another append of
+/// When it commits it wakes the workers that sleep, by NOTIFY on the schema's [channel](Schema::channel), unless another append of
 /// this process has just done so. PostgreSQL does not let a transaction that notifies be prepared for a two-phase commit.
 ///
 /// # Errors
@@ -98,18 +100,62 @@ pub enum AppendError {
 /// If the future is dropped, roll the transaction back; without a transaction of the caller's, all of the events are
 /// in the log or none, and appending them again tells which ([`AppendError::AlreadyAppended`]).
 pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
+    append_in(&Schema::default(), conn, events).await
+}
+
+/// The log of one schema, where that is not the schema `evenfold`.
+///
+/// ```no_run
+/// # async fn f(conn: &mut sqlx::PgConnection, events: Vec<evenfold::event::NewEvent>) -> Result<(), Box<dyn std::error::Error>> {
+/// use evenfold::{log::Log, schema::Schema};
+/// let orders = Log::in_schema(Schema::named("orders")?);
+/// orders.append(conn, &events).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    schema: Schema,
+}
+
+impl Log {
+    /// The log of this schema.
+    #[must_use]
+    pub fn in_schema(schema: Schema) -> Self {
+        Self { schema }
+    }
+
+    /// Appends to it as [`append`] does to that of the schema `evenfold`.
+    ///
+    /// # Errors
+    ///
+    /// See [`append`].
+    ///
+    /// # Cancel safety
+    ///
+    /// See [`append`].
+    pub async fn append(&self, conn: &mut PgConnection, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
+        append_in(&self.schema, conn, events).await
+    }
+}
+
+pub(super) async fn append_in(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    events: &[NewEvent],
+) -> Result<Vec<Appended>, AppendError> {
     check(events)?;
     if events.is_empty() {
         return Ok(Vec::new());
     }
     for _ in 0..MAX_ATTEMPTS {
-        match attempt(conn, events).await {
+        match attempt(schema, conn, events).await {
             Ok(Outcome::Written(appended)) => return Ok(appended),
-            Ok(Outcome::Conflict(conflict)) => return Err(find_taken(conn, events).await?.unwrap_or(conflict)),
+            Ok(Outcome::Conflict(conflict)) => return Err(find_taken(schema, conn, events).await?.unwrap_or(conflict)),
             Err(error) => match violated(&error) {
                 Some("events_version_key") => {}
                 Some("events_event_id_key") => {
-                    return Err(find_taken(conn, events).await?.unwrap_or(AppendError::Database(error)));
+                    return Err(find_taken(schema, conn, events).await?.unwrap_or(AppendError::Database(error)));
                 }
                 _ => return Err(AppendError::Database(error)),
             },
@@ -131,15 +177,15 @@ pub(super) fn check(events: &[NewEvent]) -> Result<(), AppendError> {
 }
 
 /// Inserts the events once. What is not [`Outcome::Written`] leaves nothing behind, and the caller's transaction good.
-async fn attempt(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
+async fn attempt(schema: &Schema, conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
     // One statement is all or nothing by itself, and a transaction around it would be two round trips more: by far
     // the most of what a single event costs.
     if !conn.is_in_transaction() {
-        return insert(conn, events, &wake::OWN).await;
+        return insert(schema, conn, events, wake::of(schema).own()).await;
     }
     // A savepoint: a lost race must not abort what the caller has done before.
     let mut savepoint = conn.begin().await?;
-    let outcome = insert(&mut savepoint, events, &wake::CALLERS).await;
+    let outcome = insert(schema, &mut savepoint, events, wake::of(schema).callers()).await;
     match outcome {
         Ok(Outcome::Written(_)) => savepoint.commit().await?,
         _ => savepoint.rollback().await?,
@@ -153,16 +199,21 @@ enum Outcome {
 }
 
 /// Inserts the events, and wakes the workers when they are committed, if it is time to.
-async fn insert(conn: &mut PgConnection, events: &[NewEvent], turns: &wake::Turns) -> Result<Outcome, sqlx::Error> {
+async fn insert(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    events: &[NewEvent],
+    turns: &wake::Turns,
+) -> Result<Outcome, sqlx::Error> {
     let notify = turns.take();
     let outcome = match events {
-        [event] => match insert_one(conn, event, notify).await {
+        [event] => match insert_one(schema, conn, event, notify).await {
             Ok(Some(appended)) => Ok(Outcome::Written(vec![appended])),
             // This one tells the version that the conflict is with.
-            Ok(None) => insert_all(conn, events, notify).await,
+            Ok(None) => insert_all(schema, conn, events, notify).await,
             Err(error) => Err(error),
         },
-        _ => insert_all(conn, events, notify).await,
+        _ => insert_all(schema, conn, events, notify).await,
     };
     if notify && !matches!(outcome, Ok(Outcome::Written(_))) {
         turns.give_back();
@@ -172,8 +223,13 @@ async fn insert(conn: &mut PgConnection, events: &[NewEvent], turns: &wake::Turn
 
 /// Inserts one event, unless its aggregate does not have the expected version. With the statement for any number of
 /// events, 8 writers of single events get 0.7 of the throughput.
-async fn insert_one(conn: &mut PgConnection, event: &NewEvent, notify: bool) -> Result<Option<Appended>, sqlx::Error> {
-    let row = sqlx::query(include_str!("append_one.sql"))
+async fn insert_one(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    event: &NewEvent,
+    notify: bool,
+) -> Result<Option<Appended>, sqlx::Error> {
+    let row = sqlx::query(schema.sql(include_str!("append_one.sql")))
         .bind(&event.aggregate.aggregate_type)
         .bind(&event.aggregate.aggregate_id)
         .bind(IdHash::of(&event.aggregate.aggregate_id).to_sql())
@@ -188,11 +244,16 @@ async fn insert_one(conn: &mut PgConnection, event: &NewEvent, notify: bool) -> 
     row.map(|row| Ok(Appended { version: row.try_get(0)?, position: row.try_get(1)? })).transpose()
 }
 
-async fn insert_all(conn: &mut PgConnection, events: &[NewEvent], notify: bool) -> Result<Outcome, sqlx::Error> {
+async fn insert_all(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    events: &[NewEvent],
+    notify: bool,
+) -> Result<Outcome, sqlx::Error> {
     let order = by_aggregate(events);
     let sorted = || order.iter().map(|&(index, _)| &events[index]);
     let column = |part: fn(&NewEvent) -> &str| sorted().map(part).collect::<Vec<_>>();
-    let rows = sqlx::query(include_str!("append.sql"))
+    let rows = sqlx::query(schema.sql(include_str!("append.sql")))
         .bind(column(|event| &event.aggregate.aggregate_type))
         .bind(column(|event| &event.aggregate.aggregate_id))
         .bind(sorted().map(|event| IdHash::of(&event.aggregate.aggregate_id).to_sql()).collect::<Vec<_>>())
@@ -254,11 +315,15 @@ fn by_aggregate(events: &[NewEvent]) -> Vec<(usize, i64)> {
 }
 
 /// Whether the event ids are in the log: all of them, for the same aggregates (a retry), or some (a mistake).
-async fn find_taken(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Option<AppendError>, sqlx::Error> {
+async fn find_taken(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    events: &[NewEvent],
+) -> Result<Option<AppendError>, sqlx::Error> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
     let mut appended = Vec::new();
     let mut same = true;
-    for (index, (event, found)) in events.iter().zip(find(conn, &ids).await?).enumerate() {
+    for (index, (event, found)) in events.iter().zip(find(schema, conn, &ids).await?).enumerate() {
         same &= found.as_ref().is_some_and(|found| found.aggregate == event.aggregate);
         appended.extend(found.map(|found| (index, Appended { position: found.position, version: found.version })));
     }

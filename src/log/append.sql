@@ -10,14 +10,14 @@ WITH placed AS MATERIALIZED (
                               nth, ord)
     CROSS JOIN LATERAL (
         SELECT coalesce((
-            SELECT e.version FROM events e
+            SELECT e.version FROM evenfold.events e
             WHERE e.aggregate_type = i.aggregate_type AND e.aggregate_id = i.aggregate_id
             ORDER BY e.version DESC LIMIT 1
         ), 0) AS version OFFSET 0
     ) h
 ),
 written AS (
-    INSERT INTO events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
+    INSERT INTO evenfold.events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
     SELECT version, hash, event_id, aggregate_type, aggregate_id, event_type, payload::json, metadata::json
     FROM placed
     WHERE NOT EXISTS (SELECT FROM placed WHERE conflict)

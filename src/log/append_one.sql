@@ -1,9 +1,9 @@
 -- Appends one event, or nothing where its expected version does not hold.
-INSERT INTO events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
+INSERT INTO evenfold.events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
 SELECT head.version + 1, $3, $4, $1, $2, $5, $6::text::json, $7::text::json
 FROM (
     SELECT coalesce((
-        SELECT version FROM events
+        SELECT version FROM evenfold.events
         WHERE aggregate_type = $1 AND aggregate_id = $2
         ORDER BY version DESC LIMIT 1
     ), 0) AS version OFFSET 0

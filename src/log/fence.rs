@@ -1,4 +1,5 @@
 use super::Snapshot;
+use crate::database::Schema;
 use crate::database::SchemaError;
 use sqlx::{PgConnection, Row};
 
@@ -30,7 +31,7 @@ impl Fence {
     /// # Cancel safety
     ///
     /// Reads only.
-    pub async fn take(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    pub async fn take(schema: &Schema, conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
         // The floor first. A transaction owns its xid before it takes a position, so whoever has a position at or
         // below the floor and has not ended is one of those in progress that are looked at later. The other way
         // round, a transaction may start, take a position and commit between the two, and be missed for ever. Two round
@@ -39,9 +40,11 @@ impl Fence {
         // By the function, which locks the page: to log a sequence, PostgreSQL sets `last_value` up to 32 too high for a
         // moment, and a SELECT from the sequence may show that. A transaction that begins later could then have a
         // position at or below the floor.
-        let floor = sqlx::query_scalar("SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0)")
-            .fetch_one(&mut *conn)
-            .await?;
+        let floor = sqlx::query_scalar(
+            schema.sql("SELECT coalesce(pg_sequence_last_value('evenfold.events_position_seq'::regclass), 0)"),
+        )
+        .fetch_one(&mut *conn)
+        .await?;
         // `age` counts from the next transaction id, without taking one; 3 is the first that it counts from.
         let row = sqlx::query("SELECT pg_current_snapshot()::text, age('3'::xid), pg_is_in_recovery()")
             .fetch_one(conn)

@@ -1,3 +1,4 @@
+use crate::database::Schema;
 use crate::event::Aggregate;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -28,12 +29,12 @@ pub struct Found {
 /// # Cancel safety
 ///
 /// A read that is dropped changes nothing; its connection is of no use any more.
-pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Found>>, sqlx::Error> {
+pub async fn find(schema: &Schema, conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Found>>, sqlx::Error> {
     let rows = sqlx::query(
         // OFFSET 0: looked up one by one, never joined to the whole log, whatever the statistics are.
-        "SELECT i.ord, e.position, e.version, e.aggregate_type, e.aggregate_id, e.event_type, e.payload::text, e.metadata::text
+        schema.sql("SELECT i.ord, e.position, e.version, e.aggregate_type, e.aggregate_id, e.event_type, e.payload::text, e.metadata::text
          FROM unnest($1::uuid[]) WITH ORDINALITY AS i (event_id, ord)
-         CROSS JOIN LATERAL (SELECT * FROM events WHERE events.event_id = i.event_id OFFSET 0) e",
+         CROSS JOIN LATERAL (SELECT * FROM evenfold.events WHERE events.event_id = i.event_id OFFSET 0) e"),
     )
     .bind(ids)
     .fetch_all(conn)
@@ -64,7 +65,7 @@ pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Fo
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn count(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
-    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(conn).await?;
+pub async fn count(schema: &Schema, conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let events: i64 = sqlx::query_scalar(schema.sql("SELECT count(*) FROM evenfold.events")).fetch_one(conn).await?;
     Ok(events.unsigned_abs())
 }

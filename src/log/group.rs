@@ -2,11 +2,11 @@
 //!
 //! There are two lanes, each with a connection: while the database works on one group, the other is made and answered.
 
-use super::append::append;
+use super::append::append_in;
 use super::queue::{Busy, Queue, Request};
 use super::sizes::Sizes;
 use super::{AppendError, Appended, Epoch, MAX_APPEND_EVENTS};
-use crate::database::{Database, back_off, told};
+use crate::database::{Database, Schema, back_off, told};
 use crate::event::NewEvent;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{Connection, PgConnection};
@@ -87,7 +87,9 @@ impl Task {
             let Some(mut group) = queue.take(&self.busy).await else { break };
             drop(queue);
             let outcome = match conn {
-                Ok(mut conn) => group.append(&mut conn, &self.sizes).await.map(|()| conn),
+                Ok(mut conn) => {
+                    group.append(self.source.database.schema(), &mut conn, &self.sizes).await.map(|()| conn)
+                }
                 Err(why) => Err(why),
             };
             match outcome {
@@ -157,11 +159,11 @@ impl Group {
 
     /// Appends the group, or, where that fails, its halves, one after the other, until a call that can't be appended is
     /// alone with its error. An error here is the connection's, which is of no use any more.
-    async fn append(&mut self, conn: &mut PgConnection, sizes: &Sizes) -> Result<(), String> {
+    async fn append(&mut self, schema: &Schema, conn: &mut PgConnection, sizes: &Sizes) -> Result<(), String> {
         let mut parts: Vec<Range<usize>> = std::iter::once(0..self.calls.len()).collect();
         while let Some(part) = parts.pop() {
             let events = &self.events[self.begin(part.start)..self.begin(part.end)];
-            let outcome = match tokio::time::timeout(TIMEOUT, append(conn, events)).await {
+            let outcome = match tokio::time::timeout(TIMEOUT, append_in(schema, conn, events)).await {
                 Ok(Err(AppendError::Database(error))) if is_lost(&error) => return Err(told(&error)),
                 Ok(outcome) => outcome,
                 Err(_) => return Err(format!("no answer within {} seconds", TIMEOUT.as_secs())),

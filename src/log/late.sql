@@ -3,7 +3,7 @@
 -- find them, be it for the condition or for the order.
 SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}
        {more}
-FROM events
+FROM evenfold.events
 WHERE position + 0 > $1
   AND {slice}
   AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))

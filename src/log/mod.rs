@@ -20,7 +20,7 @@ mod snapshot;
 mod wake;
 mod window;
 
-pub use append::{AppendError, Appended, MAX_APPEND_EVENTS, append};
+pub use append::{AppendError, Appended, Log, MAX_APPEND_EVENTS, append};
 pub use appender::{Appender, AppenderOptions};
 pub use buffer::EventBuffer;
 #[doc(hidden)]
@@ -37,7 +37,3 @@ pub use sizes::Sizes;
 pub use snapshot::{Snapshot, SnapshotError};
 pub(crate) use window::{ENVELOPE, PAYLOAD, decode};
 pub use window::{Read, Slice, Window, read};
-
-/// The channel on which an append tells, by NOTIFY and when it commits, that there is something to read: at most once in
-/// 50 ms per process, so whoever is woken must go on looking for a while, and must look by itself now and then.
-pub const CHANNEL: &str = "evenfold_events";

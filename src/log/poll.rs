@@ -2,8 +2,9 @@
 
 use super::window::{PAYLOAD, decode, more};
 use super::{EventBuffer, Fence, Interest, Slice, Snapshot};
+use crate::database::Schema;
 use futures_util::TryStreamExt;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 const POLL: &str = include_str!("poll.sql");
 const LATE: &str = include_str!("poll_late.sql");
@@ -33,6 +34,7 @@ pub struct Polled {
 ///
 /// Reads only; a dropped look leaves the connection usable.
 pub async fn poll(
+    schema: &Schema,
     conn: &mut PgConnection,
     (seen, floor): (&Fence, i64),
     slice: &Slice,
@@ -48,8 +50,7 @@ pub async fn poll(
         .replace("{late_slice}", &slice.condition("(hash + 0)"))
         .replace("{payload}", PAYLOAD)
         .replace("{more}", &more(interest));
-    // Put together from our own text and a number.
-    let mut query = sqlx::query(AssertSqlSafe(sql))
+    let mut query = sqlx::query(schema.sql(sql))
         .bind(seen.floor)
         .bind(slice.residues())
         .bind(seen.snapshot.to_string())

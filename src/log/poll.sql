@@ -5,11 +5,11 @@ SELECT e.*,
        age('3'::xid),
        pg_is_in_recovery(),
        s.last_position
-FROM (SELECT coalesce(pg_sequence_last_value('events_position_seq'::regclass), 0) AS last_position OFFSET 0) s
+FROM (SELECT coalesce(pg_sequence_last_value('evenfold.events_position_seq'::regclass), 0) AS last_position OFFSET 0) s
 LEFT JOIN LATERAL (
     {late}
     (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
-     FROM events
+     FROM evenfold.events
      WHERE position > $1
        AND {slice}
        AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))

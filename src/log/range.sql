@@ -3,7 +3,7 @@
 -- The snapshots are uncorrelated subqueries so that their texts are parsed once, not for each row.
 SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}
        {more}
-FROM events
+FROM evenfold.events
 WHERE position > $1
   AND {slice}
   AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))

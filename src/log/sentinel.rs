@@ -22,6 +22,7 @@ const ABANDONED: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Nobody notifies it: a connection that listens is one that can wait.
+/// That of the database, of all its schemas.
 const CHANNEL: &str = "evenfold_sentinel";
 
 /// Keeps a session for as long as it can, and another one after it: see [`Epochs`]. It ends when it is dropped.

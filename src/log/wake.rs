@@ -1,5 +1,7 @@
-use std::sync::OnceLock;
+use crate::database::Schema;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// The shortest pause between two notifications of one process. Whoever notifies takes, at its commit, a lock that the
@@ -12,12 +14,45 @@ const PAUSE_MS: u64 = 50;
 #[derive(Debug)]
 pub(super) struct Turns(AtomicU64);
 
-/// Of appends that are a transaction of their own.
-pub(super) static OWN: Turns = Turns(AtomicU64::new(0));
+/// The turns of one schema: whoever listens for one log is not woken by what is appended to another.
+#[derive(Debug)]
+pub(super) struct Both {
+    own: Turns,
+    callers: Turns,
+}
 
-/// Of appends within transactions of their callers. They may commit much later, or not at all, and must not use up the
-/// turns of those that commit now.
-pub(super) static CALLERS: Turns = Turns(AtomicU64::new(0));
+/// Those of the default schema, which need no lock.
+static DEFAULT: Both = Both::new();
+
+/// Those of the others. As many as a process has schemas, which it keeps for as long as it runs.
+static OTHERS: Mutex<Option<HashMap<String, &'static Both>>> = Mutex::new(None);
+
+/// The turns of a schema.
+pub(super) fn of(schema: &Schema) -> &'static Both {
+    if *schema == Schema::default() {
+        return &DEFAULT;
+    }
+    let mut others = OTHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let others = others.get_or_insert_default();
+    others.entry(schema.name().to_owned()).or_insert_with(|| Box::leak(Box::new(Both::new())))
+}
+
+impl Both {
+    const fn new() -> Self {
+        Self { own: Turns(AtomicU64::new(0)), callers: Turns(AtomicU64::new(0)) }
+    }
+
+    /// Of appends that are a transaction of their own.
+    pub(super) fn own(&self) -> &Turns {
+        &self.own
+    }
+
+    /// Of appends within transactions of their callers. They may commit much later, or not at all, and must not use up the
+    /// turns of those that commit now.
+    pub(super) fn callers(&self) -> &Turns {
+        &self.callers
+    }
+}
 
 impl Turns {
     /// Whether to notify now. Of several who ask at the same time one is told to.
@@ -58,6 +93,14 @@ mod tests {
         }
         assert_eq!(told, [1, 51, 101, 151]);
         assert!(!is_due(100, 90), "a thread that read the clock before another has taken the turn");
+    }
+
+    #[test]
+    fn an_append_to_one_schema_takes_no_turn_of_another() -> Result<(), crate::database::InvalidSchema> {
+        let (one, other) = (Schema::named("turns_one")?, Schema::named("turns_other")?);
+        assert!(of(&one).own().take() && !of(&one).own().take());
+        assert!(of(&other).own().take() && of(&one).callers().take());
+        Ok(())
     }
 
     #[test]

@@ -1,10 +1,11 @@
 use super::{EventBuffer, Fence, Interest, Snapshot};
 use crate::class::Class;
+use crate::database::Schema;
 use crate::event::{Envelope, Event, TOO_LARGE};
 use crate::hash::IdHash;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{PgConnection, Row, SqlStr};
 use std::time::{Duration, Instant};
 
 const RANGE: &str = include_str!("range.sql");
@@ -79,6 +80,7 @@ const TIMED_ROWS: u32 = 64;
 ///
 /// Reads only; a dropped read leaves the connection usable.
 pub async fn read(
+    schema: &Schema,
     conn: &mut PgConnection,
     window: Window<'_>,
     slice: &Slice,
@@ -93,7 +95,7 @@ pub async fn read(
     // when the window's start was taken. There are usually none, and they come before all others.
     if !window.seen.is_final() && window.after < *floor {
         let listed: Vec<String> = seen.in_progress().iter().map(u64::to_string).collect();
-        let late = statement(LATE, &slice.condition("(hash + 0)"), interest);
+        let late = statement(schema, LATE, &slice.condition("(hash + 0)"), interest);
         let query = bound(late, window, window.after, slice, interest, limit)
             .bind(floor)
             .bind(listed)
@@ -106,7 +108,7 @@ pub async fn read(
         decoding = read.decoding;
     }
     let after = window.after.max(*floor);
-    let range = statement(RANGE, &slice.condition("hash"), interest);
+    let range = statement(schema, RANGE, &slice.condition("hash"), interest);
     let query = bound(range, window, after, slice, interest, limit - into.len());
     let read = fill(query.fetch(&mut *conn), interest, limit, into).await?;
     Ok(Read { decoding: decoding + read.decoding, ..read })
@@ -140,22 +142,21 @@ pub(super) fn more(interest: &Interest) -> String {
     more.into_iter().filter_map(|(wanted, columns)| wanted.then_some(columns)).collect()
 }
 
-fn statement(template: &str, slice: &str, interest: &Interest) -> String {
-    template.replace("{slice}", slice).replace("{payload}", PAYLOAD).replace("{more}", &more(interest))
+fn statement(schema: &Schema, template: &str, slice: &str, interest: &Interest) -> SqlStr {
+    schema.sql(template.replace("{slice}", slice).replace("{payload}", PAYLOAD).replace("{more}", &more(interest)))
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 fn bound<'q>(
-    sql: String,
+    sql: SqlStr,
     window: Window<'_>,
     after: i64,
     slice: &'q Slice,
     interest: &'q Interest,
     limit: usize,
 ) -> PgQuery<'q> {
-    // Put together from our own text and a number.
-    sqlx::query(AssertSqlSafe(sql))
+    sqlx::query(sql)
         .bind(after)
         .bind(slice.residues.as_slice())
         .bind(window.seen.snapshot.to_string())

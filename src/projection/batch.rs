@@ -1,4 +1,5 @@
 use crate::checkpoint::{BEHIND, ParkedEvent};
+use crate::database::Schema;
 use crate::event::{Aggregate, Event, MAX_JSON_BYTES};
 use crate::hash::IdHash;
 use crate::log::EventBuffer;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 /// The events that a projection is given to apply, less those of parked aggregates.
 #[derive(Debug)]
 pub struct Batch<'a> {
+    schema: &'a Schema,
     events: &'a EventBuffer,
     parked: Parked,
     /// Events that the projection refused: index and reason. Earlier events of their aggregates have been applied.
@@ -36,8 +38,14 @@ impl Parked {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(events: &'a EventBuffer, parked: HashSet<Aggregate>, dropped: HashSet<i64>) -> Self {
+    pub(crate) fn new(
+        schema: &'a Schema,
+        events: &'a EventBuffer,
+        parked: HashSet<Aggregate>,
+        dropped: HashSet<i64>,
+    ) -> Self {
         let mut batch = Self {
+            schema,
             events,
             parked: Parked::default(),
             refused: HashMap::new(),
@@ -78,6 +86,12 @@ impl<'a> Batch<'a> {
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.last
+    }
+
+    /// The schema that the log and the checkpoints are in.
+    #[must_use]
+    pub fn schema(&self) -> &'a Schema {
+        self.schema
     }
 
     /// The events to apply, in order.
@@ -190,7 +204,8 @@ mod tests {
     #[test]
     fn a_refused_event_parks_the_later_ones_of_its_aggregate_and_no_others() {
         let buffer = buffer(&["a", "b", "a", "b", "a", "c"]);
-        let mut batch = Batch::new(&buffer, HashSet::new(), HashSet::new());
+        let schema = Schema::default();
+        let mut batch = Batch::new(&schema, &buffer, HashSet::new(), HashSet::new());
         let mut applied = Vec::new();
         batch.fold(|event| {
             if event.position == 3 {
@@ -207,7 +222,8 @@ mod tests {
     fn an_event_with_a_wrong_hash_is_parked_with_every_event_of_its_aggregate() {
         let mut buffer = buffer(&["a", "b"]);
         buffer.push(&Event { hash: IdHash::of("else"), ..event(3, "a") });
-        let mut batch = Batch::new(&buffer, HashSet::new(), HashSet::new());
+        let schema = Schema::default();
+        let mut batch = Batch::new(&schema, &buffer, HashSet::new(), HashSet::new());
         let mut applied = Vec::new();
         batch.fold(|event| {
             applied.push(event.position);
@@ -223,7 +239,8 @@ mod tests {
     fn events_of_an_aggregate_that_was_parked_before_are_parked_and_not_handed_out() {
         let buffer = buffer(&["a", "b", "a"]);
         let before = HashSet::from([Aggregate { aggregate_type: "t".into(), aggregate_id: "a".into() }]);
-        let mut batch = Batch::new(&buffer, before, HashSet::new());
+        let schema = Schema::default();
+        let mut batch = Batch::new(&schema, &buffer, before, HashSet::new());
         assert_eq!(batch.events().map(|e| e.position).collect::<Vec<_>>(), [2]);
         batch.fold(|_| Ok::<(), &str>(()));
         assert_eq!(parked(&batch), [(1, BEHIND), (3, BEHIND)]);

@@ -152,7 +152,8 @@ impl Beating {
     /// behind, it is stale after a few seconds, and removed after a day by another worker's beat.
     async fn forget(self) {
         let Self { database, pulse, conn, .. } = self;
-        let forget = async |conn: &mut PgConnection| checkpoint::forget_beat(conn, pulse.worker).await;
+        let forget =
+            async |conn: &mut PgConnection| checkpoint::forget_beat(database.schema(), conn, pulse.worker).await;
         for conn in conn.map(Some).into_iter().chain([None]) {
             match within(&database, conn, forget).await.1 {
                 Ok(()) => break,
@@ -169,7 +170,9 @@ impl Beating {
         let note = self.lateness.note(now);
         let beat = self.pulse.beat(per_second, note.as_deref());
         let conn = self.conn.take();
-        let (conn, written) = within(&self.database, conn, async |conn| checkpoint::beat(conn, &beat).await).await;
+        let (conn, written) =
+            within(&self.database, conn, async |conn| checkpoint::beat(self.database.schema(), conn, &beat).await)
+                .await;
         self.conn = conn;
         match written {
             Ok(()) => {
@@ -184,7 +187,9 @@ impl Beating {
         let started = Instant::now();
         let Pulse { projection, class, progress, .. } = &*self.pulse;
         let conn = self.conn.take();
-        let counting = async |conn: &mut PgConnection| checkpoint::lag(conn, projection, *class, &self.interest).await;
+        let counting = async |conn: &mut PgConnection| {
+            checkpoint::lag(self.database.schema(), conn, projection, *class, &self.interest).await
+        };
         let (conn, lag) = within(&self.database, conn, counting).await;
         self.conn = conn;
         match lag {

@@ -69,7 +69,7 @@ async fn attempt<P: Projection>(
     let mut tx = conn.begin().await.map_err(WorkerError::Database)?;
     let registered = worker.register(&mut tx).await?;
     if registered == Registered::Ready {
-        checkpoint::beat(&mut tx, &pulse.beat(0.0, None)).await.map_err(WorkerError::Database)?;
+        checkpoint::beat(database.schema(), &mut tx, &pulse.beat(0.0, None)).await.map_err(WorkerError::Database)?;
     }
     tx.commit().await.map_err(WorkerError::Database)?;
     Ok((registered, conn))

@@ -2,6 +2,7 @@
 
 use super::{Batch, BoxError, Projection, definition};
 use crate::checkpoint::{self, BEHIND, ParkedEvent, RegisterError, Together};
+use crate::database::Schema;
 use crate::event::Aggregate;
 use crate::log::EventBuffer;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
@@ -96,15 +97,16 @@ impl From<RegisterError> for RetryError {
 ///
 /// One transaction.
 pub async fn retry<P: Projection>(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &mut P,
     aggregate: &Aggregate,
 ) -> Result<Retried, RetryError> {
     let mut tx = conn.begin().await?;
     let outcome = async {
-        let together = checkpoint::one_parked(&mut tx, projection.name(), aggregate).await?;
-        lock(&mut tx, projection, &together).await?;
-        apply_parked(&mut tx, projection, &together.aggregates, None).await
+        let together = checkpoint::one_parked(schema, &mut tx, projection.name(), aggregate).await?;
+        lock(schema, &mut tx, projection, &together).await?;
+        apply_parked(schema, &mut tx, projection, &together.aggregates, None).await
     };
     let outcome = outcome.await;
     Ok(end(tx, projection, outcome).await?.of_one())
@@ -121,6 +123,7 @@ pub async fn retry<P: Projection>(
 ///
 /// One transaction.
 pub async fn drop_first<P: Projection>(
+    schema: &Schema,
     conn: &mut PgConnection,
     projection: &mut P,
     aggregate: &Aggregate,
@@ -128,13 +131,13 @@ pub async fn drop_first<P: Projection>(
     let mut tx = conn.begin().await?;
     let outcome = async {
         let name = projection.name().to_owned();
-        let together = checkpoint::one_parked(&mut tx, &name, aggregate).await?;
-        lock(&mut tx, projection, &together).await?;
-        let Some(cause) = checkpoint::cause_of(&mut tx, &name, aggregate).await? else {
+        let together = checkpoint::one_parked(schema, &mut tx, &name, aggregate).await?;
+        lock(schema, &mut tx, projection, &together).await?;
+        let Some(cause) = checkpoint::cause_of(schema, &mut tx, &name, aggregate).await? else {
             return Ok(RetriedTogether::default());
         };
-        let outcome = apply_parked(&mut tx, projection, &together.aggregates, Some(cause)).await?;
-        checkpoint::drop_parked(&mut tx, &name, cause).await?;
+        let outcome = apply_parked(schema, &mut tx, projection, &together.aggregates, Some(cause)).await?;
+        checkpoint::drop_parked(schema, &mut tx, &name, cause).await?;
         Ok(outcome)
     };
     let outcome = outcome.await;
@@ -162,6 +165,7 @@ impl RetryAll {
     /// transaction was committed.
     pub async fn next<P: Projection>(
         &mut self,
+        schema: &Schema,
         conn: &mut PgConnection,
         projection: &mut P,
     ) -> Result<Option<RetriedTogether>, RetryError> {
@@ -172,9 +176,9 @@ impl RetryAll {
         let mut tx = conn.begin().await?;
         let outcome = async {
             let after = self.after.as_ref();
-            let mut together = checkpoint::next_parked(&mut tx, projection.name(), after, TOGETHER).await?;
-            lock(&mut tx, projection, &together).await?;
-            let outcome = apply_parked(&mut tx, projection, &together.aggregates, None).await?;
+            let mut together = checkpoint::next_parked(schema, &mut tx, projection.name(), after, TOGETHER).await?;
+            lock(schema, &mut tx, projection, &together).await?;
+            let outcome = apply_parked(schema, &mut tx, projection, &together.aggregates, None).await?;
             Ok(together.aggregates.pop().map(|last| (last, outcome)))
         };
         let outcome = outcome.await;
@@ -201,15 +205,21 @@ async fn end<P: Projection, T>(
 }
 
 /// Makes this one more worker of the aggregates' checkpoints, for one transaction.
-async fn lock<P: Projection>(tx: &mut PgConnection, projection: &P, together: &Together) -> Result<(), RetryError> {
-    checkpoint::lock_and_bump(tx, projection.name(), &together.hashes).await?;
+async fn lock<P: Projection>(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &P,
+    together: &Together,
+) -> Result<(), RetryError> {
+    checkpoint::lock_and_bump(schema, tx, projection.name(), &together.hashes).await?;
     // Whoever changes the definition locks all checkpoints first.
-    checkpoint::check_definition(tx, projection.name(), &definition(projection)).await?;
+    checkpoint::check_definition(schema, tx, projection.name(), &definition(projection)).await?;
     Ok(())
 }
 
 /// Applies the parked events of these aggregates, in chunks; moves on past the one that is to be dropped.
 async fn apply_parked<P: Projection>(
+    schema: &Schema,
     tx: &mut PgConnection,
     projection: &mut P,
     aggregates: &[Aggregate],
@@ -219,16 +229,18 @@ async fn apply_parked<P: Projection>(
     projection.forget();
     let mut outcome = RetriedTogether { aggregates: aggregates.len() as u64, ..RetriedTogether::default() };
     let (mut events, mut reached) = (EventBuffer::default(), None);
-    while let Some(at) = checkpoint::parked_after(tx, &name, aggregates, reached.as_ref(), CHUNK, &mut events).await? {
+    while let Some(at) =
+        checkpoint::parked_after(schema, tx, &name, aggregates, reached.as_ref(), CHUNK, &mut events).await?
+    {
         // An aggregate that is cut in two between chunks, and was refused in the first, stays parked in the second.
         let refused = outcome.still.last().map(|still| still.aggregate.clone());
-        let mut batch = Batch::new(&events, refused.into_iter().collect(), dropped.into_iter().collect());
+        let mut batch = Batch::new(schema, &events, refused.into_iter().collect(), dropped.into_iter().collect());
         projection.apply(tx, &mut batch).await.map_err(RetryError::Projection)?;
         let still = batch.to_park();
         let kept: HashSet<i64> = still.iter().map(|parked| parked.event.position).chain(dropped).collect();
         let done: Vec<i64> = events.events().map(|e| e.position).filter(|p| !kept.contains(p)).collect();
-        checkpoint::unpark(tx, &name, &done).await?;
-        checkpoint::park(tx, &name, &still).await?;
+        checkpoint::unpark(schema, tx, &name, &done).await?;
+        checkpoint::park(schema, tx, &name, &still).await?;
         outcome.events += events.len() as u64;
         outcome.applied += done.len() as u64;
         for parked in &still {

@@ -3,6 +3,7 @@
 use super::Step;
 use crate::checkpoint;
 use crate::class::Class;
+use crate::database::Schema;
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ const SAID_FOR: Duration = Duration::from_mins(1);
 /// The other worker with the same partition, if there is one.
 #[derive(Debug)]
 pub(super) struct Peer {
+    schema: Schema,
     projection: String,
     partition: Class,
     worker: Uuid,
@@ -25,9 +27,9 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Of this worker.
-    pub(super) fn of(worker: Uuid, projection: &str, partition: Class) -> Self {
-        let projection = projection.to_owned();
-        Self { projection, partition, worker, looked: false, standing_by: false, process: None, said: None }
+    pub(super) fn of(schema: &Schema, worker: Uuid, projection: &str, partition: Class) -> Self {
+        let (schema, projection) = (schema.clone(), projection.to_owned());
+        Self { schema, projection, partition, worker, looked: false, standing_by: false, process: None, said: None }
     }
 
     /// Looks once at the beginning, and whenever the worker begins to stand by.
@@ -47,7 +49,7 @@ impl Peer {
             tracing::warn!(%partition, "this worker has taken the partition over from {process}");
         } else if (first || begins) && self.said.is_none_or(|said| said.elapsed() >= SAID_FOR) {
             let (total, key) = (partition.modulus(), Some(partition.residue()));
-            let alive = checkpoint::alive(conn, &self.projection, total, key, Some(self.worker)).await?;
+            let alive = checkpoint::alive(&self.schema, conn, &self.projection, total, key, Some(self.worker)).await?;
             if let Some(process) = alive.or_else(|| begins.then(|| "a worker without a heartbeat".to_owned())) {
                 tracing::warn!(%partition, "{process} works on this partition: this worker stands by, and takes over when \
                     that one does not go on");

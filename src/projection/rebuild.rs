@@ -101,16 +101,16 @@ impl Rebuild {
         let by_index = database.named("evenfold rebuild").by_index();
         self.worker = self.worker.reading_ahead(&by_index);
         let (mut conn, server) = by_index.connect_with_server().await?;
-        if !counters::claim(&mut conn).await? {
+        if !counters::claim(database.schema(), &mut conn).await? {
             return Err(RebuildError::Busy);
         }
         let definition = definition(self.worker.projection());
-        if !self.permitted(checkpoint::definition_of(&mut conn, counters::NAME).await?)? {
+        if !self.permitted(checkpoint::definition_of(database.schema(), &mut conn, counters::NAME).await?)? {
             return Ok(Rebuilt::NothingThere);
         }
-        counters::prepare(&mut conn, &definition).await?;
+        counters::prepare(database.schema(), &mut conn, &definition).await?;
         self.worker.register(&mut conn).await?;
-        counters::begin(&mut conn).await?;
+        counters::begin(database.schema(), &mut conn).await?;
         if !self.catch_up(&mut conn, shutdown).await? {
             self.worker.finish(&mut conn).await?;
             return Ok(Rebuilt::Stopped);
@@ -118,7 +118,7 @@ impl Rebuild {
         // What was replayed from one server must not be put in use on another.
         let mut switching = database.named("evenfold rebuild").only(server.identity).connect().await?;
         let mut tx = switching.begin().await?;
-        if !self.permitted(counters::lock(&mut tx).await?)? {
+        if !self.permitted(counters::lock(database.schema(), &mut tx).await?)? {
             return Ok(Rebuilt::NothingThere);
         }
         // Once more, on the other connection, now that nobody applies anything: the fence of this window shows at least
@@ -127,7 +127,7 @@ impl Rebuild {
             return Ok(Rebuilt::Stopped);
         }
         self.worker.finish(&mut conn).await?;
-        counters::switch(&mut tx, &definition).await?;
+        counters::switch(database.schema(), &mut tx, &definition).await?;
         tx.commit().await?;
         self.worker.projection().switched();
         Ok(Rebuilt::Switched)

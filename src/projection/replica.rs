@@ -95,7 +95,9 @@ async fn wait_for_partition(
     loop {
         let claimed = timed(async {
             let mut conn = database.connect().await.map_err(|error| error.to_string())?;
-            lease::claim(&mut conn, projection, *total_partitions, owner, *lease_term).await.map_err(|e| told(&e))
+            lease::claim(database.schema(), &mut conn, projection, *total_partitions, owner, *lease_term)
+                .await
+                .map_err(|e| told(&e))
         });
         let pause = match claimed.await {
             Ok(claimed) => {
@@ -139,7 +141,7 @@ async fn renew(
                 Some(conn) => conn,
                 None => database.connect().await.map_err(|error| error.to_string())?,
             };
-            let renewed = lease::renew(&mut conn, projection, partition, owner, *lease_term).await;
+            let renewed = lease::renew(database.schema(), &mut conn, projection, partition, owner, *lease_term).await;
             renewed.map(|renewed| (renewed, conn)).map_err(|error| told(&error))
         });
         match attempt.await {
@@ -166,7 +168,9 @@ async fn renew(
 async fn release(database: &Database, replica: &Replica, partition: Class, owner: Uuid) {
     let released = timed(async {
         let mut conn = database.connect().await.map_err(|error| error.to_string())?;
-        lease::release(&mut conn, &replica.projection, partition, owner).await.map_err(|error| told(&error))
+        lease::release(database.schema(), &mut conn, &replica.projection, partition, owner)
+            .await
+            .map_err(|error| told(&error))
     });
     if let Err(error) = released.await {
         tracing::debug!(%partition, %error, "the lease was not given back; it runs out by itself");

@@ -21,7 +21,7 @@ pub struct RunOptions {
     /// Whether to end when nothing is left to apply.
     pub until_caught_up: bool,
     /// The longest pause after finding nothing to apply. It is shorter while events come, and ends when a writer
-    /// [notifies](crate::log::CHANNEL).
+    /// [notifies](crate::schema::Schema::channel).
     pub poll_interval: Duration,
     /// How long to rest after catching up with the log, however much is appended meanwhile: it is applied together then, which
     /// costs less. Zero by default.
@@ -144,7 +144,7 @@ async fn work<P: Projection>(
     let progress = worker.progress();
     let mut pace = Pace::new(options.poll_interval, options.rest);
     let mut conn = Some(conn);
-    let mut peer = Peer::of(worker.id(), worker.projection().name(), worker.class());
+    let mut peer = Peer::of(database.schema(), worker.id(), worker.projection().name(), worker.class());
     let mut caught_up = 0;
     // Looked at between steps only: a step that has begun is finished, and its batch committed.
     while !shutdown.is_cancelled() {

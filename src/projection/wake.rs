@@ -4,7 +4,6 @@
 //! heard, because its writer does not notify or the connection is gone, is found at the next look at the log.
 
 use crate::database::{Database, Listener, back_off};
-use crate::log::CHANNEL;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -106,7 +105,7 @@ impl Sleeper {
 
 async fn listen(database: Database, rung: watch::Sender<()>, stop: CancellationToken) {
     let mut failures = 0;
-    while let Some(listener) = stop.run_until_cancelled(database.listen(CHANNEL)).await {
+    while let Some(listener) = stop.run_until_cancelled(database.listen(&database.schema().channel())).await {
         match listener {
             Ok(mut listener) => {
                 failures = 0;

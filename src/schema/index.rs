@@ -1,9 +1,10 @@
 use crate::class::MAX_PARTITIONS;
+use crate::database::Schema;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 /// Keeps two from building at a time: each would wait for the other's snapshot, and one of the two indexes would fail.
 /// Not waited for, because whoever waits has a snapshot as well.
-const LOCK: &str = "(hashtext('evenfold index'), 'events'::regclass::oid::int)";
+const LOCK: &str = "(hashtext('evenfold index'), 'evenfold.events'::regclass::oid::int)";
 
 /// An index of the log by partition: with it a worker reads its own events only, instead of filtering all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +51,8 @@ pub enum IndexError {
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn indexes(conn: &mut PgConnection) -> Result<Vec<HashIndex>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("indexes.sql")).fetch_all(conn).await?;
+pub async fn indexes(schema: &Schema, conn: &mut PgConnection) -> Result<Vec<HashIndex>, sqlx::Error> {
+    let rows = sqlx::query(schema.sql(include_str!("indexes.sql"))).fetch_all(conn).await?;
     rows.iter()
         .map(|row| {
             let state = match (row.try_get(2)?, row.try_get(3)?) {
@@ -80,10 +81,10 @@ pub async fn indexes(conn: &mut PgConnection) -> Result<Vec<HashIndex>, sqlx::Er
 /// # Cancel safety
 ///
 /// PostgreSQL goes on building; close the connection.
-pub async fn create_index(conn: &mut PgConnection, total: u32) -> Result<bool, IndexError> {
-    lock(conn, total).await?;
-    let created = create(conn, total).await;
-    unlock(conn).await?;
+pub async fn create_index(schema: &Schema, conn: &mut PgConnection, total: u32) -> Result<bool, IndexError> {
+    lock(schema, conn, total).await?;
+    let created = create(schema, conn, total).await;
+    unlock(schema, conn).await?;
     Ok(created?)
 }
 
@@ -96,31 +97,31 @@ pub async fn create_index(conn: &mut PgConnection, total: u32) -> Result<bool, I
 /// # Cancel safety
 ///
 /// PostgreSQL goes on dropping; close the connection.
-pub async fn drop_index(conn: &mut PgConnection, total: u32) -> Result<bool, IndexError> {
-    lock(conn, total).await?;
+pub async fn drop_index(schema: &Schema, conn: &mut PgConnection, total: u32) -> Result<bool, IndexError> {
+    lock(schema, conn, total).await?;
     let dropped = async {
-        let found = find(conn, total).await?;
+        let found = find(schema, conn, total).await?;
         if let Some(index) = &found {
             drop_named(conn, &index.name).await?;
         }
         Ok::<_, sqlx::Error>(found.is_some())
     }
     .await;
-    unlock(conn).await?;
+    unlock(schema, conn).await?;
     Ok(dropped?)
 }
 
-async fn create(conn: &mut PgConnection, total: u32) -> Result<bool, sqlx::Error> {
-    match find(conn, total).await? {
+async fn create(schema: &Schema, conn: &mut PgConnection, total: u32) -> Result<bool, sqlx::Error> {
+    match find(schema, conn, total).await? {
         Some(index) if index.state == IndexState::Ready => return Ok(false),
         Some(index) => drop_named(conn, &index.name).await?,
         None => {}
     }
     // The expression of `Slice` in `src/log/window.rs`, which a worker's statement has with the same number.
     let statement = format!(
-        "CREATE INDEX CONCURRENTLY IF NOT EXISTS events_hash_{total}_idx ON events ((hash % {total}), position)"
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS events_hash_{total}_idx ON evenfold.events ((hash % {total}), position)"
     );
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await?;
+    sqlx::raw_sql(schema.sql(statement)).execute(conn).await?;
     Ok(true)
 }
 
@@ -129,19 +130,19 @@ async fn drop_named(conn: &mut PgConnection, name: &str) -> Result<(), sqlx::Err
     Ok(())
 }
 
-async fn find(conn: &mut PgConnection, total: u32) -> Result<Option<HashIndex>, sqlx::Error> {
-    Ok(indexes(conn).await?.into_iter().find(|index| index.total == total))
+async fn find(schema: &Schema, conn: &mut PgConnection, total: u32) -> Result<Option<HashIndex>, sqlx::Error> {
+    Ok(indexes(schema, conn).await?.into_iter().find(|index| index.total == total))
 }
 
-async fn lock(conn: &mut PgConnection, total: u32) -> Result<(), IndexError> {
+async fn lock(schema: &Schema, conn: &mut PgConnection, total: u32) -> Result<(), IndexError> {
     if !(2..=MAX_PARTITIONS).contains(&total) {
         return Err(IndexError::Total(total));
     }
-    let statement = AssertSqlSafe(format!("SELECT pg_try_advisory_lock{LOCK}"));
-    if sqlx::query_scalar(statement).fetch_one(conn).await? { Ok(()) } else { Err(IndexError::Busy) }
+    let statement = format!("SELECT pg_try_advisory_lock{LOCK}");
+    if sqlx::query_scalar(schema.sql(statement)).fetch_one(conn).await? { Ok(()) } else { Err(IndexError::Busy) }
 }
 
-async fn unlock(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(AssertSqlSafe(format!("SELECT pg_advisory_unlock{LOCK}"))).execute(conn).await?;
+async fn unlock(schema: &Schema, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(schema.sql(format!("SELECT pg_advisory_unlock{LOCK}"))).execute(conn).await?;
     Ok(())
 }

@@ -1,38 +1,105 @@
-//! The tables: migrating them, renumbering a log that was restored elsewhere, and the indexes that a large number of
-//! partitions may want. What must hold of them is checked on each connection ([`check`]).
+//! The tables, all in one [`Schema`]: migrating them, moving those of an earlier layout there, removing them, renumbering a
+//! log that was restored elsewhere, and the indexes that a large number of partitions may want. What must hold of them is
+//! checked on each connection ([`check`]).
 
 mod index;
+mod moving;
 mod repair;
+mod uninstall;
 
-pub use crate::database::{MIGRATOR, SchemaError, check};
+pub use crate::database::{InvalidSchema, Schema, SchemaError, check, migrator};
 pub use index::{HashIndex, IndexError, IndexState, create_index, drop_index, indexes};
 pub use repair::{RepairError, Repaired, accept_upgraded_cluster, repair};
+pub use uninstall::{Contents, UninstallError, contents, uninstall};
 
 use crate::database::migrations;
 use sqlx::migrate::MigrateError;
 use sqlx::{Connection, PgConnection};
 
-/// Brings an empty or an older schema up to date; does nothing to one that is. One transaction: all of it or nothing.
+/// Held by whoever makes, moves or removes tables until its transaction ends: for all schemas, since one may be moved to
+/// another. The migrator's own lock ends before the transaction does: whoever waits for this one finds everything made.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('evenfold migrate'))";
+
+/// What a migration has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Migrated {
+    /// Nothing: the tables were as they should be.
+    UpToDate,
+    /// Made the tables, or those that were missing.
+    Made,
+    /// Moved the tables to the schema, from the one that version 0.1 had made them in.
+    Moved {
+        /// Where they were.
+        from: String,
+    },
+}
+
+/// Brings an empty or an older schema up to date, and makes it where it is not there; does nothing to one that is. Tables that
+/// version 0.1 has made, in `public` or wherever the connection's `search_path` leads, are moved to the schema, with everything
+/// that is in them; only those that it has migrated completely. One transaction: all of it or nothing.
+///
+/// What is not evenfold's is left alone: tables of other applications, and their rows in a `_sqlx_migrations` that the two have
+/// shared.
 ///
 /// # Errors
 ///
 /// [`SchemaError`], when the schema is not evenfold's, or newer than this library, or the database says no.
+/// [`SchemaError::InUse`], when tables that are to be moved are in use for 5 seconds.
 ///
 /// # Cancel safety
 ///
 /// A dropped migration has changed nothing.
-pub async fn migrate(conn: &mut PgConnection) -> Result<(), SchemaError> {
+pub async fn migrate(schema: &Schema, conn: &mut PgConnection) -> Result<Migrated, SchemaError> {
     let mut tx = conn.begin().await?;
-    // The migrator's own lock ends before the transaction does: whoever waits for this one finds everything made.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('evenfold migrate'))").execute(&mut *tx).await?;
-    match migrations(&mut tx).await {
-        Err(SchemaError::NotMigrated | SchemaError::Old { .. }) => {}
-        other => return other,
+    let migrated = within(schema, &mut tx).await;
+    match migrated {
+        Ok(migrated) => {
+            tx.commit().await?;
+            Ok(migrated)
+        }
+        Err(error) => {
+            // A transaction that is merely dropped keeps its locks until the connection is used again.
+            let _ = tx.rollback().await;
+            Err(error)
+        }
     }
-    MIGRATOR.run_direct(None, &mut *tx, false).await.map_err(|error| match error {
+}
+
+async fn within(schema: &Schema, tx: &mut PgConnection) -> Result<Migrated, SchemaError> {
+    sqlx::query(LOCK).execute(&mut *tx).await?;
+    match migrations(schema, tx).await {
+        Ok(()) => return Ok(Migrated::UpToDate),
+        Err(SchemaError::Old { .. }) => {}
+        // An earlier layout may be in the very schema: its migrations are others than those of this one.
+        Err(found @ (SchemaError::NotMigrated(_) | SchemaError::Foreign { .. })) => {
+            if let Some(from) = moving::find(schema, tx).await? {
+                moving::run(schema, tx, &from).await?;
+                return Ok(Migrated::Moved { from });
+            }
+            if matches!(found, SchemaError::Foreign { .. }) {
+                return Err(found);
+            }
+        }
+        Err(other) => return Err(other),
+    }
+    ensure_schema(schema, tx).await?;
+    migrator(schema).run_direct(None, tx, false).await.map_err(refused)?;
+    Ok(Migrated::Made)
+}
+
+/// Makes the schema, unless it is there: to make one takes a right that somebody who was given a schema need not have, also
+/// with IF NOT EXISTS.
+async fn ensure_schema(schema: &Schema, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let there = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)").bind(schema.name());
+    if !there.fetch_one(&mut *tx).await? {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(tx).await?;
+    }
+    Ok(())
+}
+
+fn refused(error: MigrateError) -> SchemaError {
+    match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => SchemaError::Database(error),
         other => SchemaError::Migration(other),
-    })?;
-    tx.commit().await?;
-    Ok(())
+    }
 }

@@ -1,4 +1,5 @@
 use crate::checkpoint;
+use crate::database::Schema;
 use sqlx::{Connection, PgConnection};
 
 /// What a repair did.
@@ -46,19 +47,28 @@ pub enum RepairError {
 /// # Cancel safety
 ///
 /// A dropped repair has changed nothing.
-pub async fn repair(conn: &mut PgConnection) -> Result<Repaired, RepairError> {
+pub async fn repair(schema: &Schema, conn: &mut PgConnection) -> Result<Repaired, RepairError> {
     let mut tx = conn.begin().await?;
     // Waits for whoever appends, and keeps everybody else out: what follows must see the whole log.
-    sqlx::raw_sql("LOCK TABLE events, checkpoints IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await?;
-    if let Some((projection, behind)) = checkpoint::first_incomplete(&mut tx).await? {
+    sqlx::raw_sql(schema.sql("LOCK TABLE evenfold.events, evenfold.checkpoints IN ACCESS EXCLUSIVE MODE"))
+        .execute(&mut *tx)
+        .await?;
+    if let Some((projection, behind)) = checkpoint::first_incomplete(schema, &mut tx).await? {
         return Err(RepairError::Incomplete { projection, behind });
     }
-    sqlx::raw_sql("ALTER TABLE events DISABLE TRIGGER events_append_only").execute(&mut *tx).await?;
+    sqlx::raw_sql(schema.sql("ALTER TABLE evenfold.events DISABLE TRIGGER events_append_only"))
+        .execute(&mut *tx)
+        .await?;
     // 3 is the first transaction id that a cluster gives out, long before there is a table to write to.
-    let events = sqlx::query("UPDATE events SET xid = '3' WHERE xid <> '3'").execute(&mut *tx).await?.rows_affected();
-    sqlx::raw_sql("ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only").execute(&mut *tx).await?;
-    let projections = checkpoint::complete_all(&mut tx).await?;
-    adopt(&mut tx).await?;
+    let events = sqlx::query(schema.sql("UPDATE evenfold.events SET xid = '3' WHERE xid <> '3'"))
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    sqlx::raw_sql(schema.sql("ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only"))
+        .execute(&mut *tx)
+        .await?;
+    let projections = checkpoint::complete_all(schema, &mut tx).await?;
+    adopt(schema, &mut tx).await?;
     tx.commit().await?;
     Ok(Repaired { events, projections })
 }
@@ -72,32 +82,32 @@ pub async fn repair(conn: &mut PgConnection) -> Result<Repaired, RepairError> {
 /// # Cancel safety
 ///
 /// One statement.
-pub async fn accept_upgraded_cluster(conn: &mut PgConnection) -> Result<(), RepairError> {
-    if !numbers_are_in_the_past(conn).await? {
+pub async fn accept_upgraded_cluster(schema: &Schema, conn: &mut PgConnection) -> Result<(), RepairError> {
+    if !numbers_are_in_the_past(schema, conn).await? {
         return Err(RepairError::NotUpgraded);
     }
-    adopt(conn).await?;
+    adopt(schema, conn).await?;
     Ok(())
 }
 
-async fn adopt(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn adopt(schema: &Schema, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     // The row may be gone as well.
-    sqlx::query(
-        "INSERT INTO log_origin (system_identifier) SELECT system_identifier FROM pg_control_system()
+    sqlx::query(schema.sql(
+        "INSERT INTO evenfold.log_origin (system_identifier) SELECT system_identifier FROM pg_control_system()
          ON CONFLICT (only_row) DO UPDATE SET system_identifier = excluded.system_identifier",
-    )
+    ))
     .execute(conn)
     .await?;
     Ok(())
 }
 
 /// Whether every xid and snapshot is one that this cluster can have given out.
-async fn numbers_are_in_the_past(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+async fn numbers_are_in_the_past(schema: &Schema, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT coalesce((SELECT xid FROM events ORDER BY xid DESC LIMIT 1) < pg_snapshot_xmax(pg_current_snapshot()), true)
+        schema.sql("SELECT coalesce((SELECT xid FROM evenfold.events ORDER BY xid DESC LIMIT 1) < pg_snapshot_xmax(pg_current_snapshot()), true)
              AND NOT EXISTS (
-                 SELECT FROM checkpoints
-                 WHERE greatest(pg_snapshot_xmax(seen), pg_snapshot_xmax(upto)) > pg_snapshot_xmax(pg_current_snapshot()))",
+                 SELECT FROM evenfold.checkpoints
+                 WHERE greatest(pg_snapshot_xmax(seen), pg_snapshot_xmax(upto)) > pg_snapshot_xmax(pg_current_snapshot()))"),
     )
     .fetch_one(conn)
     .await

@@ -15,7 +15,7 @@ fn expecting(aggregate_id: &str, version: i64) -> NewEvent {
 }
 
 async fn count(conn: &mut PgConnection) -> i64 {
-    scalar(conn, "SELECT count(*) FROM events").await
+    scalar(conn, "SELECT count(*) FROM evenfold.events").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,17 +28,18 @@ async fn versions_count_up_within_each_aggregate_and_are_given_back_in_the_order
     assert_eq!(places.iter().map(|place| place.version).collect::<Vec<_>>(), [2, 1, 3, 2, 1]);
     for (event, Appended { position, version }) in batch.iter().zip(places) {
         let stored: (String, i64, Uuid) =
-            sqlx::query_as("SELECT aggregate_id, version, event_id FROM events WHERE position = $1")
+            sqlx::query_as("SELECT aggregate_id, version, event_id FROM evenfold.events WHERE position = $1")
                 .bind(position)
                 .fetch_one(&mut conn)
                 .await
                 .unwrap();
         assert_eq!(stored, (event.aggregate().aggregate_id.clone(), version, event.event_id()));
     }
-    let by_position: Vec<(String, i64)> = sqlx::query_as("SELECT aggregate_id, version FROM events ORDER BY position")
-        .fetch_all(&mut conn)
-        .await
-        .unwrap();
+    let by_position: Vec<(String, i64)> =
+        sqlx::query_as("SELECT aggregate_id, version FROM evenfold.events ORDER BY position")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
     let mut last = HashMap::new();
     for (id, version) in by_position {
         assert_eq!(last.insert(id, version).unwrap_or(0) + 1, version, "positions go up with the versions");
@@ -156,9 +157,9 @@ async fn writers_of_the_same_aggregates_all_get_through_without_a_gap() {
     }
     let mut conn = db.connect().await;
     let gaps = "SELECT count(*) FROM (
-        SELECT aggregate_id FROM events GROUP BY aggregate_id HAVING count(*) <> max(version)) gaps";
+        SELECT aggregate_id FROM evenfold.events GROUP BY aggregate_id HAVING count(*) <> max(version)) gaps";
     assert_eq!(scalar(&mut conn, gaps).await, 0);
-    assert_eq!(scalar(&mut conn, "SELECT max(version) FROM events WHERE aggregate_id = 'a'").await, 200);
+    assert_eq!(scalar(&mut conn, "SELECT max(version) FROM evenfold.events WHERE aggregate_id = 'a'").await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,9 +26,9 @@ fn expecting(aggregate_id: &str, version: i64) -> NewEvent {
 /// The ids of all events. Fails where an aggregate's versions have gaps.
 async fn stored(conn: &mut PgConnection) -> HashSet<Uuid> {
     let gaps = "SELECT count(*) FROM (
-        SELECT aggregate_id FROM events GROUP BY aggregate_id HAVING count(*) <> max(version)) gaps";
+        SELECT aggregate_id FROM evenfold.events GROUP BY aggregate_id HAVING count(*) <> max(version)) gaps";
     assert_eq!(scalar(conn, gaps).await, 0);
-    let ids: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM events").fetch_all(conn).await.unwrap();
+    let ids: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM evenfold.events").fetch_all(conn).await.unwrap();
     ids.into_iter().collect()
 }
 
@@ -86,7 +86,7 @@ async fn what_waits_is_appended_together_in_the_order_of_the_calls() {
     let answers = join_all((0..100).map(|_| appender.append(vec![event("a", 1)]))).await;
     let versions: Vec<i64> = answers.into_iter().map(|answer| answer.unwrap()[0].version).collect();
     assert_eq!(versions, (1..=100).collect::<Vec<_>>());
-    let transactions = scalar(&mut db.connect().await, "SELECT count(DISTINCT xid) FROM events").await;
+    let transactions = scalar(&mut db.connect().await, "SELECT count(DISTINCT xid) FROM evenfold.events").await;
     assert!(transactions < 10, "{transactions} transactions");
 }
 
@@ -99,10 +99,11 @@ async fn a_group_ends_where_it_is_full_and_one_call_is_never_cut() {
         answer.unwrap();
     }
     let mut conn = db.connect().await;
-    let sizes: Vec<i64> = sqlx::query_scalar("SELECT count(*) FROM events GROUP BY xid ORDER BY min(position)")
-        .fetch_all(&mut conn)
-        .await
-        .unwrap();
+    let sizes: Vec<i64> =
+        sqlx::query_scalar("SELECT count(*) FROM evenfold.events GROUP BY xid ORDER BY min(position)")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
     // How many were there when the first was taken is chance.
     assert!(sizes.contains(&25) && sizes.iter().all(|&size| size == 25 || size <= 10), "{sizes:?}");
     // Of 3 MiB each, two are too many.
@@ -111,7 +112,8 @@ async fn a_group_ends_where_it_is_full_and_one_call_is_never_cut() {
     for answer in join_all(calls).await {
         answer.unwrap();
     }
-    let largest = "SELECT max(count) FROM (SELECT count(*) FROM events WHERE aggregate_id = 'b' GROUP BY xid) sizes";
+    let largest =
+        "SELECT max(count) FROM (SELECT count(*) FROM evenfold.events WHERE aggregate_id = 'b' GROUP BY xid) sizes";
     assert_eq!(scalar(&mut conn, largest).await, 3);
 }
 
@@ -140,7 +142,7 @@ async fn the_mistake_of_one_caller_is_told_to_that_one_alone() {
     assert_eq!(next.unwrap()[0].version, 2);
     assert!(matches!(same, Err(AppendError::DuplicateEventId { index: 1, position: None, .. })));
     assert_eq!(nothing.unwrap(), []);
-    assert_eq!(scalar(&mut db.connect().await, "SELECT count(*) FROM events").await, 4);
+    assert_eq!(scalar(&mut db.connect().await, "SELECT count(*) FROM evenfold.events").await, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,7 +276,7 @@ async fn closing_waits_for_what_was_called_for_and_lets_nothing_more_in() {
             Err(other) => panic!("{other}"),
         }
     }
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, acknowledged);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, acknowledged);
     assert!(matches!(appender.append(vec![event("a", 1)]).await, Err(AppendError::Closed)));
     wait_until("its connection is gone", SOON, async || scalar(&mut conn, CONNECTIONS).await == 0).await;
 }

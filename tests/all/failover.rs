@@ -8,7 +8,7 @@ use crate::support::{
 use evenfold::database::{ConnectError, Database, told};
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
 use evenfold::projection::{self, Phase, Progress, RunOptions};
-use evenfold::schema::{self, SchemaError};
+use evenfold::schema::{self, Schema, SchemaError};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use tokio::task::{JoinHandle, block_in_place};
@@ -21,7 +21,7 @@ async fn connect(server: &Postgres) -> PgConnection {
 async fn migrated() -> (Postgres, PgConnection) {
     let server = block_in_place(|| Postgres::start("UTF8", ""));
     let mut conn = connect(&server).await;
-    schema::migrate(&mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     (server, conn)
 }
 
@@ -91,10 +91,13 @@ async fn an_event_that_commits_through_replay_while_the_address_leads_to_the_sta
     // With all that the worker has written: it would look again if its checkpoint moved.
     wait_until("the standby to replay", SOON, async || counter(&mut replaying, "after").await.is_some()).await;
     // Whatever was checked before.
-    let fence = Fence::take(&mut replaying).await.map(drop).unwrap_err();
+    let fence = Fence::take(&Schema::default(), &mut replaying).await.map(drop).unwrap_err();
     let (slice, all, mut buffer) = (Slice::of(&[partition(0, 1)]), Interest::everything(), EventBuffer::default());
     let before = Fence::before_all();
-    let look = log::poll(&mut replaying, (&before, 0), &slice, &all, 10, &mut buffer).await.map(drop).unwrap_err();
+    let look = log::poll(&Schema::default(), &mut replaying, (&before, 0), &slice, &all, 10, &mut buffer)
+        .await
+        .map(drop)
+        .unwrap_err();
     for error in [fence, look] {
         assert!(told(&error).contains("the server is a standby"), "{error}");
     }
@@ -167,7 +170,7 @@ async fn a_server_that_was_recovered_to_a_point_in_time_is_gone_on_with_as_it_wa
     std::fs::set_permissions(archive.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let settings = format!("archive_mode = on\narchive_command = 'cp %p {}/%f'", archive.path().display());
     let primary = block_in_place(|| Postgres::start("UTF8", &settings));
-    schema::migrate(&mut connect(&primary).await).await.unwrap();
+    schema::migrate(&Schema::default(), &mut connect(&primary).await).await.unwrap();
     let copy = block_in_place(|| {
         let copy = primary.standby();
         copy.stop();
@@ -219,7 +222,7 @@ async fn a_window_is_read_ahead_from_the_server_that_it_was_opened_on() {
     let elsewhere = Database::at(&twin.url()).unwrap().by_index();
     let mut worker = only_worker(&mut writer, 5).await.reading_ahead(&elsewhere);
     assert_eq!(drain(&mut worker, &mut writer).await, 40);
-    assert_eq!(scalar(&mut writer, "SELECT count(*) FROM counters WHERE aggregate_id LIKE 'there%'").await, 0);
+    assert_eq!(scalar(&mut writer, "SELECT count(*) FROM evenfold.counters WHERE aggregate_id LIKE 'there%'").await, 0);
     assert_counters_agree(&mut writer).await;
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::{LOCKED_OUT, SOON, TestDb, append_one, partition, scalar, wait_until};
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
+use evenfold::schema::Schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::Instant;
 use tokio::task::JoinSet;
@@ -26,11 +27,13 @@ async fn fence_with_an_append_in_between(settings: &'static str) {
 
     sqlx::raw_sql("SET search_path = slow, public, pg_catalog").execute(&mut reader).await.unwrap();
     sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut watcher).await.unwrap();
-    let taking = tokio::spawn(async move { Fence::take(&mut reader).await.unwrap() });
+    let taking = tokio::spawn(async move { Fence::take(&Schema::default(), &mut reader).await.unwrap() });
     wait_until("the floor to be read", SOON, async || scalar(&mut watcher, LOCKED_OUT).await == 1).await;
     append_one(&mut writer, "a", 1).await;
-    let xid: String =
-        sqlx::query_scalar("SELECT xid::text FROM events WHERE version = 2").fetch_one(&mut watcher).await.unwrap();
+    let xid: String = sqlx::query_scalar("SELECT xid::text FROM evenfold.events WHERE version = 2")
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
     sqlx::raw_sql("SELECT pg_advisory_unlock(7)").execute(&mut watcher).await.unwrap();
 
     let fence = taking.await.unwrap();
@@ -53,7 +56,7 @@ async fn a_fence_does_so_whatever_the_isolation_that_the_connection_was_given() 
 const TAKE_POSITIONS: &str = "DO $$
     BEGIN
         LOOP
-            PERFORM nextval('events_position_seq') FROM generate_series(1, 1000);
+            PERFORM nextval('evenfold.events_position_seq') FROM generate_series(1, 1000);
             COMMIT;
         END LOOP;
     END $$";
@@ -81,13 +84,15 @@ async fn times_it_went_back(conn: &mut PgConnection, read: &str) -> i64 {
 async fn a_floor_is_never_ahead_of_what_was_handed_out_though_the_sequence_may_show_so_for_a_moment() {
     let db = TestDb::new().await;
     let (mut reader, mut looking) = (db.connect().await, db.connect().await);
-    let fence = Fence::take(&mut reader).await.unwrap();
+    let fence = Fence::take(&Schema::default(), &mut reader).await.unwrap();
     let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%events_position_seq%'
         AND statement NOT LIKE '%pg_prepared_statements%'";
     let floor: String = sqlx::query_scalar(prepared).fetch_one(&mut reader).await.unwrap();
     let (slice, everything, mut buffer) =
         (Slice::of(&[partition(0, 1)]), Interest::everything(), EventBuffer::default());
-    log::poll(&mut looking, (&fence, fence.floor), &slice, &everything, 10, &mut buffer).await.unwrap();
+    log::poll(&Schema::default(), &mut looking, (&fence, fence.floor), &slice, &everything, 10, &mut buffer)
+        .await
+        .unwrap();
     let look: String = sqlx::query_scalar(prepared).fetch_one(&mut looking).await.unwrap();
     assert!(look.contains(floor.strip_prefix("SELECT ").unwrap()), "{look} reads it otherwise");
 
@@ -100,7 +105,7 @@ async fn a_floor_is_never_ahead_of_what_was_handed_out_though_the_sequence_may_s
     let mut shown = 0;
     while shown < 3 {
         assert!(started.elapsed() < SOON, "the sequence has gone back {shown} times only: nothing is shown");
-        shown += times_it_went_back(&mut reader, "SELECT last_value FROM events_position_seq").await;
+        shown += times_it_went_back(&mut reader, "SELECT last_value FROM evenfold.events_position_seq").await;
         assert_eq!(times_it_went_back(&mut reader, &floor).await, 0);
     }
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = $1";

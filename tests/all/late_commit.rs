@@ -5,6 +5,7 @@ use crate::support::{
 };
 use evenfold::class::Class;
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::schema::Schema;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
@@ -16,11 +17,12 @@ struct NaiveReader {
 
 impl NaiveReader {
     async fn read(&mut self, conn: &mut PgConnection) {
-        let rows: Vec<(i64,)> = sqlx::query_as("SELECT position FROM events WHERE position > $1 ORDER BY position")
-            .bind(self.position)
-            .fetch_all(conn)
-            .await
-            .unwrap();
+        let rows: Vec<(i64,)> =
+            sqlx::query_as("SELECT position FROM evenfold.events WHERE position > $1 ORDER BY position")
+                .bind(self.position)
+                .fetch_all(conn)
+                .await
+                .unwrap();
         self.position = rows.last().map_or(self.position, |row| row.0);
         self.read += i64::try_from(rows.len()).unwrap();
     }
@@ -63,7 +65,7 @@ async fn a_transaction_that_is_in_no_in_progress_list_is_not_missed() {
         let mut open = slow.begin().await.unwrap();
         append_one(&mut open, &format!("slow {round}"), 1).await;
         let xid: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&mut *open).await.unwrap();
-        let fence = Fence::take(&mut reader).await.unwrap();
+        let fence = Fence::take(&Schema::default(), &mut reader).await.unwrap();
         let xid = xid.parse().unwrap();
         assert!(fence.may_be_late(xid), "{fence:?} must know of {xid}");
         unlisted += u32::from(!fence.snapshot.in_progress().contains(&xid));
@@ -81,7 +83,9 @@ async fn positions(conn: &mut PgConnection, seen: &Fence, upto: &Fence) -> Vec<i
     let mut buffer = EventBuffer::default();
     let window = Window { seen, upto: &upto.snapshot, after: 0 };
     let class = Class::partition(0, 1).unwrap();
-    log::read(conn, window, &Slice::of(&[class]), &Interest::everything(), 1_000, &mut buffer).await.unwrap();
+    log::read(&Schema::default(), conn, window, &Slice::of(&[class]), &Interest::everything(), 1_000, &mut buffer)
+        .await
+        .unwrap();
     buffer.events().map(|event| event.position).collect()
 }
 
@@ -91,15 +95,15 @@ async fn an_event_between_the_two_reads_of_a_fence_is_in_exactly_one_window() {
     let (mut writer, mut reader) = (db.connect().await, db.connect().await);
     append_one(&mut writer, "a", 1).await;
     // A fence in the right order, with an append between its two reads: the floor is the earlier one.
-    let earlier = Fence::take(&mut reader).await.unwrap();
+    let earlier = Fence::take(&Schema::default(), &mut reader).await.unwrap();
     let between = append_one(&mut writer, "a", 1).await.position;
-    let later = Fence::take(&mut reader).await.unwrap();
+    let later = Fence::take(&Schema::default(), &mut reader).await.unwrap();
     let right = Fence { floor: earlier.floor, ..later.clone() };
     // And one in the wrong order: the snapshot is the earlier one.
     let wrong = Fence { floor: later.floor, ..earlier };
 
     let start = Fence::before_all();
-    let end = Fence::take(&mut reader).await.unwrap();
+    let end = Fence::take(&Schema::default(), &mut reader).await.unwrap();
     let windows = |fence: Fence| {
         let (start, end, db) = (start.clone(), end.clone(), &db);
         async move {
@@ -174,8 +178,8 @@ async fn full_speed(writers: u64, transactions: u64) {
     })
     .await;
     applied += drain(&mut worker, &mut reader).await;
-    assert_eq!(i64::try_from(applied).unwrap(), scalar(&mut reader, "SELECT count(*) FROM events").await);
-    assert_eq!(scalar(&mut reader, "SELECT count(*) FROM parked_events").await, 0);
+    assert_eq!(i64::try_from(applied).unwrap(), scalar(&mut reader, "SELECT count(*) FROM evenfold.events").await);
+    assert_eq!(scalar(&mut reader, "SELECT count(*) FROM evenfold.parked_events").await, 0);
     assert_counters_agree(&mut reader).await;
 }
 
@@ -196,5 +200,5 @@ async fn an_event_that_comes_while_a_worker_finds_that_nothing_is_new_is_not_mis
         drain(&mut worker, &mut reader).await;
     }
     drain(&mut worker, &mut reader).await;
-    assert_eq!(scalar(&mut reader, "SELECT count(*) FROM counters").await, 500);
+    assert_eq!(scalar(&mut reader, "SELECT count(*) FROM evenfold.counters").await, 500);
 }

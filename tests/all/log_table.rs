@@ -4,6 +4,7 @@ use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, 
 use evenfold::class::Class;
 use evenfold::hash::IdHash;
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::schema::Schema;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -19,15 +20,15 @@ async fn the_log_is_append_only() {
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;
     for sql in [
-        "UPDATE events SET payload = '{}'",
-        "UPDATE events SET payload = '{}' WHERE false",
-        "DELETE FROM events",
-        "TRUNCATE events CASCADE",
+        "UPDATE evenfold.events SET payload = '{}'",
+        "UPDATE evenfold.events SET payload = '{}' WHERE false",
+        "DELETE FROM evenfold.events",
+        "TRUNCATE evenfold.events CASCADE",
     ] {
         let said = refused(&mut conn, sql).await;
         assert!(said.contains("the log is append-only"), "{sql}: {said}");
     }
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events WHERE payload ->> 'amount' = '1'").await, 1);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events WHERE payload ->> 'amount' = '1'").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,16 +37,19 @@ async fn a_writer_can_choose_neither_its_xid_nor_its_position() {
     let mut conn = db.connect().await;
     let columns = "version, aggregate_type, aggregate_id, event_type, payload";
     let values = "1, 't', 'a', 'e', '{}'";
-    let said = refused(&mut conn, &format!("INSERT INTO events (xid, {columns}) VALUES ('3', {values})")).await;
+    let said =
+        refused(&mut conn, &format!("INSERT INTO evenfold.events (xid, {columns}) VALUES ('3', {values})")).await;
     assert!(said.contains("leave them out"), "{said}");
-    let said = refused(&mut conn, &format!("INSERT INTO events (position, {columns}) VALUES (7, {values})")).await;
+    let said =
+        refused(&mut conn, &format!("INSERT INTO evenfold.events (position, {columns}) VALUES (7, {values})")).await;
     assert!(said.contains("leave them out"), "{said}");
-    let overriding = format!("INSERT INTO events (position, {columns}) OVERRIDING SYSTEM VALUE VALUES (7, {values})");
+    let overriding =
+        format!("INSERT INTO evenfold.events (position, {columns}) OVERRIDING SYSTEM VALUE VALUES (7, {values})");
     refused(&mut conn, &overriding).await;
     append_one(&mut conn, "b", 1).await;
     let said = refused(&mut conn, &overriding).await;
     assert!(said.contains("leave them out"), "{said}");
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 1);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 1);
 }
 
 /// Such a position may be at or below a fence that was taken when its transaction had no xid yet.
@@ -54,21 +58,21 @@ async fn a_position_that_the_session_has_drawn_earlier_is_no_way_in() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let columns = "version, aggregate_type, aggregate_id, event_type, payload";
-    let insert = format!("INSERT INTO events ({columns}) VALUES (1, 't', 'a', 'e', '{{}}')");
+    let insert = format!("INSERT INTO evenfold.events ({columns}) VALUES (1, 't', 'a', 'e', '{{}}')");
     // Of an event that was rolled back, and of nothing.
-    for drawn in [format!("BEGIN; {insert}; ROLLBACK"), "SELECT nextval('events_position_seq')".to_owned()] {
+    for drawn in [format!("BEGIN; {insert}; ROLLBACK"), "SELECT nextval('evenfold.events_position_seq')".to_owned()] {
         sqlx::raw_sql(AssertSqlSafe(drawn)).execute(&mut conn).await.unwrap();
         for how in ["OVERRIDING SYSTEM VALUE", "OVERRIDING USER VALUE", ""] {
             let earlier = format!(
-                "INSERT INTO events (position, {columns}) {how}
-                 VALUES (currval('events_position_seq'), 1, 't', 'a', 'e', '{{}}')"
+                "INSERT INTO evenfold.events (position, {columns}) {how}
+                 VALUES (currval('evenfold.events_position_seq'), 1, 't', 'a', 'e', '{{}}')"
             );
             let said = refused(&mut conn, &earlier).await;
             assert!(said.contains("leave them out"), "{said}");
         }
     }
     sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut conn).await.unwrap();
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 1);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 1);
 }
 
 /// An application's session may have any `search_path`, and may have been told to pass triggers over.
@@ -78,7 +82,7 @@ async fn an_event_gets_its_numbers_and_its_hash_whatever_the_session_of_its_writ
     let mut conn = db.connect().await;
     let mut worker = only_worker(&mut conn, 10).await;
     let shadow = "CREATE SCHEMA shadow; CREATE SEQUENCE shadow.events_position_seq START 1000;
-        CREATE FUNCTION shadow.evenfold_hash(text) RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint';
+        CREATE FUNCTION shadow.hash(text) RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint';
         CREATE FUNCTION shadow.pg_current_xact_id() RETURNS xid8 LANGUAGE sql AS 'SELECT ''9''::xid8';
         CREATE FUNCTION shadow.length(bytea) RETURNS int LANGUAGE sql AS 'SELECT 1';
         CREATE FUNCTION shadow.more(bigint, bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 5::bigint';
@@ -93,21 +97,21 @@ async fn an_event_gets_its_numbers_and_its_hash_whatever_the_session_of_its_writ
             .enumerate()
     {
         let insert = format!(
-            "{settings}; INSERT INTO public.events (version, aggregate_type, aggregate_id, event_type, payload)
+            "{settings}; INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
              VALUES (1, 't', 'a{n}', 'e', '{{}}')"
         );
         sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut writer).await.unwrap();
         let own = format!(
-            "INSERT INTO public.events (xid, position, version, aggregate_type, aggregate_id, event_type, payload)
+            "INSERT INTO evenfold.events (xid, position, version, aggregate_type, aggregate_id, event_type, payload)
              VALUES ('3', 1, 2, 't', 'a{n}', 'e', '{{}}')"
         );
         let said = refused(&mut writer, &own).await;
         assert!(said.contains("leave them out"), "{settings}: {said}");
     }
     drain(&mut worker, &mut conn).await;
-    assert_eq!(scalar(&mut conn, "SELECT max(position) FROM events").await, 4);
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM counters WHERE value = 1").await, 4);
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT max(position) FROM evenfold.events").await, 4);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.counters WHERE value = 1").await, 4);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +120,7 @@ async fn events_of_a_foreign_writer_are_counted_like_any_others() {
     let mut conn = db.connect().await;
     let mut worker = only_worker(&mut conn, 10).await;
     sqlx::raw_sql(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          SELECT n, 't', 'naïve', 'e', '{\"amount\": 2}' FROM generate_series(1, 3) n",
     )
     .execute(&mut conn)
@@ -142,7 +146,7 @@ async fn sql_and_rust_agree_on_the_hash_of_every_id() {
     let mut conn = db.connect().await;
     let ids = ids();
     let in_sql: Vec<(i64,)> =
-        sqlx::query_as("SELECT evenfold_hash(id) FROM unnest($1::text[]) WITH ORDINALITY AS i (id, ord) ORDER BY ord")
+        sqlx::query_as("SELECT evenfold.hash(id) FROM unnest($1::text[]) WITH ORDINALITY AS i (id, ord) ORDER BY ord")
             .bind(&ids)
             .fetch_all(&mut conn)
             .await
@@ -158,7 +162,7 @@ async fn every_partition_is_sent_its_own_events_and_no_others() {
     let mut conn = db.connect().await;
     let ids = ids();
     sqlx::query(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          SELECT row_number() OVER (PARTITION BY id ORDER BY ord), 't', id, 'e', '{}'
          FROM unnest($1::text[]) WITH ORDINALITY AS i (id, ord)",
     )
@@ -166,15 +170,23 @@ async fn every_partition_is_sent_its_own_events_and_no_others() {
     .execute(&mut conn)
     .await
     .unwrap();
-    let (start, fence) = (Fence::before_all(), Fence::take(&mut conn).await.unwrap());
+    let (start, fence) = (Fence::before_all(), Fence::take(&Schema::default(), &mut conn).await.unwrap());
     let mut buffer = EventBuffer::default();
     for total in [1, 2, 3, 4, 7, 10, 64, 65_536] {
         let mut sent = 0;
         for class in (0..total.min(64)).map(|key| Class::partition(key, total).unwrap()) {
             let window = Window { seen: &start, upto: &fence.snapshot, after: 0 };
-            log::read(&mut conn, window, &Slice::of(&[class]), &Interest::everything(), 10_000, &mut buffer)
-                .await
-                .unwrap();
+            log::read(
+                &Schema::default(),
+                &mut conn,
+                window,
+                &Slice::of(&[class]),
+                &Interest::everything(),
+                10_000,
+                &mut buffer,
+            )
+            .await
+            .unwrap();
             sent += buffer.len();
             assert!(buffer.events().all(|event| class.contains(IdHash::of(event.aggregate_id))), "{class}");
             assert_eq!(buffer.len(), ids.iter().filter(|id| class.contains(IdHash::of(id))).count(), "{class}");
@@ -192,12 +204,14 @@ async fn an_interest_is_filtered_by_the_database_and_an_envelope_is_sent_only_wh
         let event = event.with_metadata(&serde_json::json!({"by": event_type})).unwrap();
         log::append(&mut conn, &[event]).await.unwrap();
     }
-    let (start, fence) = (Fence::before_all(), Fence::take(&mut conn).await.unwrap());
+    let (start, fence) = (Fence::before_all(), Fence::take(&Schema::default(), &mut conn).await.unwrap());
     let class = Class::partition(0, 1).unwrap();
     let mut sent = async |interest: Interest| {
         let mut buffer = EventBuffer::default();
         let window = Window { seen: &start, upto: &fence.snapshot, after: 0 };
-        log::read(&mut conn, window, &Slice::of(&[class]), &interest, 10, &mut buffer).await.unwrap();
+        log::read(&Schema::default(), &mut conn, window, &Slice::of(&[class]), &interest, 10, &mut buffer)
+            .await
+            .unwrap();
         let metadata = buffer.events().find_map(|e| e.envelope?.metadata.map(str::to_owned));
         (buffer.events().map(|event| event.position).collect::<Vec<_>>(), metadata)
     };

@@ -2,6 +2,7 @@
 
 use crate::support::{TestDb, append_one, event, partition};
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
+use evenfold::schema::Schema;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
@@ -50,7 +51,9 @@ async fn each_event_is_found_by_exactly_one_look_while_many_write() {
     loop {
         let last = others.is_empty();
         let (everything, limit) = (Interest::everything(), 1_000_000);
-        let polled = log::poll(&mut conn, (&seen, floor), &slice, &everything, limit, &mut buffer).await.unwrap();
+        let polled = log::poll(&Schema::default(), &mut conn, (&seen, floor), &slice, &everything, limit, &mut buffer)
+            .await
+            .unwrap();
         for event in buffer.events() {
             *found.entry(event.position).or_default() += 1;
         }
@@ -63,7 +66,7 @@ async fn each_event_is_found_by_exactly_one_look_while_many_write() {
             ended.unwrap();
         }
     }
-    let sql = "SELECT position FROM events ORDER BY 1";
+    let sql = "SELECT position FROM evenfold.events ORDER BY 1";
     let stored: Vec<i64> = sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap();
     let missed: Vec<&i64> = stored.iter().filter(|position| !found.contains_key(position)).collect();
     let twice: Vec<_> = found.iter().filter(|(_, times)| **times != 1).collect();

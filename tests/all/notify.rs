@@ -2,7 +2,8 @@
 
 use crate::support::{SOON, TestDb, append_one, event};
 use evenfold::event::ExpectedVersion;
-use evenfold::log::{self, CHANNEL};
+use evenfold::log;
+use evenfold::schema::Schema;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 async fn listener(db: &TestDb) -> PgListener {
     let pool = PgPoolOptions::new().max_connections(1).connect(&db.url).await.unwrap();
     let mut listener = PgListener::connect_with(&pool).await.unwrap();
-    listener.listen_all([CHANNEL, "end"]).await.unwrap();
+    listener.listen_all([&Schema::default().channel(), "end"]).await.unwrap();
     listener
 }
 

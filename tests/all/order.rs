@@ -28,7 +28,7 @@ async fn a_later_version_by_an_earlier_transaction_comes_after_the_earlier_versi
         drain(&mut worker, &mut reader).await;
         assert_eq!(counter(&mut reader, "a").await, Some((11, 2)));
         let by_xid: Vec<(i64,)> =
-            sqlx::query_as("SELECT version FROM events ORDER BY xid").fetch_all(&mut reader).await.unwrap();
+            sqlx::query_as("SELECT version FROM evenfold.events ORDER BY xid").fetch_all(&mut reader).await.unwrap();
         assert_eq!(by_xid, [(2,), (1,)], "the history is one that reading in the order of xids turns round");
     }
 }
@@ -49,6 +49,6 @@ async fn a_late_version_comes_before_the_versions_that_follow_it() {
     drain(&mut worker, &mut reader).await;
     assert_eq!(counter(&mut reader, "a").await, Some((11, 2)));
     assert_eq!(counter(&mut reader, "b").await, Some((11, 2)));
-    assert_eq!(scalar(&mut reader, "SELECT count(*) FROM parked_events").await, 0);
+    assert_eq!(scalar(&mut reader, "SELECT count(*) FROM evenfold.parked_events").await, 0);
     assert_counters_agree(&mut reader).await;
 }

@@ -3,6 +3,7 @@
 use crate::support::{TestDb, only_worker, partition};
 use evenfold::class::Class;
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::schema::Schema;
 use evenfold::schema::create_index;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -24,10 +25,10 @@ async fn plan(conn: &mut PgConnection, mode: &str, sql: &str, arguments: &str) -
 /// A log of 20,000 events in one transaction each, or all in one, as after an import; analyzed or not yet.
 async fn with_events(conn: &mut PgConnection, (transactions, analyze): (&str, &str)) {
     let statement = format!(
-        "ALTER TABLE events DISABLE TRIGGER events_place;
-         INSERT INTO events (position, xid, version, hash, aggregate_type, aggregate_id, event_type, payload)
-         SELECT nextval('events_position_seq'), {transactions}, n / 100 + 1, n % 100, 't', 'a' || n % 100, 'e', '{{}}' FROM generate_series(0, 19999) n;
-         ALTER TABLE events ENABLE ALWAYS TRIGGER events_place;
+        "ALTER TABLE evenfold.events DISABLE TRIGGER events_place;
+         INSERT INTO evenfold.events (position, xid, version, hash, aggregate_type, aggregate_id, event_type, payload)
+         SELECT nextval('evenfold.events_position_seq'), {transactions}, n / 100 + 1, n % 100, 't', 'a' || n % 100, 'e', '{{}}' FROM generate_series(0, 19999) n;
+         ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_place;
          {analyze}"
     );
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await.unwrap();
@@ -43,7 +44,9 @@ async fn read_by(db: &TestDb, classes: &[Class]) -> [String; 2] {
     let seen = Fence { floor: 1, snapshot: "3:4:3".parse().unwrap(), next_xid: 5 };
     let window = Window { seen: &seen, upto: &seen.snapshot, after: 0 };
     let mut buffer = EventBuffer::default();
-    log::read(&mut conn, window, &Slice::of(classes), &Interest::everything(), 10, &mut buffer).await.unwrap();
+    log::read(&Schema::default(), &mut conn, window, &Slice::of(classes), &Interest::everything(), 10, &mut buffer)
+        .await
+        .unwrap();
     let prepared =
         "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '-- The events%' ORDER BY statement";
     let statements: Vec<String> = sqlx::query_scalar(prepared).fetch_all(&mut conn).await.unwrap();
@@ -87,7 +90,7 @@ async fn with_an_index_for_the_total_a_worker_reads_no_others_events() {
         for analyze in ["", "ANALYZE events"] {
             let db = TestDb::new().await;
             with_events(&mut db.connect().await, log).await;
-            assert!(create_index(&mut db.connect().await, 4).await.unwrap());
+            assert!(create_index(&Schema::default(), &mut db.connect().await, 4).await.unwrap());
             let mut conn = db.database.by_index().connect().await.unwrap();
             sqlx::raw_sql(analyze).execute(&mut conn).await.unwrap();
             for mode in [GENERIC, "force_custom_plan"] {
@@ -147,7 +150,17 @@ async fn a_look_for_new_events_walks_the_end_of_the_log_and_finds_late_ones_by_t
             let slice = Slice::of(&[partition(1, 4)]);
             let mut buffer = EventBuffer::default();
             let mut looking = db.connect().await;
-            log::poll(&mut looking, (&seen, 19_000), &slice, &Interest::everything(), 10, &mut buffer).await.unwrap();
+            log::poll(
+                &Schema::default(),
+                &mut looking,
+                (&seen, 19_000),
+                &slice,
+                &Interest::everything(),
+                10,
+                &mut buffer,
+            )
+            .await
+            .unwrap();
             let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '-- What is new%'";
             let statement: String = sqlx::query_scalar(prepared).fetch_one(&mut looking).await.unwrap();
             let arguments = "19000, '{1}', '9:9:', NULL, NULL, 1000";
@@ -165,7 +178,7 @@ async fn counters_are_read_back_by_their_names_also_while_the_tables_are_new() {
     let db = TestDb::new().await;
     let mut conn = db.database.by_index().connect().await.unwrap();
     let pointer = evenfold::counter::AmountPointer::default();
-    evenfold::projection::counters::current(&mut conn, &pointer, "t", &["a"]).await.unwrap();
+    evenfold::projection::counters::current(&Schema::default(), &mut conn, &pointer, "t", &["a"]).await.unwrap();
     let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '-- The rows of these%'";
     let statement: String = sqlx::query_scalar(prepared).fetch_one(&mut conn).await.unwrap();
     let plan = generic_plan(&mut conn, &statement, "'t', '{a,b}'").await;

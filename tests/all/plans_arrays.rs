@@ -7,6 +7,7 @@ use evenfold::event::Aggregate;
 use evenfold::log::{self, EventBuffer};
 use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::parked::{RetryAll, drop_first, retry};
+use evenfold::schema::Schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -19,13 +20,13 @@ const STATES: [(&str, &str); 4] = [
 ];
 
 const GROW: &str = "
-    INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+    INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
         SELECT 1, 't', 'many' || n, 'e', '{}' FROM generate_series(1, 20000) n;
-    INSERT INTO parked_events (projection, position, aggregate_type, aggregate_id, version, hash, reason)
-        SELECT 'counters', position, aggregate_type, aggregate_id, version, hash, 'x' FROM events
+    INSERT INTO evenfold.parked_events (projection, position, aggregate_type, aggregate_id, version, hash, reason)
+        SELECT 'counters', position, aggregate_type, aggregate_id, version, hash, 'x' FROM evenfold.events
         WHERE aggregate_id LIKE 'many%';
-    INSERT INTO counters SELECT 't', 'more' || n, 1, 1, 1, n FROM generate_series(1, 20000) n;
-    INSERT INTO counters_rebuild SELECT * FROM counters";
+    INSERT INTO evenfold.counters SELECT 't', 'more' || n, 1, 1, 1, n FROM generate_series(1, 20000) n;
+    INSERT INTO evenfold.counters_rebuild SELECT * FROM evenfold.counters";
 
 async fn run(conn: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(conn).await.unwrap();
@@ -60,7 +61,7 @@ async fn statements(db: &TestDb) -> Vec<(String, i32)> {
     append_one(&mut conn, "a", 1).await;
     run(
         &mut conn,
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          SELECT n, 't', 'bad', 'e', '{\"amount\": []}' FROM generate_series(1, 3) n",
     )
     .await;
@@ -69,16 +70,16 @@ async fn statements(db: &TestDb) -> Vec<(String, i32)> {
     drain(&mut worker, &mut conn).await;
     let (mut counters, bad) =
         (Counters::new(pointer(), 100), Aggregate { aggregate_type: "t".into(), aggregate_id: "bad".into() });
-    retry(&mut conn, &mut counters, &bad).await.unwrap();
-    drop_first(&mut conn, &mut counters, &bad).await.unwrap();
-    RetryAll::default().next(&mut conn, &mut counters).await.unwrap();
-    list_parked(&mut conn, NAME, 10).await.unwrap();
-    count_parked(&mut conn, NAME).await.unwrap();
+    retry(&Schema::default(), &mut conn, &mut counters, &bad).await.unwrap();
+    drop_first(&Schema::default(), &mut conn, &mut counters, &bad).await.unwrap();
+    RetryAll::default().next(&Schema::default(), &mut conn, &mut counters).await.unwrap();
+    list_parked(&Schema::default(), &mut conn, NAME, 10).await.unwrap();
+    count_parked(&Schema::default(), &mut conn, NAME).await.unwrap();
     log::append(&mut conn, &[event("b", 1), event("c", 1)]).await.unwrap();
-    log::find(&mut conn, &[Uuid::nil()]).await.unwrap();
-    parked_among(&mut conn, NAME, &EventBuffer::default()).await.unwrap();
+    log::find(&Schema::default(), &mut conn, &[Uuid::nil()]).await.unwrap();
+    parked_among(&Schema::default(), &mut conn, NAME, &EventBuffer::default()).await.unwrap();
     let statements = with_arrays(&mut conn).await;
-    for (part, count) in [("INTO parked_events", 1), ("parked_events", 4), ("counters", 3), ("events e", 1)] {
+    for (part, count) in [("INTO evenfold.parked_events", 1), ("parked_events", 4), ("counters", 3), ("events e", 1)] {
         let found = statements.iter().filter(|(statement, _)| statement.contains(part)).count();
         assert!(found >= count, "{part}: {found} of {count} in {statements:#?}");
     }
@@ -95,10 +96,10 @@ async fn every_element_of_an_array_is_looked_up_by_an_index_whatever_the_statist
             "" => {}
             "GROW_AFTER" => {
                 // The plan is the one of the small tables, and stays when they have grown.
-                let small = "DELETE FROM parked_events; DELETE FROM counters WHERE aggregate_id <> 'a';
-                             INSERT INTO parked_events SELECT 'counters', position, aggregate_type, aggregate_id, version,
-                                 hash, 'x' FROM events LIMIT 1;
-                             INSERT INTO counters_rebuild SELECT * FROM counters;
+                let small = "DELETE FROM evenfold.parked_events; DELETE FROM evenfold.counters WHERE aggregate_id <> 'a';
+                             INSERT INTO evenfold.parked_events SELECT 'counters', position, aggregate_type, aggregate_id, version,
+                                 hash, 'x' FROM evenfold.events LIMIT 1;
+                             INSERT INTO evenfold.counters_rebuild SELECT * FROM evenfold.counters;
                              VACUUM FULL parked_events";
                 for part in small.split(';') {
                     run(&mut conn, part).await;
@@ -149,7 +150,7 @@ async fn the_parked_aggregates_are_walked_by_their_index_whatever_the_statistics
         }
         let mut retrying = db.database.by_index().connect().await.unwrap();
         let counters = &mut Counters::new(pointer(), 20_000);
-        RetryAll::default().next(&mut retrying, counters).await.unwrap();
+        RetryAll::default().next(&Schema::default(), &mut retrying, counters).await.unwrap();
         let walked: Vec<(String, i32)> = sqlx::query_as(
             "SELECT statement, cardinality(parameter_types) FROM pg_prepared_statements
              WHERE statement LIKE '-- The next parked%' OR statement LIKE '-- The parked events of some%'",

@@ -51,7 +51,7 @@ async fn fill(conn: &mut PgConnection) {
         let events: Vec<_> = (0..100).map(|n| event(&format!("a{}", n % 60), 1)).collect();
         log::append(conn, &events).await.unwrap();
     }
-    scalar(conn, "SELECT setval('events_position_seq', 200000)").await;
+    scalar(conn, "SELECT setval('evenfold.events_position_seq', 200000)").await;
     append_one(conn, "a0", 1).await;
 }
 
@@ -124,7 +124,7 @@ async fn a_partition_that_hangs_holds_up_no_other_and_goes_on_by_itself() {
     let gate = Arc::new(Semaphore::new(2));
     let pool = start(&db, &gate, &CancellationToken::new());
     let members = pool.members().to_vec();
-    let share = |class: Class| format!("SELECT count(*) FROM events WHERE hash % 4 = {}", class.residue());
+    let share = |class: Class| format!("SELECT count(*) FROM evenfold.events WHERE hash % 4 = {}", class.residue());
     for member in members.iter().filter(|member| member.partition.residue() != 2) {
         let sql = sqlx::AssertSqlSafe(share(member.partition));
         let all: i64 = sqlx::query_scalar(sql).fetch_one(&mut conn).await.unwrap();

@@ -42,7 +42,7 @@ async fn transactions_are_as_large_as_they_may_be_while_a_worker_is_far_behind_a
     let mut sizes = Vec::new();
     while sizes.iter().sum::<u64>() < 1_000 {
         sizes.push(applied(&mut worker, &mut conn).await);
-        let committed = scalar(&mut other, "SELECT sum(events)::bigint FROM counters").await;
+        let committed = scalar(&mut other, "SELECT sum(events)::bigint FROM evenfold.counters").await;
         assert_eq!(
             committed.unsigned_abs(),
             sizes.iter().sum::<u64>(),
@@ -94,8 +94,9 @@ async fn an_aggregate_that_is_parked_in_a_transaction_of_several_chunks_stays_pa
     let bad = NewEvent::new("t", "a1", "added", &json!({ "amount": "many" })).unwrap();
     assert_eq!(log::append(&mut conn, &[bad]).await.unwrap()[0].position, 81);
     let mut worker = far_behind(&db, &mut conn, 320).await;
-    let waiting = scalar(&mut conn, "SELECT count(*) FROM events WHERE aggregate_id = 'a1' AND position >= 81").await;
+    let waiting =
+        scalar(&mut conn, "SELECT count(*) FROM evenfold.events WHERE aggregate_id = 'a1' AND position >= 81").await;
     assert_eq!(drain(&mut worker, &mut conn).await, 1_081 - waiting.unsigned_abs());
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events").await, waiting);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, waiting);
     assert_counters_agree(&mut conn).await;
 }

@@ -1,7 +1,7 @@
 //! evenfold refuses to work where its guarantees would not hold, and says what to do.
 
 use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
-use evenfold::schema::{self, RepairError, SchemaError};
+use evenfold::schema::{self, RepairError, Schema, SchemaError};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use std::path::Path;
@@ -14,22 +14,34 @@ async fn run(conn: &mut PgConnection, sql: &'static str) {
 async fn a_database_without_tables_is_refused_until_it_is_migrated() {
     let db = TestDb::empty().await;
     let mut conn = db.connect().await;
-    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::NotMigrated)));
-    schema::migrate(&mut conn).await.unwrap();
-    schema::check(&mut conn).await.unwrap();
-    schema::migrate(&mut conn).await.unwrap();
+    assert!(matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::NotMigrated(_))));
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
 }
 
-/// As the sqlx tool does: `sqlx migrate run` reads the files of the directory `migrations`.
+/// What `sqlx migrate run` runs: the files of the directory `migrations`, as the settings in `sqlx.toml` say.
+async fn as_the_sqlx_tool() -> Migrator {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings: toml::Table = std::fs::read_to_string(root.join("sqlx.toml")).unwrap().parse().unwrap();
+    let settings = settings["migrate"].as_table().unwrap();
+    assert_eq!(settings.keys().collect::<Vec<_>>(), ["create-schemas", "table-name"], "what else would change");
+    let mut migrator = Migrator::new(root.join("migrations")).await.unwrap();
+    migrator.dangerous_set_table_name(settings["table-name"].as_str().unwrap().to_owned());
+    for schema in settings["create-schemas"].as_array().unwrap() {
+        migrator.create_schema(schema.as_str().unwrap().to_owned());
+    }
+    migrator
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_run_from_their_files_are_the_same_as_those_of_the_binary() {
     let db = TestDb::empty().await;
     let mut conn = db.connect().await;
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-    let migrator = Migrator::new(files).await.unwrap();
+    let migrator = as_the_sqlx_tool().await;
     migrator.run(&mut conn).await.unwrap();
-    schema::check(&mut conn).await.unwrap();
-    schema::migrate(&mut conn).await.unwrap();
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     migrator.run(&mut conn).await.unwrap();
 }
 
@@ -37,47 +49,65 @@ async fn migrations_run_from_their_files_are_the_same_as_those_of_the_binary() {
 async fn an_older_and_a_newer_schema_are_told_apart() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    run(&mut conn, "INSERT INTO _sqlx_migrations SELECT 99990101000000, 'later', now(), true, '\\x00', 1").await;
-    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Newer)));
-    assert!(matches!(schema::migrate(&mut conn).await, Err(SchemaError::Newer)));
-    run(&mut conn, "DELETE FROM _sqlx_migrations WHERE description = 'later'").await;
-    run(&mut conn, "DELETE FROM _sqlx_migrations WHERE description = 'counters'; DROP TABLE counters").await;
-    let old = schema::check(&mut conn).await;
-    assert!(matches!(old, Err(SchemaError::Old { missing: 1 })), "{old:?}");
-    schema::migrate(&mut conn).await.unwrap();
-    schema::check(&mut conn).await.unwrap();
+    run(&mut conn, "INSERT INTO evenfold._sqlx_migrations SELECT 99990101000000, 'later', now(), true, '\\x00', 1")
+        .await;
+    assert!(matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::Newer(_))));
+    assert!(matches!(schema::migrate(&Schema::default(), &mut conn).await, Err(SchemaError::Newer(_))));
+    run(&mut conn, "DELETE FROM evenfold._sqlx_migrations WHERE description = 'later'").await;
+    run(
+        &mut conn,
+        "DELETE FROM evenfold._sqlx_migrations WHERE description = 'counters'; DROP TABLE evenfold.counters",
+    )
+    .await;
+    let old = schema::check(&Schema::default(), &mut conn).await;
+    assert!(matches!(old, Err(SchemaError::Old { missing: 1, .. })), "{old:?}");
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_another_application_are_left_alone() {
     for foreign in [
-        "CREATE TABLE events (id int)",
-        "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz,
+        "CREATE SCHEMA evenfold; CREATE TABLE evenfold.events (id int)",
+        "CREATE SCHEMA evenfold; CREATE FUNCTION evenfold.append(json, boolean) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SCHEMA evenfold;
+         CREATE TABLE evenfold._sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz,
              success boolean, checksum bytea, execution_time bigint);
-         INSERT INTO _sqlx_migrations VALUES (1, 'theirs', now(), true, '\\x00', 1)",
+         INSERT INTO evenfold._sqlx_migrations VALUES (1, 'theirs', now(), true, '\\x00', 1)",
     ] {
         let db = TestDb::empty().await;
         let mut conn = db.connect().await;
         run(&mut conn, foreign).await;
-        assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Foreign(_))), "{foreign}");
-        assert!(matches!(schema::migrate(&mut conn).await, Err(SchemaError::Foreign(_))), "{foreign}");
+        assert!(
+            matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::Foreign { .. })),
+            "{foreign}"
+        );
+        assert!(
+            matches!(schema::migrate(&Schema::default(), &mut conn).await, Err(SchemaError::Foreign { .. })),
+            "{foreign}"
+        );
     }
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    run(&mut conn, "UPDATE _sqlx_migrations SET checksum = '\\x00'").await;
-    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Foreign(_))), "changed migrations");
+    run(&mut conn, "UPDATE evenfold._sqlx_migrations SET checksum = '\\x00'").await;
+    assert!(
+        matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::Foreign { .. })),
+        "changed migrations"
+    );
 }
 
 /// Whatever is in the way, and however late it is met.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_meets_something_of_another_application_leaves_nothing_behind() {
     for (theirs, named) in [
-        ("CREATE TABLE leases (id int)", Some("leases")),
-        ("CREATE TABLE counters (id int); CREATE VIEW topologies AS SELECT 1 AS id", Some("counters, topologies")),
+        ("CREATE SCHEMA evenfold; CREATE TABLE evenfold.leases (id int)", Some("leases")),
+        (
+            "CREATE SCHEMA evenfold; CREATE TABLE evenfold.counters (id int); CREATE VIEW evenfold.topologies AS SELECT 1 AS id",
+            Some("counters, topologies"),
+        ),
         // Met in the midst of it only.
-        ("CREATE SEQUENCE checkpoint_revisions", None),
-        ("CREATE TABLE counters_rebuild (id int)", None),
-        ("CREATE FUNCTION evenfold_place() RETURNS int LANGUAGE sql AS 'SELECT 1'", None),
+        ("CREATE SCHEMA evenfold; CREATE SEQUENCE evenfold.checkpoint_revisions", None),
+        ("CREATE SCHEMA evenfold; CREATE TYPE evenfold.heartbeats AS ENUM ()", None),
     ] {
         let db = TestDb::empty().await;
         let mut conn = db.connect().await;
@@ -85,7 +115,7 @@ async fn a_migration_that_meets_something_of_another_application_leaves_nothing_
         let all = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
             WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
         let before = scalar(&mut conn, all).await;
-        let refused = schema::migrate(&mut conn).await.unwrap_err();
+        let refused = schema::migrate(&Schema::default(), &mut conn).await.unwrap_err();
         match named {
             Some(named) => assert!(refused.to_string().contains(&format!("not evenfold's ({named})")), "{refused}"),
             None => assert!(matches!(refused, SchemaError::Database(_)), "{refused}"),
@@ -100,7 +130,7 @@ async fn migrations_that_are_run_by_several_at_once_are_run_once() {
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let mut conn = db.connect().await;
-        all.spawn(async move { schema::migrate(&mut conn).await });
+        all.spawn(async move { schema::migrate(&Schema::default(), &mut conn).await });
     }
     while let Some(migrated) = all.join_next().await {
         migrated.unwrap().unwrap();
@@ -108,52 +138,15 @@ async fn migrations_that_are_run_by_several_at_once_are_run_once() {
     db.database.connect().await.unwrap();
 }
 
-/// Roles that could use the sequence of an older schema can use that of the newer one, and it goes on where it was.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_of_an_older_schema_goes_on_with_its_positions_and_its_grants() {
-    let db = TestDb::empty().await;
-    let mut conn = db.connect().await;
-    schema::MIGRATOR.run_to(20_260_301_000_001, &mut conn).await.unwrap();
-    let role = format!("reader_{}", std::process::id());
-    let insert = "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
-        SELECT n, 't', 'a', 'e', '{}' FROM generate_series(1, 3) n";
-    run(&mut conn, insert).await;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
-        "CREATE ROLE {role}; GRANT USAGE ON SEQUENCE events_position_seq TO {role}"
-    )))
-    .execute(&mut conn)
-    .await
-    .unwrap();
-    let old = schema::check(&mut conn).await;
-    assert!(matches!(old, Err(SchemaError::Old { .. })), "{old:?}");
-    schema::migrate(&mut conn).await.unwrap();
-    schema::check(&mut conn).await.unwrap();
-    let granted: bool = sqlx::query_scalar("SELECT has_sequence_privilege($1, 'events_position_seq', 'USAGE')")
-        .bind(&role)
-        .fetch_one(&mut conn)
-        .await
-        .unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP OWNED BY {role}; DROP ROLE {role}")))
-        .execute(&mut conn)
-        .await
-        .unwrap();
-    assert!(granted);
-    let mut worker = only_worker(&mut conn, 10).await;
-    append_one(&mut conn, "a", 1).await;
-    drain(&mut worker, &mut conn).await;
-    assert_eq!(counter(&mut conn, "a").await, Some((4, 4)));
-    assert_eq!(scalar(&mut conn, "SELECT max(position) FROM events").await, 4);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sequence_that_caches_is_refused() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    run(&mut conn, "ALTER SEQUENCE events_position_seq CACHE 20").await;
-    let refused = schema::check(&mut conn).await;
-    assert!(matches!(refused, Err(SchemaError::SequenceCache(20))), "{refused:?}");
-    run(&mut conn, "ALTER SEQUENCE events_position_seq CACHE 1").await;
-    schema::check(&mut conn).await.unwrap();
+    run(&mut conn, "ALTER SEQUENCE evenfold.events_position_seq CACHE 20").await;
+    let refused = schema::check(&Schema::default(), &mut conn).await;
+    assert!(matches!(refused, Err(SchemaError::SequenceCache(_, 20))), "{refused:?}");
+    run(&mut conn, "ALTER SEQUENCE evenfold.events_position_seq CACHE 1").await;
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,23 +155,23 @@ async fn a_sequence_that_would_hand_out_positions_again_is_refused() {
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;
     append_one(&mut conn, "a", 1).await;
-    run(&mut conn, "SELECT setval('events_position_seq', 1)").await;
-    let refused = schema::check(&mut conn).await;
-    assert!(matches!(refused, Err(SchemaError::SequenceBehind(2))), "{refused:?}");
-    run(&mut conn, "SELECT setval('events_position_seq', 2)").await;
-    schema::check(&mut conn).await.unwrap();
+    run(&mut conn, "SELECT setval('evenfold.events_position_seq', 1)").await;
+    let refused = schema::check(&Schema::default(), &mut conn).await;
+    assert!(matches!(refused, Err(SchemaError::SequenceBehind(_, 2))), "{refused:?}");
+    run(&mut conn, "SELECT setval('evenfold.events_position_seq', 2)").await;
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
 }
 
 /// As a dump and restore into a cluster with fewer transactions behind it leaves the tables.
 async fn as_if_restored(conn: &mut PgConnection) {
     run(
         conn,
-        "ALTER TABLE events DISABLE TRIGGER ALL;
-         UPDATE events SET xid = (xid::text::bigint + 1000000000)::text::xid8;
-         ALTER TABLE events ENABLE TRIGGER ALL, ENABLE ALWAYS TRIGGER events_place,
+        "ALTER TABLE evenfold.events DISABLE TRIGGER ALL;
+         UPDATE evenfold.events SET xid = (xid::text::bigint + 1000000000)::text::xid8;
+         ALTER TABLE evenfold.events ENABLE TRIGGER ALL, ENABLE ALWAYS TRIGGER events_place,
              ENABLE ALWAYS TRIGGER events_append_only;
-         UPDATE checkpoints SET seen = '2000000000:2000000000:', next_xid = '2000000000';
-         UPDATE log_origin SET system_identifier = 1",
+         UPDATE evenfold.checkpoints SET seen = '2000000000:2000000000:', next_xid = '2000000000';
+         UPDATE evenfold.log_origin SET system_identifier = 1",
     )
     .await;
 }
@@ -193,17 +186,17 @@ async fn a_restored_log_is_refused_and_goes_on_after_a_repair() {
     worker.finish(&mut conn).await.unwrap();
     as_if_restored(&mut conn).await;
 
-    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Restored)));
-    let upgraded = schema::accept_upgraded_cluster(&mut conn).await;
+    assert!(matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::Restored(_))));
+    let upgraded = schema::accept_upgraded_cluster(&Schema::default(), &mut conn).await;
     assert!(matches!(upgraded, Err(RepairError::NotUpgraded)), "{upgraded:?}");
-    let repaired = schema::repair(&mut conn).await.unwrap();
+    let repaired = schema::repair(&Schema::default(), &mut conn).await.unwrap();
     assert_eq!((repaired.events, repaired.projections), (1, 1));
-    schema::check(&mut conn).await.unwrap();
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
     append_one(&mut conn, "a", 1).await;
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "a").await, Some((2, 2)));
     assert_counters_agree(&mut conn).await;
-    let said = sqlx::query("DELETE FROM events").execute(&mut conn).await.unwrap_err().to_string();
+    let said = sqlx::query("DELETE FROM evenfold.events").execute(&mut conn).await.unwrap_err().to_string();
     assert!(said.contains("append-only"), "{said}");
 }
 
@@ -214,18 +207,25 @@ async fn a_checkpoint_from_another_cluster_is_refused_even_where_no_event_shows_
     let mut conn = db.connect().await;
     let _worker = only_worker(&mut conn, 10).await;
     for sql in [
-        "UPDATE checkpoints SET seen = '2000000000:2000000000:'",
-        "UPDATE checkpoints SET seen = '1:1:', upto = '9:2000000000:9', upto_floor = 0, upto_next_xid = '9', cursor = 0",
+        "UPDATE evenfold.checkpoints SET seen = '2000000000:2000000000:'",
+        "UPDATE evenfold.checkpoints SET seen = '1:1:', upto = '9:2000000000:9', upto_floor = 0, upto_next_xid = '9', cursor = 0",
     ] {
         run(&mut conn, sql).await;
-        assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Restored)), "{sql}");
+        assert!(matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::Restored(_))), "{sql}");
     }
-    run(&mut conn, "UPDATE checkpoints SET upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL").await;
-    schema::check(&mut conn).await.unwrap();
-    run(&mut conn, "UPDATE log_origin SET system_identifier = 1").await;
-    assert!(matches!(schema::check(&mut conn).await, Err(SchemaError::Restored)), "the identifier alone tells");
-    schema::accept_upgraded_cluster(&mut conn).await.unwrap();
-    schema::check(&mut conn).await.unwrap();
+    run(
+        &mut conn,
+        "UPDATE evenfold.checkpoints SET upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL",
+    )
+    .await;
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
+    run(&mut conn, "UPDATE evenfold.log_origin SET system_identifier = 1").await;
+    assert!(
+        matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::Restored(_))),
+        "the identifier alone tells"
+    );
+    schema::accept_upgraded_cluster(&Schema::default(), &mut conn).await.unwrap();
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,9 +236,13 @@ async fn a_repair_refuses_to_skip_what_a_projection_has_not_applied() {
     append_one(&mut conn, "a", 1).await;
     append_one(&mut conn, "a", 1).await;
     worker.step(&mut conn).await.unwrap();
-    let refused = schema::repair(&mut conn).await;
+    let refused = schema::repair(&Schema::default(), &mut conn).await;
     assert!(matches!(refused, Err(RepairError::Incomplete { behind: 1, .. })), "{refused:?}");
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events WHERE xid = '3'").await, 0, "nothing has changed");
+    assert_eq!(
+        scalar(&mut conn, "SELECT count(*) FROM evenfold.events WHERE xid = '3'").await,
+        0,
+        "nothing has changed"
+    );
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "a").await, Some((2, 2)));
 }

@@ -9,6 +9,7 @@ use evenfold::event::NewEvent;
 use evenfold::log;
 use evenfold::projection::counters::NAME;
 use evenfold::projection::{GRACE, Step, WorkerError};
+use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
@@ -142,7 +143,7 @@ async fn rows_with_one_snapshot_are_merged_with_the_lower_floor() {
     drain_all(&mut old).await;
     // What two fences look like of which one was taken with a position handed out meanwhile, and nothing committed.
     sqlx::raw_sql(
-        "UPDATE checkpoints SET seen = pg_current_snapshot(), floor = 10 + residue,
+        "UPDATE evenfold.checkpoints SET seen = pg_current_snapshot(), floor = 10 + residue,
              next_xid = pg_snapshot_xmax(pg_current_snapshot())",
     )
     .execute(&mut writer)
@@ -151,7 +152,7 @@ async fn rows_with_one_snapshot_are_merged_with_the_lower_floor() {
     let mut one = Stepped::start(&db, 0, 1, 100).await;
     assert_eq!(one.step().await, Step::Converged);
     assert_eq!(rows(&mut writer).await, [partition(0, 1)]);
-    assert_eq!(scalar(&mut writer, "SELECT floor FROM checkpoints").await, 10);
+    assert_eq!(scalar(&mut writer, "SELECT floor FROM evenfold.checkpoints").await, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,8 +189,10 @@ async fn a_straggler_in_the_middle_of_its_batch_commits_nothing_and_is_told_the_
     let (mut other, mut watcher) = (db.connect().await, db.connect().await);
     let mut split = other.begin().await.unwrap();
     let definition: String =
-        sqlx::query_scalar("SELECT definition FROM projections").fetch_one(&mut writer).await.unwrap();
-    let ready = register(&mut split, NAME, &definition, partition(1, 4), Takeover::After(GRACE)).await.unwrap();
+        sqlx::query_scalar("SELECT definition FROM evenfold.projections").fetch_one(&mut writer).await.unwrap();
+    let ready = register(&Schema::default(), &mut split, NAME, &definition, partition(1, 4), Takeover::After(GRACE))
+        .await
+        .unwrap();
     assert_eq!(ready, Registered::Ready);
     let straggling = tokio::spawn(async move { (old.step().await, old) });
     wait_until("the straggler to wait for the row", SOON, async || scalar(&mut watcher, LOCKED_OUT).await == 1).await;
@@ -219,11 +222,13 @@ async fn parked_aggregates_stay_parked_through_a_change_and_can_be_given_up_afte
     drain_all(&mut three).await;
 
     assert_eq!(counter(&mut writer, "id7").await, Some((1, 1)));
-    let parked = list_parked(&mut writer, NAME, 10).await.unwrap();
+    let parked = list_parked(&Schema::default(), &mut writer, NAME, 10).await.unwrap();
     assert_eq!(parked.iter().map(|p| (p.aggregate_id.as_str(), p.events)).collect::<Vec<_>>(), [("id7", 4)]);
     let aggregate = event("id7", 0).aggregate().clone();
     let mut projection = evenfold::projection::counters::Counters::new(crate::support::pointer(), 10);
-    evenfold::projection::parked::drop_first(&mut writer, &mut projection, &aggregate).await.unwrap();
+    evenfold::projection::parked::drop_first(&Schema::default(), &mut writer, &mut projection, &aggregate)
+        .await
+        .unwrap();
     assert_eq!(counter(&mut writer, "id7").await, Some((1111, 5)));
     assert_counters_agree(&mut writer).await;
 }

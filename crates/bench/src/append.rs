@@ -96,8 +96,10 @@ async fn rate(arena: &Arena, args: &AppendArgs, way: Way, run: u64) -> anyhow::R
     };
     for number in 0..args.writers * callers_each {
         let sink = match way {
-            Way::Insert => Sink::Insert(arena.database.connect().await?),
-            Way::Append => Sink::Append(arena.database.connect().await?),
+            Way::Insert => Sink::Insert(arena.database.schema().clone(), arena.database.connect().await?),
+            Way::Append => {
+                Sink::Append(Log::in_schema(arena.database.schema().clone()), arena.database.connect().await?)
+            }
             Way::Grouped(_) => Sink::Grouped(appender.clone()),
         };
         let prefix = format!("{way:?}-{run}-{number}");
@@ -135,8 +137,8 @@ struct Payload {
 
 /// What events go through.
 enum Sink {
-    Insert(PgConnection),
-    Append(PgConnection),
+    Insert(Schema, PgConnection),
+    Append(Log, PgConnection),
     Grouped(Appender),
 }
 
@@ -155,11 +157,11 @@ impl Caller {
         let payload = Payload { amount: 1, source: "bench" };
         let event = |id| NewEvent::new("counter", id, "incremented", &payload);
         match &mut self.sink {
-            Sink::Insert(conn) => {
+            Sink::Insert(own, conn) => {
                 let version = i64::try_from(self.done / self.aggregates + 1)?;
-                insert(conn, &id, version, &serde_json::to_string(&payload)?).await?;
+                insert(own, conn, &id, version, &serde_json::to_string(&payload)?).await?;
             }
-            Sink::Append(conn) => drop(log::append(conn, &[event(id)?]).await?),
+            Sink::Append(log, conn) => drop(log.append(conn, &[event(id)?]).await?),
             Sink::Grouped(appender) => drop(appender.append(vec![event(id)?]).await?),
         }
         self.done += 1;
@@ -168,11 +170,17 @@ impl Caller {
 }
 
 /// Into the log itself, so that table, indexes and triggers are the same.
-async fn insert(conn: &mut PgConnection, id: &str, version: i64, payload: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload)
+async fn insert(
+    own: &Schema,
+    conn: &mut PgConnection,
+    id: &str,
+    version: i64,
+    payload: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(own.sql(
+        "INSERT INTO evenfold.events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload)
          VALUES ($1, $2, $3, 'counter', $4, 'incremented', $5::text::json)",
-    )
+    ))
     .bind(version)
     .bind(IdHash::of(id).to_sql())
     .bind(uuid::Uuid::new_v4())

@@ -186,7 +186,11 @@ impl Measure<'_> {
     async fn in_the_log(&self, keys: u32, until: Until) -> anyhow::Result<(Seen, Option<u64>)> {
         let Bench { session, shutdown } = self.bench;
         within(session, shutdown, "counter", async |arena| {
-            let service = Service::serving(&[], &[("DATABASE_URL", &arena.url)]).await?;
+            let service = Service::serving(
+                &[],
+                &[("DATABASE_URL", &arena.url), ("EVENFOLD_SCHEMA", arena.database.schema().name())],
+            )
+            .await?;
             let counters = Counters::new(keys);
             let seen = counters.load(service.address, self.args.connections, until).await?;
             let peak = service.peak_memory();

@@ -78,7 +78,7 @@ async fn measure(arena: &Arena, args: &FanOutArgs) -> anyhow::Result<Vec<Figure>
     let mut conn = arena.database.connect().await?;
     if args.index {
         for number in numbers.iter().filter(|number| **number > 1) {
-            schema::create_index(&mut conn, *number).await?;
+            schema::create_index(arena.database.schema(), &mut conn, *number).await?;
         }
     }
     let mut crews: Vec<(u32, Crew)> = numbers.into_iter().map(|number| (number, Crew::default())).collect();
@@ -86,14 +86,14 @@ async fn measure(arena: &Arena, args: &FanOutArgs) -> anyhow::Result<Vec<Figure>
     let steps = steps(args.runs.runs * crews.len() as u64);
     for _ in 0..args.runs.runs {
         for (number, crew) in &mut crews {
-            start_over(&mut conn).await?;
+            start_over(arena.database.schema(), &mut conn).await?;
             let (before, started) = (server.and_then(Server::seconds), Instant::now());
             let done = child::fold(arena, &args.tuning, *number).await?;
             crew.wall.push(started.elapsed().as_secs_f64());
             let used = server.and_then(Server::seconds).zip(before).map(|(after, before)| after - before);
             crew.cpu.extend(used);
             crew.rows.push(stats::sample(done.iter().map(|done| done.received).sum()));
-            sample.check(&mut conn, &args.tuning.counters.amount_pointer).await?;
+            sample.check(arena.database.schema(), &mut conn, &args.tuning.counters.amount_pointer).await?;
             steps.inc(1);
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::Class;
 use evenfold::event::NewEvent;
-use evenfold::log;
+use evenfold::log::Log;
 use evenfold::projection::counters::mismatches;
 use evenfold::projection::{self, Phase, Report, RunError, Worker};
 use evenfold_cli::bench::arena::{Arena, within};
@@ -121,7 +121,7 @@ async fn measure(arena: &Arena, args: &LatencyArgs) -> anyhow::Result<Vec<Figure
         settle(&mut conn).await?;
         held.add(&beside_an_open_transaction(arena, args, &full.1).await?);
         steps.inc(1);
-        let differ = mismatches(&mut conn, &args.tuning.counters.amount_pointer, 1).await?;
+        let differ = mismatches(arena.database.schema(), &mut conn, &args.tuning.counters.amount_pointer, 1).await?;
         anyhow::ensure!(differ.is_empty(), "the counters do not agree with the log: please report this mistake");
     }
     steps.finish_and_clear();
@@ -142,7 +142,9 @@ async fn beside_an_open_transaction(arena: &Arena, args: &LatencyArgs, load: &Sc
     // It is idle for as long as the load lasts.
     sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0").execute(&mut conn).await?;
     let mut tx = conn.begin().await?;
-    log::append(&mut tx, &[NewEvent::new("counter", "held", "incremented", &json!({ "amount": 1 }))?]).await?;
+    Log::in_schema(arena.database.schema().clone())
+        .append(&mut tx, &[NewEvent::new("counter", "held", "incremented", &json!({ "amount": 1 }))?])
+        .await?;
     let latencies = latencies(arena, args, load).await?;
     tx.commit().await?;
     Ok(latencies)

@@ -49,19 +49,20 @@ impl Schedule {
         let mut conns = Vec::new();
         for writer in 0..WRITERS {
             let mut conn = arena.database.connect().await?;
+            let log = Log::in_schema(arena.database.schema().clone());
             // Prepares the statement.
-            append_one(&mut conn, writer, 0).await?;
-            conns.push(conn);
+            append_one(&log, &mut conn, writer, 0).await?;
+            conns.push((log, conn));
         }
         let started = Instant::now();
         let mut writers = JoinSet::new();
-        for (writer, mut conn) in conns.into_iter().enumerate() {
+        for (writer, (log, mut conn)) in conns.into_iter().enumerate() {
             let own: Vec<Duration> = self.0.iter().skip(writer).step_by(WRITERS).copied().collect();
             writers.spawn(async move {
                 let mut acked = Vec::with_capacity(own.len());
                 for (number, due) in own.into_iter().enumerate() {
                     tokio::time::sleep_until((started + due).into()).await;
-                    acked.push(append_one(&mut conn, writer, number).await?);
+                    acked.push(append_one(&log, &mut conn, writer, number).await?);
                 }
                 Ok::<_, anyhow::Error>(acked)
             });
@@ -77,15 +78,16 @@ impl Schedule {
     /// Inserts a row into a small table at each moment, each a transaction of its own, and gives how long each took, in
     /// milliseconds.
     pub(super) async fn insert(&self, arena: &Arena) -> anyhow::Result<Vec<f64>> {
-        let mut conn = arena.database.connect().await?;
-        let table = "CREATE TABLE IF NOT EXISTS yardstick (number bigint PRIMARY KEY); TRUNCATE yardstick";
-        sqlx::raw_sql(table).execute(&mut conn).await?;
-        insert_one(&mut conn, -1).await?;
+        let (own, mut conn) = (arena.database.schema(), arena.database.connect().await?);
+        let table =
+            "CREATE TABLE IF NOT EXISTS evenfold.yardstick (number bigint PRIMARY KEY); TRUNCATE evenfold.yardstick";
+        sqlx::raw_sql(own.sql(table)).execute(&mut conn).await?;
+        insert_one(own, &mut conn, -1).await?;
         let started = Instant::now();
         let mut took = Vec::with_capacity(self.0.len());
         for (number, due) in (0..).zip(&self.0) {
             tokio::time::sleep_until((started + *due).into()).await;
-            took.push(milliseconds(insert_one(&mut conn, number).await?));
+            took.push(milliseconds(insert_one(own, &mut conn, number).await?));
         }
         self.kept(started.elapsed(), "rows");
         Ok(took)
@@ -102,17 +104,17 @@ impl Schedule {
     }
 }
 
-async fn append_one(conn: &mut PgConnection, writer: usize, number: usize) -> anyhow::Result<Acked> {
+async fn append_one(log: &Log, conn: &mut PgConnection, writer: usize, number: usize) -> anyhow::Result<Acked> {
     let id = format!("writer-{writer}-{}", number % AGGREGATES);
     let event = NewEvent::new("counter", id, "incremented", &json!({ "amount": 1, "source": "bench" }))?;
-    let appended = log::append(conn, &[event]).await?;
+    let appended = log.append(conn, &[event]).await?;
     let position = appended.first().map(|appended| appended.position).unwrap_or_default();
     Ok((position, Instant::now()))
 }
 
-async fn insert_one(conn: &mut PgConnection, number: i64) -> Result<Duration, sqlx::Error> {
+async fn insert_one(own: &Schema, conn: &mut PgConnection, number: i64) -> Result<Duration, sqlx::Error> {
     let started = Instant::now();
-    sqlx::query("INSERT INTO yardstick (number) VALUES ($1)").bind(number).execute(conn).await?;
+    sqlx::query(own.sql("INSERT INTO evenfold.yardstick (number) VALUES ($1)")).bind(number).execute(conn).await?;
     Ok(started.elapsed())
 }
 

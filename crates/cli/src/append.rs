@@ -5,7 +5,7 @@ use crate::config::number;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use evenfold::event::{InvalidEvent, MAX_JSON_BYTES, NewEvent};
-use evenfold::log::{self, AppendError, MAX_APPEND_EVENTS};
+use evenfold::log::{AppendError, Log, MAX_APPEND_EVENTS};
 use sqlx::PgConnection;
 use std::io::{BufRead, BufReader, Read};
 
@@ -24,14 +24,20 @@ pub(super) async fn run(global: &Global, args: &AppendArgs) -> anyhow::Result<()
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
     let mut lines = Lines { input: BufReader::new(std::io::stdin()), number: 0 };
-    let outcome = append_all(&mut conn, &mut lines, args.batch_size).await;
+    let outcome =
+        append_all(&Log::in_schema(session.database.schema().clone()), &mut conn, &mut lines, args.batch_size).await;
     drop(conn);
     session.close().await?;
     print(&format!("appended {} events\n", thousands(outcome?)))
 }
 
 /// Appends batch by batch; an error says what was appended before it.
-async fn append_all<R: Read>(conn: &mut PgConnection, lines: &mut Lines<R>, batch_size: usize) -> anyhow::Result<u64> {
+async fn append_all<R: Read>(
+    log: &Log,
+    conn: &mut PgConnection,
+    lines: &mut Lines<R>,
+    batch_size: usize,
+) -> anyhow::Result<u64> {
     let mut appended = 0;
     loop {
         let first = lines.number + 1;
@@ -46,7 +52,7 @@ async fn append_all<R: Read>(conn: &mut PgConnection, lines: &mut Lines<R>, batc
             return Ok(appended);
         }
         let (numbers, events): (Vec<u64>, Vec<NewEvent>) = batch.into_iter().unzip();
-        match log::append(conn, &events).await {
+        match log.append(conn, &events).await {
             Ok(places) => appended += places.len() as u64,
             Err(error) => return Err(stopped(located(error, &numbers))),
         }

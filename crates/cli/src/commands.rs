@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Parked(parked::ParkedArgs),
     /// Create evenfold's tables, or bring them up to date
     Migrate,
+    /// Remove everything of evenfold's from a database: the schema with all that is in it, after asking
+    Uninstall(uninstall::UninstallArgs),
     /// Build or drop an index with which each of many workers reads its own events only
     Index(index::IndexArgs),
     /// Make the counters anew from the whole log, beside those in use, and switch over
@@ -101,6 +103,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args, known).await,
         Command::Migrate => migrate::run(&global).await,
+        Command::Uninstall(args) => uninstall::run(&global, &args).await,
         Command::Index(args) => index::run(&global, args).await,
         Command::Rebuild(args) => rebuild::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,

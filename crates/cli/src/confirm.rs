@@ -16,14 +16,32 @@ pub(super) fn answerable(what: &str) -> Result<(), UsageError> {
 /// ends the process.
 pub(super) fn confirm(what: &str) -> Result<(), UsageError> {
     answerable(what)?;
-    let mut answer = String::new();
-    let asked = write!(stderr(), "{}Go on? [y/N] ", wrapped(&format!("This would {what}.")));
-    let read = asked.and_then(|()| stderr().flush()).and_then(|()| stdin().lock().read_line(&mut answer));
-    match read {
-        Ok(_) if ["y", "yes"].contains(&&*answer.trim().to_lowercase()) => Ok(()),
+    match ask(what, "Go on? [y/N]") {
+        Ok(answer) if ["y", "yes"].contains(&&*answer.to_lowercase()) => Ok(()),
         Ok(_) => Err(UsageError("nothing was done: the answer was not yes".to_owned())),
-        Err(error) => {
-            Err(UsageError(format!("nothing was done: no answer could be read ({error}); say --yes instead")))
-        }
+        Err(error) => Err(unanswered(&error)),
     }
+}
+
+/// The same for what must not happen by a finger that slips: the name is to be typed.
+pub(super) fn confirm_by_name(what: &str, name: &str) -> Result<(), UsageError> {
+    answerable(what)?;
+    match ask(what, &format!("Type {name} to go on:")) {
+        Ok(answer) if answer == name => Ok(()),
+        Ok(_) => Err(UsageError(format!("nothing was done: the answer was not {name}"))),
+        Err(error) => Err(unanswered(&error)),
+    }
+}
+
+/// Asks, and gives the answer.
+fn ask(what: &str, question: &str) -> std::io::Result<String> {
+    write!(stderr(), "{}{question} ", wrapped(&format!("This would {what}.")))?;
+    stderr().flush()?;
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim().to_owned())
+}
+
+fn unanswered(error: &std::io::Error) -> UsageError {
+    UsageError(format!("nothing was done: no answer could be read ({error}); say --yes instead"))
 }

@@ -20,10 +20,11 @@ pub(super) struct CountersArgs {
 
 pub(super) async fn run(global: &Global, args: CountersArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
+    let own = session.database.schema();
     let mut conn = session.connect().await?;
     let rows = match &args.id {
-        Some(id) => counters::one(&mut conn, id).await?,
-        None => counters::top(&mut conn, None, args.top).await?,
+        Some(id) => counters::one(own, &mut conn, id).await?,
+        None => counters::top(own, &mut conn, None, args.top).await?,
     };
     drop(conn);
     session.close().await?;

@@ -69,9 +69,9 @@ async fn demonstrate(
         "{} events appended in {wrote_for:.1?}, all of them applied after {took:.1?}.\n\n",
         thousands(written)
     ))?;
-    let mut conn = session.connect().await?;
-    print(&format!("{}\n", counters::render(&top(&mut conn, None, 5).await?)))?;
-    verify(&mut conn, &args.tuning.counters.amount_pointer, SHOWN, false).await?;
+    let (own, mut conn) = (session.database.schema(), session.connect().await?);
+    print(&format!("{}\n", counters::render(&top(own, &mut conn, None, 5).await?)))?;
+    verify(own, &mut conn, &args.tuning.counters.amount_pointer, SHOWN, false).await?;
     print(&format!("{:.0?} in all.\n", started.elapsed()))
 }
 
@@ -131,14 +131,14 @@ pub(super) async fn caught_up(
     partitions: &[Class],
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Vec<Lag>> {
-    let mut conn = session.connect().await?;
+    let (own, mut conn) = (session.database.schema(), session.connect().await?);
     loop {
         let (mut lags, mut begun) = (Vec::new(), true);
         for class in partitions {
-            lags.push(checkpoint::lag(&mut conn, NAME, *class, &Interest::everything()).await?);
+            lags.push(checkpoint::lag(own, &mut conn, NAME, *class, &Interest::everything()).await?);
             // A partition that no worker has begun yet has no checkpoint, and so no lag.
             let rows: Vec<Class> =
-                checkpoint::load(&mut conn, NAME, *class).await?.iter().map(|row| row.class).collect();
+                checkpoint::load(own, &mut conn, NAME, *class).await?.iter().map(|row| row.class).collect();
             begun &= is_exact_cover(*class, &rows);
         }
         if shutdown.is_cancelled() || (begun && lags.iter().all(|lag| lag.events == 0)) {

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use clap::Args;
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
-use evenfold::log;
+use evenfold::log::Log;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::sync::Arc;
@@ -141,13 +141,13 @@ impl Writer {
         bar: ProgressBar,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut conn = database.connect().await?;
+        let (log, mut conn) = (Log::in_schema(database.schema().clone()), database.connect().await?);
         let started = Instant::now();
         let mut done = 0;
         while done < self.share && !shutdown.is_cancelled() {
             let size = self.args.batch_size.min(self.share - done);
             let batch = (0..size).map(|n| self.sample(done + n)).collect::<Result<Vec<_>, _>>()?;
-            log::append(&mut conn, &batch).await?;
+            log.append(&mut conn, &batch).await?;
             done += size;
             written.fetch_add(size, Ordering::Relaxed);
             bar.inc(size);

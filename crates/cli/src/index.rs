@@ -18,14 +18,15 @@ pub(super) struct IndexArgs {
 
 pub(super) async fn run(global: &Global, args: IndexArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
+    let own = session.database.schema();
     let mut conn = session.connect().await?;
     let done = match (args.total, args.drop) {
-        (None, _) => list(&schema::indexes(&mut conn).await?),
-        (Some(total), false) if schema::create_index(&mut conn, total).await? => {
+        (None, _) => list(&schema::indexes(own, &mut conn).await?),
+        (Some(total), false) if schema::create_index(own, &mut conn, total).await? => {
             format!("the index for {total} partitions is built: their workers use it from now on\n")
         }
         (Some(total), false) => format!("there is an index for {total} partitions already\n"),
-        (Some(total), true) if schema::drop_index(&mut conn, total).await? => {
+        (Some(total), true) if schema::drop_index(own, &mut conn, total).await? => {
             format!("the index for {total} partitions is dropped\n")
         }
         (Some(total), true) => format!("there is no index for {total} partitions\n"),

@@ -66,6 +66,9 @@ pub struct Global {
     /// The database, as postgres://user:password@host:5432/database; without it, evenfold runs its own
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
+    /// The schema that evenfold's tables are in: 1 to 56 of a to z, 0 to 9 and _; not public
+    #[arg(long, global = true, env = "EVENFOLD_SCHEMA", default_value = "evenfold", value_name = "NAME")]
+    schema: Schema,
     /// Where evenfold's own PostgreSQL keeps its data
     #[arg(long, global = true, env = "EVENFOLD_DATA_DIR", default_value = ".evenfold/pg", value_name = "DIR")]
     data_dir: PathBuf,

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use evenfold::checkpoint::{ParkedAggregate, count_parked, list_parked};
 use evenfold::event::Aggregate;
 use evenfold::projection::parked::{Retried, RetriedTogether, RetryAll, StillParked};
+use evenfold::schema::Schema;
 use sqlx::PgConnection;
 
 /// Aggregates that are still parked after all were tried, and are listed one by one.
@@ -81,17 +82,17 @@ pub(super) async fn run(global: &Global, args: ParkedArgs, known: &Projections<'
     };
     let session = Session::open(global).await?;
     // Before the tables have statistics, their rows are found by their indexes all the same.
-    let mut conn = session.connect_by_index().await?;
+    let (own, mut conn) = (session.database.schema(), session.connect_by_index().await?);
     let outcome = match (args.command, retrying) {
-        (ParkedCommand::List { limit, json, .. }, _) => list(&mut conn, name, limit, json).await,
+        (ParkedCommand::List { limit, json, .. }, _) => list(own, &mut conn, name, limit, json).await,
         (
             ParkedCommand::Retry(Which {
                 aggregate_type: Some(aggregate_type), aggregate_id: Some(aggregate_id), ..
             }),
             Some(mut projection),
-        ) => retry_one(&mut conn, &Aggregate { aggregate_type, aggregate_id }, &mut *projection).await,
-        (ParkedCommand::Retry(_), Some(mut projection)) => retry_all(&mut conn, name, &mut *projection).await,
-        (ParkedCommand::Drop(one), Some(mut projection)) => drop_one(&mut conn, one, &mut *projection).await,
+        ) => retry_one(own, &mut conn, &Aggregate { aggregate_type, aggregate_id }, &mut *projection).await,
+        (ParkedCommand::Retry(_), Some(mut projection)) => retry_all(own, &mut conn, name, &mut *projection).await,
+        (ParkedCommand::Drop(one), Some(mut projection)) => drop_one(own, &mut conn, one, &mut *projection).await,
         (ParkedCommand::Retry(_) | ParkedCommand::Drop(_), None) => Ok(()),
     };
     drop(conn);
@@ -99,8 +100,8 @@ pub(super) async fn run(global: &Global, args: ParkedArgs, known: &Projections<'
     outcome
 }
 
-async fn list(conn: &mut PgConnection, name: &str, limit: i64, json: bool) -> anyhow::Result<()> {
-    let parked = list_parked(conn, name, limit).await?;
+async fn list(own: &Schema, conn: &mut PgConnection, name: &str, limit: i64, json: bool) -> anyhow::Result<()> {
+    let parked = list_parked(own, conn, name, limit).await?;
     if json {
         return parked.iter().try_for_each(print_json);
     }
@@ -119,8 +120,8 @@ async fn list(conn: &mut PgConnection, name: &str, limit: i64, json: bool) -> an
     print(&table(&["type", "id", "events", "version", "position", "reason"], &rows, usize::MAX))
 }
 
-async fn retry_one(conn: &mut PgConnection, aggregate: &Aggregate, projection: &mut dyn Parked) -> anyhow::Result<()> {
-    let retried = projection.retry(conn, aggregate).await?;
+async fn retry_one(own: &Schema, conn: &mut PgConnection, aggregate: &Aggregate, projection: &mut dyn Parked) -> anyhow::Result<()> {
+    let retried = projection.retry(own, conn, aggregate).await?;
     print(&told(aggregate, &retried))?;
     if matches!(retried, Retried::Parked { .. }) {
         anyhow::bail!("{aggregate} is still parked");
@@ -137,9 +138,9 @@ struct Tried {
     listed: Vec<StillParked>,
 }
 
-async fn retry_all(conn: &mut PgConnection, name: &str, projection: &mut dyn Parked) -> anyhow::Result<()> {
+async fn retry_all(own: &Schema, conn: &mut PgConnection, name: &str, projection: &mut dyn Parked) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
-    let parked = count_parked(conn, name).await?;
+    let parked = count_parked(own, conn, name).await?;
     if parked == 0 {
         return print("nothing is parked\n");
     }
@@ -150,7 +151,7 @@ async fn retry_all(conn: &mut PgConnection, name: &str, projection: &mut dyn Par
         if shutdown.is_cancelled() {
             break Ok(false);
         }
-        match projection.retry_next(&mut all, conn).await {
+        match projection.retry_next(&mut all, own, conn).await {
             Ok(Some(batch)) => {
                 bar.inc(batch.events);
                 tried.add(batch);
@@ -192,9 +193,9 @@ impl Tried {
     }
 }
 
-async fn drop_one(conn: &mut PgConnection, one: One, projection: &mut dyn Parked) -> anyhow::Result<()> {
+async fn drop_one(own: &Schema, conn: &mut PgConnection, one: One, projection: &mut dyn Parked) -> anyhow::Result<()> {
     let aggregate = Aggregate { aggregate_type: one.aggregate_type, aggregate_id: one.aggregate_id };
-    match projection.drop_first(conn, &aggregate).await? {
+    match projection.drop_first(own, conn, &aggregate).await? {
         Retried::NotParked => anyhow::bail!("{aggregate} is not parked"),
         retried => print(&told(&aggregate, &retried)),
     }

@@ -44,7 +44,13 @@ pub(super) async fn run(global: &Global, args: RebuildArgs) -> anyhow::Result<()
         rebuild = rebuild.with_new_definition();
     }
     let progress = rebuild.progress();
-    let reached = status(&mut conn, NAME).await?.classes.iter().map(|class| class.position).max().unwrap_or_default();
+    let reached = status(session.database.schema(), &mut conn, NAME)
+        .await?
+        .classes
+        .iter()
+        .map(|class| class.position)
+        .max()
+        .unwrap_or_default();
     let bar = bar("replayed", reached.unsigned_abs());
     let outcome = tokio::select! {
         outcome = rebuild.run(&session.database, &shutdown) => outcome,

@@ -9,6 +9,7 @@ use evenfold::projection::parked::{self, Retried, RetriedTogether, RetryAll, Ret
 use evenfold::projection::{
     self, Pool, PoolError, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerOptions,
 };
+use evenfold::schema::Schema;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use sqlx::PgConnection;
 use std::sync::Arc;
@@ -43,15 +44,16 @@ pub(crate) trait Configured: Send + Sync {
 
 /// What applies parked events.
 pub(crate) trait Parked: Send {
-    fn retry<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
+    fn retry<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
 
     fn retry_next<'a>(
         &'a mut self,
         all: &'a mut RetryAll,
+        own: &'a Schema,
         conn: &'a mut PgConnection,
     ) -> Tried<'a, Option<RetriedTogether>>;
 
-    fn drop_first<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
+    fn drop_first<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
 }
 
 pub(crate) type Tried<'a, T> = LocalBoxFuture<'a, Result<T, RetryError>>;
@@ -137,19 +139,20 @@ impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
 struct Retrying<P>(P);
 
 impl<P: Projection> Parked for Retrying<P> {
-    fn retry<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
-        Box::pin(parked::retry(conn, &mut self.0, aggregate))
+    fn retry<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
+        Box::pin(parked::retry(own, conn, &mut self.0, aggregate))
     }
 
     fn retry_next<'a>(
         &'a mut self,
         all: &'a mut RetryAll,
+        own: &'a Schema,
         conn: &'a mut PgConnection,
     ) -> Tried<'a, Option<RetriedTogether>> {
-        Box::pin(all.next(conn, &mut self.0))
+        Box::pin(all.next(own, conn, &mut self.0))
     }
 
-    fn drop_first<'a>(&'a mut self, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
-        Box::pin(parked::drop_first(conn, &mut self.0, aggregate))
+    fn drop_first<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
+        Box::pin(parked::drop_first(own, conn, &mut self.0, aggregate))
     }
 }

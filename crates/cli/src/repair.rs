@@ -3,7 +3,7 @@ use super::output::{print, thousands};
 use super::session::Session;
 use clap::Args;
 use evenfold::projection::counters;
-use evenfold::schema::SchemaError;
+use evenfold::schema::{Schema, SchemaError};
 use evenfold::{checkpoint, schema};
 use sqlx::{Connection, PgConnection};
 
@@ -19,13 +19,14 @@ pub(super) struct RepairArgs {
 
 pub(super) async fn run(global: &Global, args: RepairArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
+    let own = session.database.schema();
     let (mut conn, _) = session.database.connect_to_server().await?;
-    schema::migrate(&mut conn).await?;
+    schema::migrate(own, &mut conn).await?;
     let done = if args.upgraded {
-        schema::accept_upgraded_cluster(&mut conn).await?;
+        schema::accept_upgraded_cluster(own, &mut conn).await?;
         "this cluster's identifier is recorded\n".to_owned()
     } else {
-        repair(&mut conn, args.start_over.as_deref()).await?
+        repair(own, &mut conn, args.start_over.as_deref()).await?
     };
     drop(conn);
     session.close().await?;
@@ -33,21 +34,21 @@ pub(super) async fn run(global: &Global, args: RepairArgs) -> anyhow::Result<()>
 }
 
 /// Does what is needed, in one transaction, and says what that was.
-async fn repair(conn: &mut PgConnection, start_over: Option<&str>) -> anyhow::Result<String> {
+async fn repair(own: &Schema, conn: &mut PgConnection, start_over: Option<&str>) -> anyhow::Result<String> {
     let mut tx = conn.begin().await?;
     let mut done = Vec::new();
     if let Some(projection) = start_over {
-        counters::empty(&mut tx).await?;
-        checkpoint::start_over(&mut tx, projection).await?;
+        counters::empty(own, &mut tx).await?;
+        checkpoint::start_over(own, &mut tx, projection).await?;
         done.push(format!("the read model of {projection} is empty: its workers build it anew\n"));
     }
-    match schema::check(&mut tx).await {
+    match schema::check(own, &mut tx).await {
         Ok(()) if done.is_empty() => done.push("nothing to repair: the log is this cluster's\n".to_owned()),
         Ok(()) => {}
-        Err(SchemaError::Restored) => {
+        Err(SchemaError::Restored(_)) => {
             // Cheaper to replay than to complete first.
-            counters::forget_rebuild(&mut tx).await?;
-            let repaired = schema::repair(&mut tx).await?;
+            counters::forget_rebuild(own, &mut tx).await?;
+            let repaired = schema::repair(own, &mut tx).await?;
             done.push(format!(
                 "the log is this cluster's now: {} events renumbered, {} projections go on where they were\n",
                 thousands(repaired.events),

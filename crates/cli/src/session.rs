@@ -44,7 +44,8 @@ impl Session {
             session.announce(global, Some(&called)).await?;
             return Ok(session);
         };
-        let database = Database::at(url).map_err(|error| UsageError(error.to_string()))?;
+        let database =
+            Database::at(url).map_err(|error| UsageError(error.to_string()))?.in_schema(global.schema.clone());
         let session = Self { database, url: url.clone(), own: None };
         session.announce(global, None).await?;
         Ok(session)
@@ -66,7 +67,7 @@ impl Session {
         signals::guard()?;
         let options = embedded_options(global, data_dir);
         let (url, used) = tokio::task::spawn_blocking(move || start_server(&options)).await??;
-        let session = Self { database: Database::at(&url)?, url, own: Some(Own) };
+        let session = Self { database: Database::at(&url)?.in_schema(global.schema.clone()), url, own: Some(Own) };
         if let Some(elsewhere) = used.elsewhere {
             tracing::warn!(directory = %elsewhere.display(),
                 "the server's user can't reach {}; its data is elsewhere", data_dir.display());
@@ -79,7 +80,7 @@ impl Session {
             );
         }
         // Ours alone: nobody else decides when to migrate it.
-        schema::migrate(&mut session.database.connect_to_server().await?.0).await?;
+        schema::migrate(session.database.schema(), &mut session.database.connect_to_server().await?.0).await?;
         Ok(session)
     }
 
@@ -106,7 +107,8 @@ impl Session {
     /// and the password is in it.
     async fn announce(&self, global: &Global, own: Option<&str>) -> anyhow::Result<()> {
         // The tables may be what is wrong: then it must be said which they are.
-        let Server { place, version, database, schema, .. } = self.database.connect_to_server().await?.1;
+        let Server { place, version, database, .. } = self.database.connect_to_server().await?.1;
+        let schema = self.database.schema().name();
         // A distribution adds its own version.
         let version = version.split(' ').next().unwrap_or_default();
         let called = own.map_or_else(|| format!("{database} at {place}"), str::to_owned);

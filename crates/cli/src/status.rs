@@ -48,7 +48,7 @@ pub(super) async fn run(global: &Global, args: StatusArgs, known: &Projections<'
     let mut conn = session.connect().await?;
     let mut reasons = Vec::new();
     loop {
-        let status = status(&mut conn, name).await?;
+        let status = status(session.database.schema(), &mut conn, name).await?;
         if args.check {
             reasons = wrong(&status, &args);
         }

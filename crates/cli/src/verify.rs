@@ -8,6 +8,7 @@ use evenfold::checkpoint::{self, Status};
 use evenfold::counter::AmountPointer;
 use evenfold::log;
 use evenfold::projection::counters::{self, Mismatch, NAME, Tally, UnreadableEvent, mismatches, totals};
+use evenfold::schema::Schema;
 use sqlx::PgConnection;
 
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(super) struct VerifyArgs {
 pub(super) async fn run(global: &Global, args: VerifyArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
-    let outcome = verify(&mut conn, &args.amount_pointer, args.limit, args.json).await;
+    let outcome = verify(session.database.schema(), &mut conn, &args.amount_pointer, args.limit, args.json).await;
     drop(conn);
     session.close().await?;
     outcome
@@ -34,21 +35,22 @@ pub(super) async fn run(global: &Global, args: VerifyArgs) -> anyhow::Result<()>
 
 /// Recomputes the counters, and says whether they agree with the log, and with how much of it: an error if any does not.
 pub(super) async fn verify(
+    own: &Schema,
     conn: &mut PgConnection,
     pointer: &AmountPointer,
     limit: u32,
     json: bool,
 ) -> anyhow::Result<()> {
-    counters::check_begun(conn, pointer).await?;
-    let differ = mismatches(conn, pointer, limit).await.context("recomputing the counters")?;
+    counters::check_begun(own, conn, pointer).await?;
+    let differ = mismatches(own, conn, pointer, limit).await.context("recomputing the counters")?;
     for mismatch in &differ {
         if json { print_json(mismatch)? } else { print(&described(mismatch))? }
     }
-    let status = checkpoint::status(conn, NAME).await?;
+    let status = checkpoint::status(own, conn, NAME).await?;
     if !differ.is_empty() {
         bail!("the {NAME} listed above do not agree with the log: {}", way_out(&status, pointer));
     }
-    let (outcome, notes) = agreement(conn, &status).await?;
+    let (outcome, notes) = agreement(own, conn, &status).await?;
     match (json, notes.is_empty()) {
         (false, _) => print(&format!("{outcome}{notes}")),
         (true, false) => {
@@ -75,8 +77,8 @@ fn way_out(status: &Status, pointer: &AmountPointer) -> String {
 }
 
 /// That the counters agree, and what the agreement does not cover.
-async fn agreement(conn: &mut PgConnection, status: &Status) -> anyhow::Result<(String, String)> {
-    let (counters, events) = totals(conn).await?;
+async fn agreement(own: &Schema, conn: &mut PgConnection, status: &Status) -> anyhow::Result<(String, String)> {
+    let (counters, events) = totals(own, conn).await?;
     let behind: u64 = status.classes.iter().map(|class| class.behind).sum();
     let parked: i64 = status.classes.iter().map(|class| class.parked).sum();
     let mut notes = Vec::new();
@@ -85,7 +87,7 @@ async fn agreement(conn: &mut PgConnection, status: &Status) -> anyhow::Result<(
         let (counters, events) = (thousands(counters), thousands(events));
         format!("Recomputed by one SQL query over {of}: all {counters} counters agree\n({events} events).\n")
     } else {
-        match log::count(conn).await? {
+        match log::count(own, conn).await? {
             0 => "Nothing is verified: the log has no events.\n".to_owned(),
             events => format!("Nothing is verified: none of the {} events in the log is applied.\n", thousands(events)),
         }
@@ -94,7 +96,7 @@ async fn agreement(conn: &mut PgConnection, status: &Status) -> anyhow::Result<(
         notes.push(format!("Not complete: {} events of the log are not applied yet.\n", thousands(behind)));
     }
     if behind > 0 || events == 0 {
-        notes.push(match checkpoint::last_beat(conn, NAME).await? {
+        notes.push(match checkpoint::last_beat(own, conn, NAME).await? {
             None => "No worker is at work.\n".to_owned(),
             Some(ago) => format!("The last heartbeat of a worker is {:.0} s old.\n", ago.as_secs_f64()),
         });

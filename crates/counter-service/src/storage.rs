@@ -119,7 +119,7 @@ impl Log {
             let _place = self.places.acquire().await;
             // Not one of those that go by an index: this reads the whole table.
             let mut conn = sessions.epoch.connect(&self.plain).await?;
-            top(&mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| told(&error))
+            top(self.database.schema(), &mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| told(&error))
         };
         let rows = sessions.within(read).await?;
         let others = if rows.len() < limit as usize { None } else { rows.last().map(|row| row.value) };
@@ -138,11 +138,11 @@ impl Log {
         // The events first: one that is not in the log yet, and is by the second read, is in its counter, whose next
         // event then finds its id taken. The other way round it would be found, and not be in the counter.
         if !events.is_empty() {
-            loaded.events = log::find(conn, events).await?;
+            loaded.events = log::find(self.database.schema(), conn, events).await?;
         }
         if !counters.is_empty() {
             let ids: Vec<_> = counters.iter().map(CounterId::as_str).collect();
-            let counters = current(conn, &self.pointer, AGGREGATE_TYPE, &ids).await?;
+            let counters = current(self.database.schema(), conn, &self.pointer, AGGREGATE_TYPE, &ids).await?;
             let counted = counters.into_iter().map(|counter| {
                 let counter = counter.map_err(|refused| refused.to_string())?;
                 Ok(Counted { value: counter.value, version: counter.version })

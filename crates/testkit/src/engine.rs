@@ -6,6 +6,7 @@ use evenfold::event::NewEvent;
 use evenfold::log::{self, Appended};
 use evenfold::projection::counters::{Counters, mismatches};
 use evenfold::projection::{Applied, Step, Worker, WorkerOptions};
+use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub async fn append_one(conn: &mut PgConnection, aggregate_id: &str, amount: i64
 /// Inserts an event into the log of `t` as another writer would, with this JSON text for a payload.
 pub async fn insert(conn: &mut PgConnection, id: &str, version: i64, payload: &str) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          VALUES ($2, 't', $1, 'added', $3::text::json) RETURNING position",
     )
     .bind(id)
@@ -66,13 +67,13 @@ pub async fn drain(worker: &mut Worker<Counters>, conn: &mut PgConnection) -> u6
 
 /// Fails unless every counter is what the log says.
 pub async fn assert_counters_agree(conn: &mut PgConnection) {
-    let differ = mismatches(conn, &pointer(), 10).await.unwrap();
+    let differ = mismatches(&Schema::default(), conn, &pointer(), 10).await.unwrap();
     assert!(differ.is_empty(), "{differ:#?}");
 }
 
 /// The value and the version of a counter; none if it has no row.
 pub async fn counter(conn: &mut PgConnection, aggregate_id: &str) -> Option<(i64, i64)> {
-    sqlx::query_as("SELECT value, version FROM counters WHERE aggregate_id = $1")
+    sqlx::query_as("SELECT value, version FROM evenfold.counters WHERE aggregate_id = $1")
         .bind(aggregate_id)
         .fetch_optional(conn)
         .await

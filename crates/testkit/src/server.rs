@@ -72,7 +72,7 @@ fn url_of(name: &str) -> String {
 /// The name of a database with evenfold's tables, made once per schema.
 async fn template() -> String {
     let mut checksum = 0_u64;
-    for migration in schema::MIGRATOR.iter() {
+    for migration in schema::migrator(&Schema::default()).iter() {
         for byte in migration.checksum.iter() {
             checksum = checksum.wrapping_mul(31).wrapping_add(u64::from(*byte));
         }
@@ -91,7 +91,7 @@ async fn template() -> String {
         run(&mut conn, format!("DROP DATABASE IF EXISTS {half_made}")).await;
         run(&mut conn, format!("CREATE DATABASE {half_made}")).await;
         let mut new = Database::at(&url_of(&half_made)).unwrap().connect_to_server().await.unwrap().0;
-        schema::migrate(&mut new).await.unwrap();
+        schema::migrate(&Schema::default(), &mut new).await.unwrap();
         sqlx::Connection::close(new).await.unwrap();
         run(&mut conn, format!("ALTER DATABASE {half_made} RENAME TO {name}")).await;
     }

@@ -6,6 +6,7 @@ use evenfold::class::{Class, is_exact_cover};
 use evenfold::hash::IdHash;
 use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::{GRACE, Step, Worker, WorkerError, WorkerOptions};
+use evenfold::schema::Schema;
 use sqlx::PgConnection;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ impl Stepped {
             coordination: Duration::ZERO,
             compute: Duration::ZERO,
         };
-        beat(&mut self.conn, &one).await.unwrap();
+        beat(&Schema::default(), &mut self.conn, &one).await.unwrap();
     }
 
     pub async fn try_step(&mut self) -> Result<Step, WorkerError> {
@@ -118,10 +119,11 @@ pub fn ids_in(class: Class, count: usize) -> Vec<String> {
 
 /// The classes of the checkpoints. Fails unless they are disjoint and together hold every hash.
 pub async fn rows(conn: &mut PgConnection) -> Vec<Class> {
-    let rows: Vec<(i64, i64)> = sqlx::query_as("SELECT residue, modulus FROM checkpoints ORDER BY modulus, residue")
-        .fetch_all(conn)
-        .await
-        .unwrap();
+    let rows: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT residue, modulus FROM evenfold.checkpoints ORDER BY modulus, residue")
+            .fetch_all(conn)
+            .await
+            .unwrap();
     let number = |n: i64| u32::try_from(n).unwrap();
     let classes: Vec<Class> = rows.iter().map(|&(key, total)| partition(number(key), number(total))).collect();
     assert!(is_exact_cover(partition(0, 1), &classes), "the checkpoints are no exact cover: {classes:?}");
@@ -130,14 +132,14 @@ pub async fn rows(conn: &mut PgConnection) -> Vec<Class> {
 
 /// How many events the counters have counted.
 pub async fn counted(conn: &mut PgConnection) -> i64 {
-    scalar(conn, "SELECT coalesce(sum(events), 0)::bigint FROM counters").await
+    scalar(conn, "SELECT coalesce(sum(events), 0)::bigint FROM evenfold.counters").await
 }
 
 /// Fails unless every event of the log was applied exactly once, in the order of the versions: a counter parks what is
 /// not its next version.
 pub async fn assert_all_applied_once(conn: &mut PgConnection) {
     rows(conn).await;
-    assert_eq!(scalar(conn, "SELECT count(*) FROM parked_events").await, 0);
-    assert_eq!(counted(conn).await, scalar(conn, "SELECT count(*) FROM events").await);
+    assert_eq!(scalar(conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
+    assert_eq!(counted(conn).await, scalar(conn, "SELECT count(*) FROM evenfold.events").await);
     super::assert_counters_agree(conn).await;
 }

@@ -1,11 +1,12 @@
 //! What counters stand at by the log, also where the projection is behind.
 
 use crate::counter::{AmountPointer, BadAmount, Counter, Refused};
+use crate::database::Schema;
 use crate::event::Unreadable;
 use crate::log::PAYLOAD;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 /// The counters of these aggregates with all events that are committed: what the read model says, and the events after it.
 /// One of which there is no event is the default. An aggregate with an event that can't be applied is refused: its counter
@@ -21,6 +22,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 ///
 /// A read that is dropped changes nothing; its connection is of no use any more.
 pub async fn current(
+    schema: &Schema,
     conn: &mut PgConnection,
     pointer: &AmountPointer,
     aggregate_type: &str,
@@ -28,8 +30,7 @@ pub async fn current(
 ) -> Result<Vec<Result<Counter, Refused>>, sqlx::Error> {
     let mut counters = vec![Ok(Counter::default()); aggregate_ids.len()];
     let statement = include_str!("current.sql").replace("{payload}", PAYLOAD);
-    // Put together from our own text.
-    let query = sqlx::query(AssertSqlSafe(statement)).bind(aggregate_type).bind(aggregate_ids);
+    let query = sqlx::query(schema.sql(statement)).bind(aggregate_type).bind(aggregate_ids);
     let mut rows = query.fetch(conn);
     let mut last = None;
     while let Some(row) = rows.try_next().await? {

@@ -5,11 +5,11 @@
 SELECT k.ord, c.events, c.value, c.version, c.last_position, e.version, e.position, e.payload::text
 FROM unnest($2::text[]) WITH ORDINALITY AS k (aggregate_id, ord)
 LEFT JOIN LATERAL (
-    SELECT events, value, version, last_position FROM counters
+    SELECT events, value, version, last_position FROM evenfold.counters
     WHERE aggregate_type = $1 AND aggregate_id = k.aggregate_id OFFSET 0
 ) c ON true
 LEFT JOIN LATERAL (
-    SELECT version, position, {payload} AS payload FROM events
+    SELECT version, position, {payload} AS payload FROM evenfold.events
     WHERE aggregate_type = $1 AND aggregate_id = k.aggregate_id AND version > coalesce(c.version, 0)
     ORDER BY version OFFSET 0
 ) e ON true

@@ -1,8 +1,9 @@
 //! Comparing the read model with the log, by SQL alone.
 
 use crate::counter::AmountPointer;
+use crate::database::Schema;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 
 /// The amount of an event. It fails for a payload that SQL can't read, which fails the statement.
 const AMOUNT: &str = "coalesce((e.payload #>> $1)::bigint, 1)";
@@ -74,12 +75,13 @@ pub struct Mismatch {
 ///
 /// Reads only.
 pub async fn mismatches(
+    schema: &Schema,
     conn: &mut PgConnection,
     pointer: &AmountPointer,
     limit: u32,
 ) -> Result<Vec<Mismatch>, sqlx::Error> {
-    let rows = match compare(conn, pointer, limit, AMOUNT).await {
-        Err(error) if is_of_data(&error) => compare(conn, pointer, limit, CAREFUL_AMOUNT).await,
+    let rows = match compare(schema, conn, pointer, limit, AMOUNT).await {
+        Err(error) if is_of_data(&error) => compare(schema, conn, pointer, limit, CAREFUL_AMOUNT).await,
         done => done,
     }?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -92,7 +94,7 @@ pub async fn mismatches(
             if resolved == limit {
                 break;
             }
-            match sum_of(conn, pointer, &unread).await? {
+            match sum_of(schema, conn, pointer, &unread).await? {
                 Ok(rest) => log.value = Some((number(log.value.as_deref())? + rest).to_string()),
                 Err(event) => (log.value, mismatch.unreadable) = (None, Some(event)),
             }
@@ -111,13 +113,13 @@ pub async fn mismatches(
 
 /// The counters that differ, and those with events that were not read.
 async fn compare(
+    schema: &Schema,
     conn: &mut PgConnection,
     pointer: &AmountPointer,
     limit: u32,
     amount: &str,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    // Put together from our own text.
-    let statement = AssertSqlSafe(include_str!("mismatches.sql").replace("{amount}", amount));
+    let statement = schema.sql(include_str!("mismatches.sql").replace("{amount}", amount));
     // A savepoint where the caller has a transaction: it must be good for the next attempt.
     let mut tx = conn.begin().await?;
     let query = sqlx::query(statement).bind(pointer.parts()).bind(super::NAME).bind(i64::from(limit));
@@ -128,6 +130,7 @@ async fn compare(
 
 /// The sum of the amounts of these events, or the first one found that SQL can't read.
 async fn sum_of(
+    schema: &Schema,
     conn: &mut PgConnection,
     pointer: &AmountPointer,
     positions: &[i64],
@@ -136,9 +139,10 @@ async fn sum_of(
     let mut left: Vec<&[i64]> = positions.chunks(AT_ONCE).rev().collect();
     while let Some(some) = left.pop() {
         let mut tx = conn.begin().await?;
-        let query = "SELECT sum(coalesce((payload #>> $1)::bigint, 1))::text FROM events WHERE position = ANY ($2)";
+        let query =
+            "SELECT sum(coalesce((payload #>> $1)::bigint, 1))::text FROM evenfold.events WHERE position = ANY ($2)";
         let read: Result<Option<String>, _> =
-            sqlx::query_scalar(query).bind(pointer.parts()).bind(some).fetch_one(&mut *tx).await;
+            sqlx::query_scalar(schema.sql(query)).bind(pointer.parts()).bind(some).fetch_one(&mut *tx).await;
         tx.rollback().await?;
         match read {
             Ok(part) => sum += number(part.as_deref())?,

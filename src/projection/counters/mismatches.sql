@@ -3,7 +3,7 @@
 -- they are. One pass over the log.
 -- The number of an event is null where it is left to a statement of its own: those positions are in the last column.
 WITH moduli AS (
-    SELECT DISTINCT modulus FROM checkpoints WHERE projection = $2
+    SELECT DISTINCT modulus FROM evenfold.checkpoints WHERE projection = $2
 ),
 folded AS (
     SELECT aggregate_type, aggregate_id, count(*) AS events, coalesce(sum(amount), 0) AS value,
@@ -13,13 +13,13 @@ folded AS (
     FROM (
         SELECT e.aggregate_type, e.aggregate_id, e.version, e.position, {amount} AS amount
         FROM moduli m
-        CROSS JOIN events e
-        JOIN checkpoints c ON c.projection = $2 AND c.modulus = m.modulus AND c.residue = e.hash % m.modulus
+        CROSS JOIN evenfold.events e
+        JOIN evenfold.checkpoints c ON c.projection = $2 AND c.modulus = m.modulus AND c.residue = e.hash % m.modulus
         WHERE (pg_visible_in_snapshot(e.xid, c.seen)
                OR (c.upto IS NOT NULL AND pg_visible_in_snapshot(e.xid, c.upto) AND e.position <= c.cursor))
           -- Nothing is looked up where nothing is parked.
-          AND ((SELECT NOT EXISTS (SELECT FROM parked_events WHERE projection = $2))
-               OR NOT EXISTS (SELECT FROM parked_events p WHERE p.projection = $2 AND p.position = e.position))
+          AND ((SELECT NOT EXISTS (SELECT FROM evenfold.parked_events WHERE projection = $2))
+               OR NOT EXISTS (SELECT FROM evenfold.parked_events p WHERE p.projection = $2 AND p.position = e.position))
         -- Keeps what comes from being sorted with its payload, and an amount from being computed twice.
         OFFSET 0
     ) e
@@ -29,7 +29,7 @@ folded AS (
 parked AS (
     SELECT aggregate_type, aggregate_id, bool_or(dropped_at IS NULL) AS waiting,
            coalesce(max(version) FILTER (WHERE dropped_at IS NOT NULL), 0) AS dropped
-    FROM parked_events WHERE projection = $2 GROUP BY aggregate_type, aggregate_id
+    FROM evenfold.parked_events WHERE projection = $2 GROUP BY aggregate_type, aggregate_id
 ),
 expected AS (
     SELECT aggregate_type, aggregate_id, coalesce(events, 0) AS events, coalesce(value, 0) AS value,
@@ -44,7 +44,7 @@ differing AS MATERIALIZED (
            (e.events, e.last_position) IS NOT DISTINCT FROM (c.events, c.last_position)
                AND c.version BETWEEN CASE WHEN e.waiting THEN e.applied ELSE e.version END AND e.version AS but_for_value,
            e.unread
-    FROM expected e FULL JOIN counters c USING (aggregate_type, aggregate_id)
+    FROM expected e FULL JOIN evenfold.counters c USING (aggregate_type, aggregate_id)
     WHERE e.events IS NULL
        OR e.unread IS NOT NULL
        -- An aggregate of which nothing could be applied has no row, or one without events.

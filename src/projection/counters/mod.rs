@@ -17,6 +17,7 @@ use super::{Batch, BoxError, Projection, definition};
 use crate::actor::Actors;
 use crate::checkpoint::{self, RegisterError};
 use crate::counter::{AmountPointer, Counter, Refused};
+use crate::database::Schema;
 use crate::event::Event;
 use changes::Publisher;
 use sqlx::PgConnection;
@@ -40,8 +41,12 @@ pub(super) const REBUILD: &str = "counters.rebuild";
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn check_begun(conn: &mut PgConnection, pointer: &AmountPointer) -> Result<(), RegisterError> {
-    checkpoint::check_begun(conn, NAME, &definition(&Counters::new(pointer.clone(), 1))).await
+pub async fn check_begun(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    pointer: &AmountPointer,
+) -> Result<(), RegisterError> {
+    checkpoint::check_begun(schema, conn, NAME, &definition(&Counters::new(pointer.clone(), 1))).await
 }
 
 /// Folds every event into the counter of its aggregate.
@@ -117,9 +122,14 @@ impl Counters {
     }
 
     /// Loads the counters of these events, which have an actor each, in one query.
-    async fn load(&mut self, conn: &mut PgConnection, events: &[Event<'_>]) -> Result<(), sqlx::Error> {
+    async fn load(
+        &mut self,
+        schema: &Schema,
+        conn: &mut PgConnection,
+        events: &[Event<'_>],
+    ) -> Result<(), sqlx::Error> {
         let mut counters = vec![None; events.len()];
-        for (index, counter) in table::load(conn, self.table, events).await? {
+        for (index, counter) in table::load(schema, conn, self.table, events).await? {
             if let Some(place) = counters.get_mut(index) {
                 *place = Some(counter);
             }
@@ -136,7 +146,7 @@ impl Counters {
     }
 
     /// Writes the counters that are changed.
-    async fn write(&mut self, conn: &mut PgConnection) -> Result<(), table::WriteError> {
+    async fn write(&mut self, schema: &Schema, conn: &mut PgConnection) -> Result<(), table::WriteError> {
         if self.changed == 0 {
             return Ok(());
         }
@@ -147,7 +157,7 @@ impl Counters {
             let those = changed.iter().filter(|(.., actor)| actor.row == row);
             let rows =
                 those.map(|(aggregate_type, aggregate_id, actor)| (*aggregate_type, *aggregate_id, actor.counter));
-            table::write(conn, self.table, row == Row::There, rows).await?;
+            table::write(schema, conn, self.table, row == Row::There, rows).await?;
         }
         // What a rebuild writes is not in use yet.
         if let Some(publisher) = self.publisher.as_mut().filter(|_| self.table == Table::Counters) {
@@ -176,7 +186,7 @@ impl Projection for Counters {
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
         if !self.actors.has_room(batch.max_len()) {
             // Those that make room must not take changes with them.
-            self.write(conn).await?;
+            self.write(batch.schema(), conn).await?;
         }
         self.actors.make_room(batch.max_len());
         // In one go where the actors are here. Events of those that are not are put off until they are loaded, all of them
@@ -203,7 +213,7 @@ impl Projection for Counters {
             Ok::<(), Refused>(())
         });
         if !absent.is_empty() {
-            self.load(conn, &absent).await?;
+            self.load(batch.schema(), conn, &absent).await?;
             let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
             batch.fold_with_dropped(|event, dropped| {
                 if put_off.contains(&event.position) {
@@ -216,7 +226,7 @@ impl Projection for Counters {
         }
         // A counter that many events change is written once per transaction.
         if batch.is_last() {
-            self.write(conn).await?;
+            self.write(batch.schema(), conn).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The read model, in SQL.
 
 use crate::counter::Counter;
+use crate::database::Schema;
 use crate::event::Event;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -45,8 +46,8 @@ impl Table {
             };
         }
         match self {
-            Self::Counters => load!("counters"),
-            Self::Rebuild => load!("counters_rebuild"),
+            Self::Counters => load!("evenfold.counters"),
+            Self::Rebuild => load!("evenfold.counters_rebuild"),
         }
     }
 
@@ -64,8 +65,8 @@ impl Table {
             };
         }
         match self {
-            Self::Counters => insert!("counters"),
-            Self::Rebuild => insert!("counters_rebuild"),
+            Self::Counters => insert!("evenfold.counters"),
+            Self::Rebuild => insert!("evenfold.counters_rebuild"),
         }
     }
 
@@ -87,8 +88,8 @@ impl Table {
             };
         }
         match self {
-            Self::Counters => update!("counters"),
-            Self::Rebuild => update!("counters_rebuild"),
+            Self::Counters => update!("evenfold.counters"),
+            Self::Rebuild => update!("evenfold.counters_rebuild"),
         }
     }
 }
@@ -106,11 +107,12 @@ pub(super) enum WriteError {
 
 /// The counters of these events, by the index of the event. Those that have no row are left out.
 pub(super) async fn load(
+    schema: &Schema,
     conn: &mut PgConnection,
     table: Table,
     events: &[Event<'_>],
 ) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
-    let rows = sqlx::query(table.load())
+    let rows = sqlx::query(schema.sql(table.load()))
         .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
         .fetch_all(conn)
@@ -132,6 +134,7 @@ pub(super) async fn load(
 /// Writes counters, in one statement: those that have rows, or those that have none. Updating costs half of inserting
 /// with ON CONFLICT, and while a worker catches up nearly all have rows.
 pub(super) async fn write<'a>(
+    schema: &Schema,
     conn: &mut PgConnection,
     table: Table,
     have_rows: bool,
@@ -151,7 +154,7 @@ pub(super) async fn write<'a>(
     }
     let count = types.len() as u64;
     let [events, values, versions, positions] = numbers;
-    let written = sqlx::query(if have_rows { table.update() } else { table.insert() })
+    let written = sqlx::query(schema.sql(if have_rows { table.update() } else { table.insert() }))
         .bind(types)
         .bind(ids)
         .bind(events)
@@ -169,8 +172,8 @@ pub(super) async fn write<'a>(
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub async fn empty(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("TRUNCATE counters").execute(tx).await?;
+pub async fn empty(schema: &Schema, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(schema.sql("TRUNCATE evenfold.counters")).execute(tx).await?;
     Ok(())
 }
 
@@ -180,13 +183,21 @@ pub async fn empty(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
 ///
 /// Reads only.
 pub async fn top(
+    schema: &Schema,
     conn: &mut PgConnection,
     aggregate_type: Option<&str>,
     limit: u32,
 ) -> Result<Vec<CounterRow>, sqlx::Error> {
-    let query = "SELECT * FROM counters WHERE aggregate_type = $1 OR $1 IS NULL
+    let query = "SELECT * FROM evenfold.counters WHERE aggregate_type = $1 OR $1 IS NULL
                  ORDER BY value DESC, aggregate_type, aggregate_id LIMIT $2";
-    sqlx::query(query).bind(aggregate_type).bind(i64::from(limit)).fetch_all(conn).await?.iter().map(decode).collect()
+    sqlx::query(schema.sql(query))
+        .bind(aggregate_type)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(decode)
+        .collect()
 }
 
 /// How many counters there are, and how many events they had together.
@@ -194,8 +205,10 @@ pub async fn top(
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn totals(conn: &mut PgConnection) -> Result<(i64, i64), sqlx::Error> {
-    sqlx::query_as("SELECT count(*), coalesce(sum(events), 0)::bigint FROM counters").fetch_one(conn).await
+pub async fn totals(schema: &Schema, conn: &mut PgConnection) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(schema.sql("SELECT count(*), coalesce(sum(events), 0)::bigint FROM evenfold.counters"))
+        .fetch_one(conn)
+        .await
 }
 
 /// The counters with this id: one for each aggregate type that has it.
@@ -203,8 +216,8 @@ pub async fn totals(conn: &mut PgConnection) -> Result<(i64, i64), sqlx::Error> 
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn one(conn: &mut PgConnection, aggregate_id: &str) -> Result<Vec<CounterRow>, sqlx::Error> {
-    sqlx::query("SELECT * FROM counters WHERE aggregate_id = $1 ORDER BY aggregate_type")
+pub async fn one(schema: &Schema, conn: &mut PgConnection, aggregate_id: &str) -> Result<Vec<CounterRow>, sqlx::Error> {
+    sqlx::query(schema.sql("SELECT * FROM evenfold.counters WHERE aggregate_id = $1 ORDER BY aggregate_type"))
         .bind(aggregate_id)
         .fetch_all(conn)
         .await?

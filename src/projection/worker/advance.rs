@@ -35,7 +35,7 @@ impl<P: Projection> Worker<P> {
             Next::Fence if holding.polling.is_some() => return self.poll(conn, holding, started).await,
             Next::Fence => {
                 // After the row was read or written, never before.
-                let fence = Fence::take(conn).await?;
+                let fence = Fence::take(&self.schema, conn).await?;
                 let mut checkpoint = holding.rows[0].checkpoint.clone();
                 // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
                 // the floor: the checkpoint must not move up to it unread.
@@ -72,7 +72,7 @@ impl<P: Projection> Worker<P> {
         let from = (checkpoint.seen(), holding.polling.unwrap_or(checkpoint.floor()));
         let (slice, limit) = (Slice::of(&[holding.rows[0].class]), POLLED.min(self.limit.most()));
         let mut events = std::mem::take(&mut self.spare);
-        let polled = log::poll(conn, from, &slice, &self.interest, limit, &mut events).await?;
+        let polled = log::poll(&self.schema, conn, from, &slice, &self.interest, limit, &mut events).await?;
         self.progress.add_received(events.len());
         if !polled.complete && self.shared.is_some() {
             // There is more, and the rest of the pool may be as far behind: from here on by a fence, and together.
@@ -123,7 +123,7 @@ impl<P: Projection> Worker<P> {
         let chunk = match checkpoint.window() {
             Some(window) => {
                 let buffer = std::mem::take(&mut self.spare);
-                self.limit.read(conn, window, (slice, &self.interest), buffer).await?
+                self.limit.read(&self.schema, conn, window, (slice, &self.interest), buffer).await?
             }
             None => Chunk { events: EventBuffer::default(), complete: true, decoding: Duration::ZERO },
         };
@@ -160,7 +160,9 @@ impl<P: Projection> Worker<P> {
         let mut tx = conn.begin().await?;
         let rows: Vec<&Held> = holding.rows.iter().collect();
         let name = self.projection.name();
-        let Some(merged) = checkpoint::merge(&mut tx, name, &rows, self.class, checkpoint, self.id).await? else {
+        let Some(merged) =
+            checkpoint::merge(&self.schema, &mut tx, name, &rows, self.class, checkpoint, self.id).await?
+        else {
             tx.rollback().await?;
             self.outrun = true;
             return Ok(Step::Outrun);
@@ -202,7 +204,7 @@ impl<P: Projection> Worker<P> {
     /// Looks whether the rows are still as they were: a worker with nothing to commit would not notice that it was
     /// superseded.
     async fn look(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
-        let now = checkpoint::load(conn, self.projection.name(), self.class).await?;
+        let now = checkpoint::load(&self.schema, conn, self.projection.name(), self.class).await?;
         let keys = |rows: &[Held]| rows.iter().map(|held| (held.class, held.revision)).collect::<Vec<_>>();
         if keys(&now) != keys(&holding.rows) {
             self.outrun = true;
@@ -218,7 +220,9 @@ impl<P: Projection> Worker<P> {
         if let [held] = holding.rows.as_mut_slice()
             && holding.written_floor != floor
         {
-            let written = checkpoint::commit(conn, self.projection.name(), &[held], &held.checkpoint, self.id).await?;
+            let written =
+                checkpoint::commit(&self.schema, conn, self.projection.name(), &[held], &held.checkpoint, self.id)
+                    .await?;
             let Some(&[revision]) = written.as_deref() else {
                 self.outrun = true;
                 return Ok(Step::Outrun);

@@ -5,7 +5,7 @@
 
 use super::Chunk;
 use crate::checkpoint::Checkpoint;
-use crate::database::{Database, Identity};
+use crate::database::{Database, Identity, Schema};
 use crate::log::{self, EventBuffer, Interest, Slice};
 use sqlx::Connection;
 use std::time::{Duration, Instant};
@@ -38,12 +38,14 @@ impl Limit {
     /// Reads a chunk, which is in the buffer afterwards, and learns from it.
     pub(super) async fn read(
         &mut self,
+        schema: &Schema,
         conn: &mut sqlx::PgConnection,
         window: log::Window<'_>,
         (slice, interest): (&Slice, &Interest),
         mut events: EventBuffer,
     ) -> Result<Chunk, sqlx::Error> {
-        let log::Read { complete, decoding } = log::read(conn, window, slice, interest, self.next, &mut events).await?;
+        let log::Read { complete, decoding } =
+            log::read(schema, conn, window, slice, interest, self.next, &mut events).await?;
         let count = events.len();
         // A chunk cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
         let next = if !complete && count < self.next { count } else { self.next.saturating_mul(2) };
@@ -133,7 +135,7 @@ async fn read(
     let mut conn = database.connect().await?;
     while let Some(window) = at.window() {
         let buffer = buffers.try_recv().unwrap_or_default();
-        let chunk = limit.read(&mut conn, window, (slice, interest), buffer).await?;
+        let chunk = limit.read(database.schema(), &mut conn, window, (slice, interest), buffer).await?;
         chunk.advance(&mut at);
         if chunks.send(chunk).await.is_err() {
             break;

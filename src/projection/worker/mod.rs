@@ -25,7 +25,7 @@ use super::shared::Shared;
 use super::{Phase, Progress, Projection, Step, WorkerError, definition};
 use crate::checkpoint::{self, Checkpoint, Held, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
-use crate::database::{self, Database};
+use crate::database::{self, Database, Schema};
 use crate::log::{EventBuffer, Interest};
 use ahead::Readiness;
 pub(super) use ahead::{Limit, ReadAhead};
@@ -105,6 +105,7 @@ impl Chunk {
 pub struct Worker<P> {
     id: Uuid,
     class: Class,
+    schema: Schema,
     projection: P,
     interest: Interest,
     options: WorkerOptions,
@@ -128,6 +129,7 @@ impl<P: Projection> Worker<P> {
         Self {
             id: Uuid::new_v4(),
             class,
+            schema: Schema::default(),
             interest: projection.interest(),
             projection,
             limit: Limit::new(options.batch_size),
@@ -145,9 +147,17 @@ impl<P: Projection> Worker<P> {
         }
     }
 
-    /// The same worker, which reads on a second connection to this database while it is far behind.
+    /// The same worker, with its checkpoint and its log in this schema. Those that are [run](super::run) are in their
+    /// database's.
+    #[must_use]
+    pub fn in_schema(self, schema: Schema) -> Self {
+        Self { schema, ..self }
+    }
+
+    /// The same worker, which reads on a second connection to this database, in its schema, while it is far behind.
     #[must_use]
     pub fn reading_ahead(mut self, database: &Database) -> Self {
+        self.schema = database.schema().clone();
         let WorkerOptions { batch_size, .. } = self.options;
         self.limit = Limit::new(if batch_size < 2 * CHUNKS { batch_size } else { (batch_size / CHUNKS).min(CHUNK) });
         self.readiness = Readiness::with(database);
@@ -182,7 +192,7 @@ impl<P: Projection> Worker<P> {
         let takeover = if self.joined { Takeover::Never } else { self.options.topology };
         let mut tx = conn.begin().await?;
         let outcome = async {
-            let (registered, begun) = checkpoint::register(&mut tx, &name, &definition, self.class, takeover).await?;
+            let (registered, begun) = checkpoint::register(&self.schema, &mut tx, &name, &definition, self.class, takeover).await?;
             if begun {
                 let created = self.projection.create(&mut tx).await;
                 created.map_err(|error| RegisterError::Create { projection: name.clone(), error })?;
@@ -277,7 +287,7 @@ impl<P: Projection> Worker<P> {
             self.progress.set_phase(Phase::StandingBy);
             return Ok(Step::StandingBy);
         }
-        let any_parked = checkpoint::has_parked(conn, self.projection.name(), self.class).await?;
+        let any_parked = checkpoint::has_parked(&self.schema, conn, self.projection.name(), self.class).await?;
         let (written, written_floor) = (Instant::now(), lowest_floor(&rows));
         self.outrun = false;
         self.advance(conn, Holding { rows, any_parked, polling: None, written, written_floor, looked: written }).await
@@ -290,10 +300,10 @@ impl<P: Projection> Worker<P> {
         let name = self.projection.name().to_owned();
         let mut present = false;
         for _ in 0..2 {
-            let rows = checkpoint::load(conn, &name, self.class).await?;
+            let rows = checkpoint::load(&self.schema, conn, &name, self.class).await?;
             // Not before: a rebuild that changes the definition gives the rows new revisions in the same transaction.
             let definition = definition(&self.projection);
-            checkpoint::check_definition(conn, &name, &definition).await.map_err(WorkerError::refused)?;
+            checkpoint::check_definition(&self.schema, conn, &name, &definition).await.map_err(WorkerError::refused)?;
             let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
             if is_exact_cover(self.class, &classes) && (present || classes == [self.class]) {
                 return Ok(rows);

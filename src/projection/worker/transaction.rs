@@ -48,7 +48,9 @@ impl<P: Projection> Worker<P> {
         loop {
             let held: Vec<&Held> = work.rows.iter().map(|&index| &holding.rows[index]).collect();
             // First of all: whoever comes second waits here, finds another revision, and has written nothing.
-            let Some(revisions) = checkpoint::commit(&mut tx, &name, &held, &work.checkpoint, self.id).await? else {
+            let Some(revisions) =
+                checkpoint::commit(&self.schema, &mut tx, &name, &held, &work.checkpoint, self.id).await?
+            else {
                 tx.rollback().await?;
                 self.outrun = true;
                 return Ok(Step::Outrun);
@@ -92,15 +94,15 @@ impl<P: Projection> Worker<P> {
     ) -> Result<(), WorkerError> {
         let name = self.projection.name().to_owned();
         let (parked, dropped) = if holding.any_parked {
-            checkpoint::parked_among(&mut *tx, &name, &chunk.events).await?
+            checkpoint::parked_among(&self.schema, &mut *tx, &name, &chunk.events).await?
         } else {
             (HashSet::new(), HashSet::new())
         };
-        let mut batch = Batch::new(&chunk.events, parked, dropped).last(last);
+        let mut batch = Batch::new(&self.schema, &chunk.events, parked, dropped).last(last);
         self.projection.apply(&mut *tx, &mut batch).await.map_err(WorkerError::Projection)?;
         let to_park = batch.to_park();
         if !to_park.is_empty() {
-            checkpoint::park(tx, &name, &to_park).await?;
+            checkpoint::park(&self.schema, tx, &name, &to_park).await?;
             holding.any_parked = true;
             sum.warnings.add(&to_park);
         }

@@ -52,9 +52,14 @@ impl Counters {
 
 /// Fails unless the log has as many increments as were answered.
 pub(super) async fn check_log(arena: &Arena, answers: u64) -> anyhow::Result<()> {
-    let logged: i64 = sqlx::query_scalar("SELECT coalesce(sum((payload ->> 'amount')::bigint), 0)::bigint FROM events")
-        .fetch_one(&mut arena.database.connect().await?)
-        .await?;
+    let logged: i64 = sqlx::query_scalar(
+        arena
+            .database
+            .schema()
+            .sql("SELECT coalesce(sum((payload ->> 'amount')::bigint), 0)::bigint FROM evenfold.events"),
+    )
+    .fetch_one(&mut arena.database.connect().await?)
+    .await?;
     ensure!(i64::try_from(answers) == Ok(logged), "{answers} increments were answered, and {logged} are in the log");
     Ok(())
 }

@@ -66,7 +66,7 @@ async fn nothing_is_left(conn: &mut PgConnection) {
     assert_eq!(scalar(conn, schemas).await, 0, "schemas are left");
     // The server takes a moment to see that a process is gone.
     wait_until("the connections to end", SOON, async || scalar(conn, LEFT).await == 0).await;
-    assert_eq!(scalar(conn, "SELECT count(*) FROM events").await, 0, "what is in use is left alone");
+    assert_eq!(scalar(conn, "SELECT count(*) FROM evenfold.events").await, 0, "what is in use is left alone");
 }
 
 /// Processes that were given this test's database, of which nobody else knows. None where the system does not tell.
@@ -177,9 +177,9 @@ async fn interrupted_when(args: &[&str], condition: &'static str, signal: Signal
 
 const FILLING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'";
 const WORKING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name LIKE 'evenfold counters %' AND query LIKE '%INTO counters %'";
+    AND application_name LIKE 'evenfold counters %' AND query LIKE '%INTO evenfold.counters %'";
 const APPENDING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND query LIKE '%INSERT INTO events%' AND pid <> pg_backend_pid()";
+    AND query LIKE '%INSERT INTO evenfold.events%' AND pid <> pg_backend_pid()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_benchmark_leaves_nothing_behind() {

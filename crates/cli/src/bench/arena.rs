@@ -4,7 +4,7 @@ use crate::output::complain;
 use crate::session::Session;
 use anyhow::{Context, anyhow, bail};
 use evenfold::database::Database;
-use evenfold::schema;
+use evenfold::schema::{self, Schema};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -32,13 +32,13 @@ pub async fn within<T>(
 ) -> anyhow::Result<T> {
     let arena = Arena::create(session, benchmark).await?;
     let filled = async {
-        schema::migrate(&mut arena.database.connect_to_server().await?.0).await?;
+        schema::migrate(arena.database.schema(), &mut arena.database.connect_to_server().await?.0).await?;
         work(&arena).await
     };
     let outcome = shutdown.run_until_cancelled(filled).await;
     let removed = arena.remove(session).await.map_err(|error| {
-        let Arena { schema, .. } = &arena;
-        anyhow!("the schema {schema} is left over: {error:#}; run `DROP SCHEMA {schema} CASCADE`")
+        let schema = arena.database.schema();
+        anyhow!("the schema {} is left over: {error:#}; run `DROP SCHEMA {schema} CASCADE`", schema.name())
     });
     match (outcome, removed) {
         (Some(Ok(done)), removed) => removed.map(|()| done),
@@ -56,8 +56,8 @@ pub async fn within<T>(
 
 impl Arena {
     async fn create(session: &Session, benchmark: &str) -> anyhow::Result<Self> {
-        let schema = format!("evenfold_bench_{:08x}", fastrand::u32(..));
-        let database = session.database.in_schema(&schema).named("evenfold bench");
+        let schema = Schema::named(&format!("evenfold_bench_{:08x}", fastrand::u32(..)))?;
+        let database = session.database.in_schema(schema.clone()).named("evenfold bench");
         // What is wrong with the server is reported before anything is made.
         let (mut conn, _) = database.connect_to_server().await?;
         let create = format!(
@@ -65,10 +65,7 @@ impl Arena {
              'evenfold bench {benchmark}: nobody needs it once that has ended'"
         );
         run(&mut conn, create).await.map_err(not_created)?;
-        // The last of a connection's options counts.
-        let glue = if session.url.contains('?') { '&' } else { '?' };
-        let url = format!("{}{glue}options=-c%20search_path%3D{schema}", session.url);
-        Ok(Self { schema, database, url })
+        Ok(Self { database, url: session.url.clone() })
     }
 
     /// Drops the schema. Workers that were told to end may be in the middle of a batch: they are waited for, and then
@@ -77,16 +74,18 @@ impl Arena {
         let (mut conn, _) = session.database.named("evenfold bench").connect_to_server().await?;
         run(&mut conn, "SET client_min_messages = warning; SET lock_timeout = '2s'".to_owned()).await?;
         for attempt in 1.. {
-            let Err(error) = run(&mut conn, format!("DROP SCHEMA {} CASCADE", self.schema)).await else { break };
+            let Err(error) = run(&mut conn, format!("DROP SCHEMA {} CASCADE", self.database.schema())).await else {
+                break;
+            };
             if attempt == ATTEMPTS {
                 return Err(error).context("it could not be dropped");
             }
             sqlx::query(
                 "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
                  WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                     AND c.relnamespace = to_regnamespace($1) AND l.pid <> pg_backend_pid()",
+                     AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND l.pid <> pg_backend_pid()",
             )
-            .bind(&self.schema)
+            .bind(self.database.schema().name())
             .execute(&mut conn)
             .await?;
         }

@@ -76,7 +76,7 @@ async fn few_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> an
     let mut by_index = arena.database.by_index().connect().await?;
     let steps = steps(3 * args.runs.runs);
     for _ in 0..args.runs.runs {
-        drained.push(yardsticks::drain(&mut by_index).await?.as_secs_f64());
+        drained.push(yardsticks::drain(arena.database.schema(), &mut by_index).await?.as_secs_f64());
         steps.inc(1);
         one.push(folded(arena, &mut conn, args, sample, 1).await?.took.as_secs_f64());
         steps.inc(1);
@@ -122,14 +122,16 @@ async fn many_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> a
     let mut conn = arena.database.connect().await?;
     let steps = steps(3 * args.runs.runs);
     for _ in 0..args.runs.runs {
-        start_over(&mut conn).await?;
-        statement.push(yardsticks::fold(&mut conn, &args.tuning.counters.amount_pointer).await?.as_secs_f64());
+        start_over(arena.database.schema(), &mut conn).await?;
+        statement.push(
+            yardsticks::fold(arena.database.schema(), &mut conn, &args.tuning.counters.amount_pointer).await?.as_secs_f64(),
+        );
         steps.inc(1);
         one.push(folded(arena, &mut conn, args, sample, 1).await?.took.as_secs_f64());
         steps.inc(1);
-        start_over(&mut conn).await?;
+        start_over(arena.database.schema(), &mut conn).await?;
         let done = child::fold(arena, &args.tuning, 1).await?;
-        sample.check(&mut conn, &args.tuning.counters.amount_pointer).await?;
+        sample.check(arena.database.schema(), &mut conn, &args.tuning.counters.amount_pointer).await?;
         memory.extend(done.iter().filter_map(|done| Some(stats::sample(done.peak_rss_bytes?) / MIB)));
         steps.inc(1);
     }
@@ -167,7 +169,7 @@ async fn folded(
     sample: Sample,
     workers: u32,
 ) -> anyhow::Result<Folded> {
-    start_over(conn).await?;
+    start_over(arena.database.schema(), conn).await?;
     let partitions = (0..workers).map(|key| Class::partition(key, workers)).collect::<Result<Vec<_>, _>>()?;
     let options = RunOptions { until_caught_up: true, ..args.tuning.run_options() };
     // However this ends, the workers do.
@@ -185,6 +187,6 @@ async fn folded(
     if total.parked > 0 {
         bail!("{} events were parked: is the amount pointer that of the sample events, /amount?", total.parked);
     }
-    sample.check(conn, &args.tuning.counters.amount_pointer).await?;
+    sample.check(arena.database.schema(), conn, &args.tuning.counters.amount_pointer).await?;
     Ok(Folded { took, received: total.received })
 }

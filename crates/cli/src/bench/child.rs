@@ -44,6 +44,7 @@ pub async fn fold(arena: &Arena, tuning: &Tuning, total: u32) -> anyhow::Result<
             .args([format!("--partition-key={key}"), format!("--total-partitions={total}")])
             // Not as an argument, which other users of the machine could read.
             .env("DATABASE_URL", &arena.url)
+            .env("EVENFOLD_SCHEMA", arena.database.schema().name())
             .envs(tuning.variables())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -5,6 +5,7 @@ use crate::config::UsageError;
 use crate::progress::bar;
 use evenfold::hash::IdHash;
 use evenfold::projection::counters::{self, NAME, mismatches, totals};
+use evenfold::schema::Schema;
 use evenfold::{checkpoint, counter::AmountPointer};
 use sqlx::{Connection, PgConnection};
 use std::fmt::Write;
@@ -45,12 +46,12 @@ impl Sample {
             let aggregate = order.get(usize::try_from(place)?).copied().unwrap_or_default();
             line(&mut lines, aggregate, round + 1, number, random.i64(-5..=10))?;
             if (number + 1).is_multiple_of(TRANSACTION) || number + 1 == self.events {
-                copy(&mut conn, &lines).await?;
+                copy(arena.database.schema(), &mut conn, &lines).await?;
                 lines.clear();
                 bar.set_position(number + 1);
             }
         }
-        sqlx::raw_sql("VACUUM ANALYZE events").execute(&mut conn).await?;
+        sqlx::raw_sql(arena.database.schema().sql("VACUUM ANALYZE evenfold.events")).execute(&mut conn).await?;
         bar.finish_and_clear();
         Ok(())
     }
@@ -60,7 +61,7 @@ impl Sample {
         let (counters, events) = totals(conn).await?;
         let complete = (counters.unsigned_abs(), events.unsigned_abs()) == (self.aggregates, self.events);
         anyhow::ensure!(
-            complete && mismatches(conn, pointer, 1).await?.is_empty(),
+            complete && mismatches(own, conn, pointer, 1).await?.is_empty(),
             "the counters that were measured do not agree with the log: this is a mistake in evenfold, please report it"
         );
         Ok(())
@@ -76,9 +77,9 @@ fn line(lines: &mut String, aggregate: u64, version: u64, number: u64, amount: i
     writeln!(lines, r#"{{"amount":{amount},"source":"generate","note":"sample {number}"}}"#)
 }
 
-async fn copy(conn: &mut PgConnection, lines: &str) -> Result<(), sqlx::Error> {
-    let columns = "COPY events (version, hash, aggregate_type, aggregate_id, event_type, payload) FROM STDIN";
-    let mut into = conn.copy_in_raw(columns).await?;
+async fn copy(own: &Schema, conn: &mut PgConnection, lines: &str) -> Result<(), sqlx::Error> {
+    let columns = "COPY evenfold.events (version, hash, aggregate_type, aggregate_id, event_type, payload) FROM STDIN";
+    let mut into = conn.copy_in_raw(own.sql(columns).as_str()).await?;
     into.send(lines.as_bytes()).await?;
     into.finish().await?;
     Ok(())
@@ -87,8 +88,8 @@ async fn copy(conn: &mut PgConnection, lines: &str) -> Result<(), sqlx::Error> {
 /// Empties the counters, so that the next worker begins at the start.
 pub async fn start_over(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
-    counters::empty(&mut tx).await?;
-    checkpoint::start_over(&mut tx, NAME).await?;
+    counters::empty(own, &mut tx).await?;
+    checkpoint::start_over(own, &mut tx, NAME).await?;
     tx.commit().await?;
     settle(conn).await
 }

@@ -1,6 +1,7 @@
 //! What the database can do at best, to compare with.
 
 use evenfold::counter::AmountPointer;
+use evenfold::schema::Schema;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
@@ -8,12 +9,12 @@ use std::time::{Duration, Instant};
 /// The columns that a worker reads, in its order. As binary, which costs the server no formatting, and to nowhere: no
 /// reader of the log can be sent the same in less time.
 const DRAIN: &str = "COPY (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, payload
-    FROM events ORDER BY position) TO STDOUT (FORMAT binary)";
+    FROM evenfold.events ORDER BY position) TO STDOUT (FORMAT binary)";
 
 /// Reads the whole log, and does nothing with it.
 pub async fn drain(conn: &mut PgConnection) -> Result<Duration, sqlx::Error> {
     let started = Instant::now();
-    let mut rows = conn.copy_out_raw(DRAIN).await?;
+    let mut rows = conn.copy_out_raw(own.sql(DRAIN).as_str()).await?;
     while rows.try_next().await?.is_some() {}
     Ok(started.elapsed())
 }
@@ -26,12 +27,12 @@ pub async fn fold(conn: &mut PgConnection, pointer: &AmountPointer) -> Result<Du
     .execute(&mut *conn)
     .await?;
     let started = Instant::now();
-    sqlx::query(
-        "INSERT INTO folded (aggregate_type, aggregate_id, events, value, version, last_position)
+    sqlx::query(own.sql(
+        "INSERT INTO evenfold.folded (aggregate_type, aggregate_id, events, value, version, last_position)
          SELECT aggregate_type, aggregate_id, count(*), sum(coalesce((payload #>> $1)::bigint, 1)), max(version),
              max(position)
-         FROM events GROUP BY aggregate_type, aggregate_id",
-    )
+         FROM evenfold.events GROUP BY aggregate_type, aggregate_id",
+    ))
     .bind(pointer.parts())
     .execute(conn)
     .await?;

@@ -153,7 +153,9 @@ async fn open(global: &Global, args: &ServeArgs) -> anyhow::Result<Option<Sessio
     }
     let session = if args.nodes.demo { Session::demonstration(global).await? } else { Session::open(global).await? };
     // It counts as the projection does, or what it answers is not what is read.
-    let definition = counters::check_begun(&mut session.connect().await?, &AmountPointer::default()).await;
+    let definition =
+        counters::check_begun(session.database.schema(), &mut session.connect().await?, &AmountPointer::default())
+            .await;
     if let Err(error @ RegisterError::OtherDefinition { .. }) = definition {
         return Err(error.into());
     }

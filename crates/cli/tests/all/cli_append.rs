@@ -13,7 +13,7 @@ fn with_id(aggregate_id: &str, event_id: u32) -> String {
 }
 
 async fn events(conn: &mut PgConnection) -> i64 {
-    scalar(conn, "SELECT count(*) FROM events").await
+    scalar(conn, "SELECT count(*) FROM evenfold.events").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,7 @@ async fn what_is_appended_is_what_was_given() {
     let input = format!("{}\n{}\n", line("a", &more), line("a", r#","expected_version":1"#));
     feed(&db, &["append"], input).fine();
     let row: (String, String, i64, String, String, String) = sqlx::query_as(
-        "SELECT aggregate_type, event_id::text, version, event_type, payload::text, metadata::text FROM events
+        "SELECT aggregate_type, event_id::text, version, event_type, payload::text, metadata::text FROM evenfold.events
          WHERE aggregate_id = 'a' ORDER BY version LIMIT 1",
     )
     .fetch_one(&mut conn)
@@ -141,9 +141,9 @@ async fn batch_size_is_the_number_of_events_of_one_transaction() {
     let mut conn = db.connect().await;
     let input: String = (0..10).map(|n| line(&format!("a{n}"), "") + "\n").collect();
     for (size, transactions) in [("1", 10), ("4", 3), ("10", 1), ("10000", 1)] {
-        let before = scalar(&mut conn, "SELECT count(DISTINCT xid::text) FROM events").await;
+        let before = scalar(&mut conn, "SELECT count(DISTINCT xid::text) FROM evenfold.events").await;
         assert_eq!(feed(&db, &["append", "--batch-size", size], &input).fine(), "appended 10 events\n");
-        let after = scalar(&mut conn, "SELECT count(DISTINCT xid::text) FROM events").await;
+        let after = scalar(&mut conn, "SELECT count(DISTINCT xid::text) FROM evenfold.events").await;
         assert_eq!(after - before, transactions, "--batch-size {size}");
     }
 }

@@ -9,7 +9,7 @@ const ID: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}\r\nevenfold: all is well\u{202e}\u{9
 async fn a_database_with_such_an_id(amount: &str) -> TestDb {
     let db = TestDb::new().await;
     sqlx::query(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          VALUES (1, $1, $1, $1, json_build_object('amount', $2::json))",
     )
     .bind(ID)
@@ -39,7 +39,7 @@ async fn tables_sentences_and_errors_show_control_characters() {
         assert_harmless(args, &said.err);
         assert!(format!("{}{}", said.out, said.err).contains("\\u{1b}[2J"), "{args:?}: {said:?}");
     }
-    sqlx::raw_sql("UPDATE counters SET value = 7").execute(&mut db.connect().await).await.unwrap();
+    sqlx::raw_sql("UPDATE evenfold.counters SET value = 7").execute(&mut db.connect().await).await.unwrap();
     let said = run_at(&db, &["verify"]);
     assert_eq!(said.code, 1, "{said:?}");
     assert_harmless(&["verify"], &said.err);
@@ -65,7 +65,7 @@ async fn what_the_database_says_is_one_log_line() {
     sqlx::raw_sql(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              RAISE EXCEPTION E'no\\nevenfold: all is well\\x1b[2J'; END $$;
-         CREATE TRIGGER refuse BEFORE INSERT ON counters EXECUTE FUNCTION refuse()",
+         CREATE TRIGGER refuse BEFORE INSERT ON evenfold.counters EXECUTE FUNCTION refuse()",
     )
     .execute(&mut conn)
     .await

@@ -92,7 +92,7 @@ async fn json_is_one_object_per_line() {
 async fn a_reader_that_has_seen_enough_is_no_error() {
     let db = TestDb::new().await;
     // More than a pipe holds.
-    sqlx::raw_sql("INSERT INTO counters SELECT 't', 'a' || n, 1, n, 1, n FROM generate_series(1, 5000) n")
+    sqlx::raw_sql("INSERT INTO evenfold.counters SELECT 't', 'a' || n, 1, n, 1, n FROM generate_series(1, 5000) n")
         .execute(&mut db.connect().await)
         .await
         .unwrap();

@@ -3,7 +3,7 @@
 use crate::support::cli::{DataDir, Said, finish};
 use crate::support::{Evenfold, SOON, TestDb, append_one, scalar, wait_until};
 use evenfold::database::Database;
-use evenfold::schema;
+use evenfold::schema::{self, Schema};
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::process::Command;
@@ -27,9 +27,9 @@ async fn a_started_server_stays_can_be_connected_to_and_is_stopped() {
 
     let database = Database::at(&start).unwrap();
     let mut conn = database.connect().await.unwrap();
-    schema::check(&mut conn).await.expect("it is migrated");
+    schema::check(&Schema::default(), &mut conn).await.expect("it is migrated");
     let psql = std::env::var_os("EVENFOLD_PG_BIN").map_or("psql".into(), |dir| Path::new(&dir).join("psql"));
-    let rows = Command::new(psql).args([&start, "-XAtc", "SELECT count(*) FROM events"]).output().unwrap();
+    let rows = Command::new(psql).args([&start, "-XAtc", "SELECT count(*) FROM evenfold.events"]).output().unwrap();
     assert_eq!(Said::from(rows).fine(), "0\n");
     dir.run(&["counters"]).fine();
     conn = database.connect().await.expect("a command that ends leaves it running");
@@ -100,7 +100,7 @@ async fn a_reset_removes_evenfolds_own_data_after_a_yes_and_never_that_of_a_url(
     let said = finish(reset);
     assert!(said.fine().starts_with("the data in ") && said.out.ends_with(" is removed\n"), "{said:?}");
     assert!(said.err.contains("the database of the URL is left alone"), "{said:?}");
-    assert_eq!(scalar(&mut db.connect().await, "SELECT count(*) FROM events").await, 1);
+    assert_eq!(scalar(&mut db.connect().await, "SELECT count(*) FROM evenfold.events").await, 1);
     assert!(Database::at(&start).unwrap().connect().await.is_err(), "the server is stopped");
     assert!(dir.run(&["counters"]).fine().starts_with("no counters yet"), "and the next one is empty");
 }

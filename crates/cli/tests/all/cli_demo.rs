@@ -44,8 +44,8 @@ async fn a_demonstration_proves_that_every_counter_agrees_and_fails_if_one_does_
 
     let mut conn = Database::at(&url).unwrap().connect().await.unwrap();
     let tampered: String = sqlx::query_scalar(
-        "UPDATE counters SET value = value + 1000
-         WHERE aggregate_id = (SELECT aggregate_id FROM counters ORDER BY last_position DESC LIMIT 1)
+        "UPDATE evenfold.counters SET value = value + 1000
+         WHERE aggregate_id = (SELECT aggregate_id FROM evenfold.counters ORDER BY last_position DESC LIMIT 1)
          RETURNING aggregate_id",
     )
     .fetch_one(&mut conn)

@@ -28,10 +28,11 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
             format!("appended {events} events in ")
         };
         assert!(said.fine().starts_with(&told) && said.out.ends_with("/s\n"), "{said:?}");
-        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, events);
-        let made = scalar(&mut conn, "SELECT count(DISTINCT aggregate_id) FROM events").await;
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, events);
+        let made = scalar(&mut conn, "SELECT count(DISTINCT aggregate_id) FROM evenfold.events").await;
         assert_eq!(made, if events == 1 { 1 } else { aggregates }, "with this many events none is left out");
-        let size = scalar(&mut conn, "SELECT max(n) FROM (SELECT count(*) n FROM events GROUP BY xid) batches").await;
+        let size =
+            scalar(&mut conn, "SELECT max(n) FROM (SELECT count(*) n FROM evenfold.events GROUP BY xid) batches").await;
         assert!(size <= batch_size, "{size} events in one transaction");
     }
 }
@@ -42,12 +43,13 @@ async fn whoever_is_cut_off_is_told_how_much_was_appended() {
     let mut conn = db.connect().await;
     let args = ["generate", "--yes", "--rate=500", "--writers=1", "--database-url", &db.url];
     let mut writing = Evenfold::spawn(&args);
-    wait_until("some events", SOON, async || scalar(&mut conn, "SELECT count(*) FROM events").await > 100).await;
+    wait_until("some events", SOON, async || scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await > 100)
+        .await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'evenfold generate'";
     assert_eq!(scalar(&mut conn, end).await, 1);
     assert_eq!(writing.wait(), 1);
-    let (log, events) = (writing.log(), scalar(&mut conn, "SELECT count(*) FROM events").await);
+    let (log, events) = (writing.log(), scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await);
     assert!(log.contains(&format!("; {events} events had been appended by then, and stay in the log")), "{log}");
 }
 
@@ -58,9 +60,9 @@ async fn a_database_that_evenfold_did_not_make_gets_no_sample_events_without_a_y
     let refused = run_at(&db, &["generate", "--events=2000"]);
     refused.complains(2, "this would append 2,000 sample events to the log in the database of the URL");
     assert!(refused.err.contains("which keeps them for ever: say --yes if that is meant"), "{refused:?}");
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 0);
     run_at(&db, &["generate", "--events=2000", "--yes"]).fine();
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 2000);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 2000);
 
     let dir = DataDir::new();
     assert!(dir.run(&["generate", "--events=10"]).fine().starts_with("appended 10 events"), "its own is asked nothing");
@@ -71,13 +73,13 @@ async fn all_writers_write() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     run_at(&db, &["generate", "--yes", "--events=800", "--aggregates=80", "--writers=8", "--batch-size=10"]).fine();
-    let shares = "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY right(aggregate_id, 8)::int % 8
+    let shares = "SELECT count(*) FROM (SELECT 1 FROM evenfold.events GROUP BY right(aggregate_id, 8)::int % 8
          HAVING count(*) = 100) AS shares";
     assert_eq!(scalar(&mut conn, shares).await, 8);
 }
 
 async fn contents(conn: &mut PgConnection) -> Vec<(String, String, i64, String)> {
-    sqlx::query_as("SELECT aggregate_id, event_type, version, payload::text FROM events ORDER BY 1, 3")
+    sqlx::query_as("SELECT aggregate_id, event_type, version, payload::text FROM evenfold.events ORDER BY 1, 3")
         .fetch_all(conn)
         .await
         .unwrap()
@@ -117,11 +119,14 @@ async fn ctrl_c_and_sigterm_end_it_and_it_says_how_much_was_written() {
             Evenfold::command(&["generate", "--yes", "--events=1000000000", "--rate=1000", "--batch-size=10"]);
         command.env("DATABASE_URL", &db.url).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
-        wait_until("the first events", SOON, async || scalar(&mut conn, "SELECT count(*) FROM events").await > 0).await;
+        wait_until("the first events", SOON, async || {
+            scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await > 0
+        })
+        .await;
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
         let said: Said = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap().into();
         let told = said.fine().strip_prefix("appended ").and_then(|rest| rest.split_once(" events in ")).unwrap().0;
-        let written = scalar(&mut conn, "SELECT count(*) FROM events").await;
+        let written = scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await;
         assert_eq!(told.replace(',', ""), written.to_string());
     }
 }
@@ -132,6 +137,6 @@ async fn what_it_writes_is_applied_without_a_parked_event() {
     let mut conn = db.connect().await;
     run_at(&db, &["generate", "--yes", "--events=500", "--aggregates=20", "--writers=2"]).fine();
     crate::support::cli::apply_all(&db).fine();
-    assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM counters").await, 500);
+    assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM evenfold.counters").await, 500);
     crate::support::assert_counters_agree(&mut conn).await;
 }

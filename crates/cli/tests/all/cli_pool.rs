@@ -12,7 +12,7 @@ async fn partitions_that_failed_are_in_the_table_and_the_reason_is_below_it_once
     run_at(&db, &three).fine();
     // Replaced by workers that are at work.
     let mut four = Evenfold::spawn(&["pool", "--workers=4", "--database-url", &db.url]);
-    let beats = "SELECT count(*) FROM heartbeats";
+    let beats = "SELECT count(*) FROM evenfold.heartbeats";
     wait_until("the other workers", SOON, async || scalar(&mut conn, beats).await == 4).await;
 
     let said = run_at(&db, &three);

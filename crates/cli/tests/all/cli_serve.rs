@@ -73,17 +73,18 @@ async fn what_was_answered_is_in_the_log_whichever_signal_ends_it() {
             })
         });
         let asking: Vec<_> = asking.collect();
-        wait_until("increments", SOON, async || scalar(&mut conn, "SELECT count(*) FROM events").await > 50).await;
+        wait_until("increments", SOON, async || scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await > 50)
+            .await;
         let (code, _) = serving.end(signal);
         assert_eq!(code, if signal == Signal::SIGKILL { -1 } else { 0 }, "{}", serving.process.log());
         let mut answered = 0;
         for client in asking {
             answered += client.await.unwrap();
         }
-        let logged = scalar(&mut conn, "SELECT sum((payload->>'amount')::bigint)::bigint FROM events").await;
+        let logged = scalar(&mut conn, "SELECT sum((payload->>'amount')::bigint)::bigint FROM evenfold.events").await;
         // Whoever was not answered may be counted.
         assert!((answered..=answered + 8).contains(&logged), "{signal}: {answered} were answered, {logged} counted");
-        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM counters").await, 0, "--no-workers folds nothing");
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.counters").await, 0, "--no-workers folds nothing");
     }
 }
 
@@ -123,7 +124,7 @@ async fn several_nodes_in_one_process_divide_the_shards_and_stop_one_after_the_o
     assert_eq!(serving.end(Signal::SIGTERM).0, 0);
     no_warnings(&serving);
     let mut conn = db.connect().await;
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 60);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 60);
     Evenfold::run(&["pool", "--until-caught-up", "--workers=2", "--database-url", &db.url], "");
     assert_counters_agree(&mut conn).await;
     assert_eq!(counter(&mut conn, "c7").await, Some((3, 3)));

@@ -21,7 +21,7 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     let sql = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 300', current_database()); END $$";
     sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
     let mut lock = blocker.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE topologies").execute(&mut *lock).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE evenfold.topologies").execute(&mut *lock).await.unwrap();
     let mut serving = Serving::start(&["--total-partitions=4"], &[("DATABASE_URL", &db.url)]);
     wait_until("workers that register", SOON, async || scalar(&mut conn, LOCKED_OUT).await > 0).await;
     let mut said = (0, String::new());
@@ -43,10 +43,10 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     }
     lock.rollback().await.unwrap();
     wait_until("all partitions are folded", SOON, async || {
-        readiness(&serving).await.0 == 200 && scalar(&mut conn, "SELECT count(*) FROM counters").await == 20
+        readiness(&serving).await.0 == 200 && scalar(&mut conn, "SELECT count(*) FROM evenfold.counters").await == 20
     })
     .await;
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM checkpoints").await, 4);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.checkpoints").await, 4);
     assert_eq!(serving.end(nix::sys::signal::Signal::SIGTERM).0, 0, "{}", serving.process.log());
 }
 
@@ -57,7 +57,7 @@ async fn what_is_wrong_with_the_log_is_what_readiness_says_until_it_is_mended() 
     let mut conn = db.connect().await;
     let serving = Serving::start(&["--total-partitions=2"], &[("DATABASE_URL", &db.url)]);
     wait_until("the service to be ready", SOON, async || readiness(&serving).await.0 == 200).await;
-    sqlx::raw_sql("ALTER TABLE events DISABLE TRIGGER events_place").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE evenfold.events DISABLE TRIGGER events_place").execute(&mut conn).await.unwrap();
     let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
     scalar(&mut conn, others).await;
@@ -68,7 +68,7 @@ async fn what_is_wrong_with_the_log_is_what_readiness_says_until_it_is_mended() 
         said.0 == 503 && said.1.contains("ENABLE ALWAYS TRIGGER events_place")
     })
     .await;
-    sqlx::raw_sql("ALTER TABLE events ENABLE ALWAYS TRIGGER events_place").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_place").execute(&mut conn).await.unwrap();
     wait_until("the service to be ready again", SOON, async || readiness(&serving).await.0 == 200).await;
     let log = serving.process.log();
     assert!(!log.contains("after_connect"), "the driver's own words: {log}");
@@ -93,7 +93,7 @@ async fn a_service_whose_partitions_were_replaced_by_another_number_of_them_is_r
     let serving = Serving::start(&["--total-partitions=2"], &[("DATABASE_URL", &db.url)]);
     let (mut client, mut conn) = (serving.client().await, db.connect().await);
     // One that has not registered yet would wait, instead of ending.
-    let working = "SELECT count(*) FROM heartbeats WHERE total_partitions = 2 AND state = 'caught up'";
+    let working = "SELECT count(*) FROM evenfold.heartbeats WHERE total_partitions = 2 AND state = 'caught up'";
     wait_until("the service to fold", SOON, async || scalar(&mut conn, working).await == 2).await;
     let pool = Evenfold::spawn(&["pool", "--workers=3", "--takeover", "--database-url", &db.url]);
     let mut n = 0;

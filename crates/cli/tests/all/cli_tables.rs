@@ -9,7 +9,7 @@ async fn sql(db: &TestDb, sql: &'static str) {
 
 /// What each of the commands says; `migrate` as well, unless it is the cure.
 async fn each_complains(db: &TestDb, migrate_too: bool, phrase: &str) {
-    let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    let tables = "SELECT count(*) FROM pg_class WHERE relnamespace >= 16384";
     let before = scalar(&mut db.connect().await, tables).await;
     run_at(db, &["worker", "--partition-key=0"]).complains(1, phrase);
     for args in [&["counters"][..], &["append"], &["generate", "--yes", "--events=1"], &["parked", "list"]] {
@@ -27,9 +27,12 @@ async fn each_complains(db: &TestDb, migrate_too: bool, phrase: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_database_is_refused_until_migrate_which_can_be_run_again() {
     let db = TestDb::empty().await;
-    each_complains(&db, false, "no evenfold tables yet: run `evenfold migrate`").await;
-    for _ in 0..2 {
-        assert_eq!(run_at(&db, &["migrate"]).fine(), "the tables are up to date\n");
+    each_complains(&db, false, "no evenfold tables in the schema evenfold yet: run `evenfold migrate`").await;
+    for said in [
+        "the tables are in the schema evenfold, and up to date\n",
+        "the tables in the schema evenfold are up to date\n",
+    ] {
+        assert_eq!(run_at(&db, &["migrate"]).fine(), said);
     }
     run_at(&db, &["counters"]).fine();
 }
@@ -37,7 +40,8 @@ async fn an_empty_database_is_refused_until_migrate_which_can_be_run_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_schema_is_refused_until_migrate() {
     let db = TestDb::new().await;
-    sql(&db, "DELETE FROM _sqlx_migrations WHERE description = 'counters'; DROP TABLE counters").await;
+    sql(&db, "DELETE FROM evenfold._sqlx_migrations WHERE description = 'counters'; DROP TABLE evenfold.counters")
+        .await;
     each_complains(&db, false, "older than this evenfold (1 migration(s) behind): run `evenfold migrate`").await;
     run_at(&db, &["migrate"]).fine();
     run_at(&db, &["counters"]).fine();
@@ -46,30 +50,28 @@ async fn an_older_schema_is_refused_until_migrate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_schema_is_refused() {
     let db = TestDb::new().await;
-    sql(&db, "INSERT INTO _sqlx_migrations SELECT 99990101000000, 'later', now(), true, '\\x00', 1").await;
-    each_complains(&db, true, "newer than this evenfold: install the version that migrated it").await;
+    sql(&db, "INSERT INTO evenfold._sqlx_migrations SELECT 99990101000000, 'later', now(), true, '\\x00', 1").await;
+    each_complains(&db, true, "newer than this evenfold: install the version that migrated them").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_applications_tables_are_refused_and_left_alone() {
     let db = TestDb::empty().await;
-    sql(&db, "CREATE TABLE events (id int); INSERT INTO events VALUES (1)").await;
-    each_complains(&db, true, "not evenfold's (events): use another database, or another schema").await;
-    assert_eq!(scalar(&mut db.connect().await, "SELECT count(id) FROM events").await, 1);
+    sql(&db, "CREATE SCHEMA evenfold; CREATE TABLE evenfold.events (id int); INSERT INTO evenfold.events VALUES (1)")
+        .await;
+    each_complains(&db, true, "not evenfold's (events): choose another schema with --schema").await;
+    assert_eq!(scalar(&mut db.connect().await, "SELECT count(id) FROM evenfold.events").await, 1);
     // What the sentence advises.
-    sql(&db, "CREATE SCHEMA evenfold").await;
-    let separator = if db.url.contains('?') { '&' } else { '?' };
-    let url = format!("--database-url={}{separator}options=-c%20search_path%3Devenfold", db.url);
-    run_at(&db, &["migrate", &url]).fine();
-    run_at(&db, &["counters", &url]).fine();
+    run_at(&db, &["migrate", "--schema=orders"]).fine();
+    run_at(&db, &["counters", "--schema=orders"]).fine();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sequence_that_caches_is_refused_with_the_statement_that_mends_it() {
     let db = TestDb::new().await;
-    sql(&db, "ALTER SEQUENCE events_position_seq CACHE 20").await;
-    each_complains(&db, false, "run `ALTER SEQUENCE events_position_seq CACHE 1`").await;
-    sql(&db, "ALTER SEQUENCE events_position_seq CACHE 1").await;
+    sql(&db, "ALTER SEQUENCE evenfold.events_position_seq CACHE 20").await;
+    each_complains(&db, false, "run `ALTER SEQUENCE evenfold.events_position_seq CACHE 1`").await;
+    sql(&db, "ALTER SEQUENCE evenfold.events_position_seq CACHE 1").await;
     run_at(&db, &["counters"]).fine();
 }
 
@@ -79,13 +81,14 @@ async fn a_sequence_that_was_set_back_is_refused_and_nothing_is_lost_by_whoever_
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;
-    sql(&db, "SELECT nextval('events_position_seq')").await;
+    sql(&db, "SELECT nextval('evenfold.events_position_seq')").await;
     append_one(&mut conn, "b", 1).await;
     apply_all(&db).fine();
-    sql(&db, "SELECT setval('events_position_seq', 1)").await;
+    sql(&db, "SELECT setval('evenfold.events_position_seq', 1)").await;
     assert_eq!(append_one(&mut conn, "missed", 1).await.position, 2);
-    each_complains(&db, false, "run `SELECT setval('events_position_seq', 3)`, and then `evenfold rebuild`").await;
-    sql(&db, "SELECT setval('events_position_seq', 3)").await;
+    each_complains(&db, false, "run `SELECT setval('evenfold.events_position_seq', 3)`, and then `evenfold rebuild`")
+        .await;
+    sql(&db, "SELECT setval('evenfold.events_position_seq', 3)").await;
     run_at(&db, &["rebuild"]).fine();
     assert_eq!(counter(&mut conn, "missed").await, Some((1, 1)));
     assert!(run_at(&db, &["verify"]).fine().contains("all 3 counters agree"));
@@ -97,7 +100,7 @@ async fn a_restored_log_is_refused_until_repair() {
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;
     apply_all(&db).fine();
-    sql(&db, "UPDATE log_origin SET system_identifier = 1").await;
+    sql(&db, "UPDATE evenfold.log_origin SET system_identifier = 1").await;
     each_complains(&db, false, "restored from another PostgreSQL cluster").await;
     let said = run_at(&db, &["repair"]);
     assert!(said.fine().contains("1 events renumbered, 1 projections go on where they were"), "{said:?}");
@@ -123,9 +126,9 @@ async fn a_repair_refuses_what_is_not_complete_and_starts_over_when_told() {
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 5).await;
     apply_all(&db).fine();
-    sql(&db, "UPDATE counters SET value = 7").await;
+    sql(&db, "UPDATE evenfold.counters SET value = 7").await;
     append_one(&mut conn, "a", 5).await;
-    sql(&db, "UPDATE log_origin SET system_identifier = 1").await;
+    sql(&db, "UPDATE evenfold.log_origin SET system_identifier = 1").await;
     run_at(&db, &["repair"]).complains(1, "empty its read model with `evenfold repair --start-over counters`");
     run_at(&db, &["repair", "--start-over=counters"]).fine();
     assert_eq!(counter(&mut conn, "a").await, None, "to be built anew");
@@ -139,8 +142,12 @@ async fn an_upgraded_cluster_keeps_its_transaction_ids() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;
-    sql(&db, "UPDATE log_origin SET system_identifier = 1").await;
+    sql(&db, "UPDATE evenfold.log_origin SET system_identifier = 1").await;
     run_at(&db, &["repair", "--upgraded"]).fine();
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events WHERE xid = '3'").await, 0, "nothing is renumbered");
+    assert_eq!(
+        scalar(&mut conn, "SELECT count(*) FROM evenfold.events WHERE xid = '3'").await,
+        0,
+        "nothing is renumbered"
+    );
     run_at(&db, &["counters"]).fine();
 }

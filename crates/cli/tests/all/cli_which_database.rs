@@ -29,7 +29,7 @@ async fn the_first_log_line_of_whoever_works_on_it_names_the_database() {
         let log = process.log();
         let first = log.lines().next().unwrap();
         assert!(first.contains(" INFO ") && first.contains(&format!("database: {}", place(&db))), "{args:?}: {log}");
-        assert!(first.contains("schema=\"public\"") && first.contains("version=\"1"), "{args:?}: {log}");
+        assert!(first.contains("schema=\"evenfold\"") && first.contains("version=\"1"), "{args:?}: {log}");
     }
 }
 
@@ -56,7 +56,7 @@ async fn every_other_command_names_it_in_one_line_on_standard_error() {
         let said = run_at(&db, args);
         said.fine();
         let (line, rest) = said.err.split_once('\n').unwrap();
-        let expected = format!("database: {}, schema public, PostgreSQL 1", place(&db));
+        let expected = format!("database: {}, schema evenfold, PostgreSQL 1", place(&db));
         assert!(line.starts_with(&expected) && rest.is_empty(), "{args:?}: {said:?}");
         assert!(!said.out.contains("database: "), "{args:?}: {said:?}");
 

@@ -71,7 +71,8 @@ async fn a_batch_reports_no_lag_that_was_counted_before_it() {
     }
     let args = ["--heartbeat-interval-ms=5000", "--batch-size=2"];
     let mut worker = Evenfold::spawn(&[&ONE[..], &args, &["--database-url", &db.url]].concat());
-    wait_until("a heartbeat", SOON, async || scalar(&mut conn, "SELECT count(*) FROM heartbeats").await == 1).await;
+    wait_until("a heartbeat", SOON, async || scalar(&mut conn, "SELECT count(*) FROM evenfold.heartbeats").await == 1)
+        .await;
     wait_until("the events", SOON, async || batches(&worker.log()).len() >= 10).await;
     append_one(&mut conn, "a", 1).await;
     wait_until("one more", SOON, async || batches(&worker.log()).len() >= 11).await;
@@ -101,14 +102,17 @@ async fn at_debug_level_each_event_is_a_line() {
     let mut conn = db.connect().await;
     log::append(&mut conn, &[event("a", 1), event("b", 2), event("a", 3)]).await.unwrap();
     for (level, expected) in [("--log=debug", 3), ("--log=evenfold=debug,warn", 3), ("--log=info", 0)] {
-        sqlx::raw_sql("DELETE FROM projections; DELETE FROM counters").execute(&mut conn).await.unwrap();
+        sqlx::raw_sql("DELETE FROM evenfold.projections; DELETE FROM evenfold.counters")
+            .execute(&mut conn)
+            .await
+            .unwrap();
         let said = run_at(&db, &[&ONE[..], &["--until-caught-up", level]].concat());
         said.fine();
         let events: Vec<&str> = said.err.lines().filter(|line| line.contains("DEBUG applied ")).collect();
         assert_eq!(events.len(), expected, "{level}: {said:#?}");
         for (line, position) in events.iter().zip(1..) {
             let (id, version): (String, i64) =
-                sqlx::query_as("SELECT aggregate_id, version FROM events WHERE position = $1")
+                sqlx::query_as("SELECT aggregate_id, version FROM evenfold.events WHERE position = $1")
                     .bind(position)
                     .fetch_one(&mut conn)
                     .await
@@ -138,7 +142,7 @@ async fn a_parked_event_is_a_warning_with_its_reason() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     sqlx::raw_sql(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          VALUES (1, 't', 'a', 'added', '{\"amount\": \"five\"}')",
     )
     .execute(&mut conn)

@@ -31,7 +31,10 @@ async fn batch_size_bounds_the_events_of_one_transaction() {
     let mut conn = db.connect().await;
     log::append(&mut conn, &[1, 2, 3, 4, 5].map(|n| event("a", n))).await.unwrap();
     for (size, batches) in [("--batch-size=1", 5), ("--batch-size=2", 3), ("--batch-size=5000", 1)] {
-        sqlx::raw_sql("DELETE FROM projections; DELETE FROM counters").execute(&mut conn).await.unwrap();
+        sqlx::raw_sql("DELETE FROM evenfold.projections; DELETE FROM evenfold.counters")
+            .execute(&mut conn)
+            .await
+            .unwrap();
         let said = run_at(&db, &[&ONE[..], &["--until-caught-up", size]].concat());
         said.fine();
         assert_eq!(field(said.err.lines().last().unwrap(), "batches"), batches, "{size}: {said:#?}");
@@ -50,7 +53,10 @@ async fn max_actors_decides_whether_a_counter_stays_in_memory() {
         wait_for_counter(&mut conn, 1, 1).await;
         log::append(&mut conn, &["b", "c", "d", "e"].map(|id| event(id, 1))).await.unwrap();
         wait_until("the others", SOON, async || counter(&mut conn, "e").await.is_some()).await;
-        sqlx::raw_sql("UPDATE counters SET value = 100 WHERE aggregate_id = 'a'").execute(&mut conn).await.unwrap();
+        sqlx::raw_sql("UPDATE evenfold.counters SET value = 100 WHERE aggregate_id = 'a'")
+            .execute(&mut conn)
+            .await
+            .unwrap();
         append_one(&mut conn, "a", 1).await;
         wait_for_counter(&mut conn, expected, 2).await;
         stop(worker);
@@ -62,8 +68,8 @@ async fn poll_interval_is_the_longest_pause_after_finding_nothing() {
     let listening =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
     // Time enough for looking often to cease, and for ten polls of the default.
-    let later = "SELECT count(*) FROM heartbeats
-         WHERE beat_at > (SELECT max(recorded_at) FROM events) + '500 ms'";
+    let later = "SELECT count(*) FROM evenfold.heartbeats
+         WHERE beat_at > (SELECT max(recorded_at) FROM evenfold.events) + '500 ms'";
     for (interval, applied) in [("--poll-interval-ms=3600000", 1), ("--poll-interval-ms=1", 2)] {
         let db = TestDb::new().await;
         let mut conn = db.connect().await;
@@ -76,7 +82,7 @@ async fn poll_interval_is_the_longest_pause_after_finding_nothing() {
         wait_until("a later heartbeat", SOON, async || scalar(&mut conn, later).await == 1).await;
         // Nobody is notified of this one.
         sqlx::raw_sql(
-            "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+            "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
              VALUES (2, 't', 'a', 'added', '{}')",
         )
         .execute(&mut conn)
@@ -93,7 +99,7 @@ async fn database_timeout_gives_up_a_batch_that_hangs_and_tries_again() {
     let db = TestDb::new().await;
     let (mut conn, mut blocker) = (db.connect().await, db.connect().await);
     let mut lock = blocker.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE counters IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE evenfold.counters IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     append_one(&mut conn, "a", 1).await;
     let worker = spawn(&db, &["--database-timeout-ms=1000"]);
     wait_until("the batch to be given up", SOON, async || worker.log().contains("trying again")).await;
@@ -113,7 +119,7 @@ async fn heartbeat_interval_is_the_pause_between_two_heartbeats() {
     // With the default of two seconds, no two beats are this close.
     wait_until("two beats within a second", SOON, async || {
         let beat: Option<i64> =
-            sqlx::query_scalar("SELECT (extract(epoch FROM beat_at) * 1000)::bigint FROM heartbeats")
+            sqlx::query_scalar("SELECT (extract(epoch FROM beat_at) * 1000)::bigint FROM evenfold.heartbeats")
                 .fetch_optional(&mut conn)
                 .await
                 .unwrap();
@@ -148,7 +154,8 @@ async fn until_caught_up_ends_the_worker_and_without_it_it_goes_on() {
 
     // Many polls of finding nothing do not end it, and then it still applies.
     let mut worker = spawn(&db, &["--poll-interval-ms=1", "--heartbeat-interval-ms=100"]);
-    let beats = "SELECT count(*) FROM heartbeats WHERE state = 'caught up' AND beat_at > started_at + '500 ms'";
+    let beats =
+        "SELECT count(*) FROM evenfold.heartbeats WHERE state = 'caught up' AND beat_at > started_at + '500 ms'";
     wait_until("five beats at rest", SOON, async || scalar(&mut conn, beats).await == 1).await;
     assert_eq!(worker.ended(), None);
     append_one(&mut conn, "a", 1).await;
@@ -188,6 +195,6 @@ async fn takeover_after_is_how_long_a_partition_must_stand_still() {
             assert!(version(&mut conn).await < last, "{}", loser.log());
         }
         stop(loser);
-        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events").await, 0);
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
     }
 }

@@ -7,6 +7,7 @@ use crate::support::{
 use evenfold::class::Class;
 use evenfold::database::Database;
 use evenfold::projection::{self, Phase, RunOptions};
+use evenfold::schema::Schema;
 use evenfold::{log, schema};
 use evenfold_embedded::{self as embedded, Options};
 use nix::sys::signal::Signal;
@@ -22,7 +23,7 @@ fn worker_args<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 async fn applied(conn: &mut PgConnection) -> i64 {
-    sqlx::query_scalar::<_, Option<i64>>("SELECT sum(events)::bigint FROM counters")
+    sqlx::query_scalar::<_, Option<i64>>("SELECT sum(events)::bigint FROM evenfold.counters")
         .fetch_one(conn)
         .await
         .unwrap()
@@ -64,7 +65,7 @@ async fn a_worker_killed_twenty_times_at_random_applies_everything_exactly_once(
     let mut last = Evenfold::spawn(&worker_args(&db.url, &["--until-caught-up"]));
     assert_eq!(last.wait(), 0, "{}", last.log());
     assert_eq!(applied(&mut conn).await, written);
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
     assert_counters_agree(&mut conn).await;
 }
 
@@ -78,13 +79,19 @@ async fn ctrl_c_and_sigterm_finish_the_batch_and_say_how_much_was_applied() {
         }
         let mut worker = Evenfold::spawn(&worker_args(&db.url, &["--batch-size=2"]));
         wait_until("the counter", SOON, async || counter(&mut conn, "a").await == Some((15, 5))).await;
-        wait_until("the heartbeat", SOON, async || scalar(&mut conn, "SELECT count(*) FROM heartbeats").await == 1)
-            .await;
+        wait_until("the heartbeat", SOON, async || {
+            scalar(&mut conn, "SELECT count(*) FROM evenfold.heartbeats").await == 1
+        })
+        .await;
         worker.signal(signal);
         assert_eq!(worker.wait(), 0, "{}", worker.log());
         wait_until("the log", SOON, async || worker.log().contains("stopped")).await;
         assert!(worker.log().contains("stopped partition=0/1 applied=5"), "{}", worker.log());
-        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM heartbeats").await, 0, "it took its heartbeat away");
+        assert_eq!(
+            scalar(&mut conn, "SELECT count(*) FROM evenfold.heartbeats").await,
+            0,
+            "it took its heartbeat away"
+        );
     }
 }
 
@@ -103,7 +110,7 @@ async fn what_a_killed_worker_has_locked_is_free_again_although_its_statement_go
     }
     let mut killed = db.database.connect().await.unwrap();
     let statement = tokio::spawn(async move {
-        let long = "BEGIN; SELECT FROM checkpoints FOR UPDATE; SELECT pg_sleep(600)";
+        let long = "BEGIN; SELECT FROM evenfold.checkpoints FOR UPDATE; SELECT pg_sleep(600)";
         sqlx::raw_sql(long).execute(&mut killed).await
     });
     let sleeping =
@@ -112,7 +119,7 @@ async fn what_a_killed_worker_has_locked_is_free_again_although_its_statement_go
     wait_until("the long statement", SOON, async || scalar(&mut watcher, sleeping).await == 1).await;
     // Its socket is closed, as that of a process that is killed.
     statement.abort();
-    let locked = "SELECT count(*)::bigint FROM (SELECT FROM checkpoints FOR UPDATE) AS rows";
+    let locked = "SELECT count(*)::bigint FROM (SELECT FROM evenfold.checkpoints FOR UPDATE) AS rows";
     assert_eq!(tokio::time::timeout(SOON, scalar(&mut other, locked)).await.unwrap(), 1);
 }
 
@@ -126,7 +133,7 @@ async fn a_worker_survives_the_restart_of_postgresql_and_loses_nothing() {
     let url = embedded::keep(&options).unwrap().url;
     let database = Database::at(&url).unwrap();
     let (mut conn, _) = database.connect_to_server().await.unwrap();
-    schema::migrate(&mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     append_one(&mut conn, "a", 1).await;
 
     let stop = CancellationToken::new();

@@ -33,19 +33,19 @@ async fn applied(db: &TestDb) -> (PgConnection, Vec<Stepped>) {
 }
 
 const CHECKPOINTS: [&str; 5] = [
-    "DELETE FROM checkpoints WHERE residue = 2",
-    "DELETE FROM checkpoints WHERE residue <> 2",
-    "DELETE FROM checkpoints",
-    "INSERT INTO checkpoints (projection, modulus, residue) VALUES ('counters', 8, 2)",
-    "UPDATE checkpoints SET modulus = 8 WHERE residue = 2",
+    "DELETE FROM evenfold.checkpoints WHERE residue = 2",
+    "DELETE FROM evenfold.checkpoints WHERE residue <> 2",
+    "DELETE FROM evenfold.checkpoints",
+    "INSERT INTO evenfold.checkpoints (projection, modulus, residue) VALUES ('counters', 8, 2)",
+    "UPDATE evenfold.checkpoints SET modulus = 8 WHERE residue = 2",
 ];
 
 const COUNTERS: [&str; 5] = [
-    "DELETE FROM counters WHERE aggregate_id IN (SELECT aggregate_id FROM counters ORDER BY 1 LIMIT 2)",
-    "DELETE FROM counters",
-    "INSERT INTO counters VALUES ('t', 'nobody', 1, 1, 1, 1)",
-    "UPDATE counters SET value = value + 1",
-    "UPDATE counters SET events = events + 1",
+    "DELETE FROM evenfold.counters WHERE aggregate_id IN (SELECT aggregate_id FROM evenfold.counters ORDER BY 1 LIMIT 2)",
+    "DELETE FROM evenfold.counters",
+    "INSERT INTO evenfold.counters VALUES ('t', 'nobody', 1, 1, 1, 1)",
+    "UPDATE evenfold.counters SET value = value + 1",
+    "UPDATE evenfold.counters SET events = events + 1",
 ];
 
 /// Verifies, follows the advice if there is any, and verifies again.
@@ -92,10 +92,12 @@ async fn whatever_is_done_to_counters_the_advice_leads_back_and_running_workers_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_and_positions_changed_by_hand_are_those_of_the_log_after_a_rebuild_and_nothing_stays_parked() {
-    for damage in ["UPDATE counters SET version = version + 3", "UPDATE counters SET last_position = 1"] {
+    for damage in
+        ["UPDATE evenfold.counters SET version = version + 3", "UPDATE evenfold.counters SET last_position = 1"]
+    {
         let db = TestDb::new().await;
         let (mut conn, _) = applied(&db).await;
-        let all = "SELECT md5(string_agg(c::text, ',' ORDER BY c)) FROM counters c";
+        let all = "SELECT md5(string_agg(c::text, ',' ORDER BY c)) FROM evenfold.counters c";
         let before: String = sqlx::query_scalar(all).fetch_one(&mut conn).await.unwrap();
         run(&mut conn, damage).await;
         // New workers have nothing in memory, and park what does not follow.
@@ -103,9 +105,9 @@ async fn versions_and_positions_changed_by_hand_are_those_of_the_log_after_a_reb
         append_one(&mut conn, &ids_in(partition(0, 4), 1)[0], 0).await;
         drain_all(&mut team).await;
         run_at(&db, &["rebuild"]).fine();
-        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events").await, 0, "{damage}");
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0, "{damage}");
         let last = format!(
-            "UPDATE counters c SET events = 2, version = 2, last_position = (SELECT max(position) FROM events e
+            "UPDATE evenfold.counters c SET events = 2, version = 2, last_position = (SELECT max(position) FROM evenfold.events e
             WHERE e.aggregate_id = c.aggregate_id AND e.version = 2) WHERE aggregate_id = '{}' AND version = 3",
             ids_in(partition(0, 4), 1)[0]
         );
@@ -140,7 +142,7 @@ async fn a_worker_without_its_checkpoint_says_so_in_words_and_goes_on_after_a_re
         }
         let expected = match damage {
             _ if damage.contains("residue <> 2") => 3..=3,
-            "DELETE FROM checkpoints" => 4..=4,
+            "DELETE FROM evenfold.checkpoints" => 4..=4,
             // Its own row is as it was: it goes on until it looks.
             _ if damage.starts_with("INSERT") => 0..=1,
             _ => 1..=1,
@@ -173,7 +175,7 @@ async fn a_worker_process_whose_checkpoint_is_gone_is_not_silent_and_is_not_to_b
     let id = &ids_in(partition(2, 4), 1)[0];
     append_one(&mut conn, id, 100).await;
     wait_until("the worker", SOON, async || counted(&mut conn).await == 25).await;
-    run(&mut conn, "DELETE FROM checkpoints WHERE residue = 2").await;
+    run(&mut conn, "DELETE FROM evenfold.checkpoints WHERE residue = 2").await;
     append_one(&mut conn, id, 100).await;
     let status = run_at(&db, &["status"]).fine().to_owned();
     assert!(status.contains("INCOMPLETE") && !status.contains("26 of 26 events are applied"), "{status}");
@@ -193,11 +195,11 @@ async fn a_worker_process_whose_checkpoint_is_gone_is_not_silent_and_is_not_to_b
 async fn a_projection_that_has_lost_every_checkpoint_is_not_folded_again_on_top_of_its_counters() {
     let db = TestDb::new().await;
     let (mut conn, _) = applied(&db).await;
-    run(&mut conn, "DELETE FROM checkpoints").await;
+    run(&mut conn, "DELETE FROM evenfold.checkpoints").await;
     let mut other = Stepped::new(&db, Class::partition(0, 1).unwrap(), 10, Takeover::Now).await;
     let refused = other.worker.register(&mut other.conn).await;
     assert!(matches!(refused, Err(RegisterError::Incomplete { .. })), "{refused:?}");
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM checkpoints").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.checkpoints").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +213,7 @@ async fn a_change_of_partitions_in_the_middle_is_kept_by_a_rebuild_where_no_row_
     assert_eq!(rebuilt(&db).await, Rebuilt::Switched);
     assert_eq!(rows(&mut conn).await, before, "whoever works on one of them goes on with it");
     one.drain().await;
-    run(&mut conn, "DELETE FROM checkpoints WHERE modulus = 3").await;
+    run(&mut conn, "DELETE FROM evenfold.checkpoints WHERE modulus = 3").await;
     assert_eq!(rebuilt(&db).await, Rebuilt::Switched);
     assert_eq!(rows(&mut conn).await, [0, 1, 2].map(|key| partition(key, 3)), "the present number of partitions");
 }

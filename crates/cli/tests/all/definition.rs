@@ -13,6 +13,7 @@ use evenfold::log;
 use evenfold::projection::counters::{Counters, mismatches};
 use evenfold::projection::parked::{RetryAll, RetryError, drop_first, retry};
 use evenfold::projection::{Rebuild, RebuildError, Rebuilt, RunError, Step, Worker, WorkerError, WorkerOptions};
+use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -69,9 +70,9 @@ fn assert_refused(said: &Said) {
 async fn every_command_that_folds_or_compares_is_refused_with_another_definition_and_changes_nothing() {
     let db = TestDb::new().await;
     let mut conn = applied(&db).await;
-    let everything = "SELECT md5((SELECT string_agg(c::text, ',' ORDER BY c) FROM counters c)
-        || (SELECT string_agg(p::text, ',' ORDER BY p) FROM parked_events p)
-        || (SELECT string_agg(p::text, ',' ORDER BY p) FROM projections p))";
+    let everything = "SELECT md5((SELECT string_agg(c::text, ',' ORDER BY c) FROM evenfold.counters c)
+        || (SELECT string_agg(p::text, ',' ORDER BY p) FROM evenfold.parked_events p)
+        || (SELECT string_agg(p::text, ',' ORDER BY p) FROM evenfold.projections p))";
     let before: String = sqlx::query_scalar(everything).fetch_one(&mut conn).await.unwrap();
     for args in [
         &["worker", "--partition-key=0", "--total-partitions=1", "--until-caught-up"][..],
@@ -107,7 +108,7 @@ async fn each_way_out_that_a_refusal_names_leads_to_counters_that_agree() {
         assert!(agrees.fine().contains("all 3 counters agree"), "{agrees:#?}");
         assert_eq!(counter(&mut conn, "a").await, Some((300, 3)));
         assert_eq!(counter(&mut conn, "p").await, Some((100, 1)), "what was parked by the old pointer only is applied");
-        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events").await, 0);
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
     }
 }
 
@@ -126,7 +127,7 @@ async fn a_running_worker_with_the_old_definition_folds_not_one_more_event_and_e
     let sentence = r#"is defined by (aggregate types: all; event types: all; amount pointer: "/data/amount"), and (aggregate types: all; event types: all; amount pointer: "/amount")"#;
     assert!(worker.log().contains(sentence), "{}", worker.log());
     assert_eq!(counter(&mut conn, "b").await, Some((200, 2)), "the event after the switch is not folded the old way");
-    assert!(mismatches(&mut conn, &other(), 10).await.unwrap().is_empty());
+    assert!(mismatches(&Schema::default(), &mut conn, &other(), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,14 +169,14 @@ async fn an_operator_with_the_old_definition_is_refused_after_the_switch() {
     let (mut old, p) =
         (Counters::new(pointer(), 100), Aggregate { aggregate_type: "t".into(), aggregate_id: "p".into() });
     let refusals = [
-        retry(&mut conn, &mut old, &p).await.map(|_| ()),
-        drop_first(&mut conn, &mut old, &p).await.map(|_| ()),
-        RetryAll::default().next(&mut conn, &mut old).await.map(|_| ()),
+        retry(&Schema::default(), &mut conn, &mut old, &p).await.map(|_| ()),
+        drop_first(&Schema::default(), &mut conn, &mut old, &p).await.map(|_| ()),
+        RetryAll::default().next(&Schema::default(), &mut conn, &mut old).await.map(|_| ()),
     ];
     for refused in refusals {
         assert!(matches!(refused, Err(RetryError::Refused(RegisterError::OtherDefinition { .. }))), "{refused:?}");
     }
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events WHERE dropped_at IS NULL").await, 1);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events WHERE dropped_at IS NULL").await, 1);
 }
 
 /// A rebuild with this pointer that was stopped after some batches, and how many events it has applied.
@@ -220,7 +221,7 @@ async fn an_interrupted_rebuild_begins_anew_under_another_definition_and_goes_on
     let progress = new.progress();
     assert_eq!(finish(new, &db).await.unwrap(), Rebuilt::Switched);
     assert_eq!(progress.applied(), 2_000, "from the start");
-    assert!(mismatches(&mut conn, &other(), 10).await.unwrap().is_empty());
+    assert!(mismatches(&Schema::default(), &mut conn, &other(), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +230,7 @@ async fn of_two_rebuilds_at_once_the_second_is_refused_in_a_sentence() {
     let mut conn = applied(&db).await;
     let mut slow = db.connect().await;
     // Locks what the first needs to switch over.
-    sqlx::raw_sql("BEGIN; SELECT FROM projections WHERE name = 'counters' FOR UPDATE")
+    sqlx::raw_sql("BEGIN; SELECT FROM evenfold.projections WHERE name = 'counters' FOR UPDATE")
         .execute(&mut slow)
         .await
         .unwrap();

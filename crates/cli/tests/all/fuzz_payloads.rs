@@ -7,6 +7,7 @@ use evenfold::event::NewEvent;
 use evenfold::log;
 use evenfold::projection::counters::{Counters, mismatches};
 use evenfold::projection::{Step, Worker, WorkerOptions};
+use evenfold::schema::Schema;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -133,22 +134,23 @@ async fn by_sql(conn: &mut PgConnection, pointer: &AmountPointer) -> HashMap<Str
     .execute(&mut *conn)
     .await
     .unwrap();
-    let rows: Vec<(String, String)> = sqlx::query_as("SELECT aggregate_id, pg_temp.amount(payload, $1) FROM events")
-        .bind(pointer.parts())
-        .fetch_all(conn)
-        .await
-        .unwrap();
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT aggregate_id, pg_temp.amount(payload, $1) FROM evenfold.events")
+            .bind(pointer.parts())
+            .fetch_all(conn)
+            .await
+            .unwrap();
     rows.into_iter().map(|(id, amount)| (id, amount.parse().map_err(|_| amount))).collect()
 }
 
 /// Folds the log by the pointer, into counters that are empty, and gives how many aggregates are parked.
 async fn fold(conn: &mut PgConnection, pointer: &AmountPointer) -> i64 {
-    sqlx::raw_sql("DELETE FROM projections; TRUNCATE counters").execute(&mut *conn).await.unwrap();
+    sqlx::raw_sql("DELETE FROM evenfold.projections; TRUNCATE evenfold.counters").execute(&mut *conn).await.unwrap();
     let counters = Counters::new(pointer.clone(), 10_000);
     let mut worker = Worker::new(Class::partition(0, 1).unwrap(), counters, WorkerOptions::default());
     worker.register(conn).await.unwrap();
     while worker.step(conn).await.unwrap() != Step::CaughtUp {}
-    scalar(conn, "SELECT count(DISTINCT aggregate_id) FROM parked_events").await
+    scalar(conn, "SELECT count(DISTINCT aggregate_id) FROM evenfold.parked_events").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +189,7 @@ async fn fold_and_sql_agree_on_random_text_whether_it_comes_by_append_or_by_inse
         assert!(taken > 10, "{taken} of {} have an amount at {pointer}", texts.len());
         let parked = fold(&mut conn, &pointer).await;
         assert_eq!(usize::try_from(parked).unwrap(), texts.len() - taken, "{pointer}");
-        assert_eq!(mismatches(&mut conn, &pointer, 10).await.unwrap(), [], "{pointer}");
+        assert_eq!(mismatches(&Schema::default(), &mut conn, &pointer, 10).await.unwrap(), [], "{pointer}");
         let (url, pointer) = (&db.url, pointer.to_string());
         let output = Evenfold::run(&["verify", "--database-url", url, "--amount-pointer", &pointer], "");
         assert!(output.status.success(), "{pointer}: {output:?}");

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 
-const BEATS: &str = "SELECT coalesce(max((extract(epoch FROM beat_at) * 1000)::bigint), 0) FROM heartbeats";
+const BEATS: &str = "SELECT coalesce(max((extract(epoch FROM beat_at) * 1000)::bigint), 0) FROM evenfold.heartbeats";
 
 fn worker(db: &TestDb) -> Evenfold {
     let args = ["worker", "--partition-key=0", "--total-partitions=1", "--heartbeat-interval-ms=100"];
@@ -17,7 +17,7 @@ async fn at_work(db: &TestDb, conn: &mut PgConnection) -> Evenfold {
     append_one(conn, "a", 1).await;
     wait_until("the first event", SOON, async || counter(conn, "a").await.is_some()).await;
     // Of the heartbeat's own connection, and not of the registration: a new connection would be checked first.
-    let beats = "SELECT count(*) FROM heartbeats WHERE state = 'caught up'";
+    let beats = "SELECT count(*) FROM evenfold.heartbeats WHERE state = 'caught up'";
     wait_until("a heartbeat", SOON, async || scalar(conn, beats).await == 1).await;
     worker
 }
@@ -28,7 +28,7 @@ async fn a_heartbeat_that_was_stalled_by_a_lock_is_back_at_once_and_tells_how_la
     let (mut conn, mut blocker) = (db.connect().await, db.connect().await);
     let mut worker = at_work(&db, &mut conn).await;
     let mut lock = blocker.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE heartbeats IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE evenfold.heartbeats IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     // Longer than three intervals; the pause was twenty times the stall.
     wait_until("it to be late", SOON, async || worker.log().contains("WARN no heartbeat was written for")).await;
     append_one(&mut conn, "a", 1).await;
@@ -37,7 +37,7 @@ async fn a_heartbeat_that_was_stalled_by_a_lock_is_back_at_once_and_tells_how_la
     lock.rollback().await.unwrap();
     wait_until("it to be back", Duration::from_secs(5), async || scalar(&mut conn, BEATS).await > before).await;
     wait_until("the log", SOON, async || worker.log().contains("WARN the heartbeat is back, after")).await;
-    let late = "SELECT count(*) FROM heartbeats WHERE state LIKE 'caught up; no heartbeat for %'";
+    let late = "SELECT count(*) FROM evenfold.heartbeats WHERE state LIKE 'caught up; no heartbeat for %'";
     wait_until("its state to say so", SOON, async || scalar(&mut conn, late).await == 1).await;
     let shown = Evenfold::run(&["status", "--database-url", &db.url], "");
     let text = String::from_utf8(shown.stdout).unwrap();
@@ -53,7 +53,7 @@ async fn a_heartbeat_does_not_wait_for_the_count_of_what_is_left() {
     let mut worker = at_work(&db, &mut conn).await;
     let mut lock = blocker.begin().await.unwrap();
     // Neither the worker nor the count gets any further.
-    sqlx::raw_sql("LOCK TABLE events").execute(&mut *lock).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE evenfold.events").execute(&mut *lock).await.unwrap();
     let mut last = scalar(&mut conn, BEATS).await;
     for _ in 0..20 {
         wait_until("the next beat", Duration::from_secs(5), async || scalar(&mut conn, BEATS).await > last).await;
@@ -78,5 +78,5 @@ async fn a_worker_that_stops_leaves_no_heartbeat_though_its_sessions_were_just_e
     .unwrap();
     worker.signal(Signal::SIGTERM);
     assert_eq!(worker.wait(), 0);
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM heartbeats").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.heartbeats").await, 0);
 }

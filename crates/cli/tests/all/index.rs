@@ -2,6 +2,7 @@
 
 use crate::support::cli::run_at;
 use crate::support::{SOON, TestDb, append_one, drain, only_worker, wait_until};
+use evenfold::schema::Schema;
 use evenfold::schema::{IndexError, IndexState, create_index, indexes};
 use sqlx::Connection;
 
@@ -31,7 +32,7 @@ async fn a_number_that_needs_no_index_and_a_drop_of_nothing_are_refused() {
     let db = TestDb::new().await;
     run_at(&db, &["index", "--total=1"]).complains(2, "it must be a whole number from 2 to 65536");
     run_at(&db, &["index", "--drop"]).complains(2, "--total <N>");
-    let error = create_index(&mut db.connect().await, 65_537).await.unwrap_err();
+    let error = create_index(&Schema::default(), &mut db.connect().await, 65_537).await.unwrap_err();
     assert!(matches!(error, IndexError::Total(65_537)), "{error}");
 }
 
@@ -43,19 +44,23 @@ async fn while_it_is_built_events_are_appended_and_applied_and_nobody_else_build
     // A build waits for whoever has written before.
     let mut tx = open.begin().await.unwrap();
     append_one(&mut tx, "a", 1).await;
-    let build = tokio::spawn(async move { create_index(&mut builder, 4).await });
+    let build = tokio::spawn(async move { create_index(&Schema::default(), &mut builder, 4).await });
     wait_until("the build waits", SOON, async || {
-        indexes(&mut conn).await.unwrap().first().is_some_and(|index| index.state == IndexState::Building)
+        indexes(&Schema::default(), &mut conn)
+            .await
+            .unwrap()
+            .first()
+            .is_some_and(|index| index.state == IndexState::Building)
     })
     .await;
     append_one(&mut conn, "b", 1).await;
     assert_eq!(drain(&mut worker, &mut conn).await, 1);
-    assert!(matches!(create_index(&mut conn, 8).await, Err(IndexError::Busy)));
+    assert!(matches!(create_index(&Schema::default(), &mut conn, 8).await, Err(IndexError::Busy)));
     run_at(&db, &["index", "--total=4", "--drop"]).complains(1, "built or dropped by somebody else: wait");
     assert!(run_at(&db, &["index"]).fine().contains("being built"));
     tx.commit().await.unwrap();
     assert!(build.await.unwrap().unwrap());
-    assert_eq!(indexes(&mut conn).await.unwrap()[0].state, IndexState::Ready);
+    assert_eq!(indexes(&Schema::default(), &mut conn).await.unwrap()[0].state, IndexState::Ready);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,19 +70,27 @@ async fn a_build_that_failed_is_told_and_replaced() {
     let mut tx = open.begin().await.unwrap();
     append_one(&mut tx, "a", 1).await;
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut builder).await.unwrap();
-    let build = tokio::spawn(async move { create_index(&mut builder, 4).await });
+    let build = tokio::spawn(async move { create_index(&Schema::default(), &mut builder, 4).await });
     wait_until("the build waits", SOON, async || {
-        indexes(&mut conn).await.unwrap().first().is_some_and(|index| index.state == IndexState::Building)
+        indexes(&Schema::default(), &mut conn)
+            .await
+            .unwrap()
+            .first()
+            .is_some_and(|index| index.state == IndexState::Building)
     })
     .await;
     sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut conn).await.unwrap();
     assert!(matches!(build.await.unwrap(), Err(IndexError::Database(_))));
     wait_until("the build is over", SOON, async || {
-        indexes(&mut conn).await.unwrap().first().is_some_and(|index| index.state == IndexState::Failed)
+        indexes(&Schema::default(), &mut conn)
+            .await
+            .unwrap()
+            .first()
+            .is_some_and(|index| index.state == IndexState::Failed)
     })
     .await;
     assert!(run_at(&db, &["index"]).fine().contains("failed: run evenfold index --total 4 again"));
     tx.commit().await.unwrap();
-    assert!(create_index(&mut conn, 4).await.unwrap());
-    assert_eq!(indexes(&mut conn).await.unwrap()[0].state, IndexState::Ready);
+    assert!(create_index(&Schema::default(), &mut conn, 4).await.unwrap());
+    assert_eq!(indexes(&Schema::default(), &mut conn).await.unwrap()[0].state, IndexState::Ready);
 }

@@ -11,6 +11,7 @@ use evenfold::event::Aggregate;
 use evenfold::projection::Step;
 use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::parked::{Retried, RetryAll, drop_first, retry};
+use evenfold::schema::Schema;
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::process::Stdio;
@@ -25,7 +26,7 @@ async fn three_each(conn: &mut PgConnection, prefix: &str, aggregates: u32, amou
         run(
             conn,
             format!(
-                "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+                "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
                  SELECT {version}, 't', '{prefix}' || n, 'e', '{{\"amount\": {amount}}}' FROM generate_series(1, {aggregates}) n"
             ),
         )
@@ -38,9 +39,9 @@ async fn mend(conn: &mut PgConnection, which: &str) {
     run(
         conn,
         format!(
-            "ALTER TABLE events DISABLE TRIGGER events_append_only;
-             UPDATE events SET payload = '{{\"amount\": 1}}' WHERE aggregate_id LIKE '{which}';
-             ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only"
+            "ALTER TABLE evenfold.events DISABLE TRIGGER events_append_only;
+             UPDATE evenfold.events SET payload = '{{\"amount\": 1}}' WHERE aggregate_id LIKE '{which}';
+             ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only"
         ),
     )
     .await;
@@ -50,7 +51,7 @@ fn counters() -> Counters {
     Counters::new(pointer(), 20_000)
 }
 
-const PARKED: &str = "SELECT count(*) FROM parked_events WHERE dropped_at IS NULL";
+const PARKED: &str = "SELECT count(*) FROM evenfold.parked_events WHERE dropped_at IS NULL";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_parked_is_tried_in_few_transactions_and_workers_go_on_between_them() {
@@ -64,11 +65,11 @@ async fn all_that_is_parked_is_tried_in_few_transactions_and_workers_go_on_betwe
 
     let (mut all, mut projection, mut transactions, mut applied, mut expected) =
         (RetryAll::default(), counters(), 0, 0, 0);
-    let revision = "SELECT max(revision) FROM checkpoints";
+    let revision = "SELECT max(revision) FROM evenfold.checkpoints";
     loop {
         append_one(&mut conn, "fine", 1).await;
         let before = scalar(&mut conn, revision).await;
-        let Some(batch) = all.next(&mut operator, &mut projection).await.unwrap() else { break };
+        let Some(batch) = all.next(&Schema::default(), &mut operator, &mut projection).await.unwrap() else { break };
         transactions += 1;
         applied += batch.applied;
         assert!(batch.still.is_empty() && batch.events >= batch.aggregates * 3, "whole aggregates: {batch:?}");
@@ -89,7 +90,8 @@ async fn park_of_all_kinds(db: &TestDb) -> PgConnection {
     let mut team = Stepped::team(db, 3, 1_000).await;
     three_each(&mut conn, "text", 40, "\"1\"").await;
     three_each(&mut conn, "fine", 10, "1").await;
-    let insert = "INSERT INTO events (version, hash, aggregate_type, aggregate_id, event_type, payload) SELECT";
+    let insert =
+        "INSERT INTO evenfold.events (version, hash, aggregate_type, aggregate_id, event_type, payload) SELECT";
     run(
         &mut conn,
         format!("{insert} n, NULL, 't', 'long', 'e', '{{\"amount\": \"x\"}}' FROM generate_series(1, 12000) n"),
@@ -114,16 +116,16 @@ async fn park_of_all_kinds(db: &TestDb) -> PgConnection {
     drain_all(&mut team).await;
     let of = |id: &str| Aggregate { aggregate_type: "t".into(), aggregate_id: id.into() };
     for id in ["hash3", "text5", "text6"] {
-        drop_first(&mut conn, &mut counters(), &of(id)).await.unwrap();
+        drop_first(&Schema::default(), &mut conn, &mut counters(), &of(id)).await.unwrap();
     }
     mend(&mut conn, "text1%").await;
     mend(&mut conn, "long").await;
     run(
         &mut conn,
-        "ALTER TABLE events DISABLE TRIGGER events_append_only;
-        UPDATE events SET payload = '{\"amount\": []}' WHERE aggregate_id = 'long' AND version = 4000;
-        UPDATE events SET payload = '{\"amount\": []}' WHERE aggregate_id = 'text12' AND version = 2;
-        ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only",
+        "ALTER TABLE evenfold.events DISABLE TRIGGER events_append_only;
+        UPDATE evenfold.events SET payload = '{\"amount\": []}' WHERE aggregate_id = 'long' AND version = 4000;
+        UPDATE evenfold.events SET payload = '{\"amount\": []}' WHERE aggregate_id = 'text12' AND version = 2;
+        ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only",
     )
     .await;
     conn
@@ -131,8 +133,8 @@ async fn park_of_all_kinds(db: &TestDb) -> PgConnection {
 
 /// The counters, and what is parked or dropped, and why.
 async fn outcome(conn: &mut PgConnection) -> Vec<String> {
-    let text = "SELECT format('%s %s %s %s', aggregate_id, events, value, version) FROM counters
-        UNION ALL SELECT format('%s %s %s %s', aggregate_id, version, reason, dropped_at IS NULL) FROM parked_events
+    let text = "SELECT format('%s %s %s %s', aggregate_id, events, value, version) FROM evenfold.counters
+        UNION ALL SELECT format('%s %s %s %s', aggregate_id, version, reason, dropped_at IS NULL) FROM evenfold.parked_events
         ORDER BY 1";
     sqlx::query_scalar(text).fetch_all(conn).await.unwrap()
 }
@@ -141,27 +143,29 @@ async fn outcome(conn: &mut PgConnection) -> Vec<String> {
 async fn aggregates_that_are_tried_together_end_up_as_those_that_are_tried_one_by_one() {
     let (one, many) = (TestDb::new().await, TestDb::new().await);
     let mut conn = park_of_all_kinds(&one).await;
-    let parked = list_parked(&mut conn, NAME, 1_000).await.unwrap();
+    let parked = list_parked(&Schema::default(), &mut conn, NAME, 1_000).await.unwrap();
     let ids: Vec<&str> = parked.iter().map(|p| p.aggregate_id.as_str()).collect();
     assert_eq!(parked.len(), 60, "40 texts, 10 out of order, 9 hashes and the long one: {ids:?}");
     let mut still_one_by_one = Vec::new();
     for p in parked {
         let aggregate = Aggregate { aggregate_type: p.aggregate_type, aggregate_id: p.aggregate_id };
-        match retry(&mut conn, &mut counters(), &aggregate).await.unwrap() {
+        match retry(&Schema::default(), &mut conn, &mut counters(), &aggregate).await.unwrap() {
             Retried::Parked { version, reason, .. } => still_one_by_one.push((aggregate, version, reason)),
             Retried::Applied { .. } => {}
             Retried::NotParked => panic!("{aggregate} was listed"),
         }
     }
     let expected = outcome(&mut conn).await;
-    assert_eq!(scalar(&mut conn, "SELECT max(version) FROM counters WHERE aggregate_id = 'long'").await, 3_999);
-    let causes =
-        "SELECT count(*) FROM parked_events WHERE aggregate_id = 'long' AND reason NOT LIKE 'another event of this%'";
+    assert_eq!(
+        scalar(&mut conn, "SELECT max(version) FROM evenfold.counters WHERE aggregate_id = 'long'").await,
+        3_999
+    );
+    let causes = "SELECT count(*) FROM evenfold.parked_events WHERE aggregate_id = 'long' AND reason NOT LIKE 'another event of this%'";
     assert_eq!(scalar(&mut conn, causes).await, 1, "what comes behind it waits, also in the chunks after its own");
 
     let mut conn = park_of_all_kinds(&many).await;
     let (mut all, mut projection, mut still) = (RetryAll::default(), counters(), Vec::new());
-    while let Some(batch) = all.next(&mut conn, &mut projection).await.unwrap() {
+    while let Some(batch) = all.next(&Schema::default(), &mut conn, &mut projection).await.unwrap() {
         still.extend(batch.still.into_iter().map(|still| (still.aggregate, still.version, still.reason)));
     }
     assert_eq!(outcome(&mut conn).await, expected);
@@ -174,10 +178,10 @@ async fn aggregates_that_are_tried_together_end_up_as_those_that_are_tried_one_b
 async fn a_worker_asks_about_parked_aggregates_only_where_its_class_has_any() {
     let db = TestDb::new().await;
     let mut conn = park_of_all_kinds(&db).await;
-    run(&mut conn, "DELETE FROM parked_events WHERE hash % 3 = 1").await;
+    run(&mut conn, "DELETE FROM evenfold.parked_events WHERE hash % 3 = 1").await;
     let mut asked = Vec::new();
     for key in 0..3 {
-        asked.push(has_parked(&mut conn, NAME, partition(key, 3)).await.unwrap());
+        asked.push(has_parked(&Schema::default(), &mut conn, NAME, partition(key, 3)).await.unwrap());
     }
     assert_eq!(asked, [true, false, true]);
 }
@@ -219,7 +223,7 @@ async fn a_retry_of_all_sums_up_what_is_still_parked_and_ctrl_c_keeps_what_was_d
     let file = std::fs::File::create(&out).unwrap();
     // Holds up the second of three transactions, so that the signal comes in the middle of it.
     let mut other = db.connect().await;
-    run(&mut other, "BEGIN; SELECT FROM parked_events WHERE aggregate_id = 'bad5' FOR UPDATE").await;
+    run(&mut other, "BEGIN; SELECT FROM evenfold.parked_events WHERE aggregate_id = 'bad5' FOR UPDATE").await;
     let logging = [&retry[..], &["--log=info"]].concat();
     let mut stopped = Evenfold::start_into(Evenfold::command(&logging), Stdio::from(file));
     wait_until("the second transaction", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 1).await;
@@ -241,14 +245,14 @@ async fn a_retry_of_all_sums_up_what_is_still_parked_and_ctrl_c_keeps_what_was_d
     );
     assert_counters_agree(&mut conn).await;
 
-    run(&mut conn, "ALTER TABLE events DISABLE TRIGGER events_append_only;
-        UPDATE events e SET payload = '{\"amount\": []}' FROM parked_events p WHERE p.position = e.position AND e.version = 2
+    run(&mut conn, "ALTER TABLE evenfold.events DISABLE TRIGGER events_append_only;
+        UPDATE evenfold.events e SET payload = '{\"amount\": []}' FROM evenfold.parked_events p WHERE p.position = e.position AND e.version = 2
             AND p.aggregate_id > 'bad9';
-        ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only").await;
+        ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only").await;
     let output = Evenfold::run(&retry, "");
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{out}{err}");
-    let still = list_parked(&mut conn, NAME, 100_000).await.unwrap().len();
+    let still = list_parked(&Schema::default(), &mut conn, NAME, 100_000).await.unwrap().len();
     assert!(still > 20 && out.lines().count() == 22, "twenty of them, how many more, and the sum: {still} {out}");
     assert!(out.contains("t/bad9") && out.contains(": still parked at version 2: the amount is an array"), "{out}");
     let shown = |number: usize| {

@@ -10,6 +10,7 @@ use evenfold::log;
 use evenfold::projection::Step;
 use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::parked::{Retried, drop_first, retry};
+use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
@@ -42,7 +43,7 @@ async fn an_event_that_cannot_be_applied_parks_its_aggregate_and_nothing_else() 
     for id in ["text", "large", "huge"] {
         assert_eq!(counter(&mut conn, id).await, Some((1, 1)), "{id} stays where it was");
     }
-    let parked = list_parked(&mut conn, NAME, 10).await.unwrap();
+    let parked = list_parked(&Schema::default(), &mut conn, NAME, 10).await.unwrap();
     let told: Vec<_> =
         parked.iter().map(|p| (p.aggregate_id.as_str(), p.events, p.version, p.reason.as_str())).collect();
     assert_eq!(
@@ -61,7 +62,7 @@ async fn versions_that_were_written_out_of_order_are_parked_and_applied_by_a_ret
     let mut conn = db.connect().await;
     let mut worker = only_worker(&mut conn, 10).await;
     let foreign = async |conn: &mut PgConnection, version: i64| {
-        sqlx::query("INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload) VALUES ($1, 't', 'a', 'e', '{}')")
+        sqlx::query("INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload) VALUES ($1, 't', 'a', 'e', '{}')")
             .bind(version)
             .execute(conn)
             .await
@@ -70,12 +71,15 @@ async fn versions_that_were_written_out_of_order_are_parked_and_applied_by_a_ret
     foreign(&mut conn, 1).await;
     foreign(&mut conn, 3).await;
     assert_eq!(drain(&mut worker, &mut conn).await, 1);
-    assert_eq!(list_parked(&mut conn, NAME, 10).await.unwrap()[0].reason, "version 3 follows version 1: expected 2");
+    assert_eq!(
+        list_parked(&Schema::default(), &mut conn, NAME, 10).await.unwrap()[0].reason,
+        "version 3 follows version 1: expected 2"
+    );
     foreign(&mut conn, 2).await;
     assert_eq!(drain(&mut worker, &mut conn).await, 0, "it waits behind the parked one");
 
     let mut projection = Counters::new(pointer(), 10);
-    let retried = retry(&mut conn, &mut projection, &aggregate("a")).await.unwrap();
+    let retried = retry(&Schema::default(), &mut conn, &mut projection, &aggregate("a")).await.unwrap();
     assert_eq!(retried, Retried::Applied { events: 2 });
     // The worker has the counter in memory as it was before.
     append_one(&mut conn, "a", 1).await;
@@ -83,7 +87,10 @@ async fn versions_that_were_written_out_of_order_are_parked_and_applied_by_a_ret
     assert_eq!(drain(&mut worker, &mut conn).await, 1, "and does not stand by: no other worker was here");
     assert_eq!(counter(&mut conn, "a").await, Some((4, 4)));
     assert_counters_agree(&mut conn).await;
-    assert_eq!(retry(&mut conn, &mut projection, &aggregate("a")).await.unwrap(), Retried::NotParked);
+    assert_eq!(
+        retry(&Schema::default(), &mut conn, &mut projection, &aggregate("a")).await.unwrap(),
+        Retried::NotParked
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,20 +106,26 @@ async fn a_dropped_event_stays_on_record_and_those_behind_it_are_applied() {
     drain(&mut worker, &mut conn).await;
 
     let mut projection = Counters::new(pointer(), 10);
-    let again = retry(&mut conn, &mut projection, &aggregate("a")).await.unwrap();
+    let again = retry(&Schema::default(), &mut conn, &mut projection, &aggregate("a")).await.unwrap();
     assert!(matches!(again, Retried::Parked { events: 0, version: 2, .. }), "{again:?}");
-    let dropped = drop_first(&mut conn, &mut projection, &aggregate("a")).await.unwrap();
+    let dropped = drop_first(&Schema::default(), &mut conn, &mut projection, &aggregate("a")).await.unwrap();
     let reason = "the amount is an array, not an integer".to_owned();
     assert_eq!(dropped, Retried::Parked { events: 1, version: 4, reason });
     assert_eq!(counter(&mut conn, "a").await, Some((11, 3)));
-    assert_eq!(drop_first(&mut conn, &mut projection, &aggregate("a")).await.unwrap(), Retried::Applied { events: 1 });
+    assert_eq!(
+        drop_first(&Schema::default(), &mut conn, &mut projection, &aggregate("a")).await.unwrap(),
+        Retried::Applied { events: 1 }
+    );
     assert_eq!(counter(&mut conn, "a").await, Some((111, 5)));
-    assert_eq!(drop_first(&mut conn, &mut projection, &aggregate("a")).await.unwrap(), Retried::NotParked);
+    assert_eq!(
+        drop_first(&Schema::default(), &mut conn, &mut projection, &aggregate("a")).await.unwrap(),
+        Retried::NotParked
+    );
 
     append_one(&mut conn, "a", 1000).await;
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "a").await, Some((1111, 6)));
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events WHERE dropped_at IS NOT NULL").await, 2);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events WHERE dropped_at IS NOT NULL").await, 2);
     assert_counters_agree(&mut conn).await;
 }
 
@@ -123,7 +136,7 @@ async fn an_event_with_a_wrong_hash_is_parked_instead_of_being_counted_by_two_wo
     let mut worker = only_worker(&mut conn, 10).await;
     append_one(&mut conn, "a", 1).await;
     sqlx::raw_sql(
-        "INSERT INTO events (version, hash, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, hash, aggregate_type, aggregate_id, event_type, payload)
          VALUES (2, 7, 't', 'a', 'e', '{}')",
     )
     .execute(&mut conn)
@@ -132,11 +145,11 @@ async fn an_event_with_a_wrong_hash_is_parked_instead_of_being_counted_by_two_wo
     append_one(&mut conn, "b", 1).await;
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "b").await, Some((1, 1)));
-    let parked = list_parked(&mut conn, NAME, 10).await.unwrap();
+    let parked = list_parked(&Schema::default(), &mut conn, NAME, 10).await.unwrap();
     assert!(parked[0].reason.contains("its hash is 7 and that of its aggregate id is"), "{parked:?}");
 
     let mut projection = Counters::new(pointer(), 10);
-    let dropped = drop_first(&mut conn, &mut projection, &aggregate("a")).await.unwrap();
+    let dropped = drop_first(&Schema::default(), &mut conn, &mut projection, &aggregate("a")).await.unwrap();
     assert_eq!(dropped, Retried::Applied { events: 1 }, "the event before it was fine");
     append_one(&mut conn, "a", 10).await;
     drain(&mut worker, &mut conn).await;
@@ -153,20 +166,20 @@ async fn a_retry_that_had_to_wait_for_a_change_of_partitions_is_seen_by_the_new_
     append_payload(&mut conn, "a", json!({"amount": "x"})).await;
     drain(&mut worker, &mut conn).await;
     let definition: String =
-        sqlx::query_scalar("SELECT definition FROM projections").fetch_one(&mut conn).await.unwrap();
+        sqlx::query_scalar("SELECT definition FROM evenfold.projections").fetch_one(&mut conn).await.unwrap();
 
     // The change has replaced the row, and not committed yet: the retry waits at a row that will be gone.
     let mut change = other.begin().await.unwrap();
-    register(&mut change, NAME, &definition, partition(0, 2), Takeover::Now).await.unwrap();
+    register(&Schema::default(), &mut change, NAME, &definition, partition(0, 2), Takeover::Now).await.unwrap();
     let waiting = tokio::spawn(async move {
         let mut projection = Counters::new(pointer(), 10);
-        retry(&mut retrier, &mut projection, &aggregate("a")).await.unwrap()
+        retry(&Schema::default(), &mut retrier, &mut projection, &aggregate("a")).await.unwrap()
     });
     wait_until("the retry to wait", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 1).await;
-    let newest = scalar(&mut change, "SELECT max(revision) FROM checkpoints").await;
+    let newest = scalar(&mut change, "SELECT max(revision) FROM evenfold.checkpoints").await;
     change.commit().await.unwrap();
     assert!(matches!(waiting.await.unwrap(), Retried::Parked { version: 2, .. }));
-    let now = scalar(&mut conn, "SELECT max(revision) FROM checkpoints").await;
+    let now = scalar(&mut conn, "SELECT max(revision) FROM evenfold.checkpoints").await;
     assert!(now > newest, "a worker with the new row would not learn of it");
 }
 
@@ -208,8 +221,8 @@ async fn unparking_or_dropping_what_is_not_parked_is_an_error_and_not_passed_ove
     let mut worker = only_worker(&mut conn, 10).await;
     append_payload(&mut conn, "a", json!({"amount": "x"})).await;
     drain(&mut worker, &mut conn).await;
-    let error = unpark(&mut conn, NAME, &[1, 2]).await.map_err(|error| error.to_string());
+    let error = unpark(&Schema::default(), &mut conn, NAME, &[1, 2]).await.map_err(|error| error.to_string());
     assert!(error.is_err_and(|e| e.contains("does not hold: of 2 events that were applied 1 were parked")));
-    let error = drop_parked(&mut conn, NAME, 2).await.map_err(|error| error.to_string());
+    let error = drop_parked(&Schema::default(), &mut conn, NAME, 2).await.map_err(|error| error.to_string());
     assert!(error.is_err_and(|e| e.contains("does not hold: the event at position 2 is parked once, and not 0 times")));
 }

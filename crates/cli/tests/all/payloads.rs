@@ -7,6 +7,7 @@ use evenfold::checkpoint::list_parked;
 use evenfold::event::{MAX_JSON_DEPTH, NewEvent};
 use evenfold::log;
 use evenfold::projection::counters::{NAME, mismatches};
+use evenfold::schema::Schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 const SURROGATE: &str = r#"{"amount":2,"note":"cut \ud83d"}"#;
@@ -58,7 +59,7 @@ async fn what_another_writer_inserts_and_sql_can_not_read_parks_its_aggregate_an
     drain(&mut worker, &mut conn).await;
     let count = texts.len();
     assert_eq!(counter(&mut conn, "fine").await, Some((i64::try_from(count).unwrap(), i64::try_from(count).unwrap())));
-    let parked = list_parked(&mut conn, NAME, 100).await.unwrap();
+    let parked = list_parked(&Schema::default(), &mut conn, NAME, 100).await.unwrap();
     assert_eq!(parked.len(), count);
     for (parked, (text, problem)) in parked.iter().zip(&texts) {
         assert!(parked.version == 2 && parked.events == 2 && parked.reason.contains(problem), "{text}: {parked:?}");
@@ -71,17 +72,17 @@ async fn what_another_writer_inserts_and_sql_can_not_read_parks_its_aggregate_an
     assert!(said.out.contains(&format!("all {} counters agree", count + 1)), "{said:?}");
     assert!(said.out.contains(&format!("{count} aggregates are parked")), "{said:?}");
     assert_eq!(run_at(&db, &["parked", "retry", "--all"]).code, 1);
-    assert_eq!(list_parked(&mut conn, NAME, 100).await.unwrap().len(), count);
+    assert_eq!(list_parked(&Schema::default(), &mut conn, NAME, 100).await.unwrap().len(), count);
 }
 
 /// Makes what the worker has parked what an older version would have made of it: folded.
 async fn as_folded_before(conn: &mut PgConnection, id: &str, value: i64) {
     let sql = format!(
-        "INSERT INTO counters SELECT aggregate_type, aggregate_id, count(*), {value}, max(version), max(position)
-             FROM events WHERE aggregate_id = '{id}' GROUP BY 1, 2
+        "INSERT INTO evenfold.counters SELECT aggregate_type, aggregate_id, count(*), {value}, max(version), max(position)
+             FROM evenfold.events WHERE aggregate_id = '{id}' GROUP BY 1, 2
              ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET events = excluded.events, value = excluded.value,
                  version = excluded.version, last_position = excluded.last_position;
-         DELETE FROM parked_events WHERE aggregate_id = '{id}'"
+         DELETE FROM evenfold.parked_events WHERE aggregate_id = '{id}'"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.unwrap();
 }
@@ -104,7 +105,7 @@ async fn an_unreadable_event_that_an_older_version_has_folded_is_named_by_verify
         as_folded_before(&mut conn, "bad", 3).await;
         if text == levels(MAX_JSON_DEPTH) {
             // SQL can read it in a usual session. With this the limits differ from session to session.
-            assert_eq!(mismatches(&mut conn, &pointer(), 10).await.unwrap(), []);
+            assert_eq!(mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap(), []);
             continue;
         }
         let said = run_at(&db, &["verify"]);
@@ -112,7 +113,10 @@ async fn an_unreadable_event_that_an_older_version_has_folded_is_named_by_verify
         let named = format!("t/bad: PostgreSQL can't read the payload at position {position} (");
         assert!(said.out.starts_with(&named) && said.out.lines().count() == 2, "{said:?}");
         // What it can read is verified beside it.
-        sqlx::raw_sql("UPDATE counters SET value = 5 WHERE aggregate_id = 'escaped'").execute(&mut conn).await.unwrap();
+        sqlx::raw_sql("UPDATE evenfold.counters SET value = 5 WHERE aggregate_id = 'escaped'")
+            .execute(&mut conn)
+            .await
+            .unwrap();
         let both = run_at(&db, &["verify"]).out;
         assert!(both.contains("t/escaped: the log says 1 events with the value 4, the read model 1 events"), "{both}");
         assert!(both.contains(&named) && !both.contains("fine") && !both.contains("large"), "{both}");
@@ -134,18 +138,18 @@ async fn a_payload_too_deep_for_the_session_that_verifies_is_named_and_hides_no_
     insert(&mut conn, "bad", 1, &levels(3_000)).await.unwrap();
     drain(&mut worker, &mut conn).await;
     as_folded_before(&mut conn, "bad", 2).await;
-    sqlx::raw_sql("SET max_stack_depth = '100kB'; UPDATE counters SET value = 7 WHERE aggregate_id = 'fine'")
+    sqlx::raw_sql("SET max_stack_depth = '100kB'; UPDATE evenfold.counters SET value = 7 WHERE aggregate_id = 'fine'")
         .execute(&mut conn)
         .await
         .unwrap();
-    let differ = mismatches(&mut conn, &pointer(), 10).await.unwrap();
+    let differ = mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap();
     let told: Vec<_> = differ.iter().map(|m| (m.aggregate_id.as_str(), m.unreadable.is_some())).collect();
     assert_eq!(told, [("bad", true), ("fine", false)], "{differ:#?}");
     assert!(differ[0].unreadable.as_ref().unwrap().reason.contains("stack depth limit exceeded"), "{differ:#?}");
     // Also inside a transaction of the caller's, which stays good.
     let mut tx = sqlx::Connection::begin(&mut conn).await.unwrap();
-    assert_eq!(mismatches(&mut tx, &pointer(), 10).await.unwrap(), differ);
-    assert_eq!(scalar(&mut tx, "SELECT count(*) FROM events").await, 2);
+    assert_eq!(mismatches(&Schema::default(), &mut tx, &pointer(), 10).await.unwrap(), differ);
+    assert_eq!(scalar(&mut tx, "SELECT count(*) FROM evenfold.events").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +163,7 @@ async fn what_append_takes_of_escapes_is_what_sql_reads() {
     log::append(&mut conn, &[NewEvent::from_json(&line).unwrap()]).await.unwrap();
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "a").await, Some((4, 1)));
-    let read = "SELECT length(payload ->> 'note' || (metadata ->> 'note'))::bigint FROM events";
+    let read = "SELECT length(payload ->> 'note' || (metadata ->> 'note'))::bigint FROM evenfold.events";
     assert_eq!(scalar(&mut conn, read).await, 40);
-    assert_eq!(mismatches(&mut conn, &pointer(), 10).await.unwrap(), []);
+    assert_eq!(mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap(), []);
 }

@@ -8,6 +8,7 @@ use evenfold::checkpoint::status;
 use evenfold::class::Class;
 use evenfold::projection::counters::NAME;
 use evenfold::projection::{Member, Phase, Pool, RunOptions};
+use evenfold::schema::Schema;
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ async fn sql(conn: &mut PgConnection, sql: &'static str) {
 async fn begun() -> TestDb {
     let db = TestDb::new().await;
     Stepped::team(&db, 4, 10).await;
-    sql(&mut db.connect().await, "DELETE FROM heartbeats").await;
+    sql(&mut db.connect().await, "DELETE FROM evenfold.heartbeats").await;
     db
 }
 
@@ -62,7 +63,7 @@ async fn sessions_that_are_ended_while_they_register_are_opened_again_and_the_re
     let db = begun().await;
     let (mut conn, mut blocker, stop) = (db.connect().await, db.connect().await, CancellationToken::new());
     let mut lock = blocker.begin().await.unwrap();
-    sql(&mut lock, "SELECT FROM projections FOR UPDATE").await;
+    sql(&mut lock, "SELECT FROM evenfold.projections FOR UPDATE").await;
     let (pool, members) = pool_of_four(&db, Duration::from_mins(1), &stop);
     wait_until("all to register", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 4).await;
     assert_eq!(pool.troubles(), [], "to wait for a lock is no failure yet");
@@ -73,7 +74,7 @@ async fn sessions_that_are_ended_while_they_register_are_opened_again_and_the_re
     assert!(trouble.failures >= 1 && trouble.since <= Instant::now(), "{trouble:?}");
     assert!(trouble.next_try.is_some_and(|at| at < Instant::now() + SOON) && !trouble.why.is_empty(), "{trouble:?}");
     wait_until("the status to say why", SOON, async || {
-        let status = status(&mut conn, NAME).await.unwrap();
+        let status = status(&Schema::default(), &mut conn, NAME).await.unwrap();
         status.classes.iter().all(|class| class.idle.as_ref().is_some_and(|why| why.contains("can't work on it: ")))
     })
     .await;
@@ -90,13 +91,13 @@ async fn what_passes_by_itself_or_is_mended_in_the_database_is_tried_again() {
         let fails = format!(
             "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
                  $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = 'of code {code}'; END $$;
-             CREATE TRIGGER fails BEFORE INSERT ON projections EXECUTE FUNCTION fails()"
+             CREATE TRIGGER fails BEFORE INSERT ON evenfold.projections EXECUTE FUNCTION fails()"
         );
         sqlx::raw_sql(AssertSqlSafe(fails)).execute(&mut conn).await.unwrap();
         let (pool, members) = pool_of_four(&db, Duration::from_mins(1), &stop);
         wait_until("all to fail", SOON, async || pool.troubles().len() == 4).await;
         assert!(members[3].trouble().unwrap().why.contains(code), "{members:?}");
-        sql(&mut conn, "DROP TRIGGER fails ON projections").await;
+        sql(&mut conn, "DROP TRIGGER fails ON evenfold.projections").await;
         goes_on(&db, pool, &members, &stop).await;
     }
 }
@@ -105,14 +106,14 @@ async fn what_passes_by_itself_or_is_mended_in_the_database_is_tried_again() {
 async fn a_log_that_is_not_fit_is_waited_for_until_an_operator_has_mended_it() {
     let db = begun().await;
     let (mut conn, stop) = (db.connect().await, CancellationToken::new());
-    sql(&mut conn, "UPDATE log_origin SET system_identifier = system_identifier + 1").await;
+    sql(&mut conn, "UPDATE evenfold.log_origin SET system_identifier = system_identifier + 1").await;
     let (pool, members) = pool_of_four(&db, Duration::from_mins(1), &stop);
     wait_until("all to fail twice", SOON, async || {
         members.iter().all(|member| member.trouble().is_some_and(|trouble| trouble.failures > 1))
     })
     .await;
     assert!(members[0].trouble().unwrap().why.contains("restored from another"), "{members:?}");
-    sql(&mut conn, "UPDATE log_origin SET system_identifier = system_identifier - 1").await;
+    sql(&mut conn, "UPDATE evenfold.log_origin SET system_identifier = system_identifier - 1").await;
     goes_on(&db, pool, &members, &stop).await;
 }
 
@@ -121,7 +122,7 @@ async fn a_registration_that_waits_for_too_long_is_given_up_and_tried_again() {
     let db = begun().await;
     let (mut blocker, stop) = (db.connect().await, CancellationToken::new());
     let mut lock = blocker.begin().await.unwrap();
-    sql(&mut lock, "LOCK TABLE topologies IN ACCESS EXCLUSIVE MODE").await;
+    sql(&mut lock, "LOCK TABLE evenfold.topologies IN ACCESS EXCLUSIVE MODE").await;
     let (pool, members) = pool_of_four(&db, Duration::from_millis(300), &stop);
     wait_until("one to say so", SOON, async || {
         pool.troubles().iter().any(|(_, trouble)| trouble.why.contains("registering took longer than 300ms"))
@@ -139,7 +140,7 @@ async fn a_pool_process_logs_an_error_for_each_partition_that_waits_and_goes_on_
         append_one(&mut conn, &format!("a{n}"), 1).await;
     }
     let mut lock = blocker.begin().await.unwrap();
-    sql(&mut lock, "LOCK TABLE topologies").await;
+    sql(&mut lock, "LOCK TABLE evenfold.topologies").await;
     let mut pool = Evenfold::spawn(&["pool", "--workers=4", "--database-url", &db.url]);
     wait_until("all to register", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 4).await;
     sql(&mut conn, END_LOCKED_OUT).await;

@@ -2,7 +2,7 @@
 
 use crate::support::{Evenfold, Postgres, append_one, assert_counters_agree, scalar};
 use evenfold::database::Database;
-use evenfold::schema::{self, SchemaError};
+use evenfold::schema::{self, Schema, SchemaError};
 use sqlx::PgConnection;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -72,7 +72,7 @@ fn program() -> &'static Path {
 async fn migrated() -> (Postgres, PgConnection) {
     let server = block_in_place(|| Postgres::start("UTF8", ""));
     let (mut conn, _) = Database::at(&server.url()).unwrap().connect_to_server().await.unwrap();
-    schema::migrate(&mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     (server, conn)
 }
 
@@ -97,18 +97,20 @@ async fn session_mode_as_debian_configures_it_needs_nothing_else() {
         let (code, text) = evenfold(&bouncer.url(), command, "");
         assert_eq!(code, 0, "{command}: {text}");
     }
-    assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM counters").await, 500);
+    assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM evenfold.counters").await, 500);
     assert_counters_agree(&mut conn).await;
-    // A schema of the URL's is the schema, also where a pooler refuses `options` as a start-up parameter.
-    sqlx::raw_sql("CREATE SCHEMA es").execute(&mut conn).await.unwrap();
-    let url = format!("{}?options=-c%20search_path%3Des", bouncer.url());
+    // A search_path of the URL's is the session's, also where a pooler refuses `options` as a start-up parameter.
+    let url = format!("{}?options=-c%20search_path%3Delsewhere", bouncer.url());
+    let mut through = Database::at(&url).unwrap().connect().await.unwrap();
+    let path: String = sqlx::query_scalar("SHOW search_path").fetch_one(&mut through).await.unwrap();
+    assert_eq!(path, "elsewhere");
     let event = r#"{"aggregate_type":"t","aggregate_id":"in-schema","event_type":"e","payload":{}}"#;
-    for (command, input) in [("migrate", ""), ("append", event)] {
+    for (command, input) in [("migrate --schema=es", ""), ("append --schema=es", event)] {
         let (code, text) = evenfold(&url, command, input);
         assert_eq!(code, 0, "{command}: {text}");
     }
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM es.events WHERE aggregate_id = 'in-schema'").await, 1);
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events WHERE aggregate_id = 'in-schema'").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events WHERE aggregate_id = 'in-schema'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +132,7 @@ async fn modes_that_hand_a_session_on_between_transactions_are_refused_by_name()
         let refused = Database::at(&bouncer.url()).unwrap().connect().await.map(drop).unwrap_err();
         assert!(matches!(refused.unfit(), Some(SchemaError::Pooler)), "{settings}: {refused}");
     }
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM counters").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.counters").await, 0);
 }
 
 /// What evenfold sets would reach whoever has the session next.

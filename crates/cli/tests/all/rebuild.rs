@@ -10,6 +10,7 @@ use evenfold::log;
 use evenfold::projection::counters::Counters;
 use evenfold::projection::parked::drop_first;
 use evenfold::projection::{Pool, Rebuild, Rebuilt, RunOptions};
+use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -33,10 +34,10 @@ async fn counters_that_were_wrong_are_right_after_a_rebuild_and_the_worker_goes_
     drain(&mut worker, &mut conn).await;
     run(
         &mut conn,
-        "UPDATE counters SET value = 99 WHERE aggregate_id = 'a0'; DELETE FROM counters WHERE aggregate_id = 'a1'",
+        "UPDATE evenfold.counters SET value = 99 WHERE aggregate_id = 'a0'; DELETE FROM evenfold.counters WHERE aggregate_id = 'a1'",
     )
     .await;
-    run(&mut conn, "INSERT INTO counters VALUES ('t', 'stranger', 1, 1, 1, 1)").await;
+    run(&mut conn, "INSERT INTO evenfold.counters VALUES ('t', 'stranger', 1, 1, 1, 1)").await;
     // Not applied by the worker before the rebuild looks at them.
     append_one(&mut conn, "a1", 100).await;
     let rebuilt = rebuild(4).run(&db.database, &CancellationToken::new()).await.unwrap();
@@ -47,7 +48,8 @@ async fn counters_that_were_wrong_are_right_after_a_rebuild_and_the_worker_goes_
     assert_eq!(drain(&mut worker, &mut conn).await, 1, "the rest is applied");
     assert_eq!(counter(&mut conn, "a1").await, Some((1122, 6)));
     assert_counters_agree(&mut conn).await;
-    let left = "SELECT (SELECT count(*) FROM counters_rebuild) + (SELECT count(*) FROM projections) - 1";
+    let left =
+        "SELECT (SELECT count(*) FROM evenfold.counters_rebuild) + (SELECT count(*) FROM evenfold.projections) - 1";
     assert_eq!(scalar(&mut conn, left).await, 0, "nothing is left of it");
 }
 
@@ -71,7 +73,7 @@ async fn a_rebuild_beside_running_workers_and_writers_loses_and_doubles_nothing(
     load.await.unwrap();
     let mut conn = db.connect().await;
     wait_until("all of them", SOON, async || {
-        scalar(&mut conn, "SELECT coalesce(sum(events), 0)::bigint FROM counters").await == 1500
+        scalar(&mut conn, "SELECT coalesce(sum(events), 0)::bigint FROM evenfold.counters").await == 1500
     })
     .await;
     stop.cancel();
@@ -88,7 +90,7 @@ async fn a_rebuild_that_was_stopped_goes_on_where_it_was() {
     let mut worker = only_worker(&mut conn, 100).await;
     log::append(&mut conn, &(0..2000).map(|n| event(&format!("a{n}"), 1)).collect::<Vec<_>>()).await.unwrap();
     drain(&mut worker, &mut conn).await;
-    run(&mut conn, "UPDATE counters SET value = 99").await;
+    run(&mut conn, "UPDATE evenfold.counters SET value = 99").await;
 
     let (first, stop) = (rebuild(10), CancellationToken::new());
     let (progress, token, database) = (first.progress(), stop.clone(), db.database.clone());
@@ -97,7 +99,7 @@ async fn a_rebuild_that_was_stopped_goes_on_where_it_was() {
     stop.cancel();
     assert_eq!(running.await.unwrap().unwrap(), Rebuilt::Stopped);
     let (before, wrong) =
-        (progress.applied(), scalar(&mut conn, "SELECT count(*) FROM counters WHERE value = 99").await);
+        (progress.applied(), scalar(&mut conn, "SELECT count(*) FROM evenfold.counters WHERE value = 99").await);
     assert_eq!(wrong, 2000, "those in use are as they were");
     assert!(before < 2000, "it was stopped on the way");
 
@@ -120,12 +122,12 @@ async fn what_was_dropped_stays_dropped_and_what_is_parked_stays_parked() {
     }
     drain(&mut worker, &mut conn).await;
     let aggregate = Aggregate { aggregate_type: "t".into(), aggregate_id: "dropped".into() };
-    drop_first(&mut conn, &mut Counters::new(pointer(), 10), &aggregate).await.unwrap();
+    drop_first(&Schema::default(), &mut conn, &mut Counters::new(pointer(), 10), &aggregate).await.unwrap();
     rebuild(2).run(&db.database, &CancellationToken::new()).await.unwrap();
     assert_eq!(counter(&mut conn, "dropped").await, Some((11, 3)));
     assert_eq!(counter(&mut conn, "parked").await, Some((1, 1)));
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events WHERE projection = 'counters'").await, 3);
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM parked_events WHERE dropped_at IS NOT NULL").await, 1);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events WHERE projection = 'counters'").await, 3);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events WHERE dropped_at IS NOT NULL").await, 1);
     assert_counters_agree(&mut conn).await;
     append_one(&mut conn, "dropped", 100).await;
     drain(&mut worker, &mut conn).await;

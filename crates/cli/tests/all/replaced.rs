@@ -66,13 +66,17 @@ async fn a_worker_that_registers_has_a_heartbeat_in_the_same_transaction() {
     let db = TestDb::new().await;
     let (mut conn, mut blocker, stop) = (db.connect().await, db.connect().await, CancellationToken::new());
     let mut lock = blocker.begin().await.unwrap();
-    sql(&mut lock, "LOCK TABLE heartbeats IN EXCLUSIVE MODE").await;
+    sql(&mut lock, "LOCK TABLE evenfold.heartbeats IN EXCLUSIVE MODE").await;
     let worker = worker_of(partition(0, 1), 10);
     let (progress, database, token) = (worker.progress(), db.database.clone(), stop.clone());
     let run = tokio::spawn(async move { projection::run(&database, worker, &RunOptions::default(), token).await });
     // The heartbeat's own task is one of them.
     wait_until("the registration to wait", SOON, async || scalar(&mut conn, LOCKED_OUT).await == 2).await;
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM topologies").await, 0, "for others it has not happened yet");
+    assert_eq!(
+        scalar(&mut conn, "SELECT count(*) FROM evenfold.topologies").await,
+        0,
+        "for others it has not happened yet"
+    );
     lock.rollback().await.unwrap();
     wait_until("it to work", SOON, async || progress.phase() == Phase::CaughtUp).await;
     stop.cancel();
@@ -89,9 +93,9 @@ async fn a_commit_is_a_sign_of_life_where_the_heartbeat_is_late() {
     present.drain().await;
     let mut replaced = Stepped::new(&db, partition(0, 1), 10, Takeover::After(GRACE)).await;
     for (aged, waits) in [
-        ("UPDATE heartbeats SET beat_at = beat_at - interval '14 s'", true),
-        ("UPDATE heartbeats SET beat_at = beat_at - interval '60 s'", true),
-        ("UPDATE checkpoints SET moved_at = moved_at - interval '60 s'", false),
+        ("UPDATE evenfold.heartbeats SET beat_at = beat_at - interval '14 s'", true),
+        ("UPDATE evenfold.heartbeats SET beat_at = beat_at - interval '60 s'", true),
+        ("UPDATE evenfold.checkpoints SET moved_at = moved_at - interval '60 s'", false),
     ] {
         sql(&mut conn, aged).await;
         let superseded = matches!(replaced.register().await, Registered::Superseded { by: 2, .. });
@@ -106,7 +110,7 @@ async fn a_worker_that_has_run_before_does_not_take_over_though_nobody_is_alive(
     let mut old = Stepped::start(&db, 0, 1, 10).await;
     old.step().await;
     drop(Stepped::start(&db, 0, 2, 10).await);
-    sql(&mut conn, "DELETE FROM heartbeats").await;
+    sql(&mut conn, "DELETE FROM evenfold.heartbeats").await;
     let ended = old.failure().await;
     assert!(matches!(ended, WorkerError::Superseded { by: 2, .. }), "{ended}: two sets would take turns");
 }
@@ -121,8 +125,8 @@ async fn a_worker_that_was_paused_and_counted_as_dead_commits_nothing_when_it_go
         append_one(&mut conn, &id, 1).await;
     }
     assert!(matches!(paused[0].step().await, Step::Applied(_)), "a window is open, and more of it in memory");
-    sql(&mut conn, "UPDATE heartbeats SET beat_at = beat_at - interval '60 s'").await;
-    sql(&mut conn, "UPDATE checkpoints SET moved_at = moved_at - interval '60 s'").await;
+    sql(&mut conn, "UPDATE evenfold.heartbeats SET beat_at = beat_at - interval '60 s'").await;
+    sql(&mut conn, "UPDATE evenfold.checkpoints SET moved_at = moved_at - interval '60 s'").await;
     let mut replaced = Stepped::start(&db, 0, 1, 2).await;
     assert_eq!(replaced.drain().await, 1);
     let ended = paused[0].failure().await.to_string();

@@ -2,6 +2,7 @@
 
 use crate::support::{Evenfold, SOON, TestDb, append_one, assert_counters_agree, counted, event, scalar, wait_until};
 use evenfold::class::Class;
+use evenfold::schema::Schema;
 use evenfold::{lease, log};
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -16,19 +17,34 @@ async fn a_partition_is_claimed_once_until_it_is_given_back_or_runs_out() {
     let mut conn = db.connect().await;
     let [one, two, three] = [(); 3].map(|()| Uuid::new_v4());
     let partition = |key| Class::partition(key, 2).ok();
-    assert_eq!(lease::claim(&mut conn, "p", 2, one, TERM).await.unwrap(), partition(0));
-    assert_eq!(lease::claim(&mut conn, "p", 2, two, TERM).await.unwrap(), partition(1));
-    assert_eq!(lease::claim(&mut conn, "p", 2, three, TERM).await.unwrap(), None, "all are taken");
-    assert_eq!(lease::claim(&mut conn, "q", 2, three, TERM).await.unwrap(), partition(0), "of another projection");
+    assert_eq!(lease::claim(&Schema::default(), &mut conn, "p", 2, one, TERM).await.unwrap(), partition(0));
+    assert_eq!(lease::claim(&Schema::default(), &mut conn, "p", 2, two, TERM).await.unwrap(), partition(1));
+    assert_eq!(lease::claim(&Schema::default(), &mut conn, "p", 2, three, TERM).await.unwrap(), None, "all are taken");
+    assert_eq!(
+        lease::claim(&Schema::default(), &mut conn, "q", 2, three, TERM).await.unwrap(),
+        partition(0),
+        "of another projection"
+    );
 
     let first = Class::partition(0, 2).unwrap();
-    assert!(lease::renew(&mut conn, "p", first, one, Duration::ZERO).await.unwrap());
-    assert_eq!(lease::claim(&mut conn, "p", 2, three, TERM).await.unwrap(), partition(0), "it ran out");
-    assert!(!lease::renew(&mut conn, "p", first, one, TERM).await.unwrap(), "and is somebody else's");
-    lease::release(&mut conn, "p", first, one).await.unwrap();
-    assert_eq!(lease::claim(&mut conn, "p", 2, one, TERM).await.unwrap(), None, "nobody gives back another's");
-    lease::release(&mut conn, "p", first, three).await.unwrap();
-    assert_eq!(lease::claim(&mut conn, "p", 2, one, TERM).await.unwrap(), partition(0));
+    assert!(lease::renew(&Schema::default(), &mut conn, "p", first, one, Duration::ZERO).await.unwrap());
+    assert_eq!(
+        lease::claim(&Schema::default(), &mut conn, "p", 2, three, TERM).await.unwrap(),
+        partition(0),
+        "it ran out"
+    );
+    assert!(
+        !lease::renew(&Schema::default(), &mut conn, "p", first, one, TERM).await.unwrap(),
+        "and is somebody else's"
+    );
+    lease::release(&Schema::default(), &mut conn, "p", first, one).await.unwrap();
+    assert_eq!(
+        lease::claim(&Schema::default(), &mut conn, "p", 2, one, TERM).await.unwrap(),
+        None,
+        "nobody gives back another's"
+    );
+    lease::release(&Schema::default(), &mut conn, "p", first, three).await.unwrap();
+    assert_eq!(lease::claim(&Schema::default(), &mut conn, "p", 2, one, TERM).await.unwrap(), partition(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +56,9 @@ async fn of_claims_at_the_same_moment_no_two_get_the_same_partition() {
         claims.spawn(async move {
             // None may also mean that another one was faster with the same key; a replica asks again.
             loop {
-                if let Some(class) = lease::claim(&mut conn, "p", 8, Uuid::new_v4(), TERM).await.unwrap() {
+                if let Some(class) =
+                    lease::claim(&Schema::default(), &mut conn, "p", 8, Uuid::new_v4(), TERM).await.unwrap()
+                {
                     return class.residue();
                 }
             }
@@ -79,7 +97,7 @@ async fn replicas_beyond_the_partitions_stand_by_and_take_over_from_one_that_is_
     }
     log::append(&mut conn, &[event("last", 1)]).await.unwrap();
     wait_until("all of them", SOON, async || {
-        scalar(&mut conn, "SELECT coalesce(sum(events), 0)::bigint FROM counters").await == 41
+        scalar(&mut conn, "SELECT coalesce(sum(events), 0)::bigint FROM evenfold.counters").await == 41
     })
     .await;
     assert_counters_agree(&mut conn).await;
@@ -90,7 +108,7 @@ async fn fails(conn: &mut PgConnection, what: &str) {
     let trigger = format!(
         "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected', MESSAGE = 'a deadlock'; END $$;
-         CREATE TRIGGER fails BEFORE {what} ON leases EXECUTE FUNCTION fails()"
+         CREATE TRIGGER fails BEFORE {what} ON evenfold.leases EXECUTE FUNCTION fails()"
     );
     sqlx::raw_sql(AssertSqlSafe(trigger)).execute(conn).await.unwrap();
 }
@@ -117,7 +135,7 @@ async fn a_lease_that_can_not_be_claimed_is_an_error_in_the_log_and_tried_again(
             && replica.log().contains("a deadlock; trying again in")
     })
     .await;
-    sqlx::raw_sql("DROP TRIGGER fails ON leases").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DROP TRIGGER fails ON evenfold.leases").execute(&mut conn).await.unwrap();
     applied(&mut conn, 1).await;
     assert!(replica.log().contains("partitions can be claimed again"), "{}", replica.log());
     replica.signal(Signal::SIGTERM);
@@ -133,10 +151,10 @@ async fn a_lease_that_can_not_be_renewed_is_a_warning_and_the_work_goes_on() {
     fails(&mut conn, "UPDATE").await;
     wait_until("the log", SOON, async || replica.log().contains("WARN the lease was not renewed")).await;
     applied(&mut conn, 2).await;
-    sqlx::raw_sql("DROP TRIGGER fails ON leases").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DROP TRIGGER fails ON evenfold.leases").execute(&mut conn).await.unwrap();
     wait_until("the end of it", SOON, async || replica.log().contains("leases can be renewed again")).await;
     applied(&mut conn, 3).await;
     replica.signal(Signal::SIGTERM);
     assert_eq!(replica.wait(), 0);
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM leases").await, 0, "it is given back");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.leases").await, 0, "it is given back");
 }

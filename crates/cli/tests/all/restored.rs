@@ -8,7 +8,7 @@ use crate::support::{
 use evenfold::database::Database;
 use evenfold::log;
 use evenfold::projection::{self, Phase, RunOptions};
-use evenfold::schema::{self, SchemaError};
+use evenfold::schema::{self, Schema, SchemaError};
 use sqlx::PgConnection;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ async fn connect(url: &str) -> PgConnection {
 async fn migrated() -> (Postgres, PgConnection) {
     let server = block_in_place(|| Postgres::start("UTF8", ""));
     let mut conn = connect(&server.url()).await;
-    schema::migrate(&mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     (server, conn)
 }
 
@@ -54,7 +54,7 @@ async fn a_cluster_restored_at_the_same_address_takes_no_event_and_is_not_folded
 
     // A checkpoint that is in the dump says that everything was applied.
     wait_until("the checkpoint to be written", SOON, async || {
-        scalar(&mut writer, "SELECT max(floor) FROM checkpoints").await == 1
+        scalar(&mut writer, "SELECT max(floor) FROM evenfold.checkpoints").await == 1
     })
     .await;
     let second = block_in_place(|| restored_from(&first));
@@ -92,7 +92,7 @@ async fn a_log_that_has_lost_its_origin_is_repaired_and_says_what_was_done() {
         (output.status.code().unwrap(), text)
     };
     assert_eq!(run(&[&worker[..], &[&url]].concat()).0, 0);
-    sqlx::raw_sql("DELETE FROM log_origin").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DELETE FROM evenfold.log_origin").execute(&mut conn).await.unwrap();
     let (code, text) = run(&[&worker[..], &[&url]].concat());
     assert!(code == 1 && text.contains("run `evenfold repair`"), "{text}");
     let (code, text) = run(&["repair", "--database-url", &url]);
@@ -108,14 +108,14 @@ async fn a_log_that_logical_replication_writes_to_takes_no_row_of_it_and_is_not_
     let (old, mut writer) = migrated().await;
     let (new, mut conn) = migrated().await;
     append_one(&mut writer, "a", 1).await;
-    sqlx::raw_sql("CREATE PUBLICATION p FOR TABLE events").execute(&mut writer).await.unwrap();
+    sqlx::raw_sql("CREATE PUBLICATION p FOR TABLE evenfold.events").execute(&mut writer).await.unwrap();
     let subscribe = format!(
         "CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port={} user=postgres dbname=postgres' PUBLICATION p",
         old.address().port()
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(subscribe)).execute(&mut conn).await.unwrap();
     let refused = Database::at(&new.url()).unwrap().connect().await.map(drop).unwrap_err();
-    assert!(matches!(refused.unfit(), Some(SchemaError::Subscriber)), "{refused}");
+    assert!(matches!(refused.unfit(), Some(SchemaError::Subscriber(_))), "{refused}");
     // Whoever copies the table, and whoever applies what comes later, tries again and again.
     wait_until("the subscription to have failed", SOON, async || {
         let failures =
@@ -129,7 +129,7 @@ async fn a_log_that_logical_replication_writes_to_takes_no_row_of_it_and_is_not_
         }
     })
     .await;
-    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM events").await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 0);
     sqlx::raw_sql("ALTER SUBSCRIPTION s DISABLE; ALTER SUBSCRIPTION s SET (slot_name = NONE)")
         .execute(&mut conn)
         .await

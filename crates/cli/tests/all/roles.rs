@@ -3,7 +3,7 @@
 
 use crate::support::{Evenfold, Postgres, Serving, append_one, assert_counters_agree, scalar};
 use evenfold::database::Database;
-use evenfold::schema;
+use evenfold::schema::{self, Schema};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::path::Path;
 use tokio::task::block_in_place;
@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 async fn migrated() -> (Postgres, PgConnection) {
     let server = block_in_place(|| Postgres::start("UTF8", ""));
     let (mut conn, _) = Database::at(&server.url()).unwrap().connect_to_server().await.unwrap();
-    schema::migrate(&mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     (server, conn)
 }
 
@@ -83,8 +83,10 @@ async fn no_setting_of_a_role_changes_what_evenfold_does() {
             assert_eq!(code, 0, "{setting}: {command}: {text}");
         }
         assert_counters_agree(&mut conn).await;
-        let all =
-            scalar(&mut conn, "SELECT (SELECT count(*) FROM events) - (SELECT sum(events) FROM counters)::bigint");
+        let all = scalar(
+            &mut conn,
+            "SELECT (SELECT count(*) FROM evenfold.events) - (SELECT sum(events) FROM evenfold.counters)::bigint",
+        );
         assert_eq!(all.await, 0, "{setting}");
     }
 }
@@ -98,11 +100,14 @@ async fn a_projection_that_is_started_over_is_started_over_by_a_role_that_passes
     append_one(&mut conn, "a", 1).await;
     fine(&url, WORKER, "");
     // As an older version has left it.
-    run(&mut conn, "SET session_replication_role = replica; DELETE FROM projections; RESET session_replication_role")
-        .await;
+    run(
+        &mut conn,
+        "SET session_replication_role = replica; DELETE FROM evenfold.projections; RESET session_replication_role",
+    )
+    .await;
     for url in [&server.url(), &url] {
         fine(url, "repair --start-over counters", "");
-        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM checkpoints").await, 0);
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.checkpoints").await, 0);
         fine(url, WORKER, "");
         assert!(fine(url, "rebuild", "").contains("are in use"));
         assert!(fine(url, "verify", "").contains("all 1 counters agree"));
@@ -140,24 +145,24 @@ async fn each_connection_has_the_settings_that_evenfold_relies_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_level_security_that_hides_rows_is_refused_and_no_checkpoint_moves_over_them() {
     let (server, mut conn) = migrated().await;
-    run(&mut conn, "CREATE ROLE app LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO app; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app").await;
+    run(&mut conn, "CREATE ROLE app LOGIN; GRANT USAGE ON SCHEMA evenfold TO app; GRANT ALL ON ALL TABLES IN SCHEMA evenfold TO app; GRANT ALL ON ALL SEQUENCES IN SCHEMA evenfold TO app").await;
     let url = server.url_of("app", "postgres");
     append_one(&mut conn, "a", 1).await;
     fine(&url, WORKER, "");
     append_one(&mut conn, "a", 1).await;
     for table in ["events", "checkpoints", "parked_events", "counters"] {
-        run(&mut conn, &format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")).await;
+        run(&mut conn, &format!("ALTER TABLE evenfold.{table} ENABLE ROW LEVEL SECURITY")).await;
         for command in [WORKER, "status", "verify", "pool --workers=1 --until-caught-up"] {
             let (code, text) = evenfold(&url, command, "");
-            let phrase = format!("row level security hides rows of {table} from the user app");
+            let phrase = format!("row level security hides rows of evenfold.{table} from the user app");
             assert!(code == 1 && text.contains(&phrase), "{command}: {text}");
         }
-        run(&mut conn, &format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")).await;
+        run(&mut conn, &format!("ALTER TABLE evenfold.{table} DISABLE ROW LEVEL SECURITY")).await;
     }
     fine(&url, WORKER, "");
-    assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM counters").await, 2);
+    assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM evenfold.counters").await, 2);
     // Whoever sees every row may go on.
-    run(&mut conn, "ALTER TABLE events ENABLE ROW LEVEL SECURITY; ALTER ROLE app BYPASSRLS").await;
+    run(&mut conn, "ALTER TABLE evenfold.events ENABLE ROW LEVEL SECURITY; ALTER ROLE app BYPASSRLS").await;
     fine(&url, WORKER, "");
 }
 
@@ -183,45 +188,45 @@ async fn a_log_that_was_tampered_with_is_refused_on_each_connection_with_the_way
     append_one(&mut conn, "a", 1).await;
     for (damage, mend, phrase) in [
         (
-            "ALTER TABLE events DISABLE TRIGGER events_place",
-            "ALTER TABLE events ENABLE ALWAYS TRIGGER events_place",
-            "run `ALTER TABLE events ENABLE ALWAYS TRIGGER events_place`",
+            "ALTER TABLE evenfold.events DISABLE TRIGGER events_place",
+            "ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_place",
+            "run `ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_place`",
         ),
         (
             // As `ENABLE TRIGGER ALL` leaves it: logical replication passes it over.
-            "ALTER TABLE events ENABLE TRIGGER events_append_only",
-            "ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only",
-            "run `ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only`",
+            "ALTER TABLE evenfold.events ENABLE TRIGGER events_append_only",
+            "ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only",
+            "run `ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only`",
         ),
         (
-            "ALTER TABLE events DROP CONSTRAINT events_version_key",
-            "ALTER TABLE events ADD CONSTRAINT events_version_key UNIQUE (aggregate_type, aggregate_id, version)",
+            "ALTER TABLE evenfold.events DROP CONSTRAINT events_version_key",
+            "ALTER TABLE evenfold.events ADD CONSTRAINT events_version_key UNIQUE (aggregate_type, aggregate_id, version)",
             "left without events_version_key",
         ),
         (
-            "ALTER TABLE events ALTER payload TYPE jsonb",
-            "ALTER TABLE events ALTER payload TYPE json",
+            "ALTER TABLE evenfold.events ALTER payload TYPE jsonb",
+            "ALTER TABLE evenfold.events ALTER payload TYPE json",
             "the column payload is jsonb instead of json",
         ),
         (
-            "ALTER TABLE events ALTER hash DROP NOT NULL",
-            "ALTER TABLE events ALTER hash SET NOT NULL",
+            "ALTER TABLE evenfold.events ALTER hash DROP NOT NULL",
+            "ALTER TABLE evenfold.events ALTER hash SET NOT NULL",
             "the column hash",
         ),
         (
-            "ALTER SEQUENCE events_position_seq CYCLE",
-            "ALTER SEQUENCE events_position_seq INCREMENT 1 NO CYCLE",
-            "run `ALTER SEQUENCE events_position_seq INCREMENT 1 NO CYCLE`",
+            "ALTER SEQUENCE evenfold.events_position_seq CYCLE",
+            "ALTER SEQUENCE evenfold.events_position_seq INCREMENT 1 NO CYCLE",
+            "run `ALTER SEQUENCE evenfold.events_position_seq INCREMENT 1 NO CYCLE`",
         ),
         (
-            "ALTER SEQUENCE events_position_seq INCREMENT 2",
-            "ALTER SEQUENCE events_position_seq INCREMENT 1 NO CYCLE",
-            "run `ALTER SEQUENCE events_position_seq INCREMENT 1 NO CYCLE`",
+            "ALTER SEQUENCE evenfold.events_position_seq INCREMENT 2",
+            "ALTER SEQUENCE evenfold.events_position_seq INCREMENT 1 NO CYCLE",
+            "run `ALTER SEQUENCE evenfold.events_position_seq INCREMENT 1 NO CYCLE`",
         ),
         (
-            "ALTER SEQUENCE events_position_seq CACHE 9",
-            "ALTER SEQUENCE events_position_seq CACHE 1",
-            "run `ALTER SEQUENCE events_position_seq CACHE 1`",
+            "ALTER SEQUENCE evenfold.events_position_seq CACHE 9",
+            "ALTER SEQUENCE evenfold.events_position_seq CACHE 1",
+            "run `ALTER SEQUENCE evenfold.events_position_seq CACHE 1`",
         ),
     ] {
         database.connect().await.unwrap();
@@ -238,7 +243,7 @@ async fn a_log_that_was_tampered_with_is_refused_on_each_connection_with_the_way
 async fn tables_that_somebody_has_locked_are_not_waited_for_without_a_word() {
     let (server, mut conn) = migrated().await;
     let mut tx = conn.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE evenfold.events IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
     let refused = Database::at(&server.url()).unwrap().connect().await.map(drop).unwrap_err().to_string();
     assert!(refused.contains("are locked by another session for more than 5 seconds"), "{refused}");
     drop(tx);
@@ -276,7 +281,7 @@ async fn does(url: &str, role: &str) -> Result<(), String> {
     match role {
         "writer" => {
             let mut own = PgConnection::connect(url).await.map_err(|error| error.to_string())?;
-            let insert = "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+            let insert = "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
                 VALUES (1, 'u', gen_random_uuid()::text, 'e', '{}')";
             sqlx::raw_sql(insert).execute(&mut own).await.map(drop).map_err(|error| error.to_string())
         }

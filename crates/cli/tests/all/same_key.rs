@@ -50,7 +50,7 @@ async fn a_worker_that_was_outrun_in_the_middle_of_its_transaction_waits_for_it_
 
     // Another worker has updated the row and not committed yet.
     let mut other = writer.begin().await.unwrap();
-    sqlx::raw_sql("UPDATE checkpoints SET revision = nextval('checkpoint_revisions'), owner = gen_random_uuid()")
+    sqlx::raw_sql("UPDATE evenfold.checkpoints SET revision = nextval('evenfold.checkpoint_revisions'), owner = gen_random_uuid()")
         .execute(&mut *other)
         .await
         .unwrap();
@@ -96,7 +96,7 @@ async fn three_running_workers_with_one_key_apply_everything_once() {
     }
     wait_until("all of them", SOON, async || {
         let applied: Option<i64> =
-            sqlx::query_scalar("SELECT sum(events)::bigint FROM counters").fetch_one(&mut conn).await.unwrap();
+            sqlx::query_scalar("SELECT sum(events)::bigint FROM evenfold.counters").fetch_one(&mut conn).await.unwrap();
         applied == Some(300)
     })
     .await;
@@ -118,7 +118,8 @@ async fn a_second_worker_says_once_who_has_the_key_and_once_that_it_has_taken_ov
     let mut first = Evenfold::spawn(&args);
     append_one(&mut conn, "a", 1).await;
     wait_until("the first to work", SOON, async || counter(&mut conn, "a").await.is_some()).await;
-    let process: String = sqlx::query_scalar("SELECT process FROM heartbeats").fetch_one(&mut conn).await.unwrap();
+    let process: String =
+        sqlx::query_scalar("SELECT process FROM evenfold.heartbeats").fetch_one(&mut conn).await.unwrap();
     assert!(!first.log().contains("stands by"), "{}", first.log());
 
     let mut second = Evenfold::spawn(&args);

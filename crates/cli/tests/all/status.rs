@@ -6,12 +6,13 @@ use evenfold::checkpoint::{ClassStatus, Status, Takeover, lag, status};
 use evenfold::event::NewEvent;
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
 use evenfold::projection::counters::NAME;
+use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, SystemTime};
 
 async fn look(conn: &mut PgConnection) -> Status {
-    status(conn, NAME).await.unwrap()
+    status(&Schema::default(), conn, NAME).await.unwrap()
 }
 
 fn class<'a>(status: &'a Status, name: &str) -> &'a ClassStatus {
@@ -34,7 +35,7 @@ async fn it_tells_what_each_class_has_not_applied_when_no_worker_runs() {
     log::append(&mut conn, &[bad]).await.unwrap();
     team[1].drain().await;
     team.clear();
-    sqlx::raw_sql("DELETE FROM heartbeats").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DELETE FROM evenfold.heartbeats").execute(&mut conn).await.unwrap();
 
     let told = look(&mut conn).await;
     assert_eq!((told.total_partitions, told.cover_complete, told.classes.len()), (Some(2), true, 2));
@@ -66,7 +67,7 @@ async fn it_tells_of_a_hole_in_the_cover() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     Stepped::team(&db, 3, 2).await;
-    sqlx::raw_sql("DELETE FROM checkpoints WHERE residue = 1").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DELETE FROM evenfold.checkpoints WHERE residue = 1").execute(&mut conn).await.unwrap();
     assert!(!look(&mut conn).await.cover_complete);
     let shown = Evenfold::run(&["status", "--database-url", &db.url], "");
     let text = String::from_utf8(shown.stdout).unwrap();
@@ -94,8 +95,8 @@ async fn a_lag_is_counted_up_to_100_000_positions_and_estimated_beyond() {
     worker.drain().await;
     append_one(&mut conn, &ids_in(quarter, 1)[0], 1).await;
     for (last, events) in [(100_000, 1), (400_000, 100_000)] {
-        sqlx::query("SELECT setval('events_position_seq', $1)").bind(last).execute(&mut conn).await.unwrap();
-        let lag = lag(&mut conn, NAME, quarter, &Interest::everything()).await.unwrap();
+        sqlx::query("SELECT setval('evenfold.events_position_seq', $1)").bind(last).execute(&mut conn).await.unwrap();
+        let lag = lag(&Schema::default(), &mut conn, NAME, quarter, &Interest::everything()).await.unwrap();
         assert_eq!(lag.events, events, "with {last} positions");
         assert!(lag.age > Duration::ZERO && lag.age < SOON, "the age is the event's: {:?}", lag.age);
     }
@@ -117,7 +118,7 @@ const TIMES: [&str; 4] = ["-infinity", "infinity", "4714-11-24 00:00:00+00 BC", 
 
 async fn at_time(conn: &mut PgConnection, id: &str, version: i64, amount: &str, time: &str) {
     sqlx::query(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload, recorded_at)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload, recorded_at)
          VALUES ($2, 't', $1, 'added', json_build_object('amount', $3::text::json), $4::text::timestamptz)",
     )
     .bind(id)
@@ -149,8 +150,9 @@ async fn a_time_that_is_infinite_or_extreme_ends_neither_status_nor_heartbeat_no
             run_at(&db, command).fine();
         }
         // So far behind that it is estimated, from the first event that is left.
-        sqlx::raw_sql("SELECT setval('events_position_seq', 200000)").execute(&mut conn).await.unwrap();
-        let estimated = lag(&mut conn, NAME, partition(0, 1), &Interest::everything()).await.unwrap();
+        sqlx::raw_sql("SELECT setval('evenfold.events_position_seq', 200000)").execute(&mut conn).await.unwrap();
+        let estimated =
+            lag(&Schema::default(), &mut conn, NAME, partition(0, 1), &Interest::everything()).await.unwrap();
         assert!(estimated.events > 100_000, "{time}: {estimated:?}");
 
         let running = Evenfold::spawn(&[
@@ -163,7 +165,9 @@ async fn a_time_that_is_infinite_or_extreme_ends_neither_status_nor_heartbeat_no
             &db.url,
         ]);
         wait_until("all is applied and a heartbeat says so", SOON, async || {
-            scalar(&mut conn, "SELECT count(*) FROM heartbeats WHERE applied >= 2 AND state = 'caught up'").await == 1
+            scalar(&mut conn, "SELECT count(*) FROM evenfold.heartbeats WHERE applied >= 2 AND state = 'caught up'")
+                .await
+                == 1
         })
         .await;
         drop(running);
@@ -184,10 +188,12 @@ async fn the_time_of_an_event_is_read_to_the_microsecond_and_infinity_is_beyond_
         at_time(&mut conn, &format!("a{n}"), 1, "1", time).await;
     }
     let (seen, mut buffer) = (Fence::before_all(), EventBuffer::default());
-    let upto = Fence::take(&mut conn).await.unwrap();
+    let upto = Fence::take(&Schema::default(), &mut conn).await.unwrap();
     let window = Window { seen: &seen, upto: &upto.snapshot, after: 0 };
     let interest = Interest::everything().with_envelope();
-    log::read(&mut conn, window, &Slice::of(&[partition(0, 1)]), &interest, 100, &mut buffer).await.unwrap();
+    log::read(&Schema::default(), &mut conn, window, &Slice::of(&[partition(0, 1)]), &interest, 100, &mut buffer)
+        .await
+        .unwrap();
     let times: Vec<SystemTime> = buffer.events().map(|event| event.envelope.unwrap().recorded_at()).collect();
     let after_1970 = |micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
     let expected = [0, 946_684_799_999_999, 1_772_600_767_000_008].map(after_1970);

@@ -41,7 +41,7 @@ async fn a_log_that_nobody_folds_is_told_in_words() {
     let mut team = Stepped::team(&db, 2, 1_000).await;
     let applied = team[0].drain().await;
     drop(team);
-    sql(&mut conn, "DELETE FROM heartbeats").await;
+    sql(&mut conn, "DELETE FROM evenfold.heartbeats").await;
     let said = status(&db);
     assert!(said.contains(&format!("\n{applied} of 100 events are applied; no worker is at work.\n")), "{said}");
     for line in ["0/2: no worker; its checkpoint has not moved for ", "1/2: no worker; its checkpoint has not moved"] {
@@ -57,12 +57,12 @@ async fn a_worker_is_dead_when_neither_its_heartbeat_nor_its_checkpoint_has_move
     append_one(&mut conn, &ids_in(partition(0, 2), 1)[0], 1).await;
     team[0].drain().await;
     assert!(!status(&db).contains("no worker"), "both have a heartbeat, and one has never had anything to write");
-    sql(&mut conn, "UPDATE heartbeats SET beat_at = beat_at - interval '40 s'").await;
+    sql(&mut conn, "UPDATE evenfold.heartbeats SET beat_at = beat_at - interval '40 s'").await;
     let said = status(&db);
     assert!(said.contains("no worker is at work on 1 of 2 classes."), "{said}");
     assert!(said.contains(" s from test:1, but its checkpoint moved "), "{said}");
     assert!(said.contains("1/2: no heartbeat for 4"), "{said}");
-    sql(&mut conn, "UPDATE checkpoints SET moved_at = moved_at - interval '50 s'").await;
+    sql(&mut conn, "UPDATE evenfold.checkpoints SET moved_at = moved_at - interval '50 s'").await;
     let said = status(&db);
     assert!(said.contains("1 of 1 events are applied; no worker is at work."), "{said}");
     assert!(
@@ -76,13 +76,13 @@ async fn it_fits_into_80_columns_whatever_the_hosts_are_called_and_the_reasons_s
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     drop(Stepped::team(&db, 16, 10).await);
-    sql(&mut conn, "SELECT setval('events_position_seq', 123456789)").await;
+    sql(&mut conn, "SELECT setval('evenfold.events_position_seq', 123456789)").await;
     append_one(&mut conn, "a", 1).await;
     sql(
         &mut conn,
-        "UPDATE heartbeats SET process = repeat('host-', 12) || ':123456', state = 'retrying: ' || repeat('word ', 60),
+        "UPDATE evenfold.heartbeats SET process = repeat('host-', 12) || ':123456', state = 'retrying: ' || repeat('word ', 60),
              per_second = 123456, beat_at = now() - interval '9 s';
-         UPDATE checkpoints SET floor = 123456789",
+         UPDATE evenfold.checkpoints SET floor = 123456789",
     )
     .await;
     let said = status(&db);
@@ -119,8 +119,10 @@ async fn a_check_fails_without_a_worker_and_with_parked_aggregates_and_passes_ot
     assert_eq!(check(&db, &limits), [""; 0], "nothing is behind");
     let bad = NewEvent::new("t", "a", "added", &json!({ "amount": "x" })).unwrap();
     log::append(&mut conn, &[bad, event("b", 1)]).await.unwrap();
-    wait_until("it to be parked", SOON, async || scalar(&mut conn, "SELECT count(*) FROM parked_events").await == 1)
-        .await;
+    wait_until("it to be parked", SOON, async || {
+        scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await == 1
+    })
+    .await;
     let [reason] = &check(&db, &[])[..] else { panic!("one reason") };
     assert!(reason.contains("class 0/1: 1 parked aggregates; `evenfold parked list` says why"), "{reason}");
     assert!(run_at(&db, &["parked", "list"]).fine().contains('a'), "the advice works");
@@ -144,9 +146,9 @@ async fn a_check_fails_for_a_class_that_is_too_far_behind_by_events_or_by_time()
     }
     sql(
         &mut conn,
-        "ALTER TABLE events DISABLE TRIGGER events_append_only;
-         UPDATE events SET recorded_at = recorded_at - interval '60 s';
-         ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only",
+        "ALTER TABLE evenfold.events DISABLE TRIGGER events_append_only;
+         UPDATE evenfold.events SET recorded_at = recorded_at - interval '60 s';
+         ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only",
     )
     .await;
     assert_eq!(check(&db, &["--max-lag=3", "--max-lag-seconds=100"]), [""; 0]);

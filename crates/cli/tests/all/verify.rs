@@ -8,6 +8,7 @@ use crate::support::{
 use evenfold::event::NewEvent;
 use evenfold::log;
 use evenfold::projection::counters::mismatches;
+use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection};
 
@@ -71,56 +72,56 @@ fn follow(db: &TestDb, complaint: &str) {
 async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_its_advice_mends_each() {
     let wrong = [
         (
-            "UPDATE counters SET value = value + 1 WHERE aggregate_id = 'a'",
+            "UPDATE evenfold.counters SET value = value + 1 WHERE aggregate_id = 'a'",
             "t/a: the log says 2 events with the value 3, the read model 2 events with the value 4",
         ),
         (
-            "UPDATE counters SET events = 3 WHERE aggregate_id = 'a'",
+            "UPDATE evenfold.counters SET events = 3 WHERE aggregate_id = 'a'",
             "t/a: the log says 2 events with the value 3, the read model 3 events with the value 3",
         ),
         (
-            "UPDATE counters SET version = 7 WHERE aggregate_id = 'a'",
+            "UPDATE evenfold.counters SET version = 7 WHERE aggregate_id = 'a'",
             "t/a: the log says version 2, the read model version 7",
         ),
         (
-            "UPDATE counters SET version = 1 WHERE aggregate_id = 'a'",
+            "UPDATE evenfold.counters SET version = 1 WHERE aggregate_id = 'a'",
             "t/a: the log says version 2, the read model version 1",
         ),
         (
-            "UPDATE counters SET last_position = 1 WHERE aggregate_id = 'b'",
+            "UPDATE evenfold.counters SET last_position = 1 WHERE aggregate_id = 'b'",
             "t/b: the log says the last position 3, the read model the last position 1",
         ),
         (
-            "UPDATE counters SET version = 0, last_position = 0 WHERE aggregate_id = 'b'",
+            "UPDATE evenfold.counters SET version = 0, last_position = 0 WHERE aggregate_id = 'b'",
             "t/b: the log says version 2 and the last position 3, the read model version 0 and the last position 0",
         ),
         // An event that was given up has moved the version, and the next one must fit.
         (
-            "UPDATE counters SET version = 1 WHERE aggregate_id = 'b'",
+            "UPDATE evenfold.counters SET version = 1 WHERE aggregate_id = 'b'",
             "t/b: the log says version 2, the read model version 1",
         ),
         (
-            "DELETE FROM counters WHERE aggregate_id = 'b'",
+            "DELETE FROM evenfold.counters WHERE aggregate_id = 'b'",
             "t/b: the log says 1 events with the value 5, the read model nothing",
         ),
         (
-            "DELETE FROM counters WHERE aggregate_id = 'given-up'",
+            "DELETE FROM evenfold.counters WHERE aggregate_id = 'given-up'",
             "t/given-up: the log says 0 events with the value 0, the read model nothing",
         ),
         (
-            "UPDATE counters SET version = 3 WHERE aggregate_id = 'given-up'",
+            "UPDATE evenfold.counters SET version = 3 WHERE aggregate_id = 'given-up'",
             "t/given-up: the log says version 1, the read model version 3",
         ),
         (
-            "INSERT INTO counters VALUES ('t', 'c', 1, 1, 1, 1)",
+            "INSERT INTO evenfold.counters VALUES ('t', 'c', 1, 1, 1, 1)",
             "t/c: the log says nothing, the read model 1 events with the value 1",
         ),
         (
-            "INSERT INTO counters VALUES ('t', 'c', 0, 0, 0, 0)",
+            "INSERT INTO evenfold.counters VALUES ('t', 'c', 0, 0, 0, 0)",
             "t/c: the log says nothing, the read model 0 events with the value 0",
         ),
         (
-            "INSERT INTO counters VALUES ('t', 'waiting', 0, 0, 1, 0)",
+            "INSERT INTO evenfold.counters VALUES ('t', 'waiting', 0, 0, 1, 0)",
             "t/waiting: the log says version 0, the read model version 1",
         ),
     ];
@@ -129,7 +130,7 @@ async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_its_advice_mends
         let mut conn = db.connect().await;
         assert_eq!(run_at(&db, &["verify"]).code, 0);
         sqlx::raw_sql(AssertSqlSafe(tamper)).execute(&mut conn).await.unwrap();
-        assert_eq!(mismatches(&mut conn, &pointer(), 10).await.unwrap().len(), 1, "{tamper}");
+        assert_eq!(mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap().len(), 1, "{tamper}");
         let said = run_at(&db, &["verify"]);
         assert_eq!((said.code, said.out.as_str()), (1, format!("{line}\n").as_str()), "{tamper}");
         follow(&db, &said.err);
@@ -146,7 +147,11 @@ async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_its_advice_mends
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_without_checkpoints_do_not_agree_and_the_advice_mends_that() {
-    for lost in ["DELETE FROM projections", "DELETE FROM checkpoints WHERE residue = 0", "DELETE FROM checkpoints"] {
+    for lost in [
+        "DELETE FROM evenfold.projections",
+        "DELETE FROM evenfold.checkpoints WHERE residue = 0",
+        "DELETE FROM evenfold.checkpoints",
+    ] {
         let db = applied().await;
         let mut conn = db.connect().await;
         // Of both partitions.
@@ -172,7 +177,7 @@ async fn with_another_amount_pointer_the_advice_names_it() {
     log::append(&mut conn, &[NewEvent::new("t", "a", "added", &json!({ "it's n": 4 })).unwrap()]).await.unwrap();
     let pool = ["pool", "--total-partitions=2", "--until-caught-up", "--amount-pointer=/it's n"];
     assert_eq!(run_at(&db, &pool).code, 0);
-    sqlx::raw_sql("UPDATE counters SET value = 9").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("UPDATE evenfold.counters SET value = 9").execute(&mut conn).await.unwrap();
     let said = run_at(&db, &verify);
     assert!(said.err.contains(r"`evenfold rebuild --amount-pointer '/it'\''s n'`"), "{said:?}");
     assert_eq!(run_at(&db, &["rebuild", "--amount-pointer", "/it's n"]).code, 0);
@@ -197,7 +202,7 @@ async fn where_nothing_or_not_everything_is_applied_it_says_so_and_who_is_at_wor
 
     let mut worker = Stepped::start(&db, 0, 1, 2).await;
     let behind = "Not complete: 5 events of the log are not applied yet.\n";
-    sqlx::raw_sql("DELETE FROM heartbeats").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DELETE FROM evenfold.heartbeats").execute(&mut conn).await.unwrap();
     assert_eq!(told(), format!("{nothing}{behind}No worker is at work.\n"));
     worker.step().await;
     let begun = told();
@@ -210,7 +215,7 @@ async fn where_nothing_or_not_everything_is_applied_it_says_so_and_who_is_at_wor
         "{begun}"
     );
     sqlx::raw_sql(
-        "INSERT INTO heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,
+        "INSERT INTO evenfold.heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,
              coordination_ms, compute_ms, beat_at)
          VALUES (gen_random_uuid(), 'counters', 0, 1, 'here:1', 'applying', 0, 0, 0, now() - interval '40 s')",
     )
@@ -239,17 +244,17 @@ async fn versions_that_were_written_in_another_order_are_no_mismatch() {
     worker.drain().await;
     assert_counters_agree(&mut conn).await;
     assert_eq!(run_at(&db, &["parked", "retry", "--all"]).code, 0);
-    assert_eq!(scalar(&mut conn, "SELECT last_position FROM counters").await, 2, "that of version 3");
+    assert_eq!(scalar(&mut conn, "SELECT last_position FROM evenfold.counters").await, 2, "that of version 3");
     assert_counters_agree(&mut conn).await;
-    sqlx::raw_sql("UPDATE counters SET last_position = 3").execute(&mut conn).await.unwrap();
-    assert_eq!(mismatches(&mut conn, &pointer(), 10).await.unwrap().len(), 1);
+    sqlx::raw_sql("UPDATE evenfold.counters SET last_position = 3").execute(&mut conn).await.unwrap();
+    assert_eq!(mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_with_escape_sequences_are_printed_escaped() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    sqlx::raw_sql("INSERT INTO counters VALUES (E't\\x1b[2J', E'a\\nb\\u202E', 1, 1, 1, 1)")
+    sqlx::raw_sql("INSERT INTO evenfold.counters VALUES (E't\\x1b[2J', E'a\\nb\\u202E', 1, 1, 1, 1)")
         .execute(&mut conn)
         .await
         .unwrap();
@@ -262,7 +267,7 @@ async fn ids_with_escape_sequences_are_printed_escaped() {
 async fn the_first_ones_by_name_are_listed() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    sqlx::raw_sql("INSERT INTO counters SELECT 't', 'c' || n, 1, 1, 1, 1 FROM generate_series(1, 9) n")
+    sqlx::raw_sql("INSERT INTO evenfold.counters SELECT 't', 'c' || n, 1, 1, 1, 1 FROM generate_series(1, 9) n")
         .execute(&mut conn)
         .await
         .unwrap();

@@ -2,8 +2,8 @@
 
 use crate::support::{Evenfold, SOON, TestDb, counter, scalar, wait_until, worker_of};
 use evenfold::class::Class;
-use evenfold::log::CHANNEL;
 use evenfold::projection::{self, Pool, Report, RunError, RunOptions};
+use evenfold::schema::Schema;
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::Duration;
@@ -23,7 +23,7 @@ const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = curr
 /// Appends an event as writers do that do not know of workers.
 async fn insert(conn: &mut PgConnection, version: i64) {
     sqlx::query(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          VALUES ($1, 't', 'a', 'added', '{\"amount\": 1}')",
     )
     .bind(version)
@@ -33,7 +33,7 @@ async fn insert(conn: &mut PgConnection, version: i64) {
 }
 
 async fn notify(conn: &mut PgConnection) {
-    sqlx::raw_sql(AssertSqlSafe(format!("NOTIFY {CHANNEL}"))).execute(conn).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("NOTIFY {}", Schema::default().channel()))).execute(conn).await.unwrap();
 }
 
 async fn wait_for(what: &str, conn: &mut PgConnection, sql: &'static str, count: i64) {
@@ -121,14 +121,14 @@ async fn a_pool_has_one_listener_that_wakes_all_of_its_workers_and_ends_with_the
     wait_for("the workers to fall asleep", &mut conn, ASLEEP, 8).await;
     assert_eq!(scalar(&mut conn, LISTENING).await, 1);
     sqlx::raw_sql(
-        "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)
+        "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
          SELECT 1, 't', 'a' || n, 'added', '{}' FROM generate_series(1, 100) n",
     )
     .execute(&mut conn)
     .await
     .unwrap();
     notify(&mut conn).await;
-    wait_for("all events", &mut conn, "SELECT count(*) FROM counters", 100).await;
+    wait_for("all events", &mut conn, "SELECT count(*) FROM evenfold.counters", 100).await;
     stop.cancel();
     while pool.ended().await.is_some() {}
     wait_for("the listener to end", &mut conn, LISTENING, 0).await;

@@ -54,7 +54,7 @@ async fn whatever_is_killed_stopped_doubled_or_replaced_every_acknowledged_event
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
     let server = tokio::task::block_in_place(Server::start);
     let database = Database::at(&server.url).unwrap();
-    schema::migrate(&mut database.connect_to_server().await.unwrap().0).await.unwrap();
+    schema::migrate(&Schema::default(), &mut database.connect_to_server().await.unwrap().0).await.unwrap();
     let crew = Crew::new(&server.url);
     let mut chaos = Chaos { server, database, crew, crashes: 0, verified: 0 };
     let writers = Writers::start(&chaos.database, seed, &Pace::DENSE);
@@ -108,9 +108,9 @@ impl Chaos {
     /// While workers run: the counters are what the checkpoints say, and the checkpoints are an exact cover.
     async fn verify(&mut self) {
         let mut conn = self.connect().await;
-        let differ = mismatches(&mut conn, &"/amount".parse().unwrap(), 10).await.unwrap();
+        let differ = mismatches(&Schema::default(), &mut conn, &"/amount".parse().unwrap(), 10).await.unwrap();
         assert!(differ.is_empty(), "{differ:#?}");
-        let status = status(&mut conn, NAME).await.unwrap();
+        let status = status(&Schema::default(), &mut conn, NAME).await.unwrap();
         assert!(status.classes.is_empty() || status.cover_complete, "{status:#?}");
         self.verified += 1;
     }
@@ -120,11 +120,11 @@ impl Chaos {
         let told = Evenfold::run(&["verify", "--database-url", &self.server.url], "");
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
         let mut conn = self.connect().await;
-        let status = status(&mut conn, NAME).await.unwrap();
+        let status = status(&Schema::default(), &mut conn, NAME).await.unwrap();
         assert_eq!(status.classes.len(), self.crew.total as usize, "{status:#?}");
         assert!(status.classes.iter().all(|class| class.behind == 0), "{status:#?}");
         for some in written.acknowledged.chunks(10_000) {
-            let there: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE event_id = ANY ($1)")
+            let there: i64 = sqlx::query_scalar("SELECT count(*) FROM evenfold.events WHERE event_id = ANY ($1)")
                 .bind(some)
                 .fetch_one(&mut conn)
                 .await
@@ -133,8 +133,8 @@ impl Chaos {
         }
         let acknowledged = i64::try_from(written.acknowledged.len()).unwrap();
         let counts: (i64, i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM events), (SELECT coalesce(sum(events), 0)::bigint FROM counters),
-                 (SELECT count(*) FROM parked_events)",
+            "SELECT (SELECT count(*) FROM evenfold.events), (SELECT coalesce(sum(events), 0)::bigint FROM evenfold.counters),
+                 (SELECT count(*) FROM evenfold.parked_events)",
         )
         .fetch_one(&mut conn)
         .await

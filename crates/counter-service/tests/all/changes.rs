@@ -64,7 +64,7 @@ fn listed(rows: &[(&str, i64)]) -> Vec<(String, i64)> {
 }
 
 async fn all_rows(conn: &mut PgConnection) -> HashMap<String, CounterRow> {
-    let rows = evenfold::projection::counters::top(conn, None, 1_000_000).await.unwrap();
+    let rows = evenfold::projection::counters::top(&Schema::default(), conn, None, 1_000_000).await.unwrap();
     rows.into_iter().map(|row| (row.aggregate_id.clone(), row)).collect()
 }
 
@@ -87,7 +87,7 @@ async fn the_last_row_that_two_workers_have_told_of_each_counter_is_that_of_the_
         let events: Vec<NewEvent> = ids.iter().skip(round % 3).step_by(2).map(|id| event(id, 1)).collect();
         log::append(&mut conn, &events).await.unwrap();
     }
-    let events = scalar(&mut conn, "SELECT count(*) FROM events").await;
+    let events = scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await;
     wait_until("all to be told", SOON, async || {
         while let Some(changes) = listener.try_recv().unwrap() {
             let Changes::Listed(rows) = &*changes else { panic!("there are few enough to be listed") };
@@ -128,7 +128,10 @@ async fn parked_aggregates_are_not_told_and_others_of_their_batch_are() {
     assert_eq!((counter(&mut conn, "b").await, counter(&mut conn, "c").await), (None, Some((5, 1))));
     // Whoever has them applied after all tells that, once it is committed.
     let c = Aggregate { aggregate_type: "t".to_owned(), aggregate_id: "c".to_owned() };
-    assert_eq!(drop_first(&mut conn, &mut telling(&group), &c).await.unwrap(), Retried::Applied { events: 2 });
+    assert_eq!(
+        drop_first(&Schema::default(), &mut conn, &mut telling(&group), &c).await.unwrap(),
+        Retried::Applied { events: 2 }
+    );
     assert_eq!(told(&mut listener), [None]);
 }
 

@@ -91,7 +91,7 @@ async fn the_time_of_a_durable_increment_has_its_commit_in_it() {
     let served = cluster::<1>(Storage::Durable(db.database.clone())).await;
     let mut blocker = db.connect().await;
     let mut lock = sqlx::Connection::begin(&mut blocker).await.unwrap();
-    sqlx::raw_sql("LOCK TABLE events IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    sqlx::raw_sql("LOCK TABLE evenfold.events IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let mut client = served.client().await;
     client.begin("POST", "/counter/a/increment", &[], "").await;
     let mut conn = db.connect().await;

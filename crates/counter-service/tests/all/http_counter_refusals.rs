@@ -164,7 +164,7 @@ async fn what_is_not_committed_in_time_is_told_as_not_known() {
     assert_eq!(client.post(INCREMENT, "").await.status, 200);
     let mut holder = db.connect().await;
     let mut held = holder.begin().await.unwrap();
-    sqlx::query("LOCK TABLE events IN SHARE MODE").execute(&mut *held).await.unwrap();
+    sqlx::query("LOCK TABLE evenfold.events IN SHARE MODE").execute(&mut *held).await.unwrap();
     let late = client.post(INCREMENT, "").await;
     assert_eq!((late.code(), late.header("retry-after")), ((503, "timed_out".to_owned()), Some("1")));
     held.rollback().await.unwrap();

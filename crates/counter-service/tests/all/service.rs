@@ -64,7 +64,7 @@ async fn each_increment_is_committed_before_it_is_answered_and_has_a_value_of_it
     assert_eq!((metrics.commits.events, metrics.handled), (1_600, 1_600));
     assert!(metrics.commits.count() < 800, "they are committed in groups: {metrics:?}");
     let mut conn = db.connect().await;
-    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut conn).await.unwrap();
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM evenfold.events").fetch_one(&mut conn).await.unwrap();
     assert_eq!(events, 1_600);
     drain(&mut only_worker(&mut conn, 1_000).await, &mut conn).await;
     assert_counters_agree(&mut conn).await;
@@ -146,7 +146,7 @@ async fn increments_whose_commit_was_not_answered_are_counted_once() {
     let (answers, ()) = tokio::join!(increments(std::slice::from_ref(&node), 32, 50, 20), cutting);
     assert_each_once(&answers, 20);
     let mut conn = db.connect().await;
-    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut conn).await.unwrap();
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM evenfold.events").fetch_one(&mut conn).await.unwrap();
     assert_eq!(events, 1_600);
 }
 
@@ -157,11 +157,11 @@ async fn an_increment_that_the_database_refuses_is_said_not_to_be_counted() {
     let mut conn = db.connect().await;
     let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
             AS $$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'not today'; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()";
+        CREATE TRIGGER refuse BEFORE INSERT ON evenfold.events FOR EACH ROW EXECUTE FUNCTION refuse()";
     sqlx::raw_sql(refuse).execute(&mut conn).await.unwrap();
     let refused = node.increment(&id("a"), 1, None).await.unwrap_err();
     assert!(matches!(&refused, ServiceError::Unavailable(why) if why.contains("not today")), "{refused:?}");
-    sqlx::raw_sql("DROP TRIGGER refuse ON events").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DROP TRIGGER refuse ON evenfold.events").execute(&mut conn).await.unwrap();
     assert_eq!(node.increment(&id("a"), 1, None).await.unwrap().value, 1);
     node.stop().await;
 }
@@ -188,14 +188,14 @@ async fn an_increment_that_is_committed_when_nobody_waits_for_it_any_more_is_in_
     let mut conn = db.connect().await;
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
                     'BEGIN PERFORM pg_sleep(4); RETURN NULL; END';
-                CREATE TRIGGER slow AFTER INSERT ON events EXECUTE FUNCTION slow()";
+                CREATE TRIGGER slow AFTER INSERT ON evenfold.events EXECUTE FUNCTION slow()";
     sqlx::raw_sql(slow).execute(&mut conn).await.unwrap();
     let late = node.increment(&id("a"), 5, None).await;
     assert!(matches!(late, Err(ServiceError::TimedOut(_))), "{late:?}");
     wait_until("its shard has given it up, too", SOON, async || node.metrics().handled == 2).await;
     // A read of the log, before the commit.
     assert_eq!(node.get(&id("a")).await, Ok(Counted { value: 1, version: 1 }));
-    let committed = "SELECT count(*) FROM events";
+    let committed = "SELECT count(*) FROM evenfold.events";
     wait_until("the commit", SOON, async || scalar(&mut conn, committed).await == 2).await;
     assert_eq!(node.get(&id("a")).await, Ok(Counted { value: 6, version: 2 }));
 }

@@ -66,7 +66,7 @@ async fn a_million_counters_through_room_for_ten_thousand_are_exact() {
         "SELECT count(*) FROM generate_series(0, $1::int - 1) AS counter
          FULL JOIN (SELECT substr(aggregate_id, 2)::int AS counter, count(*) AS events,
                            sum((payload->>'amount')::bigint) AS value
-                    FROM events GROUP BY aggregate_id) AS logged USING (counter)
+                    FROM evenfold.events GROUP BY aggregate_id) AS logged USING (counter)
          WHERE logged.value IS DISTINCT FROM (counter % 997 + 1) * (CASE WHEN counter < $2::int THEN 2 ELSE 1 END)",
     )
     .bind(i32::try_from(COUNTERS).unwrap())

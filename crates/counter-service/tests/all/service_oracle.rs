@@ -192,7 +192,7 @@ async fn what_is_committed_after_another_node_has_taken_over_is_answered_by_that
     // Longer than it takes to be taken for dead, and shorter than a request may take.
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
                     'BEGIN PERFORM pg_sleep(4); RETURN NULL; END';
-                CREATE TRIGGER slow AFTER INSERT ON events EXECUTE FUNCTION slow()";
+                CREATE TRIGGER slow AFTER INSERT ON evenfold.events EXECUTE FUNCTION slow()";
     sqlx::raw_sql(slow).execute(&mut conn).await.unwrap();
     let (asked, key) = (counter.clone(), IdempotencyKey::new("order-1").unwrap());
     let asking = tokio::spawn(async move { a.increment(&asked, 5, Some(key)).await });
@@ -205,7 +205,7 @@ async fn what_is_committed_after_another_node_has_taken_over_is_answered_by_that
     // Had the one that was cut off answered, the other's reads would be older than that.
     let answer = asking.await.unwrap();
     assert!(matches!(answer, Err(ServiceError::TimedOut(_))), "{answer:?}");
-    sqlx::raw_sql("DROP TRIGGER slow ON events").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("DROP TRIGGER slow ON evenfold.events").execute(&mut conn).await.unwrap();
     let second = Counted { value: 6, version: 2 };
     let key = IdempotencyKey::new("order-1").unwrap();
     assert_eq!(b.increment(&counter, 5, Some(key)).await, Ok(second));

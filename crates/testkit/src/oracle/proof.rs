@@ -60,7 +60,7 @@ impl Proof {
 
 async fn read(conn: &mut PgConnection) -> HashMap<u32, Vec<Logged>> {
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-        "SELECT aggregate_id, version, (payload->>'amount')::bigint FROM events
+        "SELECT aggregate_id, version, (payload->>'amount')::bigint FROM evenfold.events
          WHERE aggregate_type = 'counter' ORDER BY aggregate_id, version",
     )
     .fetch_all(conn)
@@ -81,7 +81,7 @@ fn last(events: &[Logged]) -> (i64, i64) {
 
 async fn model(conn: &mut PgConnection) -> BTreeMap<String, (i64, i64)> {
     let rows: Vec<(String, i64, i64)> =
-        sqlx::query_as("SELECT aggregate_id, value, version FROM counters WHERE aggregate_type = 'counter'")
+        sqlx::query_as("SELECT aggregate_id, value, version FROM evenfold.counters WHERE aggregate_type = 'counter'")
             .fetch_all(conn)
             .await
             .unwrap();

@@ -27,7 +27,7 @@ fn id(name: &str) -> CounterId {
 
 async fn server() -> Server {
     let server = tokio::task::block_in_place(Server::start);
-    schema::migrate(&mut database(&server).connect_to_server().await.unwrap().0).await.unwrap();
+    schema::migrate(&Schema::default(), &mut database(&server).connect_to_server().await.unwrap().0).await.unwrap();
     server
 }
 
@@ -66,7 +66,7 @@ async fn cluster(nodes: usize, database: &Database) -> Vec<Node> {
 /// How many events of this counter the log has.
 async fn events(server: &Server, name: &str) -> i64 {
     let mut conn = database(server).connect().await.unwrap();
-    let count = sqlx::query_scalar("SELECT count(*) FROM events WHERE aggregate_id = $1").bind(name);
+    let count = sqlx::query_scalar("SELECT count(*) FROM evenfold.events WHERE aggregate_id = $1").bind(name);
     count.fetch_one(&mut conn).await.unwrap()
 }
 

@@ -118,7 +118,7 @@ async fn a_node_that_is_cut_off_from_the_database_costs_no_count() {
 async fn a_database_that_crashes_costs_no_count() {
     let server = tokio::task::block_in_place(Server::start);
     let database = Database::at(&server.url).unwrap();
-    schema::migrate(&mut database.connect_to_server().await.unwrap().0).await.unwrap();
+    schema::migrate(&Schema::default(), &mut database.connect_to_server().await.unwrap().0).await.unwrap();
     let cluster = Cluster::start(3, &server.url).await;
     let load = Load::start(&cluster.places, Plan::default());
     for _ in 0..3 {

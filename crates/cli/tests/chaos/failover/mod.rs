@@ -60,7 +60,7 @@ impl Chaos {
         println!("{test}: CHAOS_SEED={seed} CHAOS_SECONDS={}", seconds().as_secs());
         let servers = block_in_place(|| Servers::start(settings));
         let (mut conn, _) = Database::at(&servers.primary.url()).unwrap().connect_to_server().await.unwrap();
-        schema::migrate(&mut conn).await.unwrap();
+        schema::migrate(&Schema::default(), &mut conn).await.unwrap();
         let proxy = Proxy::start(Server::Tcp(servers.primary.address())).await;
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port);
         let (crew, random) = (Crew::new(&url), Rng::with_seed(seed));
@@ -164,13 +164,13 @@ impl Chaos {
         self.crew.finish(10 * SOON).await;
         let url = self.servers.primary.url();
         let mut conn = Database::at(&url).unwrap().connect().await.unwrap();
-        let differ = mismatches(&mut conn, &"/amount".parse().unwrap(), 10).await.unwrap();
+        let differ = mismatches(&Schema::default(), &mut conn, &"/amount".parse().unwrap(), 10).await.unwrap();
         assert!(differ.is_empty(), "{differ:#?}");
-        let status = status(&mut conn, NAME).await.unwrap();
+        let status = status(&Schema::default(), &mut conn, NAME).await.unwrap();
         assert!(status.cover_complete && status.classes.iter().all(|class| class.behind == 0), "{status:#?}");
         let (events, applied, parked): (i64, i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM events), (SELECT coalesce(sum(events), 0)::bigint FROM counters),
-                 (SELECT count(*) FROM parked_events)",
+            "SELECT (SELECT count(*) FROM evenfold.events), (SELECT coalesce(sum(events), 0)::bigint FROM evenfold.counters),
+                 (SELECT count(*) FROM evenfold.parked_events)",
         )
         .fetch_one(&mut conn)
         .await
@@ -179,7 +179,7 @@ impl Chaos {
         let mut there = 0;
         let acknowledged = [&written.acknowledged[..], &self.late].concat();
         for some in acknowledged.chunks(10_000) {
-            there += sqlx::query_scalar::<_, i64>("SELECT count(*) FROM events WHERE event_id = ANY ($1)")
+            there += sqlx::query_scalar::<_, i64>("SELECT count(*) FROM evenfold.events WHERE event_id = ANY ($1)")
                 .bind(some)
                 .fetch_one(&mut conn)
                 .await
