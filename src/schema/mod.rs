@@ -97,6 +97,20 @@ async fn ensure_schema(schema: &Schema, tx: &mut PgConnection) -> Result<(), sql
     Ok(())
 }
 
+/// Whether the connection's `search_path` leads to the schema, so that statements which name none find evenfold's tables: as by
+/// default for a role of the same name.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn is_in_search_path(schema: &Schema, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT $1 = ANY (current_schemas(false))").bind(schema.name()).fetch_one(conn).await
+}
+
 fn refused(error: MigrateError) -> SchemaError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => SchemaError::Database(error),

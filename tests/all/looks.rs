@@ -33,7 +33,7 @@ async fn write(mut conn: PgConnection, mut slow: PgConnection, writer: u64) {
 /// What the planner knows changes, so statements are planned anew, and pages are written in full.
 async fn disturb(mut conn: PgConnection) {
     for _ in 0..100 {
-        sqlx::raw_sql("VACUUM ANALYZE events").execute(&mut conn).await.unwrap();
+        sqlx::raw_sql("VACUUM ANALYZE evenfold.events").execute(&mut conn).await.unwrap();
     }
 }
 

@@ -5,6 +5,7 @@
 use evenfold_testkit as support;
 
 mod append;
+mod append_in_sql;
 mod appender;
 mod architecture;
 mod failover;
@@ -22,6 +23,7 @@ mod pool;
 mod pool_reads;
 mod read_ahead;
 mod schema;
+mod statements;
 mod superseded;
 mod topology;
 mod walk;

@@ -87,7 +87,7 @@ async fn a_window_is_read_by_one_range_scan_and_late_events_by_their_transaction
 #[tokio::test(flavor = "multi_thread")]
 async fn with_an_index_for_the_total_a_worker_reads_no_others_events() {
     for log in LOGS {
-        for analyze in ["", "ANALYZE events"] {
+        for analyze in ["", "ANALYZE evenfold.events"] {
             let db = TestDb::new().await;
             with_events(&mut db.connect().await, log).await;
             assert!(create_index(&Schema::default(), &mut db.connect().await, 4).await.unwrap());

@@ -100,7 +100,7 @@ async fn every_element_of_an_array_is_looked_up_by_an_index_whatever_the_statist
                              INSERT INTO evenfold.parked_events SELECT 'counters', position, aggregate_type, aggregate_id, version,
                                  hash, 'x' FROM evenfold.events LIMIT 1;
                              INSERT INTO evenfold.counters_rebuild SELECT * FROM evenfold.counters;
-                             VACUUM FULL parked_events";
+                             VACUUM FULL evenfold.parked_events";
                 for part in small.split(';') {
                     run(&mut conn, part).await;
                 }

@@ -1,10 +1,9 @@
 //! evenfold refuses to work where its guarantees would not hold, and says what to do.
 
+use crate::moved_tables::as_the_sqlx_tool;
 use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
 use evenfold::schema::{self, RepairError, Schema, SchemaError};
 use sqlx::PgConnection;
-use sqlx::migrate::Migrator;
-use std::path::Path;
 
 async fn run(conn: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(conn).await.unwrap();
@@ -18,20 +17,6 @@ async fn a_database_without_tables_is_refused_until_it_is_migrated() {
     schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     schema::check(&Schema::default(), &mut conn).await.unwrap();
     schema::migrate(&Schema::default(), &mut conn).await.unwrap();
-}
-
-/// What `sqlx migrate run` runs: the files of the directory `migrations`, as the settings in `sqlx.toml` say.
-async fn as_the_sqlx_tool() -> Migrator {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let settings: toml::Table = std::fs::read_to_string(root.join("sqlx.toml")).unwrap().parse().unwrap();
-    let settings = settings["migrate"].as_table().unwrap();
-    assert_eq!(settings.keys().collect::<Vec<_>>(), ["create-schemas", "table-name"], "what else would change");
-    let mut migrator = Migrator::new(root.join("migrations")).await.unwrap();
-    migrator.dangerous_set_table_name(settings["table-name"].as_str().unwrap().to_owned());
-    for schema in settings["create-schemas"].as_array().unwrap() {
-        migrator.create_schema(schema.as_str().unwrap().to_owned());
-    }
-    migrator
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +41,7 @@ async fn an_older_and_a_newer_schema_are_told_apart() {
     run(&mut conn, "DELETE FROM evenfold._sqlx_migrations WHERE description = 'later'").await;
     run(
         &mut conn,
-        "DELETE FROM evenfold._sqlx_migrations WHERE description = 'counters'; DROP TABLE evenfold.counters",
+        "DELETE FROM evenfold._sqlx_migrations WHERE description = 'counters'; DROP TABLE evenfold.counters, evenfold.counters_rebuild",
     )
     .await;
     let old = schema::check(&Schema::default(), &mut conn).await;
@@ -69,7 +54,6 @@ async fn an_older_and_a_newer_schema_are_told_apart() {
 async fn tables_of_another_application_are_left_alone() {
     for foreign in [
         "CREATE SCHEMA evenfold; CREATE TABLE evenfold.events (id int)",
-        "CREATE SCHEMA evenfold; CREATE FUNCTION evenfold.append(json, boolean) RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE SCHEMA evenfold;
          CREATE TABLE evenfold._sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz,
              success boolean, checksum bytea, execution_time bigint);
@@ -104,6 +88,10 @@ async fn a_migration_that_meets_something_of_another_application_leaves_nothing_
         (
             "CREATE SCHEMA evenfold; CREATE TABLE evenfold.counters (id int); CREATE VIEW evenfold.topologies AS SELECT 1 AS id",
             Some("counters, topologies"),
+        ),
+        (
+            "CREATE SCHEMA evenfold; CREATE FUNCTION evenfold.append(json, boolean) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            Some("append()"),
         ),
         // Met in the midst of it only.
         ("CREATE SCHEMA evenfold; CREATE SEQUENCE evenfold.checkpoint_revisions", None),

@@ -120,7 +120,12 @@ async fn list(own: &Schema, conn: &mut PgConnection, name: &str, limit: i64, jso
     print(&table(&["type", "id", "events", "version", "position", "reason"], &rows, usize::MAX))
 }
 
-async fn retry_one(own: &Schema, conn: &mut PgConnection, aggregate: &Aggregate, projection: &mut dyn Parked) -> anyhow::Result<()> {
+async fn retry_one(
+    own: &Schema,
+    conn: &mut PgConnection,
+    aggregate: &Aggregate,
+    projection: &mut dyn Parked,
+) -> anyhow::Result<()> {
     let retried = projection.retry(own, conn, aggregate).await?;
     print(&told(aggregate, &retried))?;
     if matches!(retried, Retried::Parked { .. }) {
@@ -138,7 +143,12 @@ struct Tried {
     listed: Vec<StillParked>,
 }
 
-async fn retry_all(own: &Schema, conn: &mut PgConnection, name: &str, projection: &mut dyn Parked) -> anyhow::Result<()> {
+async fn retry_all(
+    own: &Schema,
+    conn: &mut PgConnection,
+    name: &str,
+    projection: &mut dyn Parked,
+) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
     let parked = count_parked(own, conn, name).await?;
     if parked == 0 {

@@ -44,7 +44,12 @@ pub(crate) trait Configured: Send + Sync {
 
 /// What applies parked events.
 pub(crate) trait Parked: Send {
-    fn retry<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
+    fn retry<'a>(
+        &'a mut self,
+        own: &'a Schema,
+        conn: &'a mut PgConnection,
+        aggregate: &'a Aggregate,
+    ) -> Tried<'a, Retried>;
 
     fn retry_next<'a>(
         &'a mut self,
@@ -53,7 +58,12 @@ pub(crate) trait Parked: Send {
         conn: &'a mut PgConnection,
     ) -> Tried<'a, Option<RetriedTogether>>;
 
-    fn drop_first<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried>;
+    fn drop_first<'a>(
+        &'a mut self,
+        own: &'a Schema,
+        conn: &'a mut PgConnection,
+        aggregate: &'a Aggregate,
+    ) -> Tried<'a, Retried>;
 }
 
 pub(crate) type Tried<'a, T> = LocalBoxFuture<'a, Result<T, RetryError>>;
@@ -139,7 +149,12 @@ impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
 struct Retrying<P>(P);
 
 impl<P: Projection> Parked for Retrying<P> {
-    fn retry<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
+    fn retry<'a>(
+        &'a mut self,
+        own: &'a Schema,
+        conn: &'a mut PgConnection,
+        aggregate: &'a Aggregate,
+    ) -> Tried<'a, Retried> {
         Box::pin(parked::retry(own, conn, &mut self.0, aggregate))
     }
 
@@ -152,7 +167,12 @@ impl<P: Projection> Parked for Retrying<P> {
         Box::pin(all.next(own, conn, &mut self.0))
     }
 
-    fn drop_first<'a>(&'a mut self, own: &'a Schema, conn: &'a mut PgConnection, aggregate: &'a Aggregate) -> Tried<'a, Retried> {
+    fn drop_first<'a>(
+        &'a mut self,
+        own: &'a Schema,
+        conn: &'a mut PgConnection,
+        aggregate: &'a Aggregate,
+    ) -> Tried<'a, Retried> {
         Box::pin(parked::drop_first(own, conn, &mut self.0, aggregate))
     }
 }

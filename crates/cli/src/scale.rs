@@ -93,7 +93,8 @@ async fn scale(session: &Session, args: &ScaleArgs, path: &[u32], shutdown: &Can
         bail!("interrupted: what was applied stays applied");
     }
     print(&format!("{}\n{} events appended.\n", render(&stages), thousands(written)))?;
-    verify(session.database.schema(), &mut session.connect().await?, &args.tuning.counters.amount_pointer, SHOWN, false).await
+    verify(session.database.schema(), &mut session.connect().await?, &args.tuning.counters.amount_pointer, SHOWN, false)
+        .await
 }
 
 type Walked = (Vec<Stage>, Pool, CancellationToken);

@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 pub struct TestDb {
     pub url: String,
     pub database: Database,
-    name: String,
+    pub name: String,
 }
 
 impl TestDb {

@@ -192,7 +192,8 @@ impl<P: Projection> Worker<P> {
         let takeover = if self.joined { Takeover::Never } else { self.options.topology };
         let mut tx = conn.begin().await?;
         let outcome = async {
-            let (registered, begun) = checkpoint::register(&self.schema, &mut tx, &name, &definition, self.class, takeover).await?;
+            let (registered, begun) =
+                checkpoint::register(&self.schema, &mut tx, &name, &definition, self.class, takeover).await?;
             if begun {
                 let created = self.projection.create(&mut tx).await;
                 created.map_err(|error| RegisterError::Create { projection: name.clone(), error })?;

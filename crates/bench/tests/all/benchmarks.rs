@@ -177,9 +177,9 @@ async fn interrupted_when(args: &[&str], condition: &'static str, signal: Signal
 
 const FILLING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'";
 const WORKING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name LIKE 'evenfold counters %' AND query LIKE '%INTO evenfold.counters %'";
+    AND application_name LIKE 'evenfold counters %' AND query LIKE '%INTO \"evenfold\\_bench\\_%\".counters %'";
 const APPENDING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND query LIKE '%INSERT INTO evenfold.events%' AND pid <> pg_backend_pid()";
+    AND query LIKE '%INSERT INTO \"evenfold\\_bench\\_%\".events%' AND pid <> pg_backend_pid()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_benchmark_leaves_nothing_behind() {
@@ -206,7 +206,7 @@ async fn a_benchmark_that_fails_says_why_and_leaves_nothing_behind() {
             .unwrap();
     let sql = format!("ALTER TABLE {schema}.events RENAME TO elsewhere");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
-    ended(bench).await.complains(1, "relation \"events\" does not exist");
+    ended(bench).await.complains(1, ".events\" does not exist");
     nothing_is_left(&mut conn).await;
 }
 

@@ -124,7 +124,9 @@ async fn many_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> a
     for _ in 0..args.runs.runs {
         start_over(arena.database.schema(), &mut conn).await?;
         statement.push(
-            yardsticks::fold(arena.database.schema(), &mut conn, &args.tuning.counters.amount_pointer).await?.as_secs_f64(),
+            yardsticks::fold(arena.database.schema(), &mut conn, &args.tuning.counters.amount_pointer)
+                .await?
+                .as_secs_f64(),
         );
         steps.inc(1);
         one.push(folded(arena, &mut conn, args, sample, 1).await?.took.as_secs_f64());

@@ -115,6 +115,6 @@ async fn a_user_without_rights_is_told_to_be_granted_them() {
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE ROLE {role}"))).execute(&mut conn).await.unwrap();
     let said = said(&format!("{}&options=-c%20role%3D{role}", db.url), &["counters"]);
     let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&mut conn).await;
-    said.complains(1, "permission denied for table _sqlx_migrations: grant it");
+    said.complains(1, "permission denied for schema evenfold: grant it");
     dropped.unwrap();
 }

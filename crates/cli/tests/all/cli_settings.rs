@@ -8,8 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Flag, variable, a value that is refused, and how the sentence shows that it was read.
-pub const SETTINGS: [(&str, &str, &str, &str); 13] = [
+pub const SETTINGS: [(&str, &str, &str, &str); 14] = [
     ("--database-url", "DATABASE_URL", "nowhere", "the database URL"),
+    ("--schema", "EVENFOLD_SCHEMA", "public", "a schema for evenfold must have a name"),
     ("--data-dir", "EVENFOLD_DATA_DIR", "/dev/null/pg", "the data directory /dev/null/pg"),
     ("--pg-bin", "EVENFOLD_PG_BIN", "/dev/null/bin", "no usable PostgreSQL binaries in /dev/null/bin"),
     ("--log", "RUST_LOG", "loud", "the log filter"),

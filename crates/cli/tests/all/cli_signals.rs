@@ -42,7 +42,7 @@ async fn the_second_signal_ends_a_worker_at_once_and_the_server_with_it() {
     // Whoever stops it in order would wait for this.
     let url = embedded::status(&dir.options()).unwrap().url;
     let mut conn = evenfold::database::Database::at(&url).unwrap().connect().await.unwrap();
-    sqlx::raw_sql("BEGIN; LOCK TABLE evenfold.projections, heartbeats IN ACCESS EXCLUSIVE MODE")
+    sqlx::raw_sql("BEGIN; LOCK TABLE evenfold.projections, evenfold.heartbeats IN ACCESS EXCLUSIVE MODE")
         .execute(&mut conn)
         .await
         .unwrap();

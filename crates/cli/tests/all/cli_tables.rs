@@ -40,7 +40,7 @@ async fn an_empty_database_is_refused_until_migrate_which_can_be_run_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_schema_is_refused_until_migrate() {
     let db = TestDb::new().await;
-    sql(&db, "DELETE FROM evenfold._sqlx_migrations WHERE description = 'counters'; DROP TABLE evenfold.counters")
+    sql(&db, "DELETE FROM evenfold._sqlx_migrations WHERE description = 'counters'; DROP TABLE evenfold.counters, evenfold.counters_rebuild")
         .await;
     each_complains(&db, false, "older than this evenfold (1 migration(s) behind): run `evenfold migrate`").await;
     run_at(&db, &["migrate"]).fine();

@@ -10,6 +10,7 @@
 
 use evenfold_testkit as support;
 
+mod application;
 mod cli;
 mod cli_append;
 mod cli_cache;
@@ -44,6 +45,7 @@ mod http_host;
 mod http_memory;
 mod http_probes;
 mod index;
+mod moved_tables;
 mod nats_users;
 mod parked_masses;
 mod parking;
@@ -60,5 +62,7 @@ mod same_key;
 mod status;
 mod status_check;
 mod strangers;
+mod two_schemas;
+mod uninstall;
 mod verify;
 mod wake;
