@@ -5,7 +5,7 @@ use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::log::{self, Interest};
 use evenfold::projection::{self, Batch, BoxError, Projection, RunOptions, Worker, WorkerOptions};
-use evenfold::schema::{self, Schema};
+use evenfold::schema;
 use evenfold_embedded as embedded;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ async fn main() -> Result<(), BoxError> {
     let server = embedded::start(&embedded::Options::new(directory.path().join("pg")))?;
     let database = Database::at(&server.url())?;
     let (mut conn, _) = database.connect_to_server().await?;
-    schema::migrate(&Schema::default(), &mut conn).await?;
+    schema::migrate(database.schema(), &mut conn).await?;
     sqlx::raw_sql("CREATE TABLE revenue (customer text PRIMARY KEY, cents bigint)").execute(&mut conn).await?;
 
     for order in 1..=1000 {

@@ -12,7 +12,7 @@ use std::hash::Hasher;
 pub struct IdHash(u32);
 
 impl IdHash {
-    /// The hash of an aggregate id. The SQL function `evenfold_hash` gives the same number.
+    /// The hash of an aggregate id. The SQL function `evenfold.hash` gives the same number.
     #[must_use]
     pub fn of(aggregate_id: &str) -> Self {
         let mut hasher = fnv::FnvHasher::default();

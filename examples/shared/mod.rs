@@ -6,7 +6,7 @@ use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::log;
 use evenfold::projection::BoxError;
-use evenfold::schema::{self, Schema};
+use evenfold::schema;
 use evenfold_embedded::{self as embedded, Server};
 use std::str::FromStr;
 
@@ -27,7 +27,7 @@ impl Place {
             }
         };
         let database = Database::at(&url)?;
-        schema::migrate(&Schema::default(), &mut database.connect_to_server().await?.0).await?;
+        schema::migrate(database.schema(), &mut database.connect_to_server().await?.0).await?;
         Ok(Self { database, own })
     }
 

@@ -1,6 +1,5 @@
 //! evenfold refuses to work where its guarantees would not hold, and says what to do.
 
-use crate::moved_tables::as_the_sqlx_tool;
 use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
 use evenfold::schema::{self, RepairError, Schema, SchemaError};
 use sqlx::PgConnection;
@@ -17,17 +16,6 @@ async fn a_database_without_tables_is_refused_until_it_is_migrated() {
     schema::migrate(&Schema::default(), &mut conn).await.unwrap();
     schema::check(&Schema::default(), &mut conn).await.unwrap();
     schema::migrate(&Schema::default(), &mut conn).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn migrations_run_from_their_files_are_the_same_as_those_of_the_binary() {
-    let db = TestDb::empty().await;
-    let mut conn = db.connect().await;
-    let migrator = as_the_sqlx_tool().await;
-    migrator.run(&mut conn).await.unwrap();
-    schema::check(&Schema::default(), &mut conn).await.unwrap();
-    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
-    migrator.run(&mut conn).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! When each event of a load is due, and the writers that keep to it.
 
 use evenfold::event::NewEvent;
-use evenfold::log;
+use evenfold::log::Log;
+use evenfold::schema::Schema;
 use evenfold_cli::bench::arena::Arena;
 use serde_json::json;
 use sqlx::PgConnection;

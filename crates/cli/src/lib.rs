@@ -47,6 +47,7 @@ mod status;
 mod telemetry;
 #[doc(hidden)]
 pub mod tuning;
+mod uninstall;
 mod verify;
 mod worker;
 
@@ -55,6 +56,7 @@ pub use app::App;
 use clap::{ArgMatches, Args};
 use config::{Parsed, UsageError};
 use evenfold::database::told;
+use evenfold::schema::Schema;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! The PostgreSQL server of the run, and a fresh database of it for each test.
 
 use evenfold::database::Database;
-use evenfold::schema;
+use evenfold::schema::{self, Schema};
 use evenfold_embedded::{self as embedded, Options};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -13,10 +13,9 @@ const ATTEMPTS: u32 = 5;
 
 /// evenfold's tables, in a schema of their own.
 pub struct Arena {
-    schema: String,
-    /// Its connections see this schema alone.
+    /// Whose schema it is.
     pub database: Database,
-    /// The same for other processes.
+    /// The same for other processes, which are given the schema as well.
     pub url: String,
 }
 

@@ -57,8 +57,8 @@ impl Sample {
     }
 
     /// Fails unless the counters are what the log says, all of it.
-    pub async fn check(self, conn: &mut PgConnection, pointer: &AmountPointer) -> anyhow::Result<()> {
-        let (counters, events) = totals(conn).await?;
+    pub async fn check(self, own: &Schema, conn: &mut PgConnection, pointer: &AmountPointer) -> anyhow::Result<()> {
+        let (counters, events) = totals(own, conn).await?;
         let complete = (counters.unsigned_abs(), events.unsigned_abs()) == (self.aggregates, self.events);
         anyhow::ensure!(
             complete && mismatches(own, conn, pointer, 1).await?.is_empty(),
@@ -86,7 +86,7 @@ async fn copy(own: &Schema, conn: &mut PgConnection, lines: &str) -> Result<(), 
 }
 
 /// Empties the counters, so that the next worker begins at the start.
-pub async fn start_over(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn start_over(own: &Schema, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
     counters::empty(own, &mut tx).await?;
     checkpoint::start_over(own, &mut tx, NAME).await?;

@@ -12,7 +12,7 @@ const DRAIN: &str = "COPY (SELECT position, version, hash, aggregate_type, aggre
     FROM evenfold.events ORDER BY position) TO STDOUT (FORMAT binary)";
 
 /// Reads the whole log, and does nothing with it.
-pub async fn drain(conn: &mut PgConnection) -> Result<Duration, sqlx::Error> {
+pub async fn drain(own: &Schema, conn: &mut PgConnection) -> Result<Duration, sqlx::Error> {
     let started = Instant::now();
     let mut rows = conn.copy_out_raw(own.sql(DRAIN).as_str()).await?;
     while rows.try_next().await?.is_some() {}
@@ -20,10 +20,11 @@ pub async fn drain(conn: &mut PgConnection) -> Result<Duration, sqlx::Error> {
 }
 
 /// Folds the whole log by one statement, into a table like that of the counters, which is emptied before.
-pub async fn fold(conn: &mut PgConnection, pointer: &AmountPointer) -> Result<Duration, sqlx::Error> {
-    sqlx::raw_sql(
-        "CREATE TABLE IF NOT EXISTS folded (LIKE counters INCLUDING ALL) WITH (fillfactor = 70); TRUNCATE folded",
-    )
+pub async fn fold(own: &Schema, conn: &mut PgConnection, pointer: &AmountPointer) -> Result<Duration, sqlx::Error> {
+    sqlx::raw_sql(own.sql(
+        "CREATE TABLE IF NOT EXISTS evenfold.folded (LIKE evenfold.counters INCLUDING ALL) WITH (fillfactor = 70);
+         TRUNCATE evenfold.folded",
+    ))
     .execute(&mut *conn)
     .await?;
     let started = Instant::now();

@@ -1,7 +1,7 @@
 //! A database that an application lives in already, with tables of the same names: evenfold never touches them, and never
 //! takes them for its own.
 
-use crate::cli::{feed, run_at};
+use crate::support::cli::{feed, run_at};
 use crate::support::{Evenfold, SOON, TestDb, append_one, counter, event, scalar, wait_until};
 use evenfold::log::{self, Log};
 use evenfold::schema::{self, Schema, SchemaError};

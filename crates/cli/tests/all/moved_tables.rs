@@ -1,6 +1,6 @@
 //! The tables of version 0.1, which were wherever the `search_path` led, are moved to the schema, and what is folded goes on.
 
-use crate::cli::run_at;
+use crate::support::cli::run_at;
 use crate::support::{
     LOCKED_OUT, Postgres, SOON, TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar,
     wait_until,
@@ -209,8 +209,8 @@ fn dumped(server: &Postgres, database: &str) -> String {
 }
 
 /// What `sqlx migrate run` runs: the files of the directory `migrations`, as `sqlx.toml` says.
-pub async fn as_the_sqlx_tool() -> Migrator {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+async fn as_the_sqlx_tool() -> Migrator {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let settings: toml::Table = std::fs::read_to_string(root.join("sqlx.toml")).unwrap().parse().unwrap();
     let settings = settings["migrate"].as_table().unwrap();
     assert_eq!(settings.keys().collect::<Vec<_>>(), ["create-schemas", "table-name"], "what else would change");
@@ -253,4 +253,15 @@ async fn the_migrations_in_the_library_are_the_files_of_the_directory() {
         (migrator.table_name.to_string(), each.collect::<Vec<_>>())
     };
     assert_eq!(of(&migrator(&Schema::default())), of(&as_the_sqlx_tool().await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_from_their_files_are_the_same_as_those_of_the_binary() {
+    let db = TestDb::empty().await;
+    let mut conn = db.connect().await;
+    let migrator = as_the_sqlx_tool().await;
+    migrator.run(&mut conn).await.unwrap();
+    schema::check(&Schema::default(), &mut conn).await.unwrap();
+    schema::migrate(&Schema::default(), &mut conn).await.unwrap();
+    migrator.run(&mut conn).await.unwrap();
 }

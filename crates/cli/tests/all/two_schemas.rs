@@ -1,6 +1,6 @@
 //! Two logs in one database, each in a schema of its own, know nothing of each other.
 
-use crate::cli::{Said, feed, run_at};
+use crate::support::cli::{Said, feed, run_at};
 use crate::support::{SOON, TestDb, event, pointer, scalar, wait_until, worker_of};
 use evenfold::class::Class;
 use evenfold::database::Database;

@@ -1,6 +1,6 @@
 //! `evenfold uninstall` removes the schema with what is in it, after asking, and nothing else.
 
-use crate::cli::{apply_all, run_at};
+use crate::support::cli::{apply_all, run_at};
 use crate::support::{Evenfold, SOON, TestDb, append_one, scalar, wait_until};
 use evenfold::schema::{self, Schema, UninstallError};
 use nix::sys::signal::Signal;

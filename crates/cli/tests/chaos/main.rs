@@ -25,7 +25,7 @@ use crew::Crew;
 use evenfold::checkpoint::status;
 use evenfold::database::Database;
 use evenfold::projection::counters::{NAME, mismatches};
-use evenfold::schema;
+use evenfold::schema::{self, Schema};
 use evenfold_testkit::{Evenfold, SOON, wait_until};
 use schedule::{Fault, Schedule};
 use server::Server;

@@ -11,6 +11,7 @@ use evenfold::projection::parked::{Retried, drop_first};
 use evenfold::projection::{
     Batch, BoxError, Pool, Projection, Rebuild, Rebuilt, RunOptions, Step, Worker, WorkerOptions,
 };
+use evenfold::schema::Schema;
 use evenfold_cluster::nats::{Nats, NatsOptions};
 use evenfold_cluster::{ClusterSecret, Groups, NodeId};
 use evenfold_counter_service::{changes_group, subscribers};

@@ -5,6 +5,7 @@ use super::cluster::{Cluster, counted, socket_of, wire_to};
 use crate::server::Server;
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
+use evenfold::schema::Schema;
 use evenfold::{log, schema};
 use evenfold_cluster::{NodeId, local};
 use evenfold_counter_service::{Counted, CounterId, Node, NodeOptions, Storage};

@@ -8,7 +8,7 @@ mod volatile;
 use crate::server::Server;
 use cluster::{Cluster, counted};
 use evenfold::database::Database;
-use evenfold::schema;
+use evenfold::schema::{self, Schema};
 use evenfold_testkit::TestDb;
 use evenfold_testkit::oracle::{Load, Plan};
 use evenfold_testkit::proxy::Wire;

@@ -13,7 +13,7 @@ use evenfold::checkpoint::status;
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::projection::counters::{NAME, mismatches};
-use evenfold::schema;
+use evenfold::schema::{self, Schema};
 use evenfold_testkit::Evenfold;
 use evenfold_testkit::SOON;
 use evenfold_testkit::proxy::{Proxy, Server};
