@@ -190,10 +190,11 @@ async fn a_straggler_in_the_middle_of_its_batch_commits_nothing_and_is_told_the_
     let mut split = other.begin().await.unwrap();
     let definition: String =
         sqlx::query_scalar("SELECT definition FROM evenfold.projections").fetch_one(&mut writer).await.unwrap();
-    let ready = register(&Schema::default(), &mut split, NAME, &definition, partition(1, 4), Takeover::After(GRACE))
-        .await
-        .unwrap();
-    assert_eq!(ready, Registered::Ready);
+    let registered =
+        register(&Schema::default(), &mut split, NAME, &definition, partition(1, 4), Takeover::After(GRACE))
+            .await
+            .unwrap();
+    assert_eq!(registered, (Registered::Ready, false));
     let straggling = tokio::spawn(async move { (old.step().await, old) });
     wait_until("the straggler to wait for the row", SOON, async || scalar(&mut watcher, LOCKED_OUT).await == 1).await;
     split.commit().await.unwrap();

@@ -8,7 +8,7 @@ use super::projections::Projections;
 use super::serve;
 use super::{
     append, bench, counters, db, demo, generate, index, manual, migrate, parked, pool, rebuild, repair, scale, status,
-    verify, worker,
+    uninstall, verify, worker,
 };
 use clap::{Parser, Subcommand};
 
