@@ -22,9 +22,6 @@ pub mod schema;
 /// The documents' Rust is compiled as tests.
 #[cfg(doctest)]
 mod documents {
-    #[doc = include_str!("../README.md")]
-    pub struct Readme;
-
     #[doc = include_str!("../docs/guide/first-steps.md")]
     pub struct FirstSteps;
 

@@ -163,3 +163,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     output::complain(&sentence);
     ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
 }
+
+/// The README's Rust is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

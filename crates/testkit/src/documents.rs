@@ -4,6 +4,7 @@ use crate::Evenfold;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A file in Markdown.
 pub struct Document {
@@ -163,10 +164,16 @@ pub fn words(line: &str) -> Vec<&str> {
     words.skip_while(is_variable).collect()
 }
 
-/// The help of a command; where the command line can't be followed, why not.
+/// The help of a command of the package's program; where the command line can't be followed, why not.
 pub fn help(args: &[&str]) -> Result<String, String> {
+    help_of(Evenfold::command(args))
+}
+
+/// The same of another program.
+pub fn help_of(mut command: Command) -> Result<String, String> {
     // Understood as far as the help: unknown commands, flags and values are refused before it is shown.
-    let output = Evenfold::run(&[args, &["--help"]].concat(), "");
+    command.arg("--help");
+    let output = Evenfold::finish(command, b"");
     let text = |bytes| String::from_utf8(bytes).unwrap();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }

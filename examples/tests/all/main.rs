@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed, and should say where")]
 
 mod custom_projection;
+mod documents;
 mod example;
 mod stories;
