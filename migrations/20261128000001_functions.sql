@@ -1,5 +1,5 @@
--- The functions. They come before the tables that they name, which PL/pgSQL looks up when it runs, and replace those that
--- are there: `evenfold migrate` gives a database of an earlier layout the same bodies.
+-- The functions. They come before the tables that they name, which PL/pgSQL looks up when it runs, and replace those
+-- that are there: `evenfold migrate` gives a database of an earlier layout the same bodies.
 --
 -- Each says where every name is looked up: a function runs under whatever search_path its caller has.
 
@@ -31,9 +31,9 @@ BEGIN
 END
 $$;
 
--- Whoever appends is given an xid and a position here, and by nothing else: others could lie where readers have been. Run as
--- its owner, so that a writer needs no more than INSERT. A search_path of its own would cost each event as much as the rest
--- of it: so every operator and every function is named with its schema.
+-- Whoever appends is given an xid and a position here, and by nothing else: others could lie where readers have been.
+-- Run as its owner, so that a writer needs no more than INSERT. A search_path of its own would cost each event as much
+-- as the rest of it: so every operator and every function is named with its schema.
 CREATE OR REPLACE FUNCTION evenfold.place() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
 AS $$

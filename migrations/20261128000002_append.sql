@@ -25,7 +25,8 @@ BEGIN
     -- Only where there are as many brackets as there may be levels. A bracket in a string is none.
     IF length(content) - length(translate(content, '[{', '')) > 500 THEN
         SELECT max(level) INTO depth FROM (
-            SELECT sum(CASE WHEN m[1] IN ('[', '{') THEN 1 WHEN m[1] IN (']', '}') THEN -1 ELSE 0 END) OVER (ORDER BY ord) AS level
+            SELECT sum(CASE WHEN m[1] IN ('[', '{') THEN 1 WHEN m[1] IN (']', '}') THEN -1 ELSE 0 END)
+                       OVER (ORDER BY ord) AS level
             FROM regexp_matches(content, '"(?:[^"\\]|\\.)*"|[][{}]', 'g') WITH ORDINALITY AS r (m, ord)
         ) l;
         IF depth > 500 THEN
@@ -35,7 +36,8 @@ BEGIN
     END IF;
 EXCEPTION
     WHEN untranslatable_character OR invalid_text_representation OR statement_too_complex THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s can''t be read: %s', field, SQLERRM);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('%s can''t be read: %s', field, SQLERRM);
 END
 $$;
 
@@ -52,17 +54,20 @@ DECLARE
 BEGIN
     -- OFFSET 0: looked up one by one, never joined to the whole log, whatever the statistics are.
     SELECT count(*), bool_and(e.aggregate_type = i.aggregate_type AND e.aggregate_id = i.aggregate_id),
-           (array_agg(jsonb_build_object('index', i.ord - 1, 'event_id', i.event_id, 'position', e."position") ORDER BY i.ord))[1],
+           (array_agg(jsonb_build_object('index', i.ord - 1, 'event_id', i.event_id, 'position', e."position")
+                      ORDER BY i.ord))[1],
            jsonb_agg(jsonb_build_object('version', e.version, 'position', e."position") ORDER BY i.ord)
     INTO found, same, first, appended
-    FROM unnest(aggregate_types, aggregate_ids, event_ids) WITH ORDINALITY AS i (aggregate_type, aggregate_id, event_id, ord)
+    FROM unnest(aggregate_types, aggregate_ids, event_ids) WITH ORDINALITY
+        AS i (aggregate_type, aggregate_id, event_id, ord)
     CROSS JOIN LATERAL (
         SELECT x.aggregate_type, x.aggregate_id, x.version, x."position" FROM evenfold.events x
         WHERE x.event_id = i.event_id OFFSET 0
     ) e;
     IF found = cardinality(event_ids) AND same THEN
-        RAISE EXCEPTION USING ERRCODE = 'XE002', DETAIL = appended::text, MESSAGE =
-            format('the events are in the log already: event id %s has position %s', first ->> 'event_id', first ->> 'position');
+        RAISE EXCEPTION USING ERRCODE = 'XE002', DETAIL = appended::text, MESSAGE = format(
+            'the events are in the log already: event id %s has position %s', first ->> 'event_id',
+            first ->> 'position');
     ELSIF found > 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'XE003', DETAIL = first::text, MESSAGE =
             format('event id %s is taken by the event at position %s', first ->> 'event_id', first ->> 'position');
@@ -70,7 +75,8 @@ BEGIN
 END
 $$;
 
--- The function behind those for one event and for many: an array for each column, and a row for each event, in their order.
+-- The function behind those for one event and for many: an array for each column, and a row for each event, in their
+-- order.
 CREATE OR REPLACE FUNCTION evenfold.append_arrays(
     aggregate_types text[], aggregate_ids text[], event_types text[], payloads json[], metadata json[],
     expected_versions bigint[], event_ids uuid[], notify boolean
@@ -86,12 +92,13 @@ DECLARE
 BEGIN
     FOR attempt IN 1 .. 1000 LOOP
         BEGIN
-            -- Sorted by aggregate, byte by byte as everybody who appends does: two callers who write the same aggregates wait
-            -- for each other instead of deadlocking. There is no join that could be quadratic: see `src/log/append.sql`.
+            -- Sorted by aggregate, byte by byte as everybody who appends does: two callers who write the same
+            -- aggregates wait for each other instead of deadlocking. There is no join that could be quadratic: see
+            -- `src/log/append.sql`.
             WITH numbered AS MATERIALIZED (
                 SELECT i.*, row_number() OVER (PARTITION BY i.aggregate_type, i.aggregate_id ORDER BY i.ord) AS nth
-                FROM unnest(aggregate_types, aggregate_ids, event_types, payloads, metadata, expected_versions, event_ids)
-                    WITH ORDINALITY
+                FROM unnest(aggregate_types, aggregate_ids, event_types, payloads, metadata, expected_versions,
+                            event_ids) WITH ORDINALITY
                     AS i (aggregate_type, aggregate_id, event_type, payload, metadata, expected, event_id, ord)
             ),
             placed AS MATERIALIZED (
@@ -107,7 +114,8 @@ BEGIN
                 ) h
             ),
             written AS (
-                INSERT INTO evenfold.events (version, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
+                INSERT INTO evenfold.events
+                    (version, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
                 SELECT p.version, p.event_id, p.aggregate_type, p.aggregate_id, p.event_type, p.payload, p.metadata
                 FROM placed p
                 WHERE NOT EXISTS (SELECT FROM placed WHERE placed.conflict)
@@ -115,7 +123,8 @@ BEGIN
                 RETURNING event_id, version, "position"
             ),
             ordered AS (
-                SELECT array_agg(w.version ORDER BY n.ord) AS versions, array_agg(w."position" ORDER BY n.ord) AS positions
+                SELECT array_agg(w.version ORDER BY n.ord) AS versions,
+                       array_agg(w."position" ORDER BY n.ord) AS positions
                 FROM written w JOIN numbered n USING (event_id)
             )
             SELECT o.versions, o.positions, (
@@ -171,7 +180,8 @@ BEGIN
     SELECT format('%s must be 1 to %s bytes long, and this one %s', n.field, n.most,
                CASE coalesce(octet_length(n.value), 0) WHEN 0 THEN 'is empty' ELSE 'has ' || octet_length(n.value) END)
     INTO problem
-    FROM unnest(aggregate_types, aggregate_ids, event_types) WITH ORDINALITY AS i (aggregate_type, aggregate_id, event_type, ord)
+    FROM unnest(aggregate_types, aggregate_ids, event_types) WITH ORDINALITY
+        AS i (aggregate_type, aggregate_id, event_type, ord)
     CROSS JOIN LATERAL (VALUES ('aggregate_type', i.aggregate_type, 255), ('aggregate_id', i.aggregate_id, 1024),
                                ('event_type', i.event_type, 255)) AS n (field, value, most)
     WHERE coalesce(octet_length(n.value), 0) NOT BETWEEN 1 AND n.most
@@ -189,7 +199,8 @@ BEGIN
     PERFORM evenfold.check_json('payload', p) FROM unnest(payloads) AS p;
     PERFORM evenfold.check_json('metadata', m) FROM unnest(metadata) AS m WHERE m IS NOT NULL;
     SELECT i.event_id, max(i.ord) - 1 AS index INTO taken
-    FROM unnest(event_ids) WITH ORDINALITY AS i (event_id, ord) GROUP BY i.event_id HAVING count(*) > 1 ORDER BY 2 LIMIT 1;
+    FROM unnest(event_ids) WITH ORDINALITY AS i (event_id, ord)
+    GROUP BY i.event_id HAVING count(*) > 1 ORDER BY 2 LIMIT 1;
     IF taken.event_id IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'XE003', DETAIL = to_jsonb(taken)::text,
             MESSAGE = format('event id %s is taken twice in this call', taken.event_id);
@@ -201,7 +212,7 @@ $$;
 --
 -- `expected_version`: that of the aggregate just before the event, 0 for one that must not exist yet; NULL for any.
 -- `event_id`: appending it twice is an error of its own, so that a retry is safe; NULL for a random one.
--- `notify`: wakes the workers when the transaction commits. Without it they find the event within their polling interval.
+-- `notify`: wakes the workers when the transaction commits. Without it they find the event at their poll interval.
 -- PostgreSQL does not let a transaction that notifies be prepared for a two-phase commit.
 CREATE OR REPLACE FUNCTION evenfold.append(
     aggregate_type text, aggregate_id text, event_type text, payload json, expected_version bigint DEFAULT NULL,
@@ -223,8 +234,8 @@ END
 $$;
 
 -- Appends a JSON array of events, and gives the version and the position of each, in their order. Each is an object as
--- `evenfold append` takes it: aggregate_type, aggregate_id, event_type, payload and, if wanted, expected_version, event_id and
--- metadata. Earlier events of the same call count for the expected version.
+-- `evenfold append` takes it: aggregate_type, aggregate_id, event_type, payload and, if wanted, expected_version,
+-- event_id and metadata. Earlier events of the same call count for the expected version.
 CREATE OR REPLACE FUNCTION evenfold.append(events json, notify boolean DEFAULT true)
     RETURNS TABLE (version bigint, "position" bigint)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -235,9 +246,11 @@ DECLARE
     problem text;
 BEGIN
     IF json_typeof(events) IS DISTINCT FROM 'array' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the events must be a JSON array of objects';
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'the events must be a JSON array of objects';
     END IF;
-    SELECT CASE WHEN json_typeof(e) <> 'object' THEN format('an event must be a JSON object, and this one is: %s', left(e::text, 100))
+    SELECT CASE WHEN json_typeof(e) <> 'object'
+                THEN format('an event must be a JSON object, and this one is: %s', left(e::text, 100))
                 ELSE (SELECT format('an event has the unknown field %s', k) FROM json_object_keys(e) AS k
                       WHERE k NOT IN ('aggregate_type', 'aggregate_id', 'event_type', 'payload', 'metadata',
                                       'expected_version', 'event_id') LIMIT 1) END
@@ -247,11 +260,15 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
     END IF;
     -- A name that is no text is none, and is refused as such.
-    SELECT array_agg(CASE json_typeof(e -> 'aggregate_type') WHEN 'string' THEN e ->> 'aggregate_type' END ORDER BY ord) AS types,
-           array_agg(CASE json_typeof(e -> 'aggregate_id') WHEN 'string' THEN e ->> 'aggregate_id' END ORDER BY ord) AS ids,
-           array_agg(CASE json_typeof(e -> 'event_type') WHEN 'string' THEN e ->> 'event_type' END ORDER BY ord) AS event_types,
+    SELECT array_agg(CASE json_typeof(e -> 'aggregate_type') WHEN 'string' THEN e ->> 'aggregate_type' END
+                     ORDER BY ord) AS types,
+           array_agg(CASE json_typeof(e -> 'aggregate_id') WHEN 'string' THEN e ->> 'aggregate_id' END
+                     ORDER BY ord) AS ids,
+           array_agg(CASE json_typeof(e -> 'event_type') WHEN 'string' THEN e ->> 'event_type' END
+                     ORDER BY ord) AS event_types,
            array_agg(e -> 'payload' ORDER BY ord) AS payloads,
-           array_agg(CASE WHEN json_typeof(e -> 'metadata') <> 'null' THEN e -> 'metadata' END ORDER BY ord) AS metadata,
+           array_agg(CASE WHEN json_typeof(e -> 'metadata') <> 'null' THEN e -> 'metadata' END
+                     ORDER BY ord) AS metadata,
            array_agg((e ->> 'expected_version')::bigint ORDER BY ord) AS expected,
            array_agg(coalesce((e ->> 'event_id')::uuid, gen_random_uuid()) ORDER BY ord) AS event_ids
     INTO c
@@ -261,6 +278,8 @@ BEGIN
     END IF;
     PERFORM evenfold.check_events(c.types, c.ids, c.event_types, c.payloads, c.metadata, c.expected, c.event_ids);
     RETURN QUERY SELECT a.version, a."position"
-        FROM evenfold.append_arrays(c.types, c.ids, c.event_types, c.payloads, c.metadata, c.expected, c.event_ids, notify) AS a;
+        FROM evenfold.append_arrays(c.types, c.ids, c.event_types, c.payloads, c.metadata, c.expected, c.event_ids,
+            notify)
+            AS a;
 END
 $$;

@@ -1,5 +1,5 @@
--- The event log. Everything evenfold promises rests on the order in which `evenfold.place()` takes the transaction id and the
--- position, and on the two UNIQUE constraints; docs/design.md, section 2, has the argument.
+-- The event log. Everything evenfold promises rests on the order in which `evenfold.place()` takes the transaction id
+-- and the position, and on the two UNIQUE constraints; docs/design.md, section 2, has the argument.
 
 CREATE TABLE evenfold.events (
     -- Both are filled in by a trigger.
@@ -34,13 +34,13 @@ CREATE SEQUENCE evenfold.events_position_seq CACHE 1 OWNED BY evenfold.events.po
 -- The late rows of a window: events of transactions that were in progress when the window's start was taken.
 CREATE INDEX events_xid_idx ON evenfold.events (xid);
 
--- A payload and its metadata have 1 MiB each at most, whoever writes them: what is larger takes the memory of everybody who
--- reads it.
+-- A payload and its metadata have 1 MiB each at most, whoever writes them: what is larger takes the memory of everybody
+-- who reads it.
 --
--- The size that is at hand says it for a value of up to 4,096 bytes, also for one that comes compressed from another table:
--- nothing is compressed to less than a 255th. What is larger is measured as a text.
--- `evenfold repair` gives every row the transaction id 3, and must be able to rewrite rows that are too large already: a log of
--- an earlier layout may have some, so the rows that are there are not validated. No writer can give that id.
+-- The size that is at hand says it for a value of up to 4,096 bytes, also for one that comes compressed from another
+-- table: nothing is compressed to less than a 255th. What is larger is measured as a text. `evenfold repair` gives
+-- every row the transaction id 3, and must be able to rewrite rows that are too large already: a log of an earlier
+-- layout may have some, so the rows that are there are not validated. No writer can give that id.
 ALTER TABLE evenfold.events ADD CONSTRAINT events_payload_check CHECK (
     (pg_column_size(payload) <= 4096 OR xid = '3' OR octet_length(payload::text) <= 1048576)
     AND (metadata IS NULL OR pg_column_size(metadata) <= 4096 OR xid = '3' OR octet_length(metadata::text) <= 1048576)

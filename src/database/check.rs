@@ -40,9 +40,9 @@ pub struct Server {
     pub(crate) identity: Identity,
 }
 
-/// Which cluster it is, on which timeline, and since when its postmaster runs. Two connections that are there at the same time,
-/// and on which these are the same, see the same transactions. A server whose sessions are ended by the crash of one of them has
-/// the same identity afterwards, and no connection from before.
+/// Which cluster it is, on which timeline, and since when its postmaster runs. Two connections that are there at the
+/// same time, and on which these are the same, see the same transactions. A server whose sessions are ended by the
+/// crash of one of them has the same identity afterwards, and no connection from before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity(String);
 
@@ -53,7 +53,8 @@ impl Identity {
     }
 }
 
-/// The statements of a connection's first message, put together: settings first, so that what follows is subject to them.
+/// The statements of a connection's first message, put together: settings first, so that what follows is subject to
+/// them.
 pub(super) fn script(schema: &Schema, begin: &str, scope: Scope, end: &str) -> String {
     let log =
         if scope == Scope::Log { format!("{};{};", schema.text(TABLES), schema.text(LOG)) } else { String::new() };
@@ -84,8 +85,8 @@ pub(super) async fn run(
     Ok(server)
 }
 
-/// Checks everything that the guarantees depend on and that could be otherwise, on a connection that there is: the server,
-/// the schema, the sequence, the triggers, and whether transaction ids and snapshots are this cluster's.
+/// Checks everything that the guarantees depend on and that could be otherwise, on a connection that there is: the
+/// server, the schema, the sequence, the triggers, and whether transaction ids and snapshots are this cluster's.
 ///
 /// # Errors
 ///

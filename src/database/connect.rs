@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 impl Database {
-    /// Makes a connection, and checks what evenfold's guarantees rest on: that the server is a primary and the log its own,
-    /// that no row is hidden from the user, that the tables, their triggers and their sequence are as they were made.
+    /// Makes a connection, and checks what evenfold's guarantees rest on: that the server is a primary and the log its
+    /// own, that no row is hidden from the user, that the tables, their triggers and their sequence are as they were
+    /// made.
     ///
     /// # Errors
     ///
@@ -113,10 +114,10 @@ impl Database {
         self.prepare(conn, host, Scope::Log, &Uuid::new_v4().to_string()).await.map(drop)
     }
 
-    /// Finds a pooler that hands sessions on between transactions, once in the life of a handle: with this connection idle,
-    /// a second one is given its session, which has its mark; or the session has lost its mark in the meantime. Where many
-    /// sessions are idle the second one may be given another. Those that evenfold has had have marks, so that one of the next
-    /// connections finds out.
+    /// Finds a pooler that hands sessions on between transactions, once in the life of a handle: with this connection
+    /// idle, a second one is given its session, which has its mark; or the session has lost its mark in the meantime.
+    /// Where many sessions are idle the second one may be given another. Those that evenfold has had have marks, so
+    /// that one of the next connections finds out.
     async fn own_session(
         &self,
         conn: &mut PgConnection,

@@ -72,8 +72,8 @@ pub fn migrator(schema: &Schema) -> Migrator {
 
 /// Compares what was migrated with what this library has.
 pub(crate) async fn migrations(schema: &Schema, conn: &mut PgConnection) -> Result<(), SchemaError> {
-    // Names are looked up as of now, not as of one snapshot. The migrator's own table last: whoever finds another migrator's
-    // tables, which has just committed, finds that one too.
+    // Names are looked up as of now, not as of one snapshot. The migrator's own table last: whoever finds another
+    // migrator's tables, which has just committed, finds that one too.
     let (theirs, table): (Vec<String>, bool) = sqlx::query_as(schema.sql(
         "SELECT ARRAY(SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass('evenfold.' || name) IS NOT NULL) ||
              ARRAY(SELECT DISTINCT p.proname || '()' FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -90,7 +90,8 @@ pub(crate) async fn migrations(schema: &Schema, conn: &mut PgConnection) -> Resu
         return Err(if none { SchemaError::NotMigrated(schema.clone()) } else { foreign(schema, theirs) });
     }
     let applied = sqlx::query_scalar(schema.sql(
-        "SELECT string_agg(version || '=' || encode(checksum, 'hex'), ',') FROM evenfold._sqlx_migrations WHERE success",
+        "SELECT string_agg(version || '=' || encode(checksum, 'hex'), ',')
+         FROM evenfold._sqlx_migrations WHERE success",
     ))
     .fetch_one(conn)
     .await?;

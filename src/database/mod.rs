@@ -1,8 +1,9 @@
-//! Connections to PostgreSQL: each is set up and checked before anything is done on it, and what is wrong is a sentence.
+//! Connections to PostgreSQL: each is set up and checked before anything is done on it, and what is wrong is a
+//! sentence.
 //!
-//! Everybody connects through [`Database::connect`]. A connection that is made anew may lead to another server than the one
-//! before it: to a standby, to a cluster that was restored from a dump, through a pooler. So each is checked, in the round
-//! trip that sets it up, and not only the first.
+//! Everybody connects through [`Database::connect`]. A connection that is made anew may lead to another server than the
+//! one before it: to a standby, to a cluster that was restored from a dump, through a pooler. So each is checked, in
+//! the round trip that sets it up, and not only the first.
 
 mod check;
 mod connect;
@@ -73,8 +74,8 @@ pub fn told(error: &sqlx::Error) -> String {
 }
 
 impl Database {
-    /// The database at a URL such as `postgres://user:password@host:5432/database`. Several hosts (`h1,h2:5433`) are tried
-    /// in their order, until one is a primary.
+    /// The database at a URL such as `postgres://user:password@host:5432/database`. Several hosts (`h1,h2:5433`) are
+    /// tried in their order, until one is a primary.
     ///
     /// # Errors
     ///
@@ -101,10 +102,10 @@ impl Database {
     /// The same database, with connections for statements that must go by an index whatever the statistics of the
     /// moment say. A log that was imported in one transaction looks as if every event had the same transaction id; one
     /// that was not analyzed yet looks as if sorting all that is left were cheaper than walking the index for a batch.
-    /// What is joined to the arrays of a batch is looked up, row by row, not scanned. The rows of one partition are in the
-    /// table's order, which the planner of an index by partition can't know: pages cost nothing, so that the fewest rows
-    /// decide. No statement is planned again for its parameters, which is more work than looking for a few new events.
-    /// Compiling plans pays off for long queries only.
+    /// What is joined to the arrays of a batch is looked up, row by row, not scanned. The rows of one partition are in
+    /// the table's order, which the planner of an index by partition can't know: pages cost nothing, so that the fewest
+    /// rows decide. No statement is planned again for its parameters, which is more work than looking for a few new
+    /// events. Compiling plans pays off for long queries only.
     #[must_use]
     pub fn by_index(&self) -> Self {
         let off = ["enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit"];
@@ -113,8 +114,9 @@ impl Database {
         self.with(all.map(|(setting, value)| (setting, value.to_owned())))
     }
 
-    /// The same database, with another schema for everything of evenfold's than `evenfold`. The `search_path` of its connections
-    /// is what the role, the database or the URL say: a projection of the user's own finds its tables by it.
+    /// The same database, with another schema for everything of evenfold's than `evenfold`. The `search_path` of its
+    /// connections is what the role, the database or the URL say: a projection of the user's own finds its tables by
+    /// it.
     #[must_use]
     pub fn in_schema(&self, schema: Schema) -> Self {
         Self { schema, ..self.clone() }

@@ -15,8 +15,8 @@ const MAX_BYTES: usize = 63 - CHANNEL.len();
 /// What comes after the schema's name in the channel on which appends notify.
 const CHANNEL: &str = "_events";
 
-/// In which schema of a database everything of evenfold's is: its tables, their functions and triggers, and the table of its
-/// migrations. Several logs in one database have a schema each, and know nothing of each other.
+/// In which schema of a database everything of evenfold's is: its tables, their functions and triggers, and the table
+/// of its migrations. Several logs in one database have a schema each, and know nothing of each other.
 ///
 /// Statements name the schema, so that no `search_path` leads them to tables of an application that has the same names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -43,9 +43,9 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// [`InvalidSchema`]: the name must have 1 to 56 of the characters `a` to `z`, `0` to `9` and `_`, not begin with a digit
-    /// or `pg_`, and not be `public` or `information_schema`. `public` belongs to everybody: nobody could tell evenfold's tables
-    /// from those of an application, and it could not be removed with what is in it.
+    /// [`InvalidSchema`]: the name must have 1 to 56 of the characters `a` to `z`, `0` to `9` and `_`, not begin with a
+    /// digit or `pg_`, and not be `public` or `information_schema`. `public` belongs to everybody: nobody could tell
+    /// evenfold's tables from those of an application, and it could not be removed with what is in it.
     pub fn named(name: &str) -> Result<Self, InvalidSchema> {
         let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         let begins = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
@@ -71,8 +71,8 @@ impl Schema {
     }
 
     /// The channel on which an append notifies, by NOTIFY and when it commits, that there is something to read:
-    /// `evenfold_events` for the schema `evenfold`. At most once in 50 ms per process, so whoever is woken must go on looking
-    /// for a while, and must look by itself now and then.
+    /// `evenfold_events` for the schema `evenfold`. At most once in 50 ms per process, so whoever is woken must go on
+    /// looking for a while, and must look by itself now and then.
     #[must_use]
     pub fn channel(&self) -> String {
         format!("{}{CHANNEL}", self.name())

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// longer than this; then PostgreSQL ends the transaction, and another worker can go on.
 const IDLE_IN_TRANSACTION: &str = "30s";
 
-/// Set in every session. Each is somebody's habit to set for a role or a database: an isolation level at which appending
-/// ends in 40001, a second for each statement, at which no `verify` of a long log ends.
+/// Set in every session. Each is somebody's habit to set for a role or a database: an isolation level at which
+/// appending ends in 40001, a second for each statement, at which no `verify` of a long log ends.
 const ALWAYS: [(&str, &str); 7] = [
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
@@ -24,8 +24,8 @@ const ALWAYS: [(&str, &str); 7] = [
 const WHERE_KNOWN: [(&str, &str); 3] = [
     ("idle_session_timeout", "0"),
     ("transaction_timeout", "0"),
-    // A server in the middle of a statement does not look at its client. Without it a worker that is killed in a long one
-    // holds its checkpoint's row until the statement ends.
+    // A server in the middle of a statement does not look at its client. Without it a worker that is killed in a long
+    // one holds its checkpoint's row until the statement ends.
     ("client_connection_check_interval", "500ms"),
 ];
 

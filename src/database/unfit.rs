@@ -46,7 +46,8 @@ pub enum SchemaError {
         .0.name()
     )]
     Newer(Schema),
-    /// evenfold's tables are in another schema, as versions before 0.2 made them, and not as the last of those versions.
+    /// evenfold's tables are in another schema, as versions before 0.2 made them, and not as the last of those
+    /// versions.
     #[error(
         "the schema {from} has evenfold's tables as an early version made them ({missing} migration(s) behind the last one that can \
          be moved): run `evenfold migrate` of version 0.1 first, and then this one again"

@@ -11,9 +11,9 @@ use uuid::Uuid;
 /// The most events of one call of [`append`].
 pub const MAX_APPEND_EVENTS: usize = 10_000;
 
-/// How often an append is tried after another writer was first. Each time that writer has committed, so the log goes on,
-/// but of n writers who all want the same aggregate one wins at a time: 32 of them would need thirty tries on average,
-/// and this many are not enough once in 10^13.
+/// How often an append is tried after another writer was first. Each time that writer has committed, so the log goes
+/// on, but of n writers who all want the same aggregate one wins at a time: 32 of them would need thirty tries on
+/// average, and this many are not enough once in 10^13.
 const MAX_ATTEMPTS: u32 = 1_000;
 
 /// Where an event went.
@@ -79,16 +79,17 @@ pub enum AppendError {
     Database(#[from] sqlx::Error),
 }
 
-/// Appends all of the events or none to the log in the schema `evenfold`, and says which versions and positions they got.
-/// For another schema there is [`Log`].
+/// Appends all of the events or none to the log in the schema `evenfold`, and says which versions and positions they
+/// got. For another schema there is [`Log`].
 ///
 /// Inside the caller's transaction it is part of that transaction (READ COMMITTED; at a higher level other writers'
 /// events can't be seen, and the append ends in [`AppendError::Contended`]). Without one it is a transaction of its
 /// own. An expected version is that of the aggregate just before the event: earlier events of the same call count.
 /// Writers of the same aggregate wait for each other's transactions to end.
 ///
-/// When it commits it wakes the workers that sleep, by NOTIFY on the schema's [channel](Schema::channel), unless another append of
-/// this process has just done so. PostgreSQL does not let a transaction that notifies be prepared for a two-phase commit.
+/// When it commits it wakes the workers that sleep, by NOTIFY on the schema's [channel](Schema::channel), unless
+/// another append of this process has just done so. PostgreSQL does not let a transaction that notifies be prepared for
+/// a two-phase commit.
 ///
 /// # Errors
 ///

@@ -47,8 +47,8 @@ impl Both {
         &self.own
     }
 
-    /// Of appends within transactions of their callers. They may commit much later, or not at all, and must not use up the
-    /// turns of those that commit now.
+    /// Of appends within transactions of their callers. They may commit much later, or not at all, and must not use up
+    /// the turns of those that commit now.
     pub(super) fn callers(&self) -> &Turns {
         &self.callers
     }

@@ -1,6 +1,6 @@
-//! The tables, all in one [`Schema`]: migrating them, moving those of an earlier layout there, removing them, renumbering a
-//! log that was restored elsewhere, and the indexes that a large number of partitions may want. What must hold of them is
-//! checked on each connection ([`check`]).
+//! The tables, all in one [`Schema`]: migrating them, moving those of an earlier layout there, removing them,
+//! renumbering a log that was restored elsewhere, and the indexes that a large number of partitions may want. What must
+//! hold of them is checked on each connection ([`check`]).
 
 mod index;
 mod moving;
@@ -16,8 +16,9 @@ use crate::database::migrations;
 use sqlx::migrate::MigrateError;
 use sqlx::{Connection, PgConnection};
 
-/// Held by whoever makes, moves or removes tables until its transaction ends: for all schemas, since one may be moved to
-/// another. The migrator's own lock ends before the transaction does: whoever waits for this one finds everything made.
+/// Held by whoever makes, moves or removes tables until its transaction ends: for all schemas, since one may be moved
+/// to another. The migrator's own lock ends before the transaction does: whoever waits for this one finds everything
+/// made.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('evenfold migrate'))";
 
 /// What a migration has done.
@@ -34,12 +35,13 @@ pub enum Migrated {
     },
 }
 
-/// Brings an empty or an older schema up to date, and makes it where it is not there; does nothing to one that is. Tables that
-/// version 0.1 has made, in `public` or wherever the connection's `search_path` leads, are moved to the schema, with everything
-/// that is in them; only those that it has migrated completely. One transaction: all of it or nothing.
+/// Brings an empty or an older schema up to date, and makes it where it is not there; does nothing to one that is.
+/// Tables that version 0.1 has made, in `public` or wherever the connection's `search_path` leads, are moved to the
+/// schema, with everything that is in them; only those that it has migrated completely. One transaction: all of it or
+/// nothing.
 ///
-/// What is not evenfold's is left alone: tables of other applications, and their rows in a `_sqlx_migrations` that the two have
-/// shared.
+/// What is not evenfold's is left alone: tables of other applications, and their rows in a `_sqlx_migrations` that the
+/// two have shared.
 ///
 /// # Errors
 ///
@@ -87,8 +89,8 @@ async fn within(schema: &Schema, tx: &mut PgConnection) -> Result<Migrated, Sche
     Ok(Migrated::Made)
 }
 
-/// Makes the schema, unless it is there: to make one takes a right that somebody who was given a schema need not have, also
-/// with IF NOT EXISTS.
+/// Makes the schema, unless it is there: to make one takes a right that somebody who was given a schema need not have,
+/// also with IF NOT EXISTS.
 async fn ensure_schema(schema: &Schema, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     let there = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)").bind(schema.name());
     if !there.fetch_one(&mut *tx).await? {
@@ -97,8 +99,8 @@ async fn ensure_schema(schema: &Schema, tx: &mut PgConnection) -> Result<(), sql
     Ok(())
 }
 
-/// Whether the connection's `search_path` leads to the schema, so that statements which name none find evenfold's tables: as by
-/// default for a role of the same name.
+/// Whether the connection's `search_path` leads to the schema, so that statements which name none find evenfold's
+/// tables: as by default for a role of the same name.
 ///
 /// # Errors
 ///

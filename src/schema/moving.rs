@@ -1,5 +1,5 @@
-//! Moving the tables of version 0.1 to the schema. That version made them wherever the `search_path` led, usually in `public`,
-//! and recorded its migrations in a `_sqlx_migrations` that an application may have had as well.
+//! Moving the tables of version 0.1 to the schema. That version made them wherever the `search_path` led, usually in
+//! `public`, and recorded its migrations in a `_sqlx_migrations` that an application may have had as well.
 
 use super::{ensure_schema, refused};
 use crate::database::{FUNCTIONS, MOVING, Schema, SchemaError, migrations, migrator};
@@ -38,8 +38,8 @@ const MIGRATIONS: [(i64, &str); 7] = [
     ),
 ];
 
-/// Its tables, in the order in which they are locked; a sequence that none of them owns; and its functions, with the names
-/// that they have now. The function of the migration that was replaced later is not there any more.
+/// Its tables, in the order in which they are locked; a sequence that none of them owns; and its functions, with the
+/// names that they have now. The function of the migration that was replaced later is not there any more.
 const TABLES: [&str; 10] = [
     "events",
     "log_origin",
@@ -128,7 +128,8 @@ async fn lock(tx: &mut PgConnection, from: &str) -> Result<(), sqlx::Error> {
     execute(tx, format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", "))).await
 }
 
-/// What goes with a table goes with it: its indexes, its constraints, its triggers, the sequence that it owns, its grants.
+/// What goes with a table goes with it: its indexes, its constraints, its triggers, the sequence that it owns, its
+/// grants.
 fn moved(schema: &Schema, from: &str) -> String {
     let from = quoted(from);
     let tables = TABLES.iter().map(|table| format!("ALTER TABLE {from}.{table} SET SCHEMA {schema};"));
@@ -163,8 +164,8 @@ async fn grant_usage(schema: &Schema, tx: &mut PgConnection, from: &str) -> Resu
     Ok(())
 }
 
-/// Takes the rows of that version out of its `_sqlx_migrations`, and the table away where it has no others. In the schema
-/// itself it stays, for what is recorded next.
+/// Takes the rows of that version out of its `_sqlx_migrations`, and the table away where it has no others. In the
+/// schema itself it stays, for what is recorded next.
 async fn forget_migrations(schema: &Schema, tx: &mut PgConnection, from: &str) -> Result<(), sqlx::Error> {
     let table = format!("{}._sqlx_migrations", quoted(from));
     sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE version = ANY ($1)")))

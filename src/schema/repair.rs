@@ -104,7 +104,8 @@ async fn adopt(schema: &Schema, conn: &mut PgConnection) -> Result<(), sqlx::Err
 /// Whether every xid and snapshot is one that this cluster can have given out.
 async fn numbers_are_in_the_past(schema: &Schema, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
-        schema.sql("SELECT coalesce((SELECT xid FROM evenfold.events ORDER BY xid DESC LIMIT 1) < pg_snapshot_xmax(pg_current_snapshot()), true)
+        schema.sql("SELECT coalesce((SELECT xid FROM evenfold.events ORDER BY xid DESC LIMIT 1)
+                 < pg_snapshot_xmax(pg_current_snapshot()), true)
              AND NOT EXISTS (
                  SELECT FROM evenfold.checkpoints
                  WHERE greatest(pg_snapshot_xmax(seen), pg_snapshot_xmax(upto)) > pg_snapshot_xmax(pg_current_snapshot()))"),

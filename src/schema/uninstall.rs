@@ -6,8 +6,8 @@ use crate::database::{MOVING, Schema, SchemaError, migrations};
 use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// The statements that remove what the migrations make. Without CASCADE: what others have made of it, or put beside it, is not
-/// evenfold's to remove, and PostgreSQL says what that is.
+/// The statements that remove what the migrations make. Without CASCADE: what others have made of it, or put beside it,
+/// is not evenfold's to remove, and PostgreSQL says what that is.
 const REMOVE: &str = "
     DROP TABLE IF EXISTS evenfold.leases, evenfold.topologies, evenfold.heartbeats, evenfold.parked_events,
         evenfold.checkpoints, evenfold.projections, evenfold.counters_rebuild, evenfold.counters, evenfold.log_origin,
@@ -33,7 +33,9 @@ pub struct Contents {
 #[derive(Debug, thiserror::Error)]
 pub enum UninstallError {
     /// Workers are at work.
-    #[error("{worker} works on the projection {projection} in the schema {schema}: stop every worker first", schema = .schema.name())]
+    #[error(
+        "{worker} works on the projection {projection} in the schema {}: stop every worker first", .schema.name()
+    )]
     AtWork {
         /// Which schema.
         schema: Schema,
@@ -49,7 +51,10 @@ pub enum UninstallError {
     )]
     InUse(Schema),
     /// Something of somebody else's is in the schema, or depends on what is in it.
-    #[error("the schema {} was not removed, because something that is not evenfold's needs it: {needs}; remove that first", .schema.name())]
+    #[error(
+        "the schema {} was not removed, because something that is not evenfold's needs it: {needs}; remove that first",
+        .schema.name()
+    )]
     Needed {
         /// Which schema.
         schema: Schema,
@@ -83,8 +88,9 @@ pub async fn contents(schema: &Schema, conn: &mut PgConnection) -> Result<Conten
     Ok(Contents { events: events.unsigned_abs(), projections })
 }
 
-/// Removes the schema with everything of evenfold's that is in it: the log, the checkpoints, the counters, and the table of the
-/// migrations. Nothing outside the schema is touched: the read models of other projections stay as they are. One transaction.
+/// Removes the schema with everything of evenfold's that is in it: the log, the checkpoints, the counters, and the
+/// table of the migrations. Nothing outside the schema is touched: the read models of other projections stay as they
+/// are. One transaction.
 ///
 /// # Errors
 ///
@@ -132,7 +138,8 @@ async fn remove(schema: &Schema, tx: &mut PgConnection) -> Result<(), UninstallE
     Ok(())
 }
 
-/// Refuses a schema that is not there, and one of somebody else's. One that another version has migrated can be removed.
+/// Refuses a schema that is not there, and one of somebody else's. One that another version has migrated can be
+/// removed.
 async fn ours(schema: &Schema, conn: &mut PgConnection) -> Result<(), SchemaError> {
     match migrations(schema, conn).await {
         Ok(()) | Err(SchemaError::Newer(_)) => Ok(()),
