@@ -1,14 +1,15 @@
 //! The OpenAPI document of a service, and a page that shows it. The page is one file without anything from elsewhere, so
 //! that it works offline.
 
-use super::auth::Scheme;
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::header;
-use axum::response::Redirect;
-use axum::routing::get;
+use super::auth::{Access, Scheme};
+use super::documented::Documented;
+use super::error::{self, ApiError};
+use super::route::{Handler, Method, Route, Service};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder, Paths};
+use utoipa::{PartialSchema, ToSchema};
 
 const PATH: &str = "/docs";
 
@@ -30,28 +31,77 @@ pub struct About {
 }
 
 impl About {
-    /// The document, before the operations are added.
-    #[must_use]
-    pub fn document(&self) -> OpenApi {
+    /// The document: all routes of the service that are operations.
+    pub(crate) fn document<S: Service>(&self) -> OpenApi {
         let info = InfoBuilder::new().title(self.title).version(env!("CARGO_PKG_VERSION"));
         let info = info.description(Some(self.description)).build();
-        let mut components = Components::new();
-        components.add_security_scheme("token", self.token.documented());
         let tag = |(name, what): &(&str, &str)| TagBuilder::new().name(*name).description(Some(*what)).build();
         let tags = self.tags.iter().map(tag);
-        OpenApiBuilder::new().info(info).components(Some(components)).tags(Some(tags)).build()
+        let (paths, mut components) = operations::<S>();
+        components.add_security_scheme("token", self.token.documented());
+        OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).tags(Some(tags)).build()
     }
+}
+
+/// The operations, and the schemas that they refer to.
+fn operations<S: Service>() -> (Paths, Components) {
+    let (mut paths, mut components) = (Paths::new(), Components::new());
+    for route in S::ROUTES {
+        let Some(documented) = route.documented else { continue };
+        let (operation, schemas) = documented(Documented::new(route.path)).finish(route);
+        components.schemas.extend(schemas);
+        paths.add_path_operation(route.path, vec![route.method.documented()], operation);
+    }
+    let mut schemas = Vec::new();
+    ApiError::<S::Code, S::Details>::schemas(&mut schemas);
+    schemas.push((ApiError::<S::Code, S::Details>::name().into_owned(), ApiError::<S::Code, S::Details>::schema()));
+    schemas.push((error::BODY.to_owned(), error::body_schema::<S::Code, S::Details>().into()));
+    components.schemas.extend(schemas);
+    (paths, components)
 }
 
 /// Where the document and the page are. Whoever opens the address alone is led to the page, relative to it: the service may be
 /// behind another name. Like the page that is no operation, and is not in the document.
-pub fn routes<S: Clone + Send + Sync + 'static>(api: &OpenApi) -> Router<S> {
-    // Made of constants: that it can be written is tested.
-    let document = Bytes::from(api.to_json().unwrap_or_default());
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
-    Router::new()
-        .route("/", get(async || Redirect::temporary(PATH)))
-        .route(PATH, get(async move || (html, PAGE)))
-        .route("/docs/openapi.json", get(async move || (json, document)))
+impl<S: Service> Route<S> {
+    const DOCUMENTS: &'static [Self] = &[
+        Self::of_documents("/", |_| redirect()),
+        Self::of_documents(PATH, |_| page()),
+        Self::of_documents("/docs/openapi.json", |document| with_type("application/json", document.clone().into())),
+    ];
+
+    /// None where the service has no document.
+    pub(crate) fn documents() -> &'static [Self] {
+        if S::ABOUT.is_some() { Self::DOCUMENTS } else { &[] }
+    }
+
+    const fn of_documents(path: &'static str, answer: fn(&Bytes) -> Response<Body>) -> Self {
+        Self {
+            method: Method::Get,
+            path,
+            name: "docs",
+            access: Access::Open,
+            handler: Handler::Document(answer),
+            errors: &[],
+            documented: None,
+        }
+    }
+}
+
+fn redirect() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(PATH));
+    response
+}
+
+fn page() -> Response<Body> {
+    let mut response = with_type("text/html; charset=utf-8", PAGE.into());
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+fn with_type(kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }

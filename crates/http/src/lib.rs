@@ -1,12 +1,13 @@
 //! What is served over HTTP: the connections, and as services the cache and the counters.
 
 mod activity;
-pub mod admitted;
 pub mod answer;
 pub mod auth;
 pub mod body;
+pub mod codes;
 mod connection;
 pub mod docs;
+pub mod documented;
 pub mod error;
 pub mod histogram;
 mod host;
@@ -14,8 +15,12 @@ pub mod inflight;
 pub mod metrics;
 pub mod percent;
 mod room;
+pub mod route;
+mod router;
 mod serve;
+mod table;
 
 pub use auth::{ApiToken, ApiTokenError, Auth};
 pub use host::{AllowedHosts, InvalidHost};
+pub use router::Router;
 pub use serve::{Limits, Respond, serve};

@@ -1,10 +1,12 @@
-//! Figures for Prometheus: those that every service has, and how they are told. Nothing is global: each service counts for
+//! Figures for Prometheus: those that every service has, and how they are written. Nothing is global: each service counts for
 //! itself.
 
+use crate::answer::body;
 use crate::histogram::{Counts, Histogram};
+use crate::inflight::Place;
+use crate::route::{Route, Service};
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -16,54 +18,74 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The type of a text of figures.
-pub const CONTENT_TYPE: HeaderValue =
+const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// What has been answered, by the number of the route.
+/// The row of what is no route.
+pub(crate) const OTHER: &str = "other";
+
+/// What has been answered, by route: a row for each name that the routes have.
 #[derive(Debug)]
-pub struct Requests<const ROUTES: usize> {
-    /// By class of status, too.
-    answered: [[AtomicU64; CLASSES.len()]; ROUTES],
-    durations: [Histogram; ROUTES],
+pub struct Requests {
+    rows: Vec<Row>,
 }
 
-impl<const ROUTES: usize> Default for Requests<ROUTES> {
-    fn default() -> Self {
-        Self {
-            answered: std::array::from_fn(|_| Default::default()),
-            durations: std::array::from_fn(|_| Histogram::default()),
+#[derive(Debug)]
+struct Row {
+    name: &'static str,
+    /// By class of status.
+    answered: [AtomicU64; CLASSES.len()],
+    durations: Histogram,
+}
+
+impl Requests {
+    /// Nothing was answered yet. In the order of the routes; the last rows are those of the document and of what is no route.
+    #[must_use]
+    pub fn of<S: Service>() -> Self {
+        let names = S::ROUTES.iter().chain(Route::<S>::documents()).map(|route| route.name).chain([OTHER]);
+        let mut rows: Vec<Row> = Vec::new();
+        for name in names {
+            if rows.iter().all(|row| row.name != name) {
+                rows.push(Row { name, answered: Default::default(), durations: Histogram::default() });
+            }
         }
+        Self { rows }
     }
-}
 
-impl<const ROUTES: usize> Requests<ROUTES> {
+    /// The number of the row with this name.
+    pub(crate) fn row(&self, name: &str) -> usize {
+        let row = self.rows.iter().position(|row| row.name == name);
+        assert!(row.is_some(), "there is no row {name} for the requests: they were made for another service");
+        row.unwrap_or_default()
+    }
+
     /// Counts an answer.
-    pub fn answered(&self, route: usize, status: StatusCode, took: Duration) {
+    pub(crate) fn answered(&self, row: usize, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
-        self.answered[route][class].fetch_add(1, Ordering::Relaxed);
-        self.durations[route].record(took);
+        self.rows[row].answered[class].fetch_add(1, Ordering::Relaxed);
+        self.rows[row].durations.record(took);
     }
 
-    /// Tells them, with these names of the routes.
-    pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>, names: &[&'static str; ROUTES]) -> fmt::Result {
+    /// Writes them, with the names of the routes as the label `route`.
+    pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Requests that were answered";
         let mut requests = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
-        for (name, counts) in names.iter().zip(&self.answered) {
-            let counts = CLASSES.iter().zip(counts);
+        for row in &self.rows {
+            let counts = CLASSES.iter().zip(&row.answered);
             for (class, count) in counts.map(|(class, count)| (*class, count.load(Ordering::Relaxed))) {
                 if count > 0 {
-                    let labels = [("route", *name), ("status", class)];
+                    let labels = [("route", row.name), ("status", class)];
                     requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
                 }
             }
         }
         let help = "How long answering took, without sending";
         let mut durations = encoder.encode_descriptor("request_duration_seconds", help, None, MetricType::Histogram)?;
-        for (name, duration) in names.iter().zip(&self.durations) {
-            let counts = duration.counts();
+        for row in &self.rows {
+            let counts = row.durations.counts();
             if counts.count > 0 {
-                histogram(&mut durations, &[("route", *name)], &counts)?;
+                histogram(&mut durations, &[("route", row.name)], &counts)?;
             }
         }
         Ok(())
@@ -95,7 +117,7 @@ pub fn gauge(
     encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
 }
 
-/// All that a collector tells, in `OpenMetrics` text; every name starts with the prefix.
+/// All that a collector has, in `OpenMetrics` text; every name starts with the prefix.
 pub fn text(prefix: &str, figures: impl Collector) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix(prefix);
     registry.register_collector(Box::new(figures));
@@ -104,9 +126,12 @@ pub fn text(prefix: &str, figures: impl Collector) -> Result<String, fmt::Error>
     Ok(out)
 }
 
-/// The [text] as an answer.
-pub fn answer(prefix: &str, figures: impl Collector) -> Result<Response, fmt::Error> {
-    let mut response = Response::new(Body::from(text(prefix, figures)?));
+/// A [text] of figures as an answer, with the place that its request has had, if it has had one.
+pub fn answer(text: String, place: Option<Place>) -> Response<Body> {
+    let mut response = Response::new(match place {
+        Some(place) => body(text.into_bytes(), place),
+        None => Body::from(text),
+    });
     response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
-    Ok(response)
+    response
 }

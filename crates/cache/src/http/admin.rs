@@ -1,14 +1,14 @@
 //! Looking after the service: maintenance, and the number of shards.
 
 use super::error::ApiError;
-use super::responses::{AccessErrors, BodyErrors};
 use super::state::State;
 use axum::Json;
-use axum::extract::{Request, State as Shared};
-use evenfold_http::admitted::Admitted;
+use axum::response::{IntoResponse, Response};
 use evenfold_http::body;
+use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::inflight::Place;
+use evenfold_http::route::Call;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// The most bytes of a body: a number, and blanks around it.
@@ -28,57 +28,50 @@ pub(super) struct Maintenance {
     maintenance: bool,
 }
 
-/// Change the number of shards
-///
-/// While the service runs; answered once it is done.
-#[utoipa::path(
-    post,
-    path = "/v1/admin/resize",
-    tag = "administration",
-    request_body(content = Shards),
-    responses((status = 200, description = "It is done.", body = Shards), BodyErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn resize(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(mut place): Admitted,
-    request: Request,
-) -> Result<Json<Shards>, ApiError> {
-    let body = body::read(request.into_body(), MAX_BODY, state.request_timeout, &mut place).await?;
+pub(super) fn resize_documented(documented: Documented) -> Documented {
+    documented
+        .operation("resize", "administration", "Change the number of shards")
+        .description("While the service runs; answered once it is done.")
+        .body::<Shards>()
+        .answer(200, Answer::json::<Shards>("It is done."))
+}
+
+pub(super) async fn resize(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let Call { state, body, .. } = call;
+    let body = body::read(body, MAX_BODY, state.request_timeout, &mut place).await?;
     let Shards { shards } = body::parse(&body)?;
     state.cache.resize(shards).await?;
     tracing::info!(shards, "the number of shards was changed");
-    Ok(Json(Shards { shards }))
+    Ok(Json(Shards { shards }).into_response())
 }
 
-/// Begin maintenance
-///
-/// Changes are refused with 503 from now on; answered once those that were accepted are made. Reads are answered.
-#[utoipa::path(
-    post,
-    path = "/v1/admin/drain",
-    tag = "administration",
-    responses((status = 200, description = "No change is under way.", body = Maintenance), AccessErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn drain(Shared(state): Shared<Arc<State>>, _place: Admitted) -> Json<Maintenance> {
+pub(super) fn drain_documented(documented: Documented) -> Documented {
+    documented
+        .operation("drain", "administration", "Begin maintenance")
+        .description(
+            "Changes are refused with 503 from now on; answered once those that were accepted are made. Reads are \
+             answered.",
+        )
+        .answer(200, Answer::json::<Maintenance>("No change is under way."))
+}
+
+pub(super) async fn drain(call: Call<State>, _place: Place) -> Result<Response, ApiError> {
+    let state = call.state;
     state.cache.drain().await;
     // Somebody may have ended it meanwhile.
     let maintenance = !state.cache.is_ready();
     tracing::info!(maintenance, "the changes that were accepted are made");
-    Json(Maintenance { maintenance })
+    Ok(Json(Maintenance { maintenance }).into_response())
 }
 
-/// End maintenance
-#[utoipa::path(
-    post,
-    path = "/v1/admin/resume",
-    tag = "administration",
-    responses((status = 200, description = "Changes are accepted.", body = Maintenance), AccessErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn resume(Shared(state): Shared<Arc<State>>) -> Json<Maintenance> {
+pub(super) fn resume_documented(documented: Documented) -> Documented {
+    documented
+        .operation("resume", "administration", "End maintenance")
+        .answer(200, Answer::json::<Maintenance>("Changes are accepted."))
+}
+
+pub(super) fn resume(state: &State, _place: Place) -> Response {
     state.cache.resume();
     tracing::info!("maintenance has ended");
-    Json(Maintenance { maintenance: false })
+    Json(Maintenance { maintenance: false }).into_response()
 }

@@ -1,22 +1,23 @@
 //! Many keys in one request. What is wrong with the request is found before any of it is done; what a shard then says is
 //! told for each key.
 
-use super::entry::{self, Kind, room_of};
+use super::entry::{self, room_of};
 use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
-use super::responses::BodyErrors;
+use super::kind::Kind;
 use super::results::{Done, Results, results, room_for_results};
 use super::state::State;
 use crate::{CacheError, Condition, Hit, Put};
 use axum::body::Bytes;
-use axum::extract::{Request, State as Shared};
 use axum::http::header;
 use axum::response::Response;
-use evenfold_http::admitted::Admitted;
 use evenfold_http::answer::Answer;
 use evenfold_http::body;
+use evenfold_http::documented::{Answer as Answered, Documented};
 use evenfold_http::error::JSON;
 use evenfold_http::inflight::{OverBudget, Place};
+use evenfold_http::route::Call;
+use hyper::body::Incoming;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -25,7 +26,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// A batch may have this many keys.
@@ -132,8 +132,8 @@ fn check<'a>(mut keys: impl ExactSizeIterator<Item = &'a str>) -> Result<(), Api
 
 /// Reads the keys of a batch, each of which may be named once. Otherwise a request of a few bytes could ask for a large value a
 /// thousand times.
-async fn keys_of(state: &State, request: Request, place: &mut Place) -> Result<Vec<String>, ApiError> {
-    let body = body_of(state, request, place).await?;
+async fn keys_of(state: &State, body: Incoming, place: &mut Place) -> Result<Vec<String>, ApiError> {
+    let body = body_of(state, body, place).await?;
     let Keys { keys } = body::parse(&body)?;
     check(keys.iter().map(String::as_str))?;
     let mut seen = HashSet::with_capacity(keys.len());
@@ -144,25 +144,20 @@ async fn keys_of(state: &State, request: Request, place: &mut Place) -> Result<V
     Ok(keys)
 }
 
-async fn body_of(state: &State, request: Request, place: &mut Place) -> Result<Bytes, ApiError> {
-    Ok(body::read(request.into_body(), state.max_batch, state.request_timeout, place).await?)
+async fn body_of(state: &State, body: Incoming, place: &mut Place) -> Result<Bytes, ApiError> {
+    Ok(body::read(body, state.max_batch, state.request_timeout, place).await?)
 }
 
-/// Read many values
-#[utoipa::path(
-    post,
-    path = "/v1/kv/batch/get",
-    tag = "batches",
-    request_body(content = Keys),
-    responses((status = 200, description = "In the order of the keys.", body = GetAnswers), BodyErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn get(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(mut place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let keys = keys_of(&state, request, &mut place).await?;
+pub(super) fn get_documented(documented: Documented) -> Documented {
+    documented
+        .operation("get", "batches", "Read many values")
+        .body::<Keys>()
+        .answer(200, Answered::json::<GetAnswers>("In the order of the keys."))
+}
+
+pub(super) async fn get(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let Call { state, body, .. } = call;
+    let keys = keys_of(&state, body, &mut place).await?;
     // What is found stays in memory until it is written into the answer, which waits for nothing: as many requests do that at a time
     // as there are threads.
     let found: Vec<Option<Hit>> = keys.iter().map(|key| state.cache.find(key)).collect();
@@ -198,23 +193,17 @@ fn check_answer(state: &State, bytes: usize) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::TooLarge, message))
 }
 
-/// Put many values
-///
-/// All of them are checked before the first is put; the puts are no transaction.
-#[utoipa::path(
-    post,
-    path = "/v1/kv/batch/set",
-    tag = "batches",
-    request_body(content = Entries),
-    responses((status = 200, description = "In the order of the entries; some may have failed.", body = Results), BodyErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn set(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(mut place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let body = body_of(&state, request, &mut place).await?;
+pub(super) fn set_documented(documented: Documented) -> Documented {
+    documented
+        .operation("set", "batches", "Put many values")
+        .description("All of them are checked before the first is put; the puts are no transaction.")
+        .body::<Entries<'_>>()
+        .answer(200, Answered::json::<Results>("In the order of the entries; some may have failed."))
+}
+
+pub(super) async fn set(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let Call { state, body, .. } = call;
+    let body = body_of(&state, body, &mut place).await?;
     // No value has more bytes than the text that it is sent as.
     place.resize(2 * body.len())?;
     let puts = puts(&body, state.max_item)?;
@@ -240,21 +229,16 @@ fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
     entries.into_iter().map(put).collect()
 }
 
-/// Delete many keys
-#[utoipa::path(
-    post,
-    path = "/v1/kv/batch/delete",
-    tag = "batches",
-    request_body(content = Keys),
-    responses((status = 200, description = "In the order of the keys; some may have failed.", body = Results), BodyErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn delete(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(mut place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let keys = keys_of(&state, request, &mut place).await?;
+pub(super) fn delete_documented(documented: Documented) -> Documented {
+    documented
+        .operation("delete", "batches", "Delete many keys")
+        .body::<Keys>()
+        .answer(200, Answered::json::<Results>("In the order of the keys; some may have failed."))
+}
+
+pub(super) async fn delete(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let Call { state, body, .. } = call;
+    let keys = keys_of(&state, body, &mut place).await?;
     place.resize(room_for_results(&keys))?;
     let deleted = state.cache.delete_many(keys.clone()).await;
     results(place, keys, deleted, Done::deleted)

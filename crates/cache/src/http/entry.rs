@@ -1,6 +1,7 @@
 //! Values as JSON: how they come in and how they go out.
 
 use super::error::{ApiError, ErrorCode};
+use super::kind::Kind;
 use crate::{CacheError, Found, Hit, MAX_TTL, MIN_TTL, Value};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,39 +16,6 @@ use utoipa::ToSchema;
 
 /// What an answer about a value has besides the value: names, quotes, a version and a time to live.
 const AROUND_A_VALUE: usize = 96;
-
-/// What a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    String,
-    Number,
-    Boolean,
-    Json,
-    Base64,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::String => "string",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-            Self::Json => "json",
-            Self::Base64 => "base64",
-        }
-    }
-
-    fn of(value: &Value) -> Self {
-        match value {
-            Value::String(_) => Self::String,
-            Value::Number(_) => Self::Number,
-            Value::Bool(_) => Self::Boolean,
-            Value::Json(_) => Self::Json,
-            Value::Bytes(_) => Self::Base64,
-        }
-    }
-}
 
 /// A value, as it is answered.
 //

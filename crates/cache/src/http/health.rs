@@ -1,14 +1,13 @@
 //! Probes: alive, and ready.
 
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorCode};
 use super::state::State;
 use crate::ShardHealth;
 use axum::Json;
-use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use evenfold_http::documented::{Answer, Documented};
 use serde::Serialize;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// How the service is.
@@ -47,43 +46,30 @@ pub(super) struct Ready {
     ready: bool,
 }
 
-/// Alive?
-///
-/// Asks the actor of each shard.
-#[utoipa::path(
-    get,
-    path = "/healthz",
-    tag = "watching",
-    responses(
-        (status = 200, description = "Every shard answers.", body = Health),
-        (status = 503, description = "At least one shard does not answer.", body = Health),
-    ),
-)]
-pub(super) async fn healthz(Shared(state): Shared<Arc<State>>) -> Response {
+pub(super) fn healthz_documented(documented: Documented) -> Documented {
+    documented
+        .operation("healthz", "watching", "Alive?")
+        .description("Asks the actor of each shard.")
+        .answer(200, Answer::json::<Health>("Every shard answers."))
+        .answer(503, Answer::json::<Health>("At least one shard does not answer."))
+}
+
+pub(super) async fn healthz(state: &State) -> Response {
     let shards: Vec<Shard> = state.cache.health(state.request_timeout).await.into_iter().map(Shard::from).collect();
     let healthy = shards.iter().all(|shard| shard.answers);
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Health { healthy, shards })).into_response()
 }
 
-/// Ready for changes?
-#[utoipa::path(
-    get,
-    path = "/readyz",
-    tag = "watching",
-    responses(
-        (status = 200, description = "Changes are accepted.", body = Ready),
-        (status = 503, description = "`maintenance`", body = ErrorBody,
-            headers(("Retry-After" = u64, description = "Seconds."))),
-    ),
-)]
-pub(super) async fn readyz(Shared(state): Shared<Arc<State>>) -> Result<Json<Ready>, ApiError> {
+pub(super) fn readyz_documented(documented: Documented) -> Documented {
+    documented
+        .operation("readyz", "watching", "Ready for changes?")
+        .answer(200, Answer::json::<Ready>("Changes are accepted."))
+}
+
+pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {
     if state.cache.is_ready() {
-        Ok(Json(Ready { ready: true }))
-    } else {
-        Err(ApiError::new(
-            ErrorCode::Maintenance,
-            "changes are not accepted now; POST /v1/admin/resume ends maintenance",
-        ))
+        return Ok(Json(Ready { ready: true }).into_response());
     }
+    Err(ApiError::new(ErrorCode::Maintenance, "changes are not accepted now; POST /v1/admin/resume ends maintenance"))
 }

@@ -1,16 +1,17 @@
+//! Counting up and down.
+
 use super::error::ApiError;
 use super::key::{self, Key};
 use super::kv::changed;
-use super::responses::BodyErrors;
 use super::state::State;
-use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
-use evenfold_http::admitted::Admitted;
 use evenfold_http::body;
+use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::inflight::Place;
+use evenfold_http::route::Call;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// What is to be counted.
@@ -34,27 +35,17 @@ pub(super) struct CountAnswer {
     version: u64,
 }
 
-/// Count
-///
-/// Adds to a whole number of 64 bits, in one step. The time to live stays as it is.
-#[utoipa::path(
-    post,
-    path = "/v1/kv/incr",
-    tag = "keys",
-    request_body(content = Count),
-    responses(
-        (status = 200, description = "The sum.", body = CountAnswer,
-            headers(("ETag" = String, description = "The new version in quotes."))),
-        BodyErrors,
-    ),
-    security((), ("token" = [])),
-)]
-pub(super) async fn incr(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(mut place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let body = body::read(request.into_body(), state.max_body, state.request_timeout, &mut place).await?;
+pub(super) fn documented(documented: Documented) -> Documented {
+    documented
+        .operation("incr", "keys", "Count")
+        .description("Adds to a whole number of 64 bits, in one step. The time to live stays as it is.")
+        .body::<Count<'_>>()
+        .answer(200, Answer::json::<CountAnswer>("The sum.").header("ETag", "The new version in quotes."))
+}
+
+pub(super) async fn incr(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let Call { state, body, .. } = call;
+    let body = body::read(body, state.max_body, state.request_timeout, &mut place).await?;
     let Count { key, delta } = body::parse(&body)?;
     key::check(&key)?;
     let counted = state.cache.incr(&key, delta).await?;

@@ -1,9 +1,9 @@
 //! The key in a path.
 
 use super::error::{ApiError, ErrorCode};
-use super::route::KV;
 use crate::MAX_KEY_BYTES;
 use evenfold_http::percent::{InvalidEncoding, decoded};
+use evenfold_http::route::Head;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
@@ -13,10 +13,14 @@ use utoipa::ToSchema;
 #[expect(dead_code, reason = "read by the macro that makes the document")]
 pub(super) struct Key(String);
 
-/// The key that a path ends with: percent-encoded UTF-8, of 1 to [`MAX_KEY_BYTES`] bytes without control characters.
-pub(super) fn in_path(path: &str) -> Result<Cow<'_, str>, ApiError> {
+/// The key in a path: percent-encoded UTF-8, of 1 to [`MAX_KEY_BYTES`] bytes without control characters.
+pub(super) fn in_path(head: &Head) -> Result<Cow<'_, str>, ApiError> {
+    decode(head.parameter())
+}
+
+fn decode(encoded: &str) -> Result<Cow<'_, str>, ApiError> {
     let wrong = |error: InvalidEncoding| ApiError::new(ErrorCode::InvalidKey, error.to_string());
-    let key = decoded(path.strip_prefix(KV).unwrap_or_default()).map_err(wrong)?;
+    let key = decoded(encoded).map_err(wrong)?;
     check(&key)?;
     Ok(key)
 }
@@ -41,7 +45,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(encoded: &str) -> Option<String> {
-        in_path(&format!("{KV}{encoded}")).ok().map(Cow::into_owned)
+        decode(encoded).ok().map(Cow::into_owned)
     }
 
     #[test]

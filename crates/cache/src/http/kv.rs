@@ -4,21 +4,18 @@ use super::condition;
 use super::entry::{self, Entry, NewEntry};
 use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
-use super::responses::{ChangeErrors, ReadErrors};
 use super::state::State;
 use axum::body::Body;
-use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
-use evenfold_http::admitted::Admitted;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use evenfold_http::answer::{self, Answer};
 use evenfold_http::body;
+use evenfold_http::documented::{Answer as Answered, Documented, text};
+use evenfold_http::error::JSON;
 use evenfold_http::inflight::Place;
+use evenfold_http::route::Call;
 use serde::Serialize;
-use std::sync::Arc;
 use utoipa::ToSchema;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What a put has done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,36 +52,28 @@ fn versioned(status: StatusCode, version: u64, body: Body) -> Response {
     response
 }
 
-/// Read a value
-///
-/// Never waits for a change of any key.
-#[utoipa::path(
-    get,
-    path = "/v1/kv/{key}",
-    tag = "keys",
-    params(
-        ("key" = Key, Path, description = "The key, percent-encoded."),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Versions in quotes that the reader has."),
-    ),
-    responses(
-        (status = 200, description = "The value.", body = Entry,
-            headers(("ETag" = String, description = "The version in quotes."))),
-        (status = 304, description = "The reader has the version that there is.",
-            headers(("ETag" = String, description = "The version in quotes."))),
-        ReadErrors,
-    ),
-    security((), ("token" = [])),
-)]
-pub(super) async fn get(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let key = key::in_path(request.uri().path())?;
+/// What a version in If-Match is like.
+const MATCHED: &str = r#"^(\*|"[1-9][0-9]{0,18}")$"#;
+
+const NEW_VERSION: &str = "The new version in quotes.";
+
+pub(super) fn get_documented(documented: Documented) -> Documented {
+    let version = "The version in quotes.";
+    documented
+        .operation("get", "keys", "Read a value")
+        .description("Never waits for a change of any key.")
+        .in_path::<Key>("The key, percent-encoded.")
+        .header("If-None-Match", text(), "Versions in quotes that the reader has.")
+        .answer(200, Answered::json::<Entry>("The value.").header("ETag", version))
+        .answer(304, Answered::empty("The reader has the version that there is.").header("ETag", version))
+}
+
+pub(super) fn get(call: &Call<State>, place: Place) -> Result<Response, ApiError> {
+    let Call { state, head, .. } = call;
+    let key = key::in_path(head)?;
     let found = state.cache.find(&key).ok_or_else(absent)?;
     // Most readers know nothing.
-    if request.headers().contains_key(header::IF_NONE_MATCH) && condition::is_known(request.headers(), found.version())
-    {
+    if head.headers().contains_key(header::IF_NONE_MATCH) && condition::is_known(head.headers(), found.version()) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().insert(header::ETAG, condition::etag(found.version()));
@@ -95,36 +84,22 @@ pub(super) async fn get(
     Ok(versioned(StatusCode::OK, version, answer.into_body()))
 }
 
-/// Put a value
-///
-/// With `If-None-Match: *` only where there is none, with `If-Match` only in place of this version.
-#[utoipa::path(
-    put,
-    path = "/v1/kv/{key}",
-    tag = "keys",
-    params(
-        ("key" = Key, Path, description = "The key, percent-encoded."),
-        ("If-Match" = Option<String>, Header, nullable = false, description = "The version in quotes that is to be replaced, or *.", pattern = r#"^(\*|"[1-9][0-9]{0,18}")$"#),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Only *: the key must be absent.", pattern = r"^\*$"),
-    ),
-    request_body(content = NewEntry),
-    responses(
-        (status = 200, description = "Replaced.", body = PutAnswer,
-            headers(("ETag" = String, description = "The new version in quotes."))),
-        (status = 201, description = "Created.", body = PutAnswer,
-            headers(("ETag" = String, description = "The new version in quotes."))),
-        ChangeErrors,
-    ),
-    security((), ("token" = [])),
-)]
-pub(super) async fn put(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(mut place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (head, body) = request.into_parts();
-    let key = key::in_path(head.uri.path())?;
-    let condition = condition::of_change(&head.headers)?;
+pub(super) fn put_documented(documented: Documented) -> Documented {
+    documented
+        .operation("put", "keys", "Put a value")
+        .description("With `If-None-Match: *` only where there is none, with `If-Match` only in place of this version.")
+        .in_path::<Key>("The key, percent-encoded.")
+        .header("If-Match", text().pattern(Some(MATCHED)), "The version in quotes that is to be replaced, or *.")
+        .header("If-None-Match", text().pattern(Some(r"^\*$")), "Only *: the key must be absent.")
+        .body::<NewEntry<'_>>()
+        .answer(200, Answered::json::<PutAnswer>("Replaced.").header("ETag", NEW_VERSION))
+        .answer(201, Answered::json::<PutAnswer>("Created.").header("ETag", NEW_VERSION))
+}
+
+pub(super) async fn put(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let Call { state, head, body } = call;
+    let key = key::in_path(&head)?;
+    let condition = condition::of_change(head.headers())?;
     let body = body::read(body, state.max_body, state.request_timeout, &mut place).await?;
     let entry: NewEntry<'_> = body::parse(&body)?;
     // No value has more bytes than the text that it is sent as.
@@ -139,26 +114,18 @@ pub(super) async fn put(
     Ok(changed(status, stored.version, &done, place))
 }
 
-/// Delete a key
-///
-/// With `If-Match` only if it has this version.
-#[utoipa::path(
-    delete,
-    path = "/v1/kv/{key}",
-    tag = "keys",
-    params(
-        ("key" = Key, Path, description = "The key, percent-encoded."),
-        ("If-Match" = Option<String>, Header, nullable = false, description = "The version in quotes that is to be deleted, or *.", pattern = r#"^(\*|"[1-9][0-9]{0,18}")$"#),
-    ),
-    responses((status = 204, description = "Deleted."), ChangeErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn delete(
-    Shared(state): Shared<Arc<State>>,
-    _place: Admitted,
-    request: Request,
-) -> Result<StatusCode, ApiError> {
-    let key = key::in_path(request.uri().path())?;
-    let condition = condition::of_change(request.headers())?;
-    if state.cache.delete(&key, condition).await? { Ok(StatusCode::NO_CONTENT) } else { Err(absent()) }
+pub(super) fn delete_documented(documented: Documented) -> Documented {
+    documented
+        .operation("delete", "keys", "Delete a key")
+        .description("With `If-Match` only if it has this version.")
+        .in_path::<Key>("The key, percent-encoded.")
+        .header("If-Match", text().pattern(Some(MATCHED)), "The version in quotes that is to be deleted, or *.")
+        .answer(204, Answered::empty("Deleted."))
+}
+
+pub(super) async fn delete(call: Call<State>, _place: Place) -> Result<Response, ApiError> {
+    let Call { state, head, .. } = call;
+    let key = key::in_path(&head)?;
+    let condition = condition::of_change(head.headers())?;
+    if state.cache.delete(&key, condition).await? { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(absent()) }
 }

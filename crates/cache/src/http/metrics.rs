@@ -1,15 +1,12 @@
 //! What is counted, for Prometheus. Nothing of it is global: each service counts for itself.
 
-use super::error::{ApiError, ErrorBody, ErrorCode};
-use super::route::Route;
+use super::error::{ApiError, ErrorCode};
 use super::state::State;
 use crate::Stats;
-use axum::extract::State as Shared;
-use axum::http::header;
 use axum::response::Response;
-use evenfold_http::admitted::Admitted;
-use evenfold_http::answer;
-use evenfold_http::metrics::{CONTENT_TYPE, counter, gauge, text};
+use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::inflight::Place;
+use evenfold_http::metrics::{answer, counter, gauge, text};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -30,7 +27,7 @@ impl fmt::Debug for Scrape {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.state.requests.encode(&mut encoder, &Route::ALL.map(Route::name))?;
+        self.state.requests.encode(&mut encoder)?;
         let inflight = i64::try_from(self.state.inflight.taken()).unwrap_or(i64::MAX);
         gauge(&mut encoder, "requests_in_flight", "Requests for keys that are being answered", &inflight)?;
         let bytes = i64::try_from(self.state.inflight.bytes()).unwrap_or(i64::MAX);
@@ -87,28 +84,23 @@ impl Scrape {
     }
 }
 
-/// Figures for Prometheus
-///
-/// Requests by route and class of status, how long they took, hits and misses, memory, and each shard's work.
-#[utoipa::path(
-    get,
-    path = "/metrics",
-    tag = "watching",
-    responses(
-        (status = 200, description = "OpenMetrics text; every name starts with evenfold_cache_.",
-            body = String, content_type = "application/openmetrics-text"),
-        (status = 503, description = "`too_many_in_flight`, `too_many_bytes_in_flight`: 64 requests for figures and administration are in flight.",
-            body = ErrorBody, headers(("Retry-After" = u64, description = "Seconds."))),
-    ),
-)]
-pub(super) async fn metrics(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(place): Admitted,
-) -> Result<Response, ApiError> {
+pub(super) fn documented(documented: Documented) -> Documented {
+    documented
+        .operation("metrics", "watching", "Figures for Prometheus")
+        .description(
+            "Requests by route and class of status, how long they took, hits and misses, memory, and each shard's work.",
+        )
+        .answer(
+            200,
+            Answer::text(
+                "OpenMetrics text; every name starts with evenfold_cache_.",
+                "application/openmetrics-text",
+            ),
+        )
+}
+
+pub(super) fn metrics(state: Arc<State>, place: Place) -> Result<Response, ApiError> {
     let figures = state.cache.stats();
     let wrong = |_| ApiError::new(ErrorCode::Internal, "the figures could not be written");
-    let text = text("evenfold_cache", Scrape { state, stats: figures }).map_err(wrong)?;
-    let mut response = Response::new(answer::body(text.into_bytes(), place));
-    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
-    Ok(response)
+    Ok(answer(text("evenfold_cache", Scrape { state, stats: figures }).map_err(wrong)?, Some(place)))
 }

@@ -9,11 +9,11 @@ mod error;
 mod health;
 mod incr;
 mod key;
+mod kind;
 mod kv;
 mod metrics;
-mod responses;
 mod results;
-mod route;
+mod routes;
 mod service;
 mod state;
 

@@ -1,9 +1,6 @@
 //! What all requests of one service share.
 
-use super::error::ApiError;
-use super::route::{Room, Route};
 use crate::Cache;
-use evenfold_http::admitted::Admitted;
 use evenfold_http::auth::{Auth, Gate, Scheme};
 use evenfold_http::inflight::InFlight;
 use evenfold_http::metrics::Requests;
@@ -54,9 +51,9 @@ impl Default for ServiceOptions {
 pub(super) struct State {
     pub(super) cache: Cache,
     pub(super) gate: Gate,
-    pub(super) requests: Requests<{ Route::ALL.len() }>,
+    pub(super) requests: Requests,
     pub(super) inflight: Arc<InFlight>,
-    apart: Arc<InFlight>,
+    pub(super) apart: Arc<InFlight>,
     pub(super) request_timeout: Duration,
     pub(super) max_item: usize,
     pub(super) max_body: usize,
@@ -69,7 +66,7 @@ impl State {
         Self {
             cache,
             gate: Gate { scheme: Scheme::Header, auth: options.auth },
-            requests: Requests::default(),
+            requests: Requests::of::<Self>(),
             inflight: InFlight::new(options.max_inflight, options.max_inflight_bytes),
             apart: InFlight::new(APART.0, APART.1),
             request_timeout: options.request_timeout,
@@ -77,15 +74,5 @@ impl State {
             max_body,
             max_batch: max_body.max(MIN_BATCH_BYTES),
         }
-    }
-
-    /// A place for a request, where its route needs one.
-    pub(super) fn enter(&self, route: Route) -> Result<Option<Admitted>, ApiError> {
-        let places = match route.room() {
-            Room::Keys => &self.inflight,
-            Room::Apart => &self.apart,
-            Room::Unlimited => return Ok(None),
-        };
-        Ok(Some(Admitted(places.enter()?)))
     }
 }

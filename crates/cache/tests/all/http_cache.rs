@@ -4,6 +4,7 @@ use crate::support::{Cached, Client, SOON, wait_until};
 use evenfold_cache::CacheOptions;
 use evenfold_cache::http::ServiceOptions;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,4 +182,55 @@ async fn two_services_in_one_process_know_nothing_of_each_other() {
     one.end().await;
     assert_eq!(two.client().await.get("/readyz").await.status, 200);
     two.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_request_has_its_row_of_the_metrics_and_there_are_no_others() {
+    let served = Cached::plain().await;
+    let mut client = served.client().await;
+    for (method, path, route) in [
+        ("GET", "/v1/kv/a", "get"),
+        ("HEAD", "/v1/kv/a", "get"),
+        ("GET", "/v1/kv/incr", "get"),
+        ("PUT", "/v1/kv/incr", "put"),
+        ("DELETE", "/v1/kv/a", "delete"),
+        ("POST", "/v1/kv/incr", "incr"),
+        ("POST", "/v1/kv/batch/get", "batch_get"),
+        ("POST", "/v1/kv/batch/set", "batch_set"),
+        ("POST", "/v1/kv/batch/delete", "batch_delete"),
+        ("POST", "/v1/admin/resize", "admin"),
+        ("POST", "/v1/admin/drain", "admin"),
+        ("POST", "/v1/admin/resume", "admin"),
+        ("GET", "/healthz", "watch"),
+        ("GET", "/readyz", "watch"),
+        ("GET", "/metrics", "metrics"),
+        ("GET", "/", "docs"),
+        ("GET", "/docs/openapi.json", "docs"),
+        ("PATCH", "/v1/kv/a", "other"),
+        ("GET", "/v2/kv/a", "other"),
+    ] {
+        let before = rows(&mut client).await;
+        client.ask(method, path, &[], "").await;
+        let mut more = rows(&mut client).await;
+        for (row, count) in &before {
+            *more.get_mut(row).unwrap() -= count;
+        }
+        // The first look is counted by the second.
+        *more.entry("metrics".to_owned()).or_default() -= 1;
+        more.retain(|_, count| *count > 0);
+        assert_eq!(more, [(route.to_owned(), 1)].into(), "{method} {path}");
+    }
+    served.end().await;
+}
+
+/// How many requests each row of the metrics has.
+async fn rows(client: &mut Client) -> BTreeMap<String, i64> {
+    let mut rows = BTreeMap::new();
+    for line in client.get("/metrics").await.body.lines() {
+        if let Some(row) = line.strip_prefix("evenfold_cache_requests_total{route=\"") {
+            let (name, count) = (row.split('"').next().unwrap(), row.rsplit(' ').next().unwrap());
+            *rows.entry(name.to_owned()).or_default() += count.parse::<i64>().unwrap();
+        }
+    }
+    rows
 }

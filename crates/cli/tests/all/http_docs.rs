@@ -73,6 +73,80 @@ async fn every_operation_of_the_counters_is_there_and_says_how_it_fails() {
     served.end().await;
 }
 
+/// What is served besides the operations.
+const PAGES: [&str; 3] = ["/", "/docs", "/docs/openapi.json"];
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+
+/// Whether this is a path like that of an operation.
+fn is_like(path: &str, operation: &str) -> bool {
+    let (path, operation): (Vec<_>, Vec<_>) = (path.split('/').collect(), operation.split('/').collect());
+    path.len() == operation.len() && path.iter().zip(operation).all(|(one, like)| *one == like || like.starts_with('{'))
+}
+
+/// The methods that the document has for a path.
+fn documented(api: &Value, path: &str) -> BTreeSet<String> {
+    if PAGES.contains(&path) {
+        return ["GET", "HEAD"].map(str::to_owned).into();
+    }
+    let paths = api["paths"].as_object().unwrap().iter().filter(|(operation, _)| is_like(path, operation));
+    let mut methods: BTreeSet<String> = paths
+        .flat_map(|(_, methods)| methods.as_object().unwrap().keys())
+        .map(|method| method.to_uppercase())
+        .collect();
+    if methods.contains("GET") {
+        methods.insert("HEAD".to_owned());
+    }
+    methods
+}
+
+/// The paths of the document, and others around them.
+fn paths(api: &Value) -> BTreeSet<String> {
+    let mut paths: BTreeSet<String> = PAGES.map(str::to_owned).into();
+    for operation in api["paths"].as_object().unwrap().keys() {
+        let path = operation.replace("{key}", "a").replace("{id}", "a");
+        paths.extend([format!("{path}/"), format!("{path}/a"), format!("{path}x"), operation.to_uppercase()]);
+        paths.extend(path.match_indices('/').flat_map(|(at, _)| [path[..at].to_owned(), path[..=at].to_owned()]));
+        paths.insert(path);
+    }
+    paths.remove("");
+    paths
+}
+
+/// Asks for each of these paths by each method, and compares what is served to what is documented.
+async fn assert_documented(client: &mut Client) {
+    let api = document(client).await;
+    for path in paths(&api) {
+        let expected = documented(&api, &path);
+        // A stream has no end.
+        for method in METHODS.into_iter().filter(|method| !(*method == "GET" && path.ends_with("/watch"))) {
+            let answer = client.ask(method, &path, &[], "").await;
+            let unknown = answer.status == 404 && (method == "HEAD" || answer.body.contains("\"unknown_path\""));
+            let other = answer.status == 405;
+            if expected.contains(method) {
+                // A key that is not there is no path that is not there, which a HEAD does not tell.
+                assert!((!unknown || method == "HEAD") && !other, "{method} {path} is documented: {answer:?}");
+            } else if expected.is_empty() {
+                assert!(unknown, "{method} {path} is not documented: {answer:?}");
+            } else {
+                assert!(other, "{method} {path} is not documented: {answer:?}");
+                let allow = answer.header("allow").unwrap().split(',').map(str::to_owned).collect::<BTreeSet<_>>();
+                assert_eq!(allow, expected, "{method} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_operation_is_served_and_every_served_one_is_documented() {
+    let (cached, counting) = (Cached::plain().await, Counting::plain().await);
+    for mut client in [cached.client().await, counting.client().await] {
+        assert_documented(&mut client).await;
+    }
+    cached.end().await;
+    counting.end().await;
+}
+
 /// By a path alone: the service may be reached by any name. It is as open as the page.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_opens_the_address_alone_is_led_to_the_page() {

@@ -1,6 +1,5 @@
 //! What is told about a service and its nodes. No label is a counter's name: there may be millions.
 
-use super::route::Route;
 use super::state::State;
 use crate::{Handling, NodeMetrics};
 use evenfold_groups::ShardMetrics;
@@ -95,7 +94,7 @@ impl Scrape {
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        self.state.requests.encode(encoder, &Route::ALL.map(Route::name))?;
+        self.state.requests.encode(encoder)?;
         let inflight = i64::try_from(self.state.inflight.taken()).unwrap_or(i64::MAX);
         gauge(encoder, "requests_in_flight", "Requests that are being answered, without watchers", &inflight)?;
         let bytes = i64::try_from(self.state.inflight.bytes()).unwrap_or(i64::MAX);

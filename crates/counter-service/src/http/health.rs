@@ -1,13 +1,13 @@
 //! Probes: alive, and ready.
 
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorCode};
 use super::state::State;
 use crate::Node;
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
 use evenfold::projection::{Member, Phase, Trouble};
+use evenfold_http::documented::{Answer, Documented};
 use serde::Serialize;
-use std::sync::Arc;
 use std::time::Instant;
 use utoipa::ToSchema;
 
@@ -23,32 +23,24 @@ pub(super) struct Ready {
     ready: bool,
 }
 
-/// Alive?
-#[utoipa::path(
-    get,
-    path = "/healthz",
-    tag = "watching",
-    responses((status = 200, description = "The process answers.", body = Health)),
-)]
-pub(super) async fn healthz() -> Json<Health> {
-    Json(Health { healthy: true })
+pub(super) fn healthz_documented(documented: Documented) -> Documented {
+    documented.operation("healthz", "watching", "Alive?").answer(200, Answer::json::<Health>("The process answers."))
 }
 
-/// Ready for requests?
-#[utoipa::path(
-    get,
-    path = "/readyz",
-    tag = "watching",
-    responses(
-        (status = 200, description = "Every node of this process can answer requests, and its workers fold the log.", body = Ready),
-        (status = 503, description = "`not_ready`, and why", body = ErrorBody,
-            headers(("Retry-After" = u64, description = "Seconds."))),
-    ),
-)]
-pub(super) async fn readyz(Shared(state): Shared<Arc<State>>) -> Result<Json<Ready>, ApiError> {
+pub(super) fn healthz() -> Response {
+    Json(Health { healthy: true }).into_response()
+}
+
+pub(super) fn readyz_documented(documented: Documented) -> Documented {
+    let ready = "Every node of this process can answer requests, and its workers fold the log.";
+    documented.operation("readyz", "watching", "Ready for requests?").answer(200, Answer::json::<Ready>(ready))
+}
+
+pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {
     let nodes = state.nodes.iter().try_for_each(Node::is_ready);
     let all = nodes.and_then(|()| state.workers.iter().try_for_each(is_folded));
-    all.map(|()| Json(Ready { ready: true })).map_err(|why| ApiError::new(ErrorCode::NotReady, why))
+    all.map_err(|why| ApiError::new(ErrorCode::NotReady, why))?;
+    Ok(Json(Ready { ready: true }).into_response())
 }
 
 /// Whether somebody folds the partition; or why not, and when that is tried again, in a sentence.

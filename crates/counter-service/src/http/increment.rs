@@ -1,20 +1,17 @@
 //! Counting.
 
 use super::error::{ApiError, ErrorCode};
-use super::responses::IncrementErrors;
 use super::state::State;
 use super::value::{Counter, Name, answer, id_in};
-use crate::{IdempotencyKey, is_amount};
-use axum::body::{Bytes, HttpBody};
-use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, Request as Asked};
+use crate::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, is_amount};
+use axum::http::HeaderMap;
 use axum::response::Response;
-use evenfold_http::admitted::Admitted;
 use evenfold_http::body::{self, BodyError};
+use evenfold_http::documented::{Answer, Documented, text};
 use evenfold_http::inflight::Place;
+use evenfold_http::route::Call;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// The most bytes of a body: an amount has 20 digits, and there may be blanks around it.
@@ -65,40 +62,28 @@ fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     Ok(Some(IdempotencyKey::new(first.to_str().unwrap_or_default())?))
 }
 
-/// Count
-///
-/// Answered once it is counted, with the value that this increment has made. The type of the body does not matter.
-#[utoipa::path(
-    post,
-    path = "/counter/{id}/increment",
-    tag = "counters",
-    params(
-        ("id" = inline(Name), Path, description = "The counter, percent-encoded; it need not be there before."),
-        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 255,
-            pattern = "^[!-~]+$", description = "A UUID, or another text of visible ASCII characters, that no other \
-            increment has: a request that is repeated with its key is counted once, and answered alike."),
-    ),
-    request_body(content = Option<Increment>),
-    responses((status = 200, description = "It is counted.", body = Counter), IncrementErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn increment(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    counted(&state, place, request).await
+pub(super) fn documented(documented: Documented) -> Documented {
+    documented
+        .operation("increment", "counters", "Count")
+        .description(
+            "Answered once it is counted, with the value that this increment has made. The type of the body does not \
+             matter.",
+        )
+        .inline_in_path::<Name>("The counter, percent-encoded; it need not be there before.")
+        .header(
+            "Idempotency-Key",
+            text().min_length(Some(1)).max_length(Some(MAX_IDEMPOTENCY_KEY)).pattern(Some("^[!-~]+$")),
+            "A UUID, or another text of visible ASCII characters, that no other increment has: a request that is \
+             repeated with its key is counted once, and answered alike.",
+        )
+        .optional_body::<Increment<'_>>()
+        .answer(200, Answer::json::<Counter>("It is counted."))
 }
 
-/// Counts, whatever the body comes from.
-pub(super) async fn counted(
-    state: &State,
-    mut place: Place,
-    request: Asked<impl HttpBody<Data = Bytes>>,
-) -> Result<Response, ApiError> {
-    let (head, body) = request.into_parts();
-    let id = id_in(head.uri.path())?;
-    let key = key(&head.headers)?;
+pub(super) async fn increment(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let Call { state, head, body } = call;
+    let id = id_in(&head)?;
+    let key = key(head.headers())?;
     let amount = amount(&body::read(body, MAX_BODY, state.body_timeout, &mut place).await?)?;
     let counted = state.node().increment(&id, amount, key).await?;
     Ok(answer(&id, counted, place))

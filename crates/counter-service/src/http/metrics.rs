@@ -2,13 +2,16 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::figures::Scrape;
-use super::service::unknown_path;
+use super::routes;
 use super::state::State;
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Request, Response, header};
-use axum::response::IntoResponse;
-use evenfold_http::Respond;
-use evenfold_http::metrics::answer;
+use axum::http::{Request, Response};
+use evenfold_http::auth::{Gate, Scheme};
+use evenfold_http::docs::About;
+use evenfold_http::error::NoDetails;
+use evenfold_http::metrics::{Requests, answer, text};
+use evenfold_http::route::{Route, Service};
+use evenfold_http::{Respond, Router};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
@@ -16,29 +19,44 @@ use std::sync::Arc;
 /// [served](evenfold_http::serve) on a port of their own; they need no token. Every name starts with `evenfold_counter_`.
 /// Clones are cheap, and are the same service.
 #[derive(Clone)]
-pub struct MetricsService {
-    state: Arc<State>,
+pub struct MetricsService(Router<Figures>);
+
+/// What there is besides the service: its figures.
+pub(super) struct Figures {
+    of: Arc<State>,
+    gate: Gate,
+    requests: Requests,
+}
+
+impl Service for Figures {
+    type Code = ErrorCode;
+    type Details = NoDetails;
+    const ABOUT: Option<About> = None;
+    const ROUTES: &'static [Route<Self>] = routes::FIGURES;
+
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn requests(&self) -> &Requests {
+        &self.requests
+    }
 }
 
 impl MetricsService {
     pub(super) fn new(state: Arc<State>) -> Self {
-        Self { state }
+        let (gate, requests) = (Gate { scheme: Scheme::Bearer, auth: None }, Requests::of::<Figures>());
+        Self(Router::new(Arc::new(Figures { of: state, gate, requests })))
     }
 }
 
 impl Respond for MetricsService {
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path() != "/metrics" {
-            return unknown_path().await.into_response();
-        }
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            let error = ApiError::new(ErrorCode::MethodNotAllowed, "the figures can only be read");
-            let mut response = error.into_response();
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        let scrape = Scrape::of(Arc::clone(&self.state));
-        answer("evenfold_counter", scrape)
-            .unwrap_or_else(|_| ApiError::new(ErrorCode::Internal, "the figures could not be written").into_response())
+        self.0.respond(request).await
     }
+}
+
+pub(super) fn figures(state: &Figures) -> Result<Response<Body>, ApiError> {
+    let text = text("evenfold_counter", Scrape::of(Arc::clone(&state.of)));
+    Ok(answer(text.map_err(|_| ApiError::new(ErrorCode::Internal, "the figures could not be written"))?, None))
 }

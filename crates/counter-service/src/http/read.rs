@@ -1,15 +1,13 @@
 //! Reading one counter, and those of the highest values.
 
 use super::error::{ApiError, ErrorCode};
-use super::responses::{ReadErrors, TopErrors};
 use super::state::State;
 use super::value::{Counter, Name, answer, id_in, json, write_json};
 use crate::{MAX_TOP, is_top};
-use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use evenfold_http::admitted::Admitted;
+use evenfold_http::documented::{Answer, Documented, number};
 use evenfold_http::inflight::Place;
-use std::sync::Arc;
+use evenfold_http::route::Call;
 use utoipa::ToSchema;
 
 /// How many counters an answer lists that was not asked for a number.
@@ -18,29 +16,20 @@ const DEFAULT_TOP: usize = 20;
 /// What a counter that is listed takes up at most, in memory and in the answer: a name of 256 bytes, each of which can be escaped.
 const LISTED: usize = 1024;
 
-/// Read a counter
-///
-/// All increments that were answered before are in the value. A counter that nobody has incremented stands at 0.
-#[utoipa::path(
-    get,
-    path = "/counter/{id}",
-    tag = "counters",
-    params(("id" = inline(Name), Path, description = "The counter, percent-encoded.")),
-    responses((status = 200, description = "What it stands at.", body = Counter), ReadErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn read(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    value(&state, place, request.uri().path()).await
+pub(super) fn read_documented(documented: Documented) -> Documented {
+    documented
+        .operation("read", "counters", "Read a counter")
+        .description(
+            "All increments that were answered before are in the value. A counter that nobody has incremented stands \
+             at 0.",
+        )
+        .inline_in_path::<Name>("The counter, percent-encoded.")
+        .answer(200, Answer::json::<Counter>("What it stands at."))
 }
 
-/// Reads the counter that a path is about.
-pub(super) async fn value(state: &State, place: Place, path: &str) -> Result<Response, ApiError> {
-    let id = id_in(path)?;
-    let counted = state.node().get(&id).await?;
+pub(super) async fn read(call: Call<State>, place: Place) -> Result<Response, ApiError> {
+    let id = id_in(&call.head)?;
+    let counted = call.state.node().get(&id).await?;
     Ok(answer(&id, counted, place))
 }
 
@@ -62,23 +51,17 @@ struct Ranked {
     value: i64,
 }
 
-/// The counters of the highest values
-///
-/// Of all shards and nodes; of equal ones the name that comes first.
-#[utoipa::path(
-    get,
-    path = "/counters",
-    tag = "counters",
-    params(("top" = Option<u32>, Query, nullable = false, minimum = 1, maximum = 1000, description = "How many; 20 without.")),
-    responses((status = 200, description = "The highest first.", body = Counters), TopErrors),
-    security((), ("token" = [])),
-)]
-pub(super) async fn top(
-    Shared(state): Shared<Arc<State>>,
-    Admitted(mut place): Admitted,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let limit = limit(request.uri().query().unwrap_or_default())?;
+pub(super) fn top_documented(documented: Documented) -> Documented {
+    let top = number().minimum(Some(1)).maximum(Some(MAX_TOP));
+    documented
+        .operation("top", "counters", "The counters of the highest values")
+        .description("Of all shards and nodes; of equal ones the name that comes first.")
+        .in_query("top", top, "How many; 20 without.")
+        .answer(200, Answer::json::<Counters>("The highest first."))
+}
+
+pub(super) async fn top(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
+    let (state, limit) = (&call.state, limit(call.head.query())?);
     place.resize(limit * LISTED)?;
     let counters = state.node().top(limit).await?;
     let mut out = b"{\"counters\":[".to_vec();

@@ -1,10 +1,7 @@
 //! What all requests of one service share.
 
-use super::error::ApiError;
-use super::route::Route;
 use crate::Node;
 use evenfold::projection::Member;
-use evenfold_http::admitted::Admitted;
 use evenfold_http::auth::{Auth, Gate, Scheme};
 use evenfold_http::inflight::InFlight;
 use evenfold_http::metrics::Requests;
@@ -51,7 +48,7 @@ pub(super) struct State {
     pub(super) workers: Vec<Member>,
     turn: AtomicUsize,
     pub(super) gate: Gate,
-    pub(super) requests: Requests<{ Route::ALL.len() }>,
+    pub(super) requests: Requests,
     pub(super) inflight: Arc<InFlight>,
     pub(super) watchers: Arc<InFlight>,
     pub(super) body_timeout: Duration,
@@ -64,7 +61,7 @@ impl State {
             workers: options.workers,
             turn: AtomicUsize::new(0),
             gate: Gate { scheme: Scheme::Bearer, auth: options.auth },
-            requests: Requests::default(),
+            requests: Requests::of::<Self>(),
             inflight: InFlight::new(options.max_inflight.max(1), options.max_inflight_bytes),
             // Each has an event at a time.
             watchers: InFlight::new(options.max_watchers, usize::MAX),
@@ -77,10 +74,5 @@ impl State {
         // One node is what almost every process has: its requests share no counter.
         let turn = if self.nodes.len() == 1 { 0 } else { self.turn.fetch_add(1, Ordering::Relaxed) };
         &self.nodes[turn % self.nodes.len()]
-    }
-
-    /// A place for a request, where its route needs one.
-    pub(super) fn enter(&self, route: Route) -> Result<Option<Admitted>, ApiError> {
-        if route.limited() { Ok(Some(Admitted(self.inflight.enter()?))) } else { Ok(None) }
     }
 }

@@ -1,7 +1,6 @@
 //! A counter in a path, and as JSON.
 
 use super::error::{ApiError, ErrorCode};
-use super::route::encoded_id;
 use crate::{Counted, CounterId};
 use axum::http::header;
 use axum::response::Response;
@@ -9,6 +8,7 @@ use evenfold_http::answer::body;
 use evenfold_http::error::JSON;
 use evenfold_http::inflight::Place;
 use evenfold_http::percent::decoded;
+use evenfold_http::route::Head;
 use utoipa::ToSchema;
 
 /// Text of 1 to 256 bytes in UTF-8, without control characters.
@@ -35,9 +35,13 @@ pub(super) struct Counter {
 const AROUND_A_NAME: usize = 80;
 
 /// The counter that a path is about: percent-encoded UTF-8.
-pub(super) fn id_in(path: &str) -> Result<CounterId, ApiError> {
+pub(super) fn id_in(head: &Head) -> Result<CounterId, ApiError> {
+    decode(head.parameter())
+}
+
+fn decode(encoded: &str) -> Result<CounterId, ApiError> {
     let wrong = |error| ApiError::new(ErrorCode::InvalidId, format!("the counter's name can't be used: {error}"));
-    let name = decoded(encoded_id(path)).map_err(wrong)?;
+    let name = decoded(encoded).map_err(wrong)?;
     Ok(CounterId::new(&name)?)
 }
 
@@ -92,7 +96,7 @@ mod tests {
         #[test]
         fn every_name_can_be_written_in_a_path(name in "[^\\p{Cc}]{1,60}") {
             let encoded = name.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"));
-            let id = id_in(&format!("/counter/{encoded}/increment")).unwrap();
+            let id = decode(&encoded).unwrap();
             prop_assert_eq!(id.as_str(), name);
         }
     }
@@ -101,7 +105,7 @@ mod tests {
     fn what_is_no_name_is_refused() {
         let long = "k".repeat(257);
         for wrong in ["", "%", "%C3", "%0A", "%00", "%7F", "%C2%85", &long] {
-            let refused = id_in(&format!("/counter/{wrong}")).unwrap_err();
+            let refused = decode(wrong).unwrap_err();
             assert!(format!("{refused:?}").contains("InvalidId"), "{wrong}: {refused:?}");
         }
     }

@@ -1,18 +1,17 @@
 //! Watching a counter: server-sent events.
 
-use super::error::{ApiError, ErrorCode};
-use super::responses::WatchErrors;
+use super::error::ApiError;
 use super::state::State;
 use super::value::{Name, id_in, write, write_json};
 use crate::{Counted, CounterId, ServiceError, Watching};
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use evenfold_http::documented::{Answer, Documented};
 use evenfold_http::inflight::Place;
+use evenfold_http::route::Call;
 use futures_util::stream;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// After so much silence a comment is sent: what lies between may give up a connection on which nothing moves for 30 or 60
@@ -22,27 +21,21 @@ const KEEP_OPEN: Duration = Duration::from_secs(15);
 /// The pause after a counter could not be read.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Watch a counter
-///
-/// Server-sent events: first what the counter stands at, then each newer value, as `data: {"counter_id", "value", "version"}`
-/// with the version as `id`. A reader that is slow is not sent all of them, but always the newest in the end. A comment comes
-/// after 15 seconds without a change. The stream ends when the service stops.
-#[utoipa::path(
-    get,
-    path = "/counter/{id}/watch",
-    tag = "counters",
-    params(("id" = inline(Name), Path, description = "The counter, percent-encoded.")),
-    responses(
-        (status = 200, description = "A stream that stays open.", body = String, content_type = "text/event-stream"),
-        WatchErrors,
-    ),
-    security((), ("token" = [])),
-)]
-pub(super) async fn watch(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
-    let id = id_in(request.uri().path())?;
-    let place = state.watchers.enter().map_err(|_| {
-        ApiError::new(ErrorCode::TooManyWatchers, "as many watch as may; try again later, or read the counter")
-    })?;
+pub(super) fn documented(documented: Documented) -> Documented {
+    documented
+        .operation("watch", "counters", "Watch a counter")
+        .description(
+            "Server-sent events: first what the counter stands at, then each newer value, as \
+             `data: {\"counter_id\", \"value\", \"version\"}` with the version as `id`. A reader that is slow is not sent \
+             all of them, but always the newest in the end. A comment comes after 15 seconds without a change. The stream \
+             ends when the service stops.",
+        )
+        .inline_in_path::<Name>("The counter, percent-encoded.")
+        .answer(200, Answer::text("A stream that stays open.", "text/event-stream"))
+}
+
+pub(super) async fn watch(call: Call<State>, place: Place) -> Result<Response, ApiError> {
+    let (state, id) = (&call.state, id_in(&call.head)?);
     let mut watching = state.node().watch(&id)?;
     // Before the answer begins, so that what is wrong is told by its status.
     let first = watching.next().await?.ok_or(ServiceError::Stopped)?;

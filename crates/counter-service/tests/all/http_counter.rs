@@ -131,3 +131,25 @@ async fn two_services_in_one_process_know_nothing_of_each_other() {
     assert_eq!(two.client().await.get("/readyz").await.status, 200);
     two.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_counter_may_be_named_like_an_operation() {
+    let served = Counting::plain().await;
+    let mut client = served.client().await;
+    let counted = client.post("/counter/increment/increment", "").await;
+    assert_eq!(counted.json(), json!({"counter_id": "increment", "value": 1, "version": 1}));
+    assert_eq!(client.get("/counter/increment").await.body, counted.body);
+    assert_eq!(client.get("/counter/watch").await.json()["counter_id"], "watch");
+    let watched = client.ask("HEAD", "/counter/a%2Fwatch/watch", &[], "").await;
+    assert_eq!((watched.status, watched.header("content-type")), (200, Some("text/event-stream")));
+    for (method, path, code) in [
+        ("GET", "/counter/", (400, "invalid_id".to_owned())),
+        ("POST", "/counter//increment", (400, "invalid_id".to_owned())),
+        ("GET", "/counter/a/increment", (405, "method_not_allowed".to_owned())),
+        ("POST", "/counter/a", (405, "method_not_allowed".to_owned())),
+        ("POST", "/counter/a/b/increment", (404, "unknown_path".to_owned())),
+    ] {
+        assert_eq!(client.ask(method, path, &[], "").await.code(), code, "{method} {path}");
+    }
+    served.end().await;
+}

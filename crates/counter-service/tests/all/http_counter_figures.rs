@@ -37,6 +37,12 @@ async fn what_is_answered_is_counted_by_route_and_class_of_status() {
         let line = format!("evenfold_counter_requests_total{{route=\"{route}\",status=\"{status}\"}}");
         assert_eq!(served.figure(&line).await, Some(count), "{line}");
     }
+    let text = Client::connect(served.figures).await.get("/metrics").await.body;
+    let rows = text.lines().filter_map(|line| {
+        line.strip_prefix("evenfold_counter_requests_total{route=\"")?.split('"').next().map(str::to_owned)
+    });
+    let expected = ["increment", "read", "top", "watch", "health", "docs", "other"];
+    assert_eq!(rows.collect::<BTreeSet<_>>(), expected.map(str::to_owned).into(), "there are no others");
     let durations = r#"evenfold_counter_request_duration_seconds_count{route="increment"}"#;
     assert_eq!(served.figure(durations).await, Some(3.0));
     served.end().await;

@@ -9,4 +9,5 @@
 
 use evenfold_testkit as support;
 
+mod http_router;
 mod http_serve;

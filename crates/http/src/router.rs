@@ -1,0 +1,127 @@
+//! Serves what a service has declared.
+
+use super::auth::Access;
+use super::codes::General;
+use super::error::ApiError;
+use super::route::{Answered, Call, ErrorOf, Handler, Service};
+use super::serve::Respond;
+use super::table::{Entry, Found, Table};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use hyper::body::Incoming;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A service, to be [served](crate::serve). Clones are cheap, and are the same service.
+pub struct Router<S: Service> {
+    state: Arc<S>,
+    table: Arc<Table<S>>,
+    /// The OpenAPI document.
+    document: Bytes,
+}
+
+impl<S: Service> Clone for Router<S> {
+    fn clone(&self) -> Self {
+        Self { state: Arc::clone(&self.state), table: Arc::clone(&self.table), document: self.document.clone() }
+    }
+}
+
+impl<S: Service> Router<S> {
+    /// Serves this state.
+    #[must_use]
+    pub fn new(state: Arc<S>) -> Self {
+        let table = Arc::new(Table::new(state.requests()));
+        // Made of constants: that it can be written is tested.
+        let document = S::ABOUT.map(|about| about.document::<S>().to_json().unwrap_or_default());
+        Self { state, table, document: document.unwrap_or_default().into() }
+    }
+
+    /// What all requests share.
+    #[must_use]
+    pub fn state(&self) -> &Arc<S> {
+        &self.state
+    }
+
+    /// A request is let in before anything else is done about it.
+    async fn call(&self, entry: &Entry<S>, parameter: Range<usize>, request: Request<Incoming>) -> Answered<S> {
+        let route = entry.route;
+        self.check(route.access, request.headers())?;
+        let call = || Call::new(Arc::clone(&self.state), request, parameter);
+        match &route.handler {
+            Handler::Limited(limit, handler) => {
+                let place = limit.enter(&self.state)?;
+                handler(call(), place).await
+            }
+            Handler::Unlimited(handler) => handler(call()).await,
+            Handler::Document(handler) => Ok(handler(&self.document)),
+        }
+    }
+
+    fn check(&self, access: Access, headers: &HeaderMap) -> Result<(), ErrorOf<S>> {
+        Ok(self.state.gate().check(access, headers)?)
+    }
+
+    fn refuse(&self, error: ErrorOf<S>) -> Response<Body> {
+        error.into_response(self.state.gate().scheme)
+    }
+
+    async fn route(&self, entry: &Entry<S>, parameter: Range<usize>, request: Request<Incoming>) -> Response<Body> {
+        let head = request.method() == Method::HEAD;
+        let response = self.call(entry, parameter, request).await.unwrap_or_else(|error| {
+            let route = entry.route;
+            if !route.declares(error.code) {
+                // Whoever asked still gets the error that it is.
+                tracing::error!(path = route.path, code = ?error.code, "an error was answered that its route does not declare");
+                debug_assert!(false, "{} does not declare {:?}", route.path, error.code);
+            }
+            self.refuse(error)
+        });
+        if head { without_body(response) } else { response }
+    }
+
+    /// The answer to what is no route.
+    fn unknown(&self, found: Option<(Access, HeaderValue)>, headers: &HeaderMap) -> Response<Body> {
+        let (access, allow) = found.map_or((Access::Write, None), |(access, allow)| (access, Some(allow)));
+        if let Err(error) = self.check(access, headers) {
+            return self.refuse(error);
+        }
+        let Some(allow) = allow else {
+            let message = match S::ABOUT {
+                Some(_) => "there is no such path; /docs lists those there are",
+                None => "there is no such path",
+            };
+            return self.refuse(ApiError::general(General::UnknownPath, message));
+        };
+        let message = "the path does not have this method; the header Allow lists those it has";
+        let mut response = self.refuse(ApiError::general(General::MethodNotAllowed, message));
+        response.headers_mut().insert(header::ALLOW, allow);
+        response
+    }
+}
+
+impl<S: Service> Respond for Router<S> {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let begun = Instant::now();
+        let (row, response) = match self.table.find(request.method(), request.uri().path()) {
+            Found::Route(entry, parameter) => (entry.row, self.route(entry, parameter, request).await),
+            Found::OtherMethod { access, allow } => {
+                (self.table.other(), self.unknown(Some((access, allow)), request.headers()))
+            }
+            Found::Nothing => (self.table.other(), self.unknown(None, request.headers())),
+        };
+        self.state.requests().answered(row, response.status(), begun.elapsed());
+        response
+    }
+}
+
+/// The answer to a HEAD: that to a GET, without its body, but with its length.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    // In an answer of 304 the length would be that of the answer of 200, which is not known here.
+    let length = response.body().size_hint().exact().filter(|length| *length > 0);
+    let mut response = response.map(|_| Body::empty());
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response
+}
