@@ -66,9 +66,10 @@ impl Name {
     }
 
     /// The type and the id. They were made of texts, cut where those end.
+    #[expect(clippy::expect_used, reason = "another text in its place would be another aggregate, and be written over")]
     fn texts(&self) -> (&str, &str) {
         let (aggregate_type, aggregate_id) = self.parts();
-        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        let text = |bytes| std::str::from_utf8(bytes).expect("a name is kept as it was given");
         (text(aggregate_type), text(aggregate_id))
     }
 }
@@ -85,11 +86,11 @@ impl<S> Generation<S> {
         self.table.find(spread(hash), is).map(|&(_, index)| index as usize)
     }
 
+    #[expect(clippy::expect_used, reason = "another index in its place would be another aggregate's state")]
     fn insert(&mut self, hash: IdHash, name: (&str, &str), state: S) -> usize {
         let index = self.actors.len();
         self.actors.push(Actor { state, name: Name::of(name) });
-        // More than 2^32 do not fit into memory.
-        let entry = (hash, u32::try_from(index).unwrap_or(u32::MAX));
+        let entry = (hash, u32::try_from(index).expect("2^32 of them do not fit into memory"));
         self.table.insert_unique(spread(hash), entry, |&(hash, _)| spread(hash));
         index
     }

@@ -5,6 +5,7 @@
 
 use crate::class::{Class, ClassError};
 use crate::database::Schema;
+use crate::invariant::broken;
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
@@ -40,8 +41,12 @@ pub async fn claim(
     .bind(term.as_secs_f64())
     .fetch_optional(conn)
     .await?;
-    let class = |key: i64| Class::partition(u32::try_from(key).unwrap_or(u32::MAX), total);
-    key.map(class).transpose().map_err(|error: ClassError| sqlx::Error::Decode(Box::new(error)))
+    let class = |key: i64| {
+        let key = u32::try_from(key).map_err(|_| broken(&format!("the partition key {key} of a lease has 32 bits")))?;
+        Class::partition(key, total)
+            .map_err(|error: ClassError| broken(&format!("a lease is of no partition: {error}")))
+    };
+    key.map(class).transpose()
 }
 
 /// Extends a lease; false if it has run out and somebody else has it.

@@ -102,7 +102,7 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let partition = class.map_or("auto".to_owned(), |class| class.to_string());
-    tracing::info!(projection = name, %partition, total, batch_size = args.settings.batch_size, "started");
+    tracing::info!(%partition, total, batch_size = args.settings.batch_size, projection = name, "started");
     let worker = args.settings.worker_options(args.partitions.takeover());
     let on = On { database: &session.database, worker, run: &options, shutdown: &shutdown };
     let outcome = if let Some(class) = class {

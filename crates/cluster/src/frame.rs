@@ -62,12 +62,13 @@ pub(super) enum Answered {
 }
 
 impl Questions {
+    #[expect(clippy::expect_used, reason = "what follows would be read as something else")]
     pub(super) fn encode(&self) -> Bytes {
         let bytes = self.all.iter().map(|question| QUESTION + question.len()).sum::<usize>();
         let mut frame = BytesMut::with_capacity(HEAD + bytes);
         frame.put_u8(PROTOCOL);
         let from = self.from.as_str().as_bytes();
-        frame.put_u8(u8::try_from(from.len()).unwrap_or(u8::MAX));
+        frame.put_u8(u8::try_from(from.len()).expect("a name has 64 bytes at most"));
         frame.put_slice(from);
         frame.put_u64(self.incarnation);
         frame.put_u32(u32::try_from(self.limit.as_millis()).unwrap_or(u32::MAX));
@@ -167,9 +168,9 @@ fn with(mut frame: BytesMut, kind: u8) -> Bytes {
     frame.freeze()
 }
 
+#[expect(clippy::expect_used, reason = "what follows would be read as something else")]
 fn put(frame: &mut BytesMut, bytes: &[u8]) {
-    // Nothing that large gets here: transports have frames of far less.
-    frame.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    frame.put_u32(u32::try_from(bytes.len()).expect("transports have frames of far less than 4 GiB"));
     frame.put_slice(bytes);
 }
 
