@@ -1,71 +1,115 @@
-//! Each room of the engine knows only the rooms above it; between packages cargo sees to it.
+//! The packages, the rooms in them and their files know each other in one direction only.
+//!
+//! Between packages, cargo sees to it that there are no circles; which may know which is drawn here. A room is a module
+//! at the top of a package: which may name which is in `rooms.txt`. Files, and modules of any depth, make no circles.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+mod circles;
+mod engine;
+mod exceptions;
+mod modules;
+mod rooms;
+mod source;
+mod the_check;
+mod workspace;
 
-/// The rooms of the library, from those that know nothing to those that know everything.
-const ROOMS: [&str; 12] = [
-    "invariant",
-    "hash",
-    "class",
-    "event",
-    "counter",
-    "actor",
-    "database",
-    "log",
-    "checkpoint",
-    "lease",
-    "schema",
-    "projection",
+use circles::circles;
+use exceptions::EXCEPTIONS;
+use modules::Edges;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which packages of ours each may depend on, other than for its tests.
+const PACKAGES: [(&str, &[&str]); 11] = [
+    ("evenfold", &[]),
+    ("evenfold-embedded", &[]),
+    ("evenfold-groups", &[]),
+    ("evenfold-http", &[]),
+    ("evenfold-cluster", &["evenfold-groups"]),
+    ("evenfold-cache", &["evenfold-groups", "evenfold-http"]),
+    ("evenfold-counter-service", &["evenfold", "evenfold-cluster", "evenfold-groups", "evenfold-http"]),
+    (
+        "evenfold-cli",
+        &[
+            "evenfold",
+            "evenfold-cache",
+            "evenfold-cluster",
+            "evenfold-counter-service",
+            "evenfold-embedded",
+            "evenfold-groups",
+            "evenfold-http",
+        ],
+    ),
+    // Not published, and named by nobody but tests and examples.
+    (
+        "evenfold-bench",
+        &[
+            "evenfold",
+            "evenfold-cache",
+            "evenfold-cli",
+            "evenfold-cluster",
+            "evenfold-counter-service",
+            "evenfold-groups",
+            "evenfold-http",
+        ],
+    ),
+    (
+        "evenfold-testkit",
+        &[
+            "evenfold",
+            "evenfold-cache",
+            "evenfold-cluster",
+            "evenfold-counter-service",
+            "evenfold-embedded",
+            "evenfold-groups",
+            "evenfold-http",
+        ],
+    ),
+    ("evenfold-examples", &["evenfold", "evenfold-cli", "evenfold-embedded", "evenfold-groups"]),
 ];
 
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
+#[test]
+fn a_package_depends_on_those_that_are_drawn_below_it_only() {
+    let drawn: BTreeMap<_, BTreeSet<_>> = PACKAGES.map(|(name, below)| (name, below.iter().copied().collect())).into();
+    let members = workspace::members();
+    for (name, member) in &members {
+        let ours =
+            member.dependencies.iter().map(String::as_str).filter(|dependency| members.contains_key(*dependency));
+        assert_eq!(Some(&ours.collect()), drawn.get(name.as_str()), "{name}: what it depends on, and what is drawn");
     }
-    files
+    assert_eq!(members.len(), drawn.len(), "a package is drawn that there is not");
 }
 
-/// The rooms that a source names after `crate::`, in its code.
-fn named(source: &str) -> BTreeSet<&str> {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
-    code.flat_map(|line| line.split("crate::").skip(1))
-        .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap())
-        .collect()
+/// The edges of all packages, without those that are excepted.
+fn without_exceptions(edges: &mut BTreeMap<String, Edges>) {
+    for (package, from, to) in EXCEPTIONS {
+        let known = edges.get_mut(package).and_then(|edges| edges.remove(&(from.to_owned(), to.to_owned())));
+        assert!(known.is_some(), "{package}: {from} names nothing of {to}: take the exception away");
+    }
 }
 
-fn upward(own: &str, source: &str) -> Vec<String> {
-    let level = |room: &str| ROOMS.iter().position(|r| *r == room).unwrap_or_else(|| panic!("{room} is no room"));
-    let up = named(source).into_iter().filter(|room| level(room) > level(own));
-    up.map(|room| format!("{own} uses {room}")).collect()
+fn all_edges() -> BTreeMap<String, Edges> {
+    workspace::members().into_iter().map(|(name, member)| (name, member.edges())).collect()
 }
 
 #[test]
-fn no_room_knows_a_room_below_it() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut seen = BTreeSet::new();
-    let mut wrong = Vec::new();
-    for file in sources(&src) {
-        let inside = file.strip_prefix(&src).unwrap();
-        let room = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
-        if room != "lib" {
-            wrong.extend(upward(room, &fs::read_to_string(&file).unwrap()));
-            seen.insert(room.to_owned());
-        }
+fn modules_make_no_circles() {
+    let mut edges = all_edges();
+    without_exceptions(&mut edges);
+    let mut found = Vec::new();
+    for (package, edges) in &edges {
+        found.extend(circles(edges).into_iter().map(|circle| format!("{package}: {circle}")));
     }
-    assert_eq!(seen, ROOMS.map(str::to_owned).into());
-    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(found.is_empty(), "modules make circles:\n{}", found.join("\n"));
 }
 
 #[test]
-fn the_check_sees_an_upward_use() {
-    assert_eq!(upward("log", "use crate::event::Event;\n// crate::projection\n"), [""; 0]);
-    assert_eq!(upward("log", "fn f() { crate::projection::run() }"), ["log uses projection"]);
+fn no_exception_is_for_nothing() {
+    let all = all_edges();
+    let mut rest = all.clone();
+    without_exceptions(&mut rest);
+    for (package, from, to) in EXCEPTIONS {
+        let edge = (from.to_owned(), to.to_owned());
+        let mut edges = rest[package].clone();
+        edges.insert(edge.clone(), all[package][&edge].clone());
+        assert!(!circles(&edges).is_empty(), "{package}: {from} may name {to} by itself: take the exception away");
+    }
 }
