@@ -9,8 +9,8 @@
 mod shared;
 
 use evenfold::class::Class;
+use evenfold::counters::Counters;
 use evenfold::database::Database;
-use evenfold::projection::counters::Counters;
 use evenfold::projection::{self, BoxError, RunOptions, Worker, WorkerOptions};
 use shared::{Place, append_samples, setting};
 use std::time::Duration;

@@ -7,7 +7,7 @@ mod shared;
 
 use evenfold::checkpoint::Takeover;
 use evenfold::class::Class;
-use evenfold::projection::counters::Counters;
+use evenfold::counters::Counters;
 use evenfold::projection::{BoxError, Pool, RunOptions, Worker, WorkerOptions};
 use shared::{Place, append_samples};
 use tokio_util::sync::CancellationToken;

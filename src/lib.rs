@@ -10,6 +10,7 @@ pub mod actor;
 pub mod checkpoint;
 pub mod class;
 pub mod counter;
+pub mod counters;
 pub mod database;
 pub mod event;
 pub mod hash;

@@ -1,7 +1,6 @@
 //! Projections: named folds of the log into read models, and the workers that run them.
 
 mod batch;
-pub mod counters;
 mod heart;
 mod join;
 mod late;
@@ -10,7 +9,6 @@ pub mod parked;
 mod peer;
 mod pool;
 mod progress;
-mod rebuild;
 mod replica;
 mod run;
 mod shared;
@@ -22,7 +20,6 @@ mod worker;
 pub use batch::Batch;
 pub use pool::{MAX_WORKERS, Member, Pool, PoolError};
 pub use progress::{Phase, Progress, Report};
-pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 pub use replica::{Replica, run_replica};
 pub use run::{RunError, RunOptions, run};
 pub use step::{Applied, Step, WorkerError};

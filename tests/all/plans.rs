@@ -178,7 +178,7 @@ async fn counters_are_read_back_by_their_names_also_while_the_tables_are_new() {
     let db = TestDb::new().await;
     let mut conn = db.database.by_index().connect().await.unwrap();
     let pointer = evenfold::counter::AmountPointer::default();
-    evenfold::projection::counters::current(&Schema::default(), &mut conn, &pointer, "t", &["a"]).await.unwrap();
+    evenfold::counters::current(&Schema::default(), &mut conn, &pointer, "t", &["a"]).await.unwrap();
     let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '-- The rows of these%'";
     let statement: String = sqlx::query_scalar(prepared).fetch_one(&mut conn).await.unwrap();
     let plan = generic_plan(&mut conn, &statement, "'t', '{a,b}'").await;

@@ -3,9 +3,9 @@
 
 use crate::support::{TestDb, append_one, drain, event, only_worker, pointer};
 use evenfold::checkpoint::{count_parked, list_parked, parked_among};
+use evenfold::counters::{Counters, NAME};
 use evenfold::event::Aggregate;
 use evenfold::log::{self, EventBuffer};
-use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::parked::{RetryAll, drop_first, retry};
 use evenfold::schema::Schema;
 use sqlx::{AssertSqlSafe, PgConnection};

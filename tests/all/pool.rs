@@ -3,8 +3,8 @@
 use crate::support::{SOON, TestDb, append_one, assert_all_applied_once, ids_in, partition, pointer, wait_until};
 use evenfold::checkpoint::RegisterError;
 use evenfold::class::Class;
+use evenfold::counters::{Counters, NAME};
 use evenfold::hash::IdHash;
-use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::{
     Batch, BoxError, Phase, Pool, Projection, RunError, RunOptions, Worker, WorkerError, WorkerOptions,
 };

@@ -5,8 +5,8 @@ use crate::support::{
 };
 use evenfold::checkpoint::Takeover;
 use evenfold::class::Class;
+use evenfold::counters::{Counters, NAME};
 use evenfold::log;
-use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::{Batch, BoxError, Pool, Projection, RunOptions, Worker, WorkerOptions};
 use sqlx::PgConnection;
 use std::sync::Arc;

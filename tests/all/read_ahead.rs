@@ -4,9 +4,9 @@ use crate::support::{
     SOON, TestDb, append_one, assert_all_applied_once, assert_counters_agree, drain, event, partition, scalar,
     wait_until, worker_of,
 };
+use evenfold::counters::Counters;
 use evenfold::event::NewEvent;
 use evenfold::log;
-use evenfold::projection::counters::Counters;
 use evenfold::projection::{Applied, Step, Worker};
 use serde_json::json;
 use sqlx::PgConnection;

@@ -5,9 +5,9 @@ use crate::support::{
     drain_all, event, ids_in, partition, rows, scalar, wait_until,
 };
 use evenfold::checkpoint::{Registered, Takeover, list_parked, register};
+use evenfold::counters::NAME;
 use evenfold::event::NewEvent;
 use evenfold::log;
-use evenfold::projection::counters::NAME;
 use evenfold::projection::{GRACE, Step, WorkerError};
 use evenfold::schema::Schema;
 use serde_json::json;
@@ -226,7 +226,7 @@ async fn parked_aggregates_stay_parked_through_a_change_and_can_be_given_up_afte
     let parked = list_parked(&Schema::default(), &mut writer, NAME, 10).await.unwrap();
     assert_eq!(parked.iter().map(|p| (p.aggregate_id.as_str(), p.events)).collect::<Vec<_>>(), [("id7", 4)]);
     let aggregate = event("id7", 0).aggregate().clone();
-    let mut projection = evenfold::projection::counters::Counters::new(crate::support::pointer(), 10);
+    let mut projection = evenfold::counters::Counters::new(crate::support::pointer(), 10);
     evenfold::projection::parked::drop_first(&Schema::default(), &mut writer, &mut projection, &aggregate)
         .await
         .unwrap();

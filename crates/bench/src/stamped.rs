@@ -1,7 +1,7 @@
 //! The counters, with a note of when each event was committed to them.
 
+use evenfold::counters::Counters;
 use evenfold::log::Interest;
-use evenfold::projection::counters::Counters;
 use evenfold::projection::{Batch, BoxError, Projection};
 use sqlx::PgConnection;
 use std::collections::HashMap;

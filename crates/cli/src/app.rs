@@ -7,7 +7,8 @@ use super::start;
 use super::tuning::CounterSettings;
 use crate::config::UsageError;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches};
-use evenfold::projection::{Projection, counters};
+use evenfold::counters;
+use evenfold::projection::Projection;
 use std::path::Path;
 use std::process::ExitCode;
 

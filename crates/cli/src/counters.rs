@@ -3,7 +3,7 @@ use super::output::{print, print_json, table, thousands};
 use super::session::Session;
 use crate::config::number;
 use clap::Args;
-use evenfold::projection::counters::{self, CounterRow};
+use evenfold::counters::{self, CounterRow};
 
 #[derive(Debug, Args)]
 pub(super) struct CountersArgs {

@@ -6,8 +6,8 @@ use crate::config::number;
 use clap::Args;
 use evenfold::checkpoint::status;
 use evenfold::counter::AmountPointer;
-use evenfold::projection::counters::{Counters, NAME};
-use evenfold::projection::{Progress, Rebuild, RebuildError, Rebuilt};
+use evenfold::counters::{Counters, NAME, Rebuild, RebuildError, Rebuilt};
+use evenfold::projection::Progress;
 use indicatif::ProgressBar;
 use std::time::Duration;
 

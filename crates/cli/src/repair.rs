@@ -2,7 +2,7 @@ use super::Global;
 use super::output::{print, thousands};
 use super::session::Session;
 use clap::Args;
-use evenfold::projection::counters;
+use evenfold::counters;
 use evenfold::schema::{Schema, SchemaError};
 use evenfold::{checkpoint, schema};
 use sqlx::{Connection, PgConnection};

@@ -5,7 +5,7 @@ use clap::Args;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::counter::AmountPointer;
-use evenfold::projection::counters::Counters;
+use evenfold::counters::Counters;
 use evenfold::projection::{CHUNK, RunOptions, Worker, WorkerOptions};
 use std::time::Duration;
 

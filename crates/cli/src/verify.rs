@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use evenfold::checkpoint::{self, Status};
 use evenfold::counter::AmountPointer;
+use evenfold::counters::{self, Mismatch, NAME, Tally, UnreadableEvent, mismatches, totals};
 use evenfold::log;
-use evenfold::projection::counters::{self, Mismatch, NAME, Tally, UnreadableEvent, mismatches, totals};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
 

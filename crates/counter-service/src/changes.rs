@@ -1,6 +1,6 @@
 //! The process group through which the workers and the shards of a process publish which counters have changed.
 
-use evenfold::projection::counters::{Changes, Subscribers};
+use evenfold::counters::{Changes, Subscribers};
 use evenfold_groups::ProcessGroups;
 use evenfold_groups::process::{Group, GroupError};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub fn changes_group(groups: &ProcessGroups<Arc<Changes>>) -> Result<Group<Arc<C
 }
 
 /// The members of a group as those to whom a worker of this process
-/// [publishes](evenfold::projection::counters::Counters::publishing).
+/// [publishes](evenfold::counters::Counters::publishing).
 #[must_use]
 pub fn subscribers(group: Group<Arc<Changes>>) -> Arc<dyn Subscribers> {
     Arc::new(Members(group))

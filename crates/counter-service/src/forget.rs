@@ -4,8 +4,8 @@
 //! read again.
 
 use super::shard::{CounterShard, Message};
+use evenfold::counters::Changes;
 use evenfold::log::Epochs;
-use evenfold::projection::counters::Changes;
 use evenfold_groups::ActorGroup;
 use evenfold_groups::process::Group;
 use futures_util::future::join_all;

@@ -12,7 +12,7 @@ use super::storage::Log;
 use super::volatile::Volatile;
 use crate::changes::changes_group;
 use evenfold::counter::AmountPointer;
-use evenfold::projection::counters::Changes;
+use evenfold::counters::Changes;
 use evenfold_groups::KeyHash;
 use evenfold_groups::process::Group;
 use evenfold_groups::{ActorGroup, GroupOptions, GroupOptionsError, ProcessGroups};

@@ -12,7 +12,7 @@ use super::peer::Peer;
 use super::relay::Relay;
 use super::watch::Watching;
 use crate::changes::changes_group;
-use evenfold::projection::counters::Changes;
+use evenfold::counters::Changes;
 use evenfold_cluster::{Cluster, ClusterOptions, NodeId, Transport, View};
 use evenfold_groups::ProcessGroups;
 use evenfold_groups::process::{GroupError, JoinOptions, Slow};

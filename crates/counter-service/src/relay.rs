@@ -7,7 +7,7 @@ use super::options::StartError;
 use super::shard::AGGREGATE_TYPE;
 use crate::changes::{PLACE, changes_group};
 use bytes::Bytes;
-use evenfold::projection::counters::Changes;
+use evenfold::counters::Changes;
 use evenfold_cluster::transport::Subscription;
 use evenfold_cluster::{Groups, NodeId, Transport};
 use evenfold_groups::ProcessGroups;

@@ -4,12 +4,12 @@ use super::command::Counted;
 use super::id::CounterId;
 use super::shard::AGGREGATE_TYPE;
 use evenfold::counter::AmountPointer;
+use evenfold::counters::{current, top};
 use evenfold::database::{Database, told};
 use evenfold::event::NewEvent;
 use evenfold::log::{
     self, AppendError, Appended, Appender, AppenderOptions, Epoch, Epochs, Found, GroupCommits, Sentinel, Sizes,
 };
-use evenfold::projection::counters::{current, top};
 use sqlx::PgConnection;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

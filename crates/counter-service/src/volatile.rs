@@ -7,7 +7,7 @@ use super::meters::Meters;
 use super::ownership::{Holding, Ownership};
 use super::peer::{Part, Released};
 use super::shard::tell;
-use evenfold::projection::counters::Changes;
+use evenfold::counters::Changes;
 use evenfold_groups::process::Group;
 use hashbrown::HashMap;
 use std::sync::Arc;

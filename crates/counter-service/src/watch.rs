@@ -5,7 +5,7 @@ use super::error::ServiceError;
 use super::id::CounterId;
 use super::node::Node;
 use super::shard::AGGREGATE_TYPE;
-use evenfold::projection::counters::Changes;
+use evenfold::counters::Changes;
 use evenfold_groups::process::Member;
 use std::sync::Arc;
 

@@ -2,9 +2,9 @@
 
 use evenfold::class::Class;
 use evenfold::counter::AmountPointer;
+use evenfold::counters::{Counters, mismatches};
 use evenfold::event::NewEvent;
 use evenfold::log::{self, Appended};
-use evenfold::projection::counters::{Counters, mismatches};
 use evenfold::projection::{Applied, Step, Worker, WorkerOptions};
 use evenfold::schema::Schema;
 use serde_json::json;

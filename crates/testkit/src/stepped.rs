@@ -3,8 +3,8 @@
 use super::{TestDb, drain, pointer, scalar};
 use evenfold::checkpoint::{Beat, Registered, Takeover, beat};
 use evenfold::class::{Class, is_exact_cover};
+use evenfold::counters::{Counters, NAME};
 use evenfold::hash::IdHash;
-use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::{GRACE, Step, Worker, WorkerError, WorkerOptions};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;

@@ -3,8 +3,8 @@
 use super::arena::Arena;
 use crate::config::UsageError;
 use crate::progress::bar;
+use evenfold::counters::{self, NAME, mismatches, totals};
 use evenfold::hash::IdHash;
-use evenfold::projection::counters::{self, NAME, mismatches, totals};
 use evenfold::schema::Schema;
 use evenfold::{checkpoint, counter::AmountPointer};
 use sqlx::{Connection, PgConnection};

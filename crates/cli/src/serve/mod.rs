@@ -17,7 +17,7 @@ use anyhow::bail;
 use clap::Args;
 use evenfold::checkpoint::RegisterError;
 use evenfold::counter::AmountPointer;
-use evenfold::projection::counters;
+use evenfold::counters;
 use evenfold_counter_service::http::{CounterService, ServiceOptions};
 use evenfold_counter_service::{Node, NodeOptions, Storage};
 use evenfold_groups::{MAX_MAILBOX, ProcessGroups};

@@ -3,7 +3,7 @@
 use super::nats::NatsArgs;
 use crate::config::{UsageError, number};
 use clap::Args;
-use evenfold::projection::counters::Changes;
+use evenfold::counters::Changes;
 use evenfold_cluster::nats::{Nats, NatsOptions};
 use evenfold_cluster::{ClusterSecret, MAX_NODE_ID, NodeId, Transport, local};
 use evenfold_counter_service::{Node, NodeOptions, Storage};

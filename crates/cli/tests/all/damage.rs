@@ -9,9 +9,10 @@ use crate::support::{
 };
 use evenfold::checkpoint::{RegisterError, Takeover};
 use evenfold::class::Class;
+use evenfold::counters::Counters;
+use evenfold::counters::{Rebuild, Rebuilt};
 use evenfold::log;
-use evenfold::projection::counters::Counters;
-use evenfold::projection::{Rebuild, Rebuilt, WorkerError};
+use evenfold::projection::WorkerError;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio_util::sync::CancellationToken;
 

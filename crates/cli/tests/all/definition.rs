@@ -8,11 +8,11 @@ use crate::support::{
 };
 use evenfold::checkpoint::RegisterError;
 use evenfold::counter::AmountPointer;
+use evenfold::counters::{Counters, Rebuild, RebuildError, Rebuilt, mismatches};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
-use evenfold::projection::counters::{Counters, mismatches};
 use evenfold::projection::parked::{RetryAll, RetryError, drop_first, retry};
-use evenfold::projection::{Rebuild, RebuildError, Rebuilt, RunError, Step, Worker, WorkerError, WorkerOptions};
+use evenfold::projection::{RunError, Step, Worker, WorkerError, WorkerOptions};
 use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::PgConnection;

@@ -3,9 +3,9 @@
 use crate::support::{Evenfold, TestDb, insert, scalar};
 use evenfold::class::Class;
 use evenfold::counter::AmountPointer;
+use evenfold::counters::{Counters, mismatches};
 use evenfold::event::NewEvent;
 use evenfold::log;
-use evenfold::projection::counters::{Counters, mismatches};
 use evenfold::projection::{Step, Worker, WorkerOptions};
 use evenfold::schema::Schema;
 use proptest::prelude::*;

@@ -7,9 +7,9 @@ use crate::support::{
     only_worker, partition, pointer, scalar, wait_until,
 };
 use evenfold::checkpoint::{has_parked, list_parked};
+use evenfold::counters::{Counters, NAME};
 use evenfold::event::Aggregate;
 use evenfold::projection::Step;
-use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::parked::{Retried, RetryAll, drop_first, retry};
 use evenfold::schema::Schema;
 use nix::sys::signal::Signal;

@@ -5,10 +5,10 @@ use crate::support::{
     partition, pointer, scalar, wait_until,
 };
 use evenfold::checkpoint::{Takeover, drop_parked, list_parked, register, unpark};
+use evenfold::counters::{Counters, NAME};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
 use evenfold::projection::Step;
-use evenfold::projection::counters::{Counters, NAME};
 use evenfold::projection::parked::{Retried, drop_first, retry};
 use evenfold::schema::Schema;
 use serde_json::json;

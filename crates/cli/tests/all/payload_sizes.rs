@@ -8,9 +8,9 @@ use crate::support::{
 };
 use evenfold::checkpoint::list_parked;
 use evenfold::counter::{BadAmount, Refused};
+use evenfold::counters::{NAME, current};
 use evenfold::event::{MAX_JSON_BYTES, Unreadable};
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
-use evenfold::projection::counters::{NAME, current};
 use evenfold::schema::Schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 

@@ -4,9 +4,9 @@
 use crate::support::cli::run_at;
 use crate::support::{TestDb, advised, append_one, counter, drain, insert, only_worker, pointer, scalar};
 use evenfold::checkpoint::list_parked;
+use evenfold::counters::{NAME, mismatches};
 use evenfold::event::{MAX_JSON_DEPTH, NewEvent};
 use evenfold::log;
-use evenfold::projection::counters::{NAME, mismatches};
 use evenfold::schema::Schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use evenfold::checkpoint::status;
 use evenfold::class::Class;
-use evenfold::projection::counters::NAME;
+use evenfold::counters::NAME;
 use evenfold::projection::{Member, Phase, Pool, RunOptions};
 use evenfold::schema::Schema;
 use nix::sys::signal::Signal;

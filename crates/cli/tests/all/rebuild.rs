@@ -5,11 +5,11 @@ use crate::support::{
     wait_until, worker_of,
 };
 use evenfold::class::Class;
+use evenfold::counters::{Counters, Rebuild, Rebuilt};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
-use evenfold::projection::counters::Counters;
 use evenfold::projection::parked::drop_first;
-use evenfold::projection::{Pool, Rebuild, Rebuilt, RunOptions};
+use evenfold::projection::{Pool, RunOptions};
 use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::PgConnection;

@@ -3,9 +3,9 @@
 use crate::support::cli::run_at;
 use crate::support::{Evenfold, SOON, Stepped, TestDb, append_one, event, ids_in, partition, scalar, wait_until};
 use evenfold::checkpoint::{ClassStatus, Status, Takeover, lag, status};
+use evenfold::counters::NAME;
 use evenfold::event::NewEvent;
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
-use evenfold::projection::counters::NAME;
 use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};

@@ -3,11 +3,11 @@
 use crate::support::cli::{Said, feed, run_at};
 use crate::support::{SOON, TestDb, event, pointer, scalar, wait_until, worker_of};
 use evenfold::class::Class;
+use evenfold::counters::{CounterRow, Counters, Rebuild, Rebuilt, mismatches, one, top};
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::log::{Appender, AppenderOptions, Log};
-use evenfold::projection::counters::{CounterRow, Counters, mismatches, one, top};
-use evenfold::projection::{self, Rebuild, Rebuilt, RunOptions};
+use evenfold::projection::{self, RunOptions};
 use evenfold::schema::{self, Schema};
 use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};

@@ -5,9 +5,9 @@ use crate::support::{
     Stepped, TestDb, advised, append_one, assert_counters_agree, counter, drain_all, event, ids_in, insert, partition,
     pointer, scalar,
 };
+use evenfold::counters::mismatches;
 use evenfold::event::NewEvent;
 use evenfold::log;
-use evenfold::projection::counters::mismatches;
 use evenfold::schema::Schema;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection};

@@ -23,8 +23,8 @@ mod writers;
 
 use crew::Crew;
 use evenfold::checkpoint::status;
+use evenfold::counters::{NAME, mismatches};
 use evenfold::database::Database;
-use evenfold::projection::counters::{NAME, mismatches};
 use evenfold::schema::{self, Schema};
 use evenfold_testkit::{Evenfold, SOON, wait_until};
 use schedule::{Fault, Schedule};

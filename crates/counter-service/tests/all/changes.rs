@@ -4,13 +4,11 @@ use crate::support::{
     SOON, TestDb, append_one, counter, drain, event, ids_in, nats_url, partition, pointer, scalar, wait_until,
 };
 use evenfold::class::Class;
+use evenfold::counters::{Changes, CounterRow, Counters, NAME, Rebuild, Rebuilt};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
-use evenfold::projection::counters::{Changes, CounterRow, Counters, NAME};
 use evenfold::projection::parked::{Retried, drop_first};
-use evenfold::projection::{
-    Batch, BoxError, Pool, Projection, Rebuild, Rebuilt, RunOptions, Step, Worker, WorkerOptions,
-};
+use evenfold::projection::{Batch, BoxError, Pool, Projection, RunOptions, Step, Worker, WorkerOptions};
 use evenfold::schema::Schema;
 use evenfold_cluster::nats::{Nats, NatsOptions};
 use evenfold_cluster::{ClusterSecret, Groups, NodeId};
@@ -65,7 +63,7 @@ fn listed(rows: &[(&str, i64)]) -> Vec<(String, i64)> {
 }
 
 async fn all_rows(conn: &mut PgConnection) -> HashMap<String, CounterRow> {
-    let rows = evenfold::projection::counters::top(&Schema::default(), conn, None, 1_000_000).await.unwrap();
+    let rows = evenfold::counters::top(&Schema::default(), conn, None, 1_000_000).await.unwrap();
     rows.into_iter().map(|row| (row.aggregate_id.clone(), row)).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The counter service over HTTP: counting, reading, the highest values.
 
 use crate::support::{Counting, SOON, wait_until};
-use evenfold::projection::counters::Changes;
+use evenfold::counters::Changes;
 use evenfold_cluster::{NodeId, local};
 use evenfold_counter_service::http::ServiceOptions;
 use evenfold_counter_service::{Node, NodeOptions, Storage};

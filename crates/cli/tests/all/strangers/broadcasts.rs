@@ -3,7 +3,7 @@
 use super::wire::{Member, Pair, SECRET, counter, transport};
 use crate::support::SOON;
 use bytes::Bytes;
-use evenfold::projection::counters::{Changes, CounterRow};
+use evenfold::counters::{Changes, CounterRow};
 use evenfold_cluster::Transport;
 use evenfold_counter_service::Watching;
 use futures_util::FutureExt;

@@ -1,0 +1,248 @@
+//! The counter projection: one actor per aggregate, and the table `counters` that it is kept in.
+
+mod changes;
+mod current;
+mod mismatches;
+mod rebuild;
+mod switch;
+mod table;
+
+pub use changes::{Changes, MAX_LISTED, Subscribers};
+pub use current::current;
+pub use mismatches::{Mismatch, Tally, UnreadableEvent, mismatches};
+pub use rebuild::{Rebuild, RebuildError, Rebuilt};
+pub use switch::forget_rebuild;
+pub use table::{CounterRow, empty, one, top, totals};
+
+use crate::actor::Actors;
+use crate::checkpoint::{self, RegisterError};
+use crate::counter::{AmountPointer, Counter, Refused};
+use crate::database::Schema;
+use crate::event::Event;
+use crate::projection::{Batch, BoxError, Projection, definition};
+use changes::Publisher;
+use sqlx::PgConnection;
+use std::collections::HashSet;
+use std::sync::Arc;
+use table::Table;
+
+/// The name of the projection.
+pub const NAME: &str = "counters";
+
+/// The name under which a rebuild keeps how far it has come.
+const REBUILD: &str = "counters.rebuild";
+
+/// Refuses another amount pointer than the workers have, and counters of which checkpoints are missing: whoever compares
+/// them with the log would compare with what nobody folds. Counters that are not begun are whatever they will be.
+///
+/// # Errors
+///
+/// See [`RegisterError`].
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn check_begun(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    pointer: &AmountPointer,
+) -> Result<(), RegisterError> {
+    checkpoint::check_begun(schema, conn, NAME, &definition(&Counters::new(pointer.clone(), 1))).await
+}
+
+/// Folds every event into the counter of its aggregate.
+#[derive(Debug)]
+pub struct Counters {
+    pointer: AmountPointer,
+    table: Table,
+    actors: Actors<Actor>,
+    /// How many counters are changed and not written.
+    changed: usize,
+    /// None if nothing is to be published.
+    publisher: Option<Publisher>,
+}
+
+/// One aggregate's counter, and what is known of its row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Actor {
+    counter: Counter,
+    row: Row,
+    changed: bool,
+}
+
+/// What is known of an actor's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Row {
+    /// It has not been looked for.
+    #[default]
+    Unknown,
+    /// It is being looked for: no event is applied before that is done.
+    Awaited,
+    /// There is none.
+    None,
+    /// There is one.
+    There,
+}
+
+impl Actor {
+    /// What an event does to it. Gives how many counters are changed by that which were not.
+    fn take(&mut self, event: &Event<'_>, dropped: bool, pointer: &AmountPointer) -> Result<usize, Refused> {
+        self.counter = if dropped {
+            self.counter.skip(event.version)
+        } else {
+            self.counter.apply(event.version, event.position, pointer.amount(event.payload))?
+        };
+        Ok(usize::from(!std::mem::replace(&mut self.changed, true)))
+    }
+}
+
+impl Counters {
+    /// Sums the integers at `pointer`; keeps up to `max_actors` counters in memory, and at least those of one batch.
+    #[must_use]
+    pub fn new(pointer: AmountPointer, max_actors: usize) -> Self {
+        Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), changed: 0, publisher: None }
+    }
+
+    /// The same, which publish to these what each commit has changed. They are waited for in no case, and nothing is done for
+    /// them while there are none.
+    #[must_use]
+    pub fn publishing(self, subscribers: Arc<dyn Subscribers>) -> Self {
+        Self { publisher: Some(Publisher::new(subscribers)), ..self }
+    }
+
+    /// The same, into the table of a rebuild, under a name of its own.
+    pub(super) fn beside(self) -> Self {
+        Self { table: Table::Rebuild, ..self }
+    }
+
+    /// Publishes that the table of the rebuild is in use.
+    pub(super) fn switched(&self) {
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(Changes::Any);
+        }
+    }
+
+    /// Loads the counters of these events, which have an actor each, in one query.
+    async fn load(
+        &mut self,
+        schema: &Schema,
+        conn: &mut PgConnection,
+        events: &[Event<'_>],
+    ) -> Result<(), sqlx::Error> {
+        let mut counters = vec![None; events.len()];
+        for (index, counter) in table::load(schema, conn, self.table, events).await? {
+            if let Some(place) = counters.get_mut(index) {
+                *place = Some(counter);
+            }
+        }
+        for (event, counter) in events.iter().zip(counters) {
+            let row = if counter.is_some() { Row::There } else { Row::None };
+            *self.actor(event) = Actor { counter: counter.unwrap_or_default(), row, changed: false };
+        }
+        Ok(())
+    }
+
+    fn actor(&mut self, event: &Event<'_>) -> &mut Actor {
+        self.actors.get_or_insert(event.hash, (event.aggregate_type, event.aggregate_id), Actor::default)
+    }
+
+    /// Writes the counters that are changed.
+    async fn write(&mut self, schema: &Schema, conn: &mut PgConnection) -> Result<(), table::WriteError> {
+        if self.changed == 0 {
+            return Ok(());
+        }
+        let mut changed: Vec<(&str, &str, &mut Actor)> = self.actors.used().filter(|(.., a)| a.changed).collect();
+        // In the order of the keys, in which the rows and the index are next to each other.
+        changed.sort_unstable_by_key(|&(aggregate_type, aggregate_id, _)| (aggregate_type, aggregate_id));
+        for row in [Row::None, Row::There] {
+            let those = changed.iter().filter(|(.., actor)| actor.row == row);
+            let rows =
+                those.map(|(aggregate_type, aggregate_id, actor)| (*aggregate_type, *aggregate_id, actor.counter));
+            table::write(schema, conn, self.table, row == Row::There, rows).await?;
+        }
+        // What a rebuild writes is not in use yet.
+        if let Some(publisher) = self.publisher.as_mut().filter(|_| self.table == Table::Counters) {
+            publisher.written(changed.iter().map(|(aggregate_type, id, actor)| (*aggregate_type, *id, actor.counter)));
+        }
+        for (.., actor) in changed {
+            (actor.row, actor.changed) = (Row::There, false);
+        }
+        self.changed = 0;
+        Ok(())
+    }
+}
+
+impl Projection for Counters {
+    fn name(&self) -> &'static str {
+        match self.table {
+            Table::Counters => NAME,
+            Table::Rebuild => REBUILD,
+        }
+    }
+
+    fn settings(&self) -> String {
+        format!("amount pointer: {:?}", self.pointer.to_string())
+    }
+
+    async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
+        if !self.actors.has_room(batch.max_len()) {
+            // Those that make room must not take changes with them.
+            self.write(batch.schema(), conn).await?;
+        }
+        self.actors.make_room(batch.max_len());
+        // In one go where the actors are here. Events of those that are not are put off until they are loaded, all of them
+        // together, so that each aggregate keeps its order.
+        let (mut absent, mut put_off) = (Vec::new(), HashSet::new());
+        let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
+        batch.fold_with_dropped(|event, dropped| {
+            let name = (event.aggregate_type, event.aggregate_id);
+            let actor = actors.get_or_insert(event.hash, name, Actor::default);
+            // The first event of an aggregate is applied once, so there is no row before it.
+            if actor.row == Row::Unknown && event.version == 1 {
+                actor.row = Row::None;
+            }
+            match actor.row {
+                Row::None | Row::There => *changed += actor.take(event, dropped, pointer)?,
+                Row::Unknown | Row::Awaited => {
+                    if actor.row == Row::Unknown {
+                        actor.row = Row::Awaited;
+                        absent.push(*event);
+                    }
+                    put_off.insert(event.position);
+                }
+            }
+            Ok::<(), Refused>(())
+        });
+        if !absent.is_empty() {
+            self.load(batch.schema(), conn, &absent).await?;
+            let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
+            batch.fold_with_dropped(|event, dropped| {
+                if put_off.contains(&event.position) {
+                    let name = (event.aggregate_type, event.aggregate_id);
+                    let actor = actors.get_or_insert(event.hash, name, Actor::default);
+                    *changed += actor.take(event, dropped, pointer)?;
+                }
+                Ok::<(), Refused>(())
+            });
+        }
+        // A counter that many events change is written once per transaction.
+        if batch.is_last() {
+            self.write(batch.schema(), conn).await?;
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.committed();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.actors.clear();
+        self.changed = 0;
+        if let Some(publisher) = &mut self.publisher {
+            publisher.forget();
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Rebuilding the counters: an exact replay from the start, beside those in use, which it replaces in one transaction.
+
+use super::switch::{begin, claim, lock, prepare, switch};
+use super::{Counters, NAME};
+use crate::checkpoint::{self, RegisterError, Takeover};
+use crate::class::Class;
+use crate::database::{ConnectError, Database};
+use crate::projection::{Progress, RunError, Step, Worker, WorkerError, WorkerOptions, definition};
+use sqlx::{Connection, PgConnection};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What became of a rebuild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rebuilt {
+    /// The rebuilt counters are those in use.
+    Switched,
+    /// It was told to stop; the next one goes on where it was.
+    Stopped,
+    /// There is nothing to rebuild: no worker has begun the projection.
+    NothingThere,
+}
+
+/// Why a rebuild has failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// Two would replay into one table.
+    #[error("another `evenfold rebuild` is at work on this database: wait until it has ended, or end it with Ctrl-C")]
+    Busy,
+    /// As a worker may fail, for one that the definition is another.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl From<sqlx::Error> for RebuildError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Run(WorkerError::Database(error).into())
+    }
+}
+
+impl From<WorkerError> for RebuildError {
+    fn from(error: WorkerError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<RegisterError> for RebuildError {
+    fn from(error: RegisterError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<ConnectError> for RebuildError {
+    fn from(error: ConnectError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// A replay of the log into a table beside the counters in use.
+pub struct Rebuild {
+    worker: Worker<Counters>,
+    new_definition: bool,
+}
+
+impl Rebuild {
+    /// A rebuild by these counters, which must have the settings of those in use.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: the whole is a class.
+    pub fn new(counters: Counters, batch_size: usize) -> Result<Self, WorkerError> {
+        let whole = Class::partition(0, 1).map_err(|error| WorkerError::Register(error.into()))?;
+        let options = WorkerOptions { batch_size, topology: Takeover::Now, ..WorkerOptions::default() };
+        Ok(Self { worker: Worker::new(whole, counters.beside(), options), new_definition: false })
+    }
+
+    /// The same rebuild, of which the counters may have other settings than those in use. When it switches over, these are
+    /// the projection's: workers with any others end.
+    #[must_use]
+    pub fn with_new_definition(self) -> Self {
+        Self { new_definition: true, ..self }
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        self.worker.progress()
+    }
+
+    /// Replays the log, from where an earlier rebuild with the same settings has stopped, and then makes its counters those
+    /// in use. Workers may run meanwhile: at the end they wait for a moment, and go on from the rebuilt counters. Where
+    /// checkpoints were lost, those of the present number of partitions are there again afterwards.
+    ///
+    /// # Errors
+    ///
+    /// See [`RebuildError`]. The counters in use are as they were; the next rebuild goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped rebuild has replayed so far, and has switched or not. The next one goes on.
+    pub async fn run(mut self, database: &Database, shutdown: &CancellationToken) -> Result<Rebuilt, RebuildError> {
+        let by_index = database.named("evenfold rebuild").by_index();
+        self.worker = self.worker.reading_ahead(&by_index);
+        let (mut conn, server) = by_index.connect_with_server().await?;
+        if !claim(database.schema(), &mut conn).await? {
+            return Err(RebuildError::Busy);
+        }
+        let definition = definition(self.worker.projection());
+        if !self.permitted(checkpoint::definition_of(database.schema(), &mut conn, NAME).await?)? {
+            return Ok(Rebuilt::NothingThere);
+        }
+        prepare(database.schema(), &mut conn, &definition).await?;
+        self.worker.register(&mut conn).await?;
+        begin(database.schema(), &mut conn).await?;
+        if !self.catch_up(&mut conn, shutdown).await? {
+            self.worker.finish(&mut conn).await?;
+            return Ok(Rebuilt::Stopped);
+        }
+        // What was replayed from one server must not be put in use on another.
+        let mut switching = database.named("evenfold rebuild").only(server.identity).connect().await?;
+        let mut tx = switching.begin().await?;
+        if !self.permitted(lock(database.schema(), &mut tx).await?)? {
+            return Ok(Rebuilt::NothingThere);
+        }
+        // Once more, on the other connection, now that nobody applies anything: the fence of this window shows at least
+        // what any checkpoint in use has applied, so that nothing in use is undone.
+        if !self.catch_up(&mut conn, shutdown).await? {
+            return Ok(Rebuilt::Stopped);
+        }
+        self.worker.finish(&mut conn).await?;
+        switch(database.schema(), &mut tx, &definition).await?;
+        tx.commit().await?;
+        self.worker.projection().switched();
+        Ok(Rebuilt::Switched)
+    }
+
+    /// Whether there is a projection to rebuild, given its definition; an error if it is another one and may not be.
+    fn permitted(&self, stored: Option<String>) -> Result<bool, RegisterError> {
+        let Some(stored) = stored else { return Ok(false) };
+        let given = definition(self.worker.projection());
+        if stored == given || self.new_definition {
+            return Ok(true);
+        }
+        Err(RegisterError::OtherDefinition { projection: NAME.to_owned(), stored, given })
+    }
+
+    /// Steps until nothing is left; false if told to stop.
+    async fn catch_up(&mut self, conn: &mut PgConnection, shutdown: &CancellationToken) -> Result<bool, WorkerError> {
+        while !shutdown.is_cancelled() {
+            if self.worker.step(conn).await? == Step::CaughtUp {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

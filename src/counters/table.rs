@@ -1,0 +1,238 @@
+//! The read model, in SQL.
+
+use crate::counter::Counter;
+use crate::database::Schema;
+use crate::event::Event;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+/// A row of the table `counters`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CounterRow {
+    /// The kind of aggregate.
+    pub aggregate_type: String,
+    /// Which one.
+    pub aggregate_id: String,
+    /// How many events it had.
+    pub events: i64,
+    /// The sum of their amounts.
+    pub value: i64,
+    /// The version of the last one.
+    pub version: i64,
+    /// The position of the last one.
+    pub last_position: i64,
+}
+
+/// Which table: the one in use, or the one that a rebuild makes beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Counters,
+    Rebuild,
+}
+
+/// OFFSET 0 keeps the planner from joining: a table that had one row when it was analyzed would be read as a whole, and each
+/// of its rows compared with each element of the arrays, until it is analyzed again.
+impl Table {
+    fn load(self) -> &'static str {
+        macro_rules! load {
+            ($table:literal) => {
+                concat!(
+                    "SELECT k.ord, c.events, c.value, c.version, c.last_position
+                     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (aggregate_type, aggregate_id, ord)
+                     CROSS JOIN LATERAL (SELECT * FROM ",
+                    $table,
+                    " WHERE aggregate_type = k.aggregate_type AND aggregate_id = k.aggregate_id OFFSET 0) c"
+                )
+            };
+        }
+        match self {
+            Self::Counters => load!("evenfold.counters"),
+            Self::Rebuild => load!("evenfold.counters_rebuild"),
+        }
+    }
+
+    fn insert(self) -> &'static str {
+        macro_rules! insert {
+            ($table:literal) => {
+                concat!(
+                    "INSERT INTO ",
+                    $table,
+                    " (aggregate_type, aggregate_id, events, value, version, last_position)
+                     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+                     ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET events = excluded.events,
+                         value = excluded.value, version = excluded.version, last_position = excluded.last_position"
+                )
+            };
+        }
+        match self {
+            Self::Counters => insert!("evenfold.counters"),
+            Self::Rebuild => insert!("evenfold.counters_rebuild"),
+        }
+    }
+
+    fn update(self) -> &'static str {
+        macro_rules! update {
+            ($table:literal) => {
+                concat!(
+                    "UPDATE ",
+                    $table,
+                    " c SET events = k.events, value = k.value, version = k.version, last_position = k.last_position
+                     FROM (SELECT r.ctid AS place, k.*
+                         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+                             AS k (aggregate_type, aggregate_id, events, value, version, last_position)
+                         CROSS JOIN LATERAL (SELECT ctid FROM ",
+                    $table,
+                    " WHERE aggregate_type = k.aggregate_type AND aggregate_id = k.aggregate_id OFFSET 0) r OFFSET 0) k
+                     WHERE c.ctid = k.place"
+                )
+            };
+        }
+        match self {
+            Self::Counters => update!("evenfold.counters"),
+            Self::Rebuild => update!("evenfold.counters_rebuild"),
+        }
+    }
+}
+
+/// Why counters were not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error(
+        "{0} counters that this worker has read or written are not in the table any more: who removes rows from it must stop the workers first, and start over or rebuild"
+    )]
+    Gone(u64),
+    #[error("{}", crate::database::told(.0))]
+    Database(#[from] sqlx::Error),
+}
+
+/// The counters of these events, by the index of the event. Those that have no row are left out.
+pub(super) async fn load(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    table: Table,
+    events: &[Event<'_>],
+) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
+    let rows = sqlx::query(schema.sql(table.load()))
+        .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
+            let counter = Counter {
+                events: row.try_get(1)?,
+                value: row.try_get(2)?,
+                version: row.try_get(3)?,
+                last_position: row.try_get(4)?,
+            };
+            Ok((index, counter))
+        })
+        .collect()
+}
+
+/// Writes counters, in one statement: those that have rows, or those that have none. Updating costs half of inserting
+/// with ON CONFLICT, and while a worker catches up nearly all have rows.
+pub(super) async fn write<'a>(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    table: Table,
+    have_rows: bool,
+    counters: impl Iterator<Item = (&'a str, &'a str, Counter)>,
+) -> Result<(), WriteError> {
+    let (mut types, mut ids) = (Vec::new(), Vec::new());
+    let mut numbers: [Vec<i64>; 4] = Default::default();
+    for (aggregate_type, aggregate_id, Counter { events, value, version, last_position }) in counters {
+        types.push(aggregate_type);
+        ids.push(aggregate_id);
+        for (column, number) in numbers.iter_mut().zip([events, value, version, last_position]) {
+            column.push(number);
+        }
+    }
+    if types.is_empty() {
+        return Ok(());
+    }
+    let count = types.len() as u64;
+    let [events, values, versions, positions] = numbers;
+    let written = sqlx::query(schema.sql(if have_rows { table.update() } else { table.insert() }))
+        .bind(types)
+        .bind(ids)
+        .bind(events)
+        .bind(values)
+        .bind(versions)
+        .bind(positions)
+        .execute(conn)
+        .await?
+        .rows_affected();
+    if written == count { Ok(()) } else { Err(WriteError::Gone(count.saturating_sub(written))) }
+}
+
+/// Removes all counters, in the caller's transaction.
+///
+/// # Cancel safety
+///
+/// Part of the caller's transaction.
+pub async fn empty(schema: &Schema, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(schema.sql("TRUNCATE evenfold.counters")).execute(tx).await?;
+    Ok(())
+}
+
+/// The counters with the largest values, of one type of aggregate or of all.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn top(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    aggregate_type: Option<&str>,
+    limit: u32,
+) -> Result<Vec<CounterRow>, sqlx::Error> {
+    let query = "SELECT * FROM evenfold.counters WHERE aggregate_type = $1 OR $1 IS NULL
+                 ORDER BY value DESC, aggregate_type, aggregate_id LIMIT $2";
+    sqlx::query(schema.sql(query))
+        .bind(aggregate_type)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(decode)
+        .collect()
+}
+
+/// How many counters there are, and how many events they had together.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn totals(schema: &Schema, conn: &mut PgConnection) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(schema.sql("SELECT count(*), coalesce(sum(events), 0)::bigint FROM evenfold.counters"))
+        .fetch_one(conn)
+        .await
+}
+
+/// The counters with this id: one for each aggregate type that has it.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn one(schema: &Schema, conn: &mut PgConnection, aggregate_id: &str) -> Result<Vec<CounterRow>, sqlx::Error> {
+    sqlx::query(schema.sql("SELECT * FROM evenfold.counters WHERE aggregate_id = $1 ORDER BY aggregate_type"))
+        .bind(aggregate_id)
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(decode)
+        .collect()
+}
+
+fn decode(row: &PgRow) -> Result<CounterRow, sqlx::Error> {
+    Ok(CounterRow {
+        aggregate_type: row.try_get("aggregate_type")?,
+        aggregate_id: row.try_get("aggregate_id")?,
+        events: row.try_get("events")?,
+        value: row.try_get("value")?,
+        version: row.try_get("version")?,
+        last_position: row.try_get("last_position")?,
+    })
+}
