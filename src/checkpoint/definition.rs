@@ -1,7 +1,7 @@
 //! Whether a projection is what it was begun as: its definition, and the checkpoints that stand for all of it.
 
+use super::error::RegisterError;
 use super::store::class_of;
-use super::topology::RegisterError;
 use crate::class::{Class, is_exact_cover};
 use crate::database::Schema;
 use sqlx::PgConnection;

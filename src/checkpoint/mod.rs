@@ -2,6 +2,7 @@
 
 mod converge;
 mod definition;
+mod error;
 mod heartbeat;
 mod idle;
 mod lag;
@@ -15,6 +16,7 @@ mod waiting;
 pub use converge::{Next, next};
 pub use definition::{check_begun, definition_of};
 pub(crate) use definition::{check_definition, classes};
+pub use error::RegisterError;
 pub use heartbeat::{Beat, DEAD_AFTER, LONGEST_INTERVAL, RETRYING, SUPERSEDED, alive, beat, forget_beat, last_beat};
 pub(crate) use lag::first_incomplete;
 pub use lag::{Lag, lag};
@@ -25,7 +27,7 @@ pub use status::{ClassStatus, Status, status};
 pub(crate) use store::complete_all;
 pub use store::{Held, commit, load, merge, start_over};
 pub(crate) use topology::total_partitions;
-pub use topology::{RegisterError, Registered, Takeover, register};
+pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};
 pub(crate) use waiting::{Together, cause_of, next_parked, one_parked, parked_after};
 

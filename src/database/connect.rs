@@ -1,8 +1,10 @@
 //! Making a connection: the one way to do it, for whoever needs one.
 
 use super::check::{Scope, Server, keeps, run, script};
+use super::limits::{CONNECT_TIMEOUT, LOCKED_OUT};
+use super::message::plain;
 use super::unfit::SchemaError;
-use super::{CONNECT_TIMEOUT, ConnectError, Database, LOCKED_OUT, Listener, plain};
+use super::{ConnectError, Database, Listener};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use std::sync::atomic::Ordering;

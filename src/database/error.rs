@@ -1,5 +1,5 @@
+use super::limits::{CONNECT_TIMEOUT, LOCKED_OUT};
 use super::unfit::SchemaError;
-use super::{CONNECT_TIMEOUT, LOCKED_OUT};
 
 /// Why there is no connection. Each message says what to look at.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! A connection on which notifications are heard.
 
-use super::{CONNECT_TIMEOUT, Database};
+use super::Database;
+use super::limits::CONNECT_TIMEOUT;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::sync::{Arc, Mutex, PoisonError};

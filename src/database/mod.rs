@@ -8,7 +8,9 @@
 mod check;
 mod connect;
 mod error;
+mod limits;
 mod listener;
+mod message;
 mod migrations;
 mod schema;
 mod session;
@@ -18,7 +20,9 @@ mod url;
 pub(crate) use check::{Identity, identity};
 pub use check::{Server, check};
 pub use error::ConnectError;
+pub(crate) use limits::MOVING;
 pub(crate) use listener::Listener;
+pub use message::told;
 pub use migrations::migrator;
 pub(crate) use migrations::{FUNCTIONS, migrations};
 pub use schema::{InvalidSchema, Schema};
@@ -30,15 +34,6 @@ use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// How long a connection may take to be made and checked.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the checks wait where somebody has locked evenfold's tables.
-const LOCKED_OUT: Duration = Duration::from_secs(5);
-
-/// How long a move of the tables waits for those who use them.
-pub(crate) const MOVING: Duration = Duration::from_secs(5);
 
 /// The first pause after a failure; doubled with each further one up to the second, and shortened by up to half at
 /// random, so that processes that failed together do not come back together.
@@ -56,21 +51,6 @@ pub struct Database {
     only: Option<Identity>,
     /// Whether it is known that no pooler changes sessions between transactions.
     own_session: Arc<AtomicBool>,
-}
-
-/// What went wrong, without the driver's words around it: they name lines of PostgreSQL's own source.
-#[must_use]
-pub fn told(error: &sqlx::Error) -> String {
-    let Some(said) = error.as_database_error() else {
-        return plain(error);
-    };
-    match said.code().as_deref() {
-        // insufficient_privilege
-        Some("42501") => {
-            format!("{}: grant it to the user in the database URL, or use the tables' owner", said.message())
-        }
-        _ => format!("the database says: {}", said.message()),
-    }
 }
 
 impl Database {
@@ -156,16 +136,6 @@ impl Database {
 pub fn back_off(failures: u32) -> Duration {
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
     pause.mul_f64(1.0 - 0.5 * fastrand::f64())
-}
-
-/// What is wrong, without what sqlx says before it.
-fn plain(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        sqlx::Error::Configuration(error) => error.downcast_ref().map_or_else(|| error.to_string(), plain),
-        sqlx::Error::Tls(error) => error.to_string(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub enum SchemaError {
     #[error(
         "the tables in the schema {from} are to be moved to the schema {to}, and are in use: stop every worker, service and \
          writer, and run `evenfold migrate` again; nothing has changed (waited {} s)",
-        super::MOVING.as_secs()
+        super::limits::MOVING.as_secs()
     )]
     InUse {
         /// Where they are.
@@ -143,6 +143,6 @@ pub enum SchemaError {
     #[error("a migration did not run: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
     /// The database's.
-    #[error("{}", super::told(.0))]
+    #[error("{}", super::message::told(.0))]
     Database(#[from] sqlx::Error),
 }

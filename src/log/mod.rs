@@ -12,6 +12,7 @@ mod fence;
 mod find;
 mod group;
 mod interest;
+mod lanes;
 mod poll;
 mod queue;
 mod sentinel;

@@ -1,16 +1,13 @@
 //! What waits to be appended, and who takes what: of one aggregate only one group is on its way at a time.
 
-use super::AppendError;
-use super::Appended;
-use super::group::Group;
+use super::group::{Group, Request};
 use crate::event::NewEvent;
 use crate::hash::IdHash;
-use serde_json::value::RawValue;
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// The events of a group may have this many bytes together, unless those of its first call have more.
@@ -19,29 +16,6 @@ const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// So many calls may be passed over because their aggregates are busy. Whoever comes then waits in the queue, which is
 /// what bounds memory.
 const MAX_PASSED_OVER: usize = 1_000;
-
-/// One call.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) events: Vec<NewEvent>,
-    pub(super) answer: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
-}
-
-impl Request {
-    fn hashes(&self) -> impl Iterator<Item = IdHash> {
-        self.events.iter().map(|event| IdHash::of(&event.aggregate.aggregate_id))
-    }
-
-    fn bytes(&self) -> usize {
-        let text = |json: &Option<Box<RawValue>>| json.as_deref().map_or(0, |json| json.get().len());
-        let one = |event: &NewEvent| {
-            let name = &event.aggregate;
-            let names = name.aggregate_type.len() + name.aggregate_id.len() + event.event_type.len();
-            names + event.payload.get().len() + text(&event.metadata)
-        };
-        self.events.iter().map(one).sum()
-    }
-}
 
 /// The aggregates with events that are on their way, by the hashes of their ids: two that share one wait for each other.
 #[derive(Debug, Default)]

@@ -1,9 +1,13 @@
 //! Projections: named folds of the log into read models, and the workers that run them.
 
+mod ahead;
 mod batch;
+mod chunk;
+mod error;
 mod heart;
 mod join;
 mod late;
+mod options;
 mod pace;
 pub mod parked;
 mod peer;
@@ -18,13 +22,16 @@ mod wake;
 mod worker;
 
 pub use batch::Batch;
+pub use chunk::CHUNK;
+pub use error::{RunError, WorkerError};
+pub use options::RunOptions;
 pub use pool::{MAX_WORKERS, Member, Pool, PoolError};
 pub use progress::{Phase, Progress, Report};
 pub use replica::{Replica, run_replica};
-pub use run::{RunError, RunOptions, run};
-pub use step::{Applied, Step, WorkerError};
+pub use run::run;
+pub use step::{Applied, Step};
 pub use trouble::Trouble;
-pub use worker::{CHUNK, GRACE, Worker, WorkerOptions};
+pub use worker::{GRACE, Worker, WorkerOptions};
 
 use crate::log::Interest;
 use sqlx::PgConnection;

@@ -5,71 +5,14 @@ use super::join::join;
 use super::pace::{Pace, Pause};
 use super::peer::Peer;
 use super::wake::{Sleeper, Wake};
-use super::{Applied, Progress, Projection, Report, Step, Worker, WorkerError};
-use crate::checkpoint::RegisterError;
-use crate::database::{ConnectError, Database};
+use super::{Applied, Progress, Projection, Report, RunError, RunOptions, Step, Worker, WorkerError};
+use crate::database::Database;
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long looking for another worker with the same partition may take. Nothing depends on it but a line of the log.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How a worker runs.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// Whether to end when nothing is left to apply.
-    pub until_caught_up: bool,
-    /// The longest pause after finding nothing to apply. It is shorter while events come, and ends when a writer
-    /// [notifies](crate::schema::Schema::channel).
-    pub poll_interval: Duration,
-    /// How long to rest after catching up with the log, however much is appended meanwhile: it is applied together then, which
-    /// costs less. Zero by default.
-    pub rest: Duration,
-    /// How long one step (reading, applying and committing one batch) may take before its connection is given up.
-    pub database_timeout: Duration,
-    /// The pause between two heartbeats; [`LONGEST_INTERVAL`](crate::checkpoint::LONGEST_INTERVAL) at most.
-    pub heartbeat_interval: Duration,
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        Self {
-            until_caught_up: false,
-            poll_interval: Duration::from_millis(50),
-            rest: Duration::ZERO,
-            database_timeout: Duration::from_mins(1),
-            heartbeat_interval: Duration::from_secs(2),
-        }
-    }
-}
-
-/// Why a worker did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// There is no connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The projection was begun otherwise.
-    #[error(transparent)]
-    Register(#[from] RegisterError),
-    /// The partition is no more.
-    #[error(transparent)]
-    Worker(#[from] WorkerError),
-}
-
-impl RunError {
-    /// Whether trying again is of no use, because something must be changed in this process: its number of partitions, or
-    /// its settings. Everything else is the database's, and passes or is mended there.
-    #[must_use]
-    pub fn is_final(&self) -> bool {
-        match self {
-            Self::Connect(_) => false,
-            Self::Register(error) => error.is_final(),
-            Self::Worker(error) => error.is_final(),
-        }
-    }
-}
 
 /// Runs a worker until `shutdown`, or until nothing is left if so told. Once it has connected, a failing database only
 /// makes it wait: it tries again for ever, and says so in its log and its [`Progress`].

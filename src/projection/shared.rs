@@ -5,8 +5,8 @@
 //! fence, and what is between that and the least that any of them has seen is read for all. A partition that is not there
 //! in time, is much further behind than others, or does not take its events, reads by itself.
 
-use super::CHUNK;
-use super::worker::{Chunk, Limit, ReadAhead};
+use super::ahead::ReadAhead;
+use super::chunk::{CHUNK, Chunk, Limit};
 use crate::checkpoint::Checkpoint;
 use crate::class::Class;
 use crate::database::{Database, Identity};

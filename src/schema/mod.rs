@@ -2,6 +2,7 @@
 //! renumbering a log that was restored elsewhere, and the indexes that a large number of partitions may want. What must
 //! hold of them is checked on each connection ([`check`]).
 
+mod create;
 mod index;
 mod moving;
 mod repair;
@@ -13,7 +14,7 @@ pub use repair::{RepairError, Repaired, accept_upgraded_cluster, repair};
 pub use uninstall::{Contents, UninstallError, contents, uninstall};
 
 use crate::database::migrations;
-use sqlx::migrate::MigrateError;
+use create::{ensure_schema, refused};
 use sqlx::{Connection, PgConnection};
 
 /// Held by whoever makes, moves or removes tables until its transaction ends: for all schemas, since one may be moved
@@ -89,16 +90,6 @@ async fn within(schema: &Schema, tx: &mut PgConnection) -> Result<Migrated, Sche
     Ok(Migrated::Made)
 }
 
-/// Makes the schema, unless it is there: to make one takes a right that somebody who was given a schema need not have,
-/// also with IF NOT EXISTS.
-async fn ensure_schema(schema: &Schema, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let there = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)").bind(schema.name());
-    if !there.fetch_one(&mut *tx).await? {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(tx).await?;
-    }
-    Ok(())
-}
-
 /// Whether the connection's `search_path` leads to the schema, so that statements which name none find evenfold's
 /// tables: as by default for a role of the same name.
 ///
@@ -111,11 +102,4 @@ async fn ensure_schema(schema: &Schema, tx: &mut PgConnection) -> Result<(), sql
 /// Reads only.
 pub async fn is_in_search_path(schema: &Schema, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT $1 = ANY (current_schemas(false))").bind(schema.name()).fetch_one(conn).await
-}
-
-fn refused(error: MigrateError) -> SchemaError {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => SchemaError::Database(error),
-        other => SchemaError::Migration(other),
-    }
 }

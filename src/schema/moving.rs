@@ -1,7 +1,7 @@
 //! Moving the tables of version 0.1 to the schema. That version made them wherever the `search_path` led, usually in
 //! `public`, and recorded its migrations in a `_sqlx_migrations` that an application may have had as well.
 
-use super::{ensure_schema, refused};
+use super::create::{ensure_schema, refused};
 use crate::database::{FUNCTIONS, MOVING, Schema, SchemaError, migrations, migrator};
 use sqlx::migrate::Migrate;
 use sqlx::{AssertSqlSafe, PgConnection};

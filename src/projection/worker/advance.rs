@@ -1,11 +1,12 @@
 //! The step of a worker that holds its partition: what its rows need next.
 
-use super::ahead::ReadAhead;
 use super::transaction::Work;
-use super::{Chunk, Holding, State, Worker, lowest_floor};
+use super::{Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, Held, Next};
 use crate::class::Class;
 use crate::log::{self, EventBuffer, Fence, Slice};
+use crate::projection::ahead::ReadAhead;
+use crate::projection::chunk::Chunk;
 use crate::projection::shared::Reading;
 use crate::projection::{Phase, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};

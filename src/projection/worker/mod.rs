@@ -17,26 +17,22 @@
 //! [`checkpoint::next`] decides at every step what they need.
 
 mod advance;
-mod ahead;
 mod transaction;
 mod warnings;
 
+use super::ahead::{ReadAhead, Readiness};
+use super::chunk::{CHUNK, Limit};
 use super::shared::Shared;
 use super::{Phase, Progress, Projection, Step, WorkerError, definition};
-use crate::checkpoint::{self, Checkpoint, Held, RegisterError, Registered, Takeover};
+use crate::checkpoint::{self, Held, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
 use crate::database::{self, Database, Schema};
 use crate::log::{EventBuffer, Interest};
-use ahead::Readiness;
-pub(super) use ahead::{Limit, ReadAhead};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use warnings::Warnings;
-
-/// The most events that are read at once while a worker is far behind: enough to make little of what each query costs.
-pub const CHUNK: usize = 20_000;
 
 /// How many chunks a transaction has that is as large as it may be.
 const CHUNKS: usize = 8;
@@ -78,27 +74,6 @@ struct Holding {
     written_floor: i64,
     /// When the rows were last seen to be as they are here.
     looked: Instant,
-}
-
-/// Events that were read together.
-#[derive(Debug)]
-pub(super) struct Chunk {
-    pub(super) events: EventBuffer,
-    /// Whether they are the last of their window.
-    pub(super) complete: bool,
-    pub(super) decoding: Duration,
-}
-
-impl Chunk {
-    /// Moves the checkpoint past them.
-    fn advance(&self, checkpoint: &mut Checkpoint) {
-        if let Some(position) = self.events.last_position() {
-            checkpoint.advance_to(position);
-        }
-        if self.complete {
-            checkpoint.close();
-        }
-    }
 }
 
 /// Applies the events of one partition to one projection.

@@ -1,10 +1,11 @@
 //! One transaction of a worker: one chunk of events, or several while it is far behind.
 
 use super::warnings::Parked;
-use super::{Chunk, Holding, State, Worker, lowest_floor};
+use super::{Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, Held};
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
+use crate::projection::chunk::Chunk;
 use crate::projection::{Applied, Batch, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashSet;

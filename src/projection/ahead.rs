@@ -3,10 +3,10 @@
 //! Only within one window. What a window has is fixed when it is opened, so what is read before the batch that comes
 //! first is committed is what would be read after; a worker that was outrun drops it with everything else.
 
-use super::Chunk;
+use super::chunk::{Chunk, Limit};
 use crate::checkpoint::Checkpoint;
-use crate::database::{Database, Identity, Schema};
-use crate::log::{self, EventBuffer, Interest, Slice};
+use crate::database::{Database, Identity};
+use crate::log::{EventBuffer, Interest, Slice};
 use sqlx::Connection;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -18,45 +18,9 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Chunks that wait to be applied, beside the one that is being applied and the one that is being read.
 const WAITING: usize = 1;
 
-/// How many events to ask for at once.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::projection) struct Limit {
-    most: usize,
-    next: usize,
-}
-
-impl Limit {
-    pub(in crate::projection) fn new(most: usize) -> Self {
-        Self { most: most.max(1), next: most.max(1) }
-    }
-
-    /// The most events of a chunk.
-    pub(super) fn most(self) -> usize {
-        self.most
-    }
-
-    /// Reads a chunk, which is in the buffer afterwards, and learns from it.
-    pub(super) async fn read(
-        &mut self,
-        schema: &Schema,
-        conn: &mut sqlx::PgConnection,
-        window: log::Window<'_>,
-        (slice, interest): (&Slice, &Interest),
-        mut events: EventBuffer,
-    ) -> Result<Chunk, sqlx::Error> {
-        let log::Read { complete, decoding } =
-            log::read(schema, conn, window, slice, interest, self.next, &mut events).await?;
-        let count = events.len();
-        // A chunk cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
-        let next = if !complete && count < self.next { count } else { self.next.saturating_mul(2) };
-        self.next = next.clamp(1, self.most);
-        Ok(Chunk { events, complete, decoding })
-    }
-}
-
 /// A window that is being read.
 #[derive(Debug)]
-pub(in crate::projection) struct ReadAhead {
+pub(super) struct ReadAhead {
     chunks: mpsc::Receiver<Chunk>,
     /// Buffers that were applied, to be filled again.
     used: mpsc::Sender<EventBuffer>,
@@ -70,7 +34,7 @@ pub(in crate::projection) struct ReadAhead {
 
 impl ReadAhead {
     /// Begins to read the rest of the checkpoint's open window.
-    pub(in crate::projection) fn start(
+    pub(super) fn start(
         database: &Database,
         at: &Checkpoint,
         slice: &Slice,
@@ -91,7 +55,7 @@ impl ReadAhead {
     }
 
     /// A window that somebody else reads.
-    pub(in crate::projection) fn of(
+    pub(super) fn of(
         chunks: mpsc::Receiver<Chunk>,
         used: mpsc::Sender<EventBuffer>,
         at: &Checkpoint,
@@ -110,14 +74,14 @@ impl ReadAhead {
     /// # Cancel safety
     ///
     /// A chunk is taken or not; what was taken and is then dropped is read again.
-    pub(in crate::projection) async fn next(&mut self) -> Option<(Chunk, Checkpoint)> {
+    pub(super) async fn next(&mut self) -> Option<(Chunk, Checkpoint)> {
         let chunk = self.chunks.recv().await?;
         chunk.advance(&mut self.at);
         Some((chunk, self.at.clone()))
     }
 
     /// Takes back a buffer that was applied.
-    pub(in crate::projection) fn give_back(&self, events: EventBuffer) {
+    pub(super) fn give_back(&self, events: EventBuffer) {
         // With the window read to its end nobody fills buffers any more.
         let _ = self.used.try_send(events);
     }

@@ -1,0 +1,26 @@
+//! What went wrong, as the database reports it.
+
+/// What went wrong, without the driver's words around it: they name lines of PostgreSQL's own source.
+#[must_use]
+pub fn told(error: &sqlx::Error) -> String {
+    let Some(said) = error.as_database_error() else {
+        return plain(error);
+    };
+    match said.code().as_deref() {
+        // insufficient_privilege
+        Some("42501") => {
+            format!("{}: grant it to the user in the database URL, or use the tables' owner", said.message())
+        }
+        _ => format!("the database says: {}", said.message()),
+    }
+}
+
+/// What is wrong, without what sqlx says before it.
+pub(super) fn plain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Configuration(error) => error.downcast_ref().map_or_else(|| error.to_string(), plain),
+        sqlx::Error::Tls(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}

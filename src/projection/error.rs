@@ -1,0 +1,88 @@
+//! Why a worker did not do a step, or did not run.
+
+use super::BoxError;
+use crate::checkpoint::RegisterError;
+use crate::class::Class;
+use crate::database::ConnectError;
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The projection has gone on with another number of partitions. Final.
+    #[error(
+        "superseded: the projection {projection} has gone on with {by} partitions, and {partition} is none of them; \
+         start with --total-partitions={by}"
+    )]
+    Superseded {
+        /// The projection.
+        projection: String,
+        /// The partition of this worker.
+        partition: Class,
+        /// The number of partitions that the projection has now.
+        by: u32,
+    },
+    /// The projection can't be worked on as it is.
+    #[error(transparent)]
+    Register(RegisterError),
+    /// Rows were removed from the projection's checkpoints, or added, by hand. Trying again is right: a rebuild
+    /// restores them while the worker waits.
+    #[error(transparent)]
+    Incomplete(RegisterError),
+    /// The number of partitions is being changed at this moment. Trying again is right.
+    #[error("the number of partitions is being changed")]
+    Moving,
+    /// The database's. Trying again is right.
+    #[error("{}", crate::database::told(.0))]
+    Database(#[from] sqlx::Error),
+    /// The projection's own. Trying again is right.
+    #[error("the projection failed: {0}")]
+    Projection(#[source] BoxError),
+}
+
+impl WorkerError {
+    /// Whether trying again is of no use, because something must be changed in this process.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Superseded { .. } => true,
+            Self::Register(error) => error.is_final(),
+            Self::Incomplete(_) | Self::Moving | Self::Database(_) | Self::Projection(_) => false,
+        }
+    }
+
+    /// Why a worker that runs could not register again.
+    pub(super) fn refused(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Database(error) => Self::Database(error),
+            error @ RegisterError::Incomplete { .. } => Self::Incomplete(error),
+            error => Self::Register(error),
+        }
+    }
+}
+
+/// Why a worker did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The projection was begun otherwise.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The partition is no more.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+}
+
+impl RunError {
+    /// Whether trying again is of no use, because something must be changed in this process: its number of partitions,
+    /// or its settings. Everything else is the database's, and passes or is mended there.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Connect(_) => false,
+            Self::Register(error) => error.is_final(),
+            Self::Worker(error) => error.is_final(),
+        }
+    }
+}
