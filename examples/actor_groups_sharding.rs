@@ -3,7 +3,7 @@
 
 use evenfold_cli::config::{Parsed, Sharding};
 use evenfold_groups::KeyHash;
-use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Shard, TellError, top, total};
+use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Resizable, Shard, TellError, top, total};
 use std::collections::HashMap;
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -48,7 +48,6 @@ impl Reply {
 impl Shard for Counters {
     type Message = Message;
     type Reply = Reply;
-    type Item = (String, u64);
 
     async fn handle(&mut self, message: Message) -> Reply {
         match message {
@@ -70,6 +69,10 @@ impl Shard for Counters {
 
     /// A counter is changed in one step, so none is half-way.
     async fn recover(&mut self) {}
+}
+
+impl Resizable for Counters {
+    type Item = (String, u64);
 
     fn give(&mut self, leaves: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, Self::Item)> {
         let leaving = self.values.extract_if(|counter, _| leaves(KeyHash::from(counter)));

@@ -7,7 +7,7 @@ use super::key::Key;
 use super::packed::Kept;
 use super::shard::{CacheShard, Moved};
 use evenfold_groups::KeyHash;
-use evenfold_groups::Shard;
+use evenfold_groups::{Resizable, Shard};
 use std::time::Duration;
 
 /// So many expired entries are removed in one message of the sweeper, some 0.2 ms: changes do not wait for longer.
@@ -59,7 +59,6 @@ pub(super) enum Reply {
 impl Shard for CacheShard {
     type Message = Message;
     type Reply = Reply;
-    type Item = Moved;
 
     async fn handle(&mut self, message: Message) -> Reply {
         match message {
@@ -79,6 +78,10 @@ impl Shard for CacheShard {
     async fn recover(&mut self) {
         self.rebuild();
     }
+}
+
+impl Resizable for CacheShard {
+    type Item = Moved;
 
     fn give(&mut self, leaves: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, Moved)> {
         self.give_away(leaves)

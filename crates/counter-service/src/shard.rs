@@ -8,7 +8,6 @@ use super::top::Top;
 use super::volatile::Volatile;
 use evenfold::counters::{Changes, CounterRow};
 use evenfold::event::MAX_ID_BYTES;
-use evenfold_groups::KeyHash;
 use evenfold_groups::process::Group;
 use evenfold_groups::{Shard, top};
 use serde::{Deserialize, Serialize};
@@ -81,7 +80,6 @@ impl Shard for CounterShard {
     type Message = Message;
     /// Of [`Message::Top`]; a call has its own answer.
     type Reply = Vec<Ranked>;
-    type Item = ();
 
     async fn handle(&mut self, message: Message) -> Vec<Ranked> {
         match (self, message) {
@@ -110,13 +108,6 @@ impl Shard for CounterShard {
             Self::Durable(shard) => shard.forget(),
         }
     }
-
-    /// The number of a node's shards never changes.
-    fn give(&mut self, _: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, ())> {
-        Vec::new()
-    }
-
-    fn take(&mut self, _: Vec<(KeyHash, ())>) {}
 }
 
 impl CounterShard {

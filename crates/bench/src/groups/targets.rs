@@ -3,7 +3,6 @@
 
 use super::Load;
 use anyhow::Context;
-use evenfold_groups::KeyHash;
 use evenfold_groups::{ActorGroup, GroupOptions, Missing, Shard, total};
 use kameo::actor::{Actor, ActorRef, Spawn};
 use kameo::error::Infallible;
@@ -39,7 +38,6 @@ pub(super) struct Adder(u64);
 impl Shard for Adder {
     type Message = Add;
     type Reply = u64;
-    type Item = ();
 
     async fn handle(&mut self, Add(more): Add) -> u64 {
         self.0 += more;
@@ -47,12 +45,6 @@ impl Shard for Adder {
     }
 
     async fn recover(&mut self) {}
-
-    fn give(&mut self, _: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, ())> {
-        Vec::new()
-    }
-
-    fn take(&mut self, _: Vec<(KeyHash, ())>) {}
 }
 
 #[derive(Clone)]

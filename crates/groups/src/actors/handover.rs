@@ -1,14 +1,16 @@
 //! What the shards of a group have to do when their number changes.
 //!
-//! From few shards to many, keys only move to the new ones; from many to few, only away from those that go (jump hash). So
-//! those who give never take, and each key moves once. Messages for a key wait at the shard that takes it until all have
-//! given; the shards that only give go on at once.
+//! From few shards to many, keys only move to the new ones; from many to few, only away from those that go (jump hash).
+//! So those who give never take, and each key moves once. Messages for a key wait at the shard that takes it until all
+//! have given; the shards that only give go on at once.
 
-use super::cell::Member;
-use super::shard::Shard;
+use super::change::Change;
+use super::member::Member;
+use super::shard::Resizable;
 use crate::KeyHash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// How often a shard that panics while it gives is asked again.
@@ -17,32 +19,31 @@ const TRIES: u32 = 3;
 /// No shard has this number.
 const NONE: u32 = u32::MAX;
 
-pub(super) struct HandOver<S: Shard> {
+pub(super) struct HandOver<S: Resizable> {
     /// The shards as they are from now on.
     members: Vec<Member<S>>,
     shards: NonZeroU32,
     takers: std::ops::Range<usize>,
+    /// What was given to each of those who take.
+    parcels: Vec<Mutex<Vec<(KeyHash, S::Item)>>>,
     tries: Vec<AtomicU32>,
     left: AtomicUsize,
     failed: AtomicU32,
     done: Notify,
 }
 
-impl<S: Shard> HandOver<S> {
+impl<S: Resizable> HandOver<S> {
     pub(super) fn new(before: u32, members: Vec<Member<S>>, shards: NonZeroU32) -> Self {
         let after = shards.get();
         let takers = if after > before { before as usize..after as usize } else { 0..after as usize };
         let left = AtomicUsize::new(takers.len());
         let tries = (0..before).map(|_| AtomicU32::new(0)).collect();
-        Self { members, shards, takers, tries, left, failed: AtomicU32::new(NONE), done: Notify::new() }
-    }
-
-    pub(super) fn shards(&self) -> NonZeroU32 {
-        self.shards
+        let parcels = takers.clone().map(|_| Mutex::default()).collect();
+        Self { members, shards, takers, parcels, tries, left, failed: AtomicU32::new(NONE), done: Notify::new() }
     }
 
     /// Whether a shard that has panicked as often as this one may try again to give.
-    pub(super) fn may_try(&self, shard: u32) -> bool {
+    fn may_try(&self, shard: u32) -> bool {
         let tries = self.tries.get(shard as usize).map_or(0, |tries| tries.fetch_add(1, Ordering::Relaxed));
         if tries >= TRIES {
             self.failed.store(shard, Ordering::Relaxed);
@@ -50,26 +51,9 @@ impl<S: Shard> HandOver<S> {
         tries < TRIES
     }
 
-    /// Brings each item to the shard that it now belongs to, and tells all that one more has given.
-    pub(super) fn deliver(&self, from: u32, items: Vec<(KeyHash, S::Item)>) {
-        let mut parcels: Vec<Vec<(KeyHash, S::Item)>> = self.takers.clone().map(|_| Vec::new()).collect();
-        for (key, item) in items {
-            let place = (key.shard(self.shards) as usize).checked_sub(self.takers.start);
-            match place.and_then(|place| parcels.get_mut(place)) {
-                Some(parcel) => parcel.push((key, item)),
-                // The shard gave what did not leave it: an item that nobody would ask for there.
-                None => self.failed.store(from, Ordering::Relaxed),
-            }
-        }
-        for (taker, parcel) in self.takers.clone().zip(parcels) {
-            self.members[taker].cell.mailbox.deliver(parcel);
-            self.members[taker].rouse();
-        }
-    }
-
-    /// A shard takes; it has when this is dropped.
-    pub(super) fn taking(&self, shard: u32) -> Taking<'_, S> {
-        Taking { hand_over: self, shard }
+    /// What was given to the shard of this number; none if that takes nothing.
+    fn parcel(&self, shard: u32) -> Option<&Mutex<Vec<(KeyHash, S::Item)>>> {
+        self.parcels.get((shard as usize).checked_sub(self.takers.start)?)
     }
 
     /// Waits until all have taken. Gives the shard that panicked, if one did.
@@ -82,12 +66,44 @@ impl<S: Shard> HandOver<S> {
     }
 }
 
-pub(super) struct Taking<'a, S: Shard> {
+impl<S: Resizable> Change<S> for HandOver<S> {
+    fn give(&self, here: u32, state: &mut S) {
+        if !self.may_try(here) {
+            return;
+        }
+        let shards = self.shards;
+        for (key, item) in state.give(&move |key: KeyHash| key.shard(shards) != here) {
+            match self.parcel(key.shard(shards)) {
+                Some(parcel) => parcel.lock().unwrap_or_else(PoisonError::into_inner).push((key, item)),
+                // The shard gave what did not leave it: an item that nobody would ask for there.
+                None => self.failed.store(here, Ordering::Relaxed),
+            }
+        }
+    }
+
+    fn has_given(&self) {
+        for member in &self.members[self.takers.clone()] {
+            member.cell.mailbox.one_has_given();
+            member.rouse();
+        }
+    }
+
+    fn take(&self, here: u32, state: &mut S) {
+        // Counted whatever happens: nobody may wait for a shard that panics.
+        let _done = Taking { hand_over: self, shard: here };
+        let items =
+            self.parcel(here).map(|parcel| std::mem::take(&mut *parcel.lock().unwrap_or_else(PoisonError::into_inner)));
+        state.take(items.unwrap_or_default());
+    }
+}
+
+/// A shard takes; it has when this is dropped.
+struct Taking<'a, S: Resizable> {
     hand_over: &'a HandOver<S>,
     shard: u32,
 }
 
-impl<S: Shard> Drop for Taking<'_, S> {
+impl<S: Resizable> Drop for Taking<'_, S> {
     fn drop(&mut self) {
         let HandOver { failed, left, done, .. } = self.hand_over;
         if std::thread::panicking() {

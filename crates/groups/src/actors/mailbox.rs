@@ -3,7 +3,7 @@
 //! Messages do not travel through kameo's mailbox one by one: they are put in here, and the actor is only woken when it is
 //! not at work. It takes what waits in batches, so that many small messages cost little more than being stored.
 
-use super::handover::HandOver;
+use super::change::Change;
 use super::shard::Shard;
 use crate::KeyHash;
 use std::collections::VecDeque;
@@ -55,11 +55,10 @@ struct Inner<S: Shard> {
     awake: bool,
     closed: bool,
     /// What is to be given away before the next message.
-    give: Option<Arc<HandOver<S>>>,
+    give: Option<Arc<dyn Change<S>>>,
     /// What is to be taken before the next message, once all have given.
-    take: Option<Arc<HandOver<S>>>,
+    take: Option<Arc<dyn Change<S>>>,
     givers_left: usize,
-    items: Vec<(KeyHash, S::Item)>,
 }
 
 /// What an actor is to do.
@@ -67,9 +66,9 @@ pub(super) enum Next<S: Shard> {
     /// To handle what is in its hand.
     Handle,
     /// To give away what leaves it.
-    Give(Arc<HandOver<S>>),
+    Give(Arc<dyn Change<S>>),
     /// To take what has come to it.
-    Take(Vec<(KeyHash, S::Item)>, Arc<HandOver<S>>),
+    Take(Arc<dyn Change<S>>),
     /// To rest until it is woken.
     Rest,
     /// To end.
@@ -92,7 +91,6 @@ impl<S: Shard> Mailbox<S> {
             give: None,
             take: None,
             givers_left: 0,
-            items: Vec::new(),
         };
         Self { inner: Mutex::new(inner), capacity, room: Notify::new(), waiting: AtomicUsize::new(0) }
     }
@@ -167,8 +165,8 @@ impl<S: Shard> Mailbox<S> {
     }
 
     /// Before its next message, the actor gives away what leaves it.
-    pub(super) fn give(&self, to: &Arc<HandOver<S>>) {
-        self.lock().give = Some(Arc::clone(to));
+    pub(super) fn give(&self, change: Arc<dyn Change<S>>) {
+        self.lock().give = Some(change);
     }
 
     /// The actor has given away what leaves it.
@@ -177,15 +175,14 @@ impl<S: Shard> Mailbox<S> {
     }
 
     /// Before its next message, the actor takes what so many others give.
-    pub(super) fn expect(&self, givers: usize, of: &Arc<HandOver<S>>) {
+    pub(super) fn expect(&self, givers: usize, change: Arc<dyn Change<S>>) {
         let mut inner = self.lock();
-        (inner.givers_left, inner.take) = (givers, Some(Arc::clone(of)));
+        (inner.givers_left, inner.take) = (givers, Some(change));
     }
 
     /// One of the others has given.
-    pub(super) fn deliver(&self, items: Vec<(KeyHash, S::Item)>) {
+    pub(super) fn one_has_given(&self) {
         let mut inner = self.lock();
-        inner.items.extend(items);
         inner.givers_left = inner.givers_left.saturating_sub(1);
     }
 
@@ -197,13 +194,13 @@ impl<S: Shard> Mailbox<S> {
 
 impl<S: Shard> Inner<S> {
     fn next(&mut self, hand: &mut VecDeque<Envelope<S>>, most: usize) -> Next<S> {
-        if let Some(hand_over) = &self.give {
-            return Next::Give(Arc::clone(hand_over));
+        if let Some(change) = &self.give {
+            return Next::Give(Arc::clone(change));
         }
         if self.givers_left == 0
-            && let Some(hand_over) = self.take.take()
+            && let Some(change) = self.take.take()
         {
-            return Next::Take(std::mem::take(&mut self.items), hand_over);
+            return Next::Take(change);
         }
         if self.givers_left > 0 || self.queue.is_empty() {
             if self.closed && self.givers_left == 0 {

@@ -1,11 +1,13 @@
 //! Data parallelism: a key belongs to one of N shards, and each shard is owned by one actor.
 
 mod cell;
+mod change;
 mod copies;
 mod error;
 mod gather;
 mod handover;
 mod mailbox;
+mod member;
 mod meters;
 mod options;
 mod owner;
@@ -18,11 +20,11 @@ pub use error::{AskError, GatherError, ResizeError, TellError};
 pub use gather::{Gathered, Missing, top, total};
 pub use options::{AfterPanic, GroupOptions, GroupOptionsError, MAX_MAILBOX, MAX_SHARDS};
 pub use report::{GroupMetrics, ShardMetrics};
-pub use shard::Shard;
+pub use shard::{Resizable, Shard};
 
 use crate::KeyHash;
 use mailbox::{Address, Envelope, Refused};
-use router::Router;
+use router::{Router, unasked};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -202,24 +204,6 @@ impl<S: Shard> ActorGroup<S> {
         gather::gather(&self.router, message, start, merge, deadline(timeout), missing).await
     }
 
-    /// Changes the number of shards, while messages come. About 1/n of the keys move for each of n shards that comes or
-    /// goes, with what their shards know about them; messages about them wait at their new shard until it knows that, and
-    /// none is lost, doubled or overtaken. Shards whose keys only leave go on at once.
-    ///
-    /// It takes as long as the messages that are at work, and those that their actors have taken out with them: a handler
-    /// must not wait for it.
-    ///
-    /// # Errors
-    ///
-    /// [`ResizeError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Once begun, it goes on when its wait is dropped.
-    pub async fn resize(&self, shards: u32) -> Result<(), ResizeError> {
-        resize::resize(&self.router, shards).await
-    }
-
     /// Sends a message to the shard of this number, if its mailbox has room.
     ///
     /// # Errors
@@ -253,6 +237,26 @@ impl<S: Shard> ActorGroup<S> {
     }
 }
 
+impl<S: Resizable> ActorGroup<S> {
+    /// Changes the number of shards, while messages come. About 1/n of the keys move for each of n shards that comes or
+    /// goes, with what their shards know about them; messages about them wait at their new shard until it knows that, and
+    /// none is lost, doubled or overtaken. Shards whose keys only leave go on at once.
+    ///
+    /// It takes as long as the messages that are at work, and those that their actors have taken out with them: a handler
+    /// must not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Once begun, it goes on when its wait is dropped.
+    pub async fn resize(&self, shards: u32) -> Result<(), ResizeError> {
+        resize::resize(&self.router, shards).await
+    }
+}
+
 /// A wait that is longer than the clock goes is one of thirty years.
 fn deadline(wait: Duration) -> Instant {
     let now = Instant::now();
@@ -263,12 +267,5 @@ fn refused<S: Shard>(refused: Refused<S>) -> TellError<S::Message> {
     match refused {
         Refused::Full(envelope) => TellError::Full(envelope.message),
         Refused::Closed(envelope) => TellError::Stopped(envelope.message),
-    }
-}
-
-fn unasked<S: Shard>(refused: &Refused<S>) -> AskError {
-    match refused {
-        Refused::Full(_) => AskError::Full,
-        Refused::Closed(_) => AskError::Stopped,
     }
 }

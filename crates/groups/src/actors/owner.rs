@@ -2,12 +2,10 @@
 //! was.
 
 use super::cell::{Body, Cell};
-use super::handover::HandOver;
 use super::mailbox::{Envelope, Next};
 use super::meters::Meters;
 use super::options::AfterPanic;
 use super::shard::Shard;
-use crate::KeyHash;
 use kameo::actor::{Actor, ActorRef, Spawn, WeakActorRef};
 use kameo::error::{ActorStopReason, Infallible, PanicError};
 use kameo::message::{Context, Message};
@@ -106,8 +104,13 @@ impl<S: Shard> Message<Work> for Owner<S> {
             work_off(&self.cell, body, &mut pace).await;
             match self.cell.mailbox.next(&mut body.hand) {
                 Next::Handle => {}
-                Next::Give(hand_over) => give(&self.cell, body, &hand_over),
-                Next::Take(items, hand_over) => take(&self.cell, body, items, &hand_over),
+                Next::Give(change) => {
+                    change.give(self.cell.shard, &mut body.state);
+                    // In this order: once those who take get on, the next change may come.
+                    self.cell.mailbox.has_given();
+                    change.has_given();
+                }
+                Next::Take(change) => change.take(self.cell.shard, &mut body.state),
                 Next::Rest => return,
                 Next::End => break,
             }
@@ -190,23 +193,4 @@ fn next_in_hand<S: Shard>(cell: &Cell<S>, body: &mut Body<S>) -> Option<Envelope
         }
         cell.meters.abandoned.add(1);
     }
-}
-
-/// Gives away what leaves this shard. If the shard panics, it recovers and tries again.
-fn give<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, hand_over: &HandOver<S>) {
-    let here = cell.shard;
-    let shards = hand_over.shards();
-    let items = if hand_over.may_try(here) {
-        body.state.give(&move |key: KeyHash| key.shard(shards) != here)
-    } else {
-        Vec::new()
-    };
-    cell.mailbox.has_given();
-    hand_over.deliver(here, items);
-}
-
-fn take<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, items: Vec<(KeyHash, S::Item)>, hand_over: &HandOver<S>) {
-    // Counted whatever happens: nobody may wait for a shard that panics.
-    let _done = hand_over.taking(cell.shard);
-    body.state.take(items);
 }

@@ -1,15 +1,15 @@
 //! Changing the number of shards while messages come, and ending them.
 
-use super::cell::Member;
 use super::error::ResizeError;
 use super::handover::HandOver;
+use super::member::Member;
 use super::options::check_shards;
 use super::router::{Router, place};
-use super::shard::Shard;
+use super::shard::{Resizable, Shard};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-pub(super) async fn resize<S: Shard>(router: &Arc<Router<S>>, shards: u32) -> Result<(), ResizeError> {
+pub(super) async fn resize<S: Resizable>(router: &Arc<Router<S>>, shards: u32) -> Result<(), ResizeError> {
     let shards = check_shards(shards)?;
     let router = Arc::clone(router);
     // A task of its own, which goes on when nobody waits for it: what has been given must be taken.
@@ -20,7 +20,7 @@ pub(super) async fn resize<S: Shard>(router: &Arc<Router<S>>, shards: u32) -> Re
     })
 }
 
-async fn change<S: Shard>(router: &Router<S>, shards: NonZeroU32) -> Result<(), ResizeError> {
+async fn change<S: Resizable>(router: &Router<S>, shards: NonZeroU32) -> Result<(), ResizeError> {
     let _alone = router.change.write().await;
     let before = router.read().clone();
     let (old, new) = (before.len(), shards.get() as usize);
@@ -47,14 +47,14 @@ async fn change<S: Shard>(router: &Router<S>, shards: NonZeroU32) -> Result<(), 
 
 /// From here on messages go to the new members. What waited goes to where it belongs now, in its order: before any message
 /// that is sent later.
-fn switch<S: Shard>(router: &Router<S>, before: &[Member<S>], after: &[Member<S>], hand_over: &Arc<HandOver<S>>) {
+fn switch<S: Resizable>(router: &Router<S>, before: &[Member<S>], after: &[Member<S>], hand_over: &Arc<HandOver<S>>) {
     let (old, new) = (before.len(), after.len());
     // Those whose keys leave: all of them for new shards, and those that go otherwise.
     let givers = if new > old { before } else { &before[new..] };
     let takers = if new > old { &after[old..] } else { after };
     let mut members = router.write();
     for taker in takers {
-        taker.cell.mailbox.expect(givers.len(), hand_over);
+        taker.cell.mailbox.expect(givers.len(), hand_over.clone());
     }
     let waited: Vec<_> = before.iter().map(|member| member.cell.mailbox.drain()).collect();
     for envelope in waited.into_iter().flatten() {
@@ -65,7 +65,7 @@ fn switch<S: Shard>(router: &Router<S>, before: &[Member<S>], after: &[Member<S>
     }
     // Only now: a shard that has given must not find a message any more about what it gave.
     for giver in givers {
-        giver.cell.mailbox.give(hand_over);
+        giver.cell.mailbox.give(hand_over.clone());
     }
     members.set(&after.to_vec());
     drop(members);

@@ -1,14 +1,14 @@
 //! Finds the shard of a message, and brings it there.
 
-use super::cell::{Cell, Member};
+use super::cell::Cell;
 use super::copies::{Copies, Writing};
 use super::error::AskError;
 use super::mailbox::{Address, Envelope, Refused};
+use super::member::Member;
 use super::meters::{Meters, Routing, is_sampled};
 use super::options::GroupOptions;
 use super::owner::{self, Supervisor};
 use super::shard::Shard;
-use super::unasked;
 use kameo::actor::{ActorRef, Spawn};
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -164,5 +164,13 @@ pub(super) fn place<S: Shard>(members: &[Member<S>], address: Address) -> Option
     match address {
         Address::Key(key) => members.get(key.shard(shards) as usize),
         Address::Shard(shard) => members.get(shard as usize),
+    }
+}
+
+/// Why a question was not put into a mailbox.
+pub(super) fn unasked<S: Shard>(refused: &Refused<S>) -> AskError {
+    match refused {
+        Refused::Full(_) => AskError::Full,
+        Refused::Closed(_) => AskError::Stopped,
     }
 }

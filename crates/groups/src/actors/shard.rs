@@ -8,18 +8,22 @@ pub trait Shard: Send + 'static {
     type Message: Send + 'static;
     /// What it answers; `()` where nothing is asked.
     type Reply: Send + 'static;
-    /// What it knows about one key, on its way to another shard.
-    type Item: Send + 'static;
 
     /// Handles a message. The next one waits until this has ended.
     fn handle(&mut self, message: Self::Message) -> impl Future<Output = Self::Reply> + Send;
 
-    /// Puts the state in order after a message at which `handle` panicked, half-way as it may be. The message is gone, and the
-    /// next is handled once this has ended; a panic in here is followed by another try, after a pause.
+    /// Puts the state in order after a message at which `handle` panicked, half-way as it may be. The message is gone,
+    /// and the next is handled once this has ended; a panic in here is followed by another try, after a pause.
     ///
-    /// There is no default: to go on with the state as it is, to load it again, or to begin anew are all right somewhere
-    /// and wrong elsewhere.
+    /// There is no default: to go on with the state as it is, to load it again, or to begin anew are all right
+    /// somewhere and wrong elsewhere.
     fn recover(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// The shards of a group that can be [resized](super::ActorGroup::resize): what they know about a key can move.
+pub trait Resizable: Shard {
+    /// What a shard knows about one key, on its way to another shard.
+    type Item: Send + 'static;
 
     /// Gives away what it knows about the keys that leave it, because the number of shards has changed.
     fn give(&mut self, leaves: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, Self::Item)>;

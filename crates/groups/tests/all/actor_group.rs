@@ -6,8 +6,8 @@ mod resize;
 use crate::support::{SOON, wait_until};
 use evenfold_groups::KeyHash;
 use evenfold_groups::{
-    ActorGroup, AskError, GatherError, GroupOptions, GroupOptionsError, MAX_SHARDS, Missing, Shard, TellError, top,
-    total,
+    ActorGroup, AskError, GatherError, GroupOptions, GroupOptionsError, MAX_SHARDS, Missing, Resizable, Shard,
+    TellError, top, total,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,7 +55,6 @@ pub(super) enum Said {
 impl Shard for Ledger {
     type Message = To;
     type Reply = Said;
-    type Item = (String, HashMap<u32, (u64, u64)>);
 
     async fn handle(&mut self, message: To) -> Said {
         match message {
@@ -87,6 +86,10 @@ impl Shard for Ledger {
         }
         self.recovered += 1;
     }
+}
+
+impl Resizable for Ledger {
+    type Item = (String, HashMap<u32, (u64, u64)>);
 
     fn give(&mut self, leaves: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, Self::Item)> {
         if self.gives_to_fail > 0 {
