@@ -16,7 +16,7 @@
 
 use super::claims::{Asked, Claims};
 use super::ownership::Ownership;
-use super::peer::{Claimed, Question, Reply};
+use super::question::{Claimed, Question, Reply};
 use super::shard::CounterShard;
 use super::taking::{ANSWER, PATIENCE, Taking};
 use evenfold_cluster::{Cluster, Known, NodeId, Stage, View};

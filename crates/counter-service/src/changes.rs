@@ -1,6 +1,8 @@
 //! The process group through which the workers and the shards of a process publish which counters have changed.
 
-use evenfold::counters::{Changes, Subscribers};
+use super::command::{Call, Counted, Outcome};
+use super::id::{AGGREGATE_TYPE, CounterId};
+use evenfold::counters::{Changes, CounterRow, Subscribers};
 use evenfold_groups::ProcessGroups;
 use evenfold_groups::process::{Group, GroupError};
 use std::sync::Arc;
@@ -40,5 +42,31 @@ impl Subscribers for Members {
     fn publish(&self, changes: Changes) {
         // The group may have been deleted just now, and then nobody is in it.
         let _ = self.0.offer(Arc::new(changes));
+    }
+}
+
+/// Tells those who watch what has been counted. Workers tell it too, once they have folded it, but they may be in other
+/// processes; what was told before is not newer.
+pub(super) fn tell<'a>(changes: &Group<Arc<Changes>>, answers: impl Iterator<Item = (&'a Call, &'a Outcome)>) {
+    if changes.is_empty() {
+        return;
+    }
+    let counted = answers.filter_map(|(call, outcome)| Some((&call.command, outcome.as_ref().ok()?)));
+    let rows: Vec<_> =
+        counted.filter(|(command, _)| command.changes()).map(|(command, at)| row(&command.id, *at)).collect();
+    if !rows.is_empty() {
+        // It may have been deleted just now: then there is nobody to be told.
+        let _ = changes.offer(Arc::new(Changes::Listed(rows)));
+    }
+}
+
+fn row(id: &CounterId, counted: Counted) -> CounterRow {
+    CounterRow {
+        aggregate_type: AGGREGATE_TYPE.to_owned(),
+        aggregate_id: id.as_str().to_owned(),
+        events: counted.version,
+        value: counted.value,
+        version: counted.version,
+        last_position: 0,
     }
 }

@@ -1,6 +1,6 @@
 //! What the other nodes have answered about the shards that this one claims.
 
-use super::peer::Claimed;
+use super::question::Claimed;
 use evenfold_cluster::{Known, NodeId};
 use std::collections::BTreeMap;
 use tokio::time::Instant;

@@ -2,8 +2,7 @@
 
 use super::command::{Command, Counted, Outcome, What};
 use super::error::ServiceError;
-use super::id::CounterId;
-use super::shard::AGGREGATE_TYPE;
+use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::event::{ExpectedVersion, InvalidEvent, NewEvent};
 use evenfold::log::{Appended, Found};
 use foldhash::fast::RandomState;

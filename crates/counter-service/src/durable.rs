@@ -1,24 +1,24 @@
 //! The counters of a shard that keeps them in the log.
 
-use super::batch::{Batch, Done};
+use super::batch::Batch;
+use super::changes::tell;
 use super::command::{Call, Counted, Outcome, Refused};
 use super::decide::Known;
 use super::error::ServiceError;
-use super::id::CounterId;
+use super::id::{AGGREGATE_TYPE, CounterId};
+use super::message::Finished;
 use super::meters::Meters;
 use super::ownership::{Holding, Ownership};
-use super::peer::{Part, Released};
-use super::shard::{AGGREGATE_TYPE, CounterShard, Message, tell};
+use super::question::{Part, Released};
 use super::storage::Log;
 use evenfold::actor::Actors;
 use evenfold::counters::Changes;
 use evenfold::hash::IdHash;
-use evenfold_groups::WeakGroup;
 use evenfold_groups::process::Group;
 use futures_util::FutureExt;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -26,8 +26,8 @@ use tokio::time::Instant;
 /// The most commands of one append.
 const MAX_BATCH: usize = 1_000;
 
-/// An append whose caller has ceased to wait is still on its way for so long at most: a minute that the appender waits for the
-/// database, and a while for what the network has kept.
+/// An append whose caller has ceased to wait is still on its way for so long at most: a minute that the appender waits
+/// for the database, and a while for what the network has kept.
 const LATEST_APPEND: Duration = Duration::from_secs(75);
 
 /// What the shards of a node have in common.
@@ -38,8 +38,6 @@ pub(super) struct Common {
     pub(super) changes: Group<Arc<Changes>>,
     pub(super) max_waiting: usize,
     pub(super) request_timeout: Duration,
-    /// Set once the group of the shards is there.
-    pub(super) group: OnceLock<WeakGroup<CounterShard>>,
 }
 
 /// The counters of a shard that are in memory, and what waits for the log. At most one batch is on its way to it.
@@ -60,10 +58,25 @@ pub(super) struct Durable {
     releases: u64,
 }
 
-/// A batch that has ended; none if it panicked.
-pub(super) struct Finished {
-    done: Option<Done>,
+/// A batch that is to be taken to the log.
+#[must_use]
+pub(super) struct Work {
+    common: Arc<Common>,
+    pub(super) shard: u32,
+    batch: Batch,
     releases: u64,
+}
+
+impl Work {
+    /// Takes it there. It ends by itself, at the deadline at the latest.
+    pub(super) async fn run(self) -> Finished {
+        let Self { common, shard, batch, releases } = self;
+        // Before those who wait for it have no time left: they are to learn whether it is known that nothing was
+        // counted.
+        let deadline = Instant::now() + common.request_timeout * 9 / 10;
+        let run = batch.run(&common.log, &common.meters, common.ownership.held(shard), deadline);
+        Finished { done: AssertUnwindSafe(run).catch_unwind().await.ok(), releases }
+    }
 }
 
 impl Durable {
@@ -74,38 +87,41 @@ impl Durable {
         Self { shard, common, epoch, counters, waiting, busy: false, doubtful: None, released, releases: 0 }
     }
 
-    /// Answers at once what it can, and takes the rest to the log.
-    pub(super) fn call(&mut self, call: Call) {
+    /// Answers at once what it can; the rest is to be taken to the log.
+    pub(super) fn call(&mut self, call: Call) -> Option<Work> {
         let shard = self.common.ownership.held(self.shard);
         let (own, may_count) = (shard.is_own(), shard.may_count());
         // An increment that another owner does not know of would make its reads old: it waits until it is clear who is.
         if !own || call.command.changes() && !may_count {
-            return self.answer(call, Err(Refused::NotOwner));
+            self.answer(call, Err(Refused::NotOwner));
+            return None;
         }
         if !call.command.changes()
             && may_count
             && self.is_present()
             && let Some(counted) = *self.counter(&call.command.id)
         {
-            return self.answer(call, Ok(counted));
+            self.answer(call, Ok(counted));
+            return None;
         }
         if self.waiting.len() >= self.common.max_waiting {
-            return self.answer(call, Err(ServiceError::Busy.into()));
+            self.answer(call, Err(ServiceError::Busy.into()));
+            return None;
         }
         self.waiting.push_back(call);
-        self.begin();
+        self.begin()
     }
 
-    /// Takes what waits to the log, if nothing is on its way there.
-    fn begin(&mut self) {
+    /// What waits, if nothing is on its way to the log.
+    fn begin(&mut self) -> Option<Work> {
         if self.busy {
-            return;
+            return None;
         }
         // Whoever does not want the answer any more may take it that nothing happened.
         self.waiting.retain(|call| !call.answer.is_closed());
         let calls: Vec<Call> = self.waiting.drain(..self.waiting.len().min(MAX_BATCH)).collect();
         if calls.is_empty() {
-            return;
+            return None;
         }
         self.busy = true;
         let mut known = Known::default();
@@ -117,24 +133,12 @@ impl Durable {
                 }
             }
         }
-        let (common, shard, epoch, releases) = (Arc::clone(&self.common), self.shard, self.epoch, self.releases);
-        // It ends by itself, at the deadline at the latest, and this shard sees its panic.
-        tokio::spawn(async move {
-            // Before those who wait for it have no time left: they are to learn whether it is known that nothing was counted.
-            let deadline = Instant::now() + common.request_timeout * 9 / 10;
-            let batch = Batch::new(calls, epoch, known);
-            let run = batch.run(&common.log, &common.meters, common.ownership.held(shard), deadline);
-            let done = AssertUnwindSafe(run).catch_unwind().await.ok();
-            let group = common.group.get().and_then(WeakGroup::upgrade);
-            if let Some(group) = group {
-                let finished = Message::Finished(Finished { done, releases });
-                // A group that has ended has no counters, and nobody whom it has not answered.
-                let _ended = group.ask_shard(shard, finished, Duration::MAX).await;
-            }
-        });
+        let batch = Batch::new(calls, self.epoch, known);
+        Some(Work { common: Arc::clone(&self.common), shard: self.shard, batch, releases: self.releases })
     }
 
-    pub(super) fn finished(&mut self, finished: Finished) {
+    /// Answers those of a batch that has ended; what has come meanwhile is to be taken to the log.
+    pub(super) fn finished(&mut self, finished: Finished) -> Option<Work> {
         self.busy = false;
         if let Some(done) = finished.done {
             if done.doubtful {
@@ -149,8 +153,8 @@ impl Durable {
             if done.epoch == self.epoch {
                 tell(&self.common.changes, done.answers.iter().map(|(call, outcome)| (call, outcome)));
             }
-            // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits for this
-            // one to end, or one that can't have taken over yet. Otherwise that one has to say it.
+            // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits
+            // for this one to end, or one that can't have taken over yet. Otherwise that one has to say it.
             let known = self.common.ownership.held(self.shard).may_count()
                 || self.released.iter().any(|(_, waiting)| !waiting.is_closed());
             for (call, outcome) in done.answers {
@@ -167,11 +171,11 @@ impl Durable {
             self.hand_over(holding, waiting);
         }
         self.common.meters.counters(self.shard, self.counters.len());
-        self.begin();
+        self.begin()
     }
 
-    /// The shard belongs to another node: refuses what waits, forgets its counters, and answers when nothing is on its way any
-    /// more.
+    /// The shard belongs to another node: refuses what waits, forgets its counters, and answers when nothing is on its
+    /// way any more.
     pub(super) fn release(&mut self, part: Part, done: oneshot::Sender<Released>) {
         let answer = match self.common.ownership.holding(self.shard, part.holding) {
             Holding::This => None,
@@ -212,8 +216,8 @@ impl Durable {
         self.releases += 1;
     }
 
-    /// Whether what is in memory is what the log has, as far as the server behind the connections is concerned: that it is the
-    /// same, and was there a moment ago. If it may be another one, or in an earlier state, all is forgotten.
+    /// Whether what is in memory is what the log has, as far as the server behind the connections is concerned: that it
+    /// is the same, and was there a moment ago. If it may be another one, or in an earlier state, all is forgotten.
     fn is_present(&mut self) -> bool {
         let epochs = self.common.log.epochs();
         // In this order: an epoch that ends in between has another number.

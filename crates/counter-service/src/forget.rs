@@ -3,7 +3,8 @@
 //! No shard answers from an epoch that is over, whether it was told or not. This frees their memory, and has those who watch
 //! read again.
 
-use super::shard::{CounterShard, Message};
+use super::message::Message;
+use super::shard::CounterShard;
 use evenfold::counters::Changes;
 use evenfold::log::Epochs;
 use evenfold_groups::ActorGroup;

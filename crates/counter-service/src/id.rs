@@ -1,11 +1,17 @@
 //! The names of counters.
 
+use evenfold::event::MAX_ID_BYTES;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
 /// The most bytes that a counter's name may have.
 pub const MAX_COUNTER_ID: usize = 256;
+
+const _: () = assert!(MAX_COUNTER_ID <= MAX_ID_BYTES);
+
+/// The kind of aggregate that a counter is in the log.
+pub(super) const AGGREGATE_TYPE: &str = "counter";
 
 /// The name of a counter: 1 to 256 bytes of UTF-8 ([`MAX_COUNTER_ID`]), without control characters. It is the id of the
 /// aggregate that the counter is in the log.

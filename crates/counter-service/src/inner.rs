@@ -7,7 +7,7 @@ use super::limits::MAX_NAMED;
 use super::meters::Meters;
 use super::options::{NodeOptions, StartError, Storage};
 use super::ownership::Ownership;
-use super::shard::CounterShard;
+use super::shard::{CounterShard, Own};
 use super::storage::Log;
 use super::volatile::Volatile;
 use crate::changes::changes_group;
@@ -17,7 +17,7 @@ use evenfold_groups::KeyHash;
 use evenfold_groups::process::Group;
 use evenfold_groups::{ActorGroup, GroupOptions, GroupOptionsError, ProcessGroups};
 use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -58,8 +58,10 @@ type Parts = (Arc<Ownership>, Group<Arc<Changes>>, Arc<Meters>, Option<Arc<Commo
 async fn start_shards(options: &NodeOptions, parts: Parts) -> Result<ActorGroup<CounterShard>, GroupOptionsError> {
     // The group refuses to have none.
     let each = (options.max_actors / options.shards.max(1) as usize).max(1);
+    let own = Own::default();
+    let of_shards = Arc::clone(&own);
     let shard = move |shard| match parts.clone() {
-        (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log)),
+        (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log), Arc::clone(&of_shards)),
         (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
     };
     let group = GroupOptions {
@@ -68,7 +70,10 @@ async fn start_shards(options: &NodeOptions, parts: Parts) -> Result<ActorGroup<
         mailbox: options.max_waiting,
         ..GroupOptions::default()
     };
-    ActorGroup::start(group, shard).await
+    let shards = ActorGroup::start(group, shard).await?;
+    // Nobody else sets it.
+    let _first = own.set(shards.downgrade());
+    Ok(shards)
 }
 
 impl Inner {
@@ -92,15 +97,12 @@ impl Inner {
                 changes: changes.clone(),
                 max_waiting: options.max_waiting,
                 request_timeout: options.request_timeout,
-                group: OnceLock::new(),
             })),
         };
         let parts = (Arc::clone(&ownership), changes.clone(), Arc::clone(&meters), log.clone());
         let shards = start_shards(&options, parts).await?;
         let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
         if let Some(common) = &log {
-            // Nobody else sets it.
-            let _first = common.group.set(shards.downgrade());
             let epochs = Arc::clone(common.log.epochs());
             tokio::spawn(forget::follow(epochs, shards.clone(), changes.clone(), beside.clone()));
         }

@@ -1,7 +1,7 @@
 //! What a node that leaves has to hand over.
 
 use super::inner::Inner;
-use super::peer::{Question, Reply};
+use super::question::{Question, Reply};
 use evenfold_cluster::{Cluster, Stage};
 use std::time::Duration;
 use tokio::time::timeout;

@@ -1,8 +1,6 @@
 //! What may be asked for: the same of a client, over HTTP, and of another node.
 
-use super::command::{Command, What};
 use super::id::CounterId;
-use super::peer::Question;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
 
@@ -49,40 +47,5 @@ impl<'de> Visitor<'de> for Named {
             all.push(name);
         }
         Ok(all)
-    }
-}
-
-impl Question {
-    /// Whether it is one that a node asks: names of counters have been checked as they were read.
-    pub(super) fn is_allowed(&self) -> bool {
-        match self {
-            Self::Command(Command { what: What::Increment { amount, .. }, .. }) => is_amount(*amount),
-            Self::Top { limit, .. } => usize::try_from(*limit).is_ok_and(is_top),
-            _ => true,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use uuid::Uuid;
-
-    #[test]
-    fn another_node_is_allowed_what_a_client_is() {
-        let id = CounterId::new("a").unwrap();
-        let increment = |amount| {
-            let what = What::Increment { amount, event_id: Uuid::nil(), again: false };
-            Question::Command(Command { id: id.clone(), what })
-        };
-        let top = |limit, named| Question::Top { limit, named: vec![id.clone(); named] };
-        for allowed in [increment(1), increment(i64::MIN), top(1, 0), top(1_000, 1)] {
-            assert!(allowed.is_allowed(), "{allowed:?}");
-        }
-        for refused in [increment(0), top(0, 0), top(1_001, 0), top(u64::MAX, 0)] {
-            assert!(!refused.is_allowed(), "{refused:?}");
-        }
-        let arrives = |named| postcard::from_bytes::<Question>(&postcard::to_stdvec(&top(1, named)).unwrap()).is_ok();
-        assert!(arrives(MAX_NAMED) && !arrives(MAX_NAMED + 1));
     }
 }

@@ -10,25 +10,20 @@ use super::meters::{Meter, NodeMetrics};
 use super::options::{NodeOptions, StartError, Storage};
 use super::peer::Peer;
 use super::relay::Relay;
-use super::watch::Watching;
 use crate::changes::changes_group;
 use evenfold::counters::Changes;
 use evenfold_cluster::{Cluster, ClusterOptions, NodeId, Transport, View};
 use evenfold_groups::ProcessGroups;
-use evenfold_groups::process::{GroupError, JoinOptions, Slow};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// A watcher that has this many changes waiting for it is given no more of them, and reads the counter anew.
-const WATCHERS_QUEUE: usize = 64;
-
 /// A node of the counter service. Clones are the same node.
 #[derive(Clone)]
 pub struct Node {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 impl Node {
@@ -203,21 +198,6 @@ impl Node {
             batched: sent.map_or(0, |sent| sent.sent),
             batches: sent.map_or(0, |sent| sent.batches),
         }
-    }
-
-    /// Watches a counter.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Busy`] when as many watch as may.
-    pub fn watch(&self, id: &CounterId) -> Result<Watching, ServiceError> {
-        let options = JoinOptions { queue: WATCHERS_QUEUE, slow: Slow::DropOldest };
-        let member = self.inner.watchers.join(&Uuid::new_v4().to_string(), options).map_err(|error| match error {
-            GroupError::TooManyMembers(_) => ServiceError::Busy,
-            _ => ServiceError::Stopped,
-        })?;
-        self.inner.begun.notify_one();
-        Ok(Watching::new(self.clone(), id.clone(), member))
     }
 
     /// The cluster as the node sees it, and each view that takes its place; none for a node by itself.

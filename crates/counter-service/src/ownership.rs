@@ -3,7 +3,7 @@
 //! A shard has at most one owner, because a node owns it only after all other nodes have answered that they neither own nor
 //! claim it, and no node answers that while it claims the shard itself.
 
-use super::peer::{Claimed, Question, Reply};
+use super::question::{Claimed, Question, Reply};
 use super::waiting::Waiting;
 use evenfold_cluster::Cluster;
 use std::sync::OnceLock;

@@ -1,78 +1,14 @@
-//! What nodes ask each other.
+//! What a node answers the others.
 
-use super::command::{Command, Counted, Outcome, Refused};
+use super::command::{Command, Outcome, Refused};
 use super::error::ServiceError;
-use super::id::CounterId;
 use super::inner::Inner;
-use super::limits::named;
-use super::shard::{Message, Ranked};
+use super::message::Message;
+use super::question::{Claimed, Part, Question, Released, Reply};
 use evenfold_cluster::{Answer, NodeId};
-use serde::{Deserialize, Serialize};
 use std::sync::Weak;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Question {
-    /// To the owner of its shard.
-    Command(Command),
-    /// To everybody: the asker sees that these shards are its own, and owns each of them as soon as all have answered that they
-    /// neither own nor claim it.
-    Claim { shards: Vec<u32> },
-    /// To a node that has something of a shard, from the one whose claim is complete.
-    Release { shard: u32, part: Part },
-    /// For the counters of the highest values that the node has in memory, and so many of them; and for what it has in memory
-    /// of the others that are named.
-    Top {
-        limit: u64,
-        #[serde(deserialize_with = "named")]
-        named: Vec<CounterId>,
-    },
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Reply {
-    Outcome(Outcome),
-    /// In the order of the shards.
-    Claimed(Vec<Claimed>),
-    Released(Released),
-    Top(Vec<Ranked>),
-    /// The node can't answer that now.
-    Refused,
-}
-
-/// What a node answers about a shard that another one claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Claimed {
-    /// It does not own it, does not claim it, and has nothing of it.
-    Free,
-    /// It does not own and does not claim it, and has something of it, under this number.
-    Holds(u64),
-    /// It owns it as far as it sees, or claims it or takes it over: it is to be asked again.
-    NotYet,
-}
-
-/// Which part is asked for of what a node has of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Part {
-    /// The number under which the node has it.
-    pub(super) holding: u64,
-    /// Drawn by whoever takes it over, each time that it begins to.
-    pub(super) taking: u64,
-    /// From 0 on. It acknowledges the part before.
-    pub(super) number: u64,
-}
-
-/// What a node hands over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Released {
-    /// Counters that are kept in memory only. The node keeps them, too, until the next part is asked for.
-    Part(Vec<(CounterId, Counted)>),
-    /// There is nothing left, and the node has nothing of the shard any more.
-    Done,
-    /// It is not for whoever asks: the claim is to be made again.
-    Refused,
-}
 
 /// Answers the other nodes for as long as the node is there.
 #[derive(Clone)]
@@ -92,7 +28,8 @@ impl Answer<Question, Reply> for Peer {
             }
             Question::Top { limit, named } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                // It was looked at that they are few. Those that wait take memory, so what would be too many is not waited for.
+                // It was looked at that they are few. Those that wait take memory, so what would be too many is not
+                // waited for.
                 let names = u32::try_from(named.len()).unwrap_or(u32::MAX);
                 let Ok(_counted) = node.names.try_acquire_many(names) else { return Reply::Refused };
                 let deadline = Instant::now() + node.options.request_timeout;

@@ -3,8 +3,8 @@
 //! It costs nothing while nobody watches: whoever is watched at tells the others so, again and again, and they pass on what
 //! they commit for as long as they are told.
 
+use super::id::AGGREGATE_TYPE;
 use super::options::StartError;
-use super::shard::AGGREGATE_TYPE;
 use crate::changes::{PLACE, changes_group};
 use bytes::Bytes;
 use evenfold::counters::Changes;

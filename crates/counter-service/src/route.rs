@@ -3,7 +3,7 @@
 use super::command::{Command, Counted, Outcome, Refused, What};
 use super::error::ServiceError;
 use super::inner::Inner;
-use super::peer::{Question, Reply};
+use super::question::{Question, Reply};
 use evenfold_cluster::{Cluster, NodeId, PeerError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};

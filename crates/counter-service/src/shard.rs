@@ -1,79 +1,23 @@
 //! A shard of counters, as an actor of the node's group.
 
-use super::command::{Call, Command, Counted, Outcome};
-use super::durable::{Durable, Finished};
+use super::command::{Call, Counted};
+use super::durable::{Durable, Work};
 use super::id::CounterId;
-use super::peer::{Part, Released};
-use super::top::Top;
+use super::message::{Message, Top};
+use super::question::Ranked;
 use super::volatile::Volatile;
-use evenfold::counters::{Changes, CounterRow};
-use evenfold::event::MAX_ID_BYTES;
-use evenfold_groups::process::Group;
-use evenfold_groups::{Shard, top};
-use serde::{Deserialize, Serialize};
+use evenfold_groups::{Shard, WeakGroup, top};
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Instant;
-use tokio::sync::oneshot;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-const _: () = assert!(super::id::MAX_COUNTER_ID <= MAX_ID_BYTES);
-
-/// The kind of aggregate that a counter is in the log.
-pub(super) const AGGREGATE_TYPE: &str = "counter";
-
-/// What a shard is sent.
-pub(super) enum Message {
-    Call(Command, oneshot::Sender<Outcome>),
-    /// What became of its batch.
-    Finished(Finished),
-    Top(Top),
-    /// It is another node's now: for a part of what is to be handed over, when nothing is on its way to the log any more.
-    Release(Part, oneshot::Sender<Released>),
-    /// Another node has handed this over.
-    Take(Vec<(CounterId, Counted)>),
-    /// It is to be this node's now, which has taken over all that others had of it.
-    Begin,
-    /// The log may have less than was read from it.
-    Forget,
-}
-
-/// A counter by its value. The greater one has the higher value or, with the same, the name that comes first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Ranked {
-    pub(super) value: i64,
-    pub(super) id: Reverse<CounterId>,
-}
-
-/// Tells those who watch what has been counted. Workers tell it too, once they have folded it, but they may be in other
-/// processes; what was told before is not newer.
-pub(super) fn tell<'a>(changes: &Group<Arc<Changes>>, answers: impl Iterator<Item = (&'a Call, &'a Outcome)>) {
-    if changes.is_empty() {
-        return;
-    }
-    let counted = answers.filter_map(|(call, outcome)| Some((&call.command, outcome.as_ref().ok()?)));
-    let rows: Vec<_> =
-        counted.filter(|(command, _)| command.changes()).map(|(command, at)| row(&command.id, *at)).collect();
-    if !rows.is_empty() {
-        // It may have been deleted just now: then there is nobody to be told.
-        let _ = changes.offer(Arc::new(Changes::Listed(rows)));
-    }
-}
-
-fn row(id: &CounterId, counted: Counted) -> CounterRow {
-    CounterRow {
-        aggregate_type: AGGREGATE_TYPE.to_owned(),
-        aggregate_id: id.as_str().to_owned(),
-        events: counted.version,
-        value: counted.value,
-        version: counted.version,
-        last_position: 0,
-    }
-}
+/// The group of the shards, for the shards themselves: set once it is there.
+pub(super) type Own = Arc<OnceLock<WeakGroup<CounterShard>>>;
 
 pub(super) enum CounterShard {
     Volatile(Volatile),
-    Durable(Durable),
+    Durable(Durable, Own),
 }
 
 impl Shard for CounterShard {
@@ -92,11 +36,15 @@ impl Shard for CounterShard {
             }
             (Self::Volatile(shard), Message::Begin) => shard.begin(),
             // It has no log; or all that it has is in the log.
-            (Self::Volatile(_), Message::Finished(_) | Message::Forget) | (Self::Durable(_), Message::Take(_)) => {}
-            (Self::Durable(shard), Message::Call(command, answer)) => shard.call(Call::new(command, answer)),
-            (Self::Durable(shard), Message::Begin | Message::Forget) => shard.forget(),
-            (Self::Durable(shard), Message::Release(part, done)) => shard.release(part, done),
-            (Self::Durable(shard), Message::Finished(finished)) => shard.finished(finished),
+            (Self::Volatile(_), Message::Finished(_) | Message::Forget) | (Self::Durable(..), Message::Take(_)) => {}
+            (Self::Durable(shard, own), Message::Call(command, answer)) => {
+                take_to_log(shard.call(Call::new(command, answer)), own);
+            }
+            (Self::Durable(shard, _), Message::Begin | Message::Forget) => shard.forget(),
+            (Self::Durable(shard, _), Message::Release(part, done)) => shard.release(part, done),
+            (Self::Durable(shard, own), Message::Finished(finished)) => {
+                take_to_log(shard.finished(finished), own);
+            }
         }
         Vec::new()
     }
@@ -105,9 +53,22 @@ impl Shard for CounterShard {
         match self {
             // Between two steps its counters are whole.
             Self::Volatile(_) => {}
-            Self::Durable(shard) => shard.forget(),
+            Self::Durable(shard, _) => shard.forget(),
         }
     }
+}
+
+/// Takes a batch to the log, and has the shard see what became of it, also where that panicked.
+fn take_to_log(work: Option<Work>, own: &Own) {
+    let Some(work) = work else { return };
+    let (shard, own) = (work.shard, Arc::clone(own));
+    tokio::spawn(async move {
+        let finished = Message::Finished(work.run().await);
+        if let Some(group) = own.get().and_then(WeakGroup::upgrade) {
+            // A group that has ended has no counters, and nobody whom it has not answered.
+            let _ended = group.ask_shard(shard, finished, Duration::MAX).await;
+        }
+    });
 }
 
 impl CounterShard {
@@ -116,7 +77,7 @@ impl CounterShard {
         let ranked = |(id, counted): (CounterId, Counted)| Ranked { value: counted.value, id: Reverse(id) };
         let all: Vec<_> = match self {
             Self::Volatile(shard) => shard.counters().map(ranked).collect(),
-            Self::Durable(shard) => {
+            Self::Durable(shard, _) => {
                 let known = |(id, counted)| Some((CounterId::new(id).ok()?, counted));
                 shard.counters().filter_map(known).map(ranked).collect()
             }
@@ -126,7 +87,7 @@ impl CounterShard {
         named.extend(top(asked.limit)(Vec::new(), others));
         let meters = match self {
             Self::Volatile(shard) => &shard.meters,
-            Self::Durable(shard) => &shard.common.meters,
+            Self::Durable(shard, _) => &shard.common.meters,
         };
         meters.handling.top.record(began.elapsed());
         named

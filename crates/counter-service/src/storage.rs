@@ -1,8 +1,7 @@
 //! The log as a shard uses it.
 
 use super::command::Counted;
-use super::id::CounterId;
-use super::shard::AGGREGATE_TYPE;
+use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::counter::AmountPointer;
 use evenfold::counters::{current, top};
 use evenfold::database::{Database, told};

@@ -1,8 +1,9 @@
 //! Taking over what other nodes have of a shard.
 
+use super::message::Message;
 use super::ownership::Ownership;
-use super::peer::{Part, Question, Released, Reply};
-use super::shard::{CounterShard, Message};
+use super::question::{Part, Question, Released, Reply};
+use super::shard::CounterShard;
 use evenfold_cluster::{Cluster, NodeId};
 use evenfold_groups::ActorGroup;
 use futures_util::future::join_all;

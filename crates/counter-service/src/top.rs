@@ -4,26 +4,15 @@ use super::error::ServiceError;
 use super::id::CounterId;
 use super::inner::Inner;
 use super::limits::MAX_NAMED;
-use super::peer::{Question, Reply};
-use super::shard::{Message, Ranked};
+use super::message::{Message, Top};
+use super::question::{Question, Ranked, Reply};
 use evenfold_cluster::{Cluster, Stage};
 use evenfold_groups::{GatherError, Missing};
 use futures_util::future::try_join_all;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
-
-/// What a shard is asked for: its counters of the highest values, so many of them, and those that are named.
-pub(super) struct Top {
-    pub(super) limit: usize,
-    /// Only names of the shard's own.
-    pub(super) named: Arc<[CounterId]>,
-    /// Returned when the last shard has answered or, as nobody waits any more, dropped the message: until then it takes the
-    /// shards' time.
-    _permit: Arc<OwnedSemaphorePermit>,
-}
 
 impl Inner {
     /// What is in memory is newer than the read model, which has all the others. A row of the read model may be of a counter
@@ -84,7 +73,7 @@ impl Inner {
         let (permit, named) = (Arc::new(permit), self.by_shard(named));
         let message = |shard: u32| {
             let named = Arc::clone(&named[shard as usize]);
-            Message::Top(Top { limit, named, _permit: Arc::clone(&permit) })
+            Message::Top(Top::new(limit, named, Arc::clone(&permit)))
         };
         let merge = |mut all: Vec<Ranked>, more| {
             all.extend(more);

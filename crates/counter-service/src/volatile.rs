@@ -1,12 +1,12 @@
 //! The counters of a shard that keeps them in memory only.
 
+use super::changes::tell;
 use super::command::{Call, Command, Counted, Outcome, Refused, What};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
 use super::ownership::{Holding, Ownership};
-use super::peer::{Part, Released};
-use super::shard::tell;
+use super::question::{Part, Released};
 use evenfold::counters::Changes;
 use evenfold_groups::process::Group;
 use hashbrown::HashMap;
@@ -156,7 +156,7 @@ impl Counted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::peer::Claimed;
+    use super::super::question::Claimed;
     use super::*;
     use crate::changes::changes_group;
     use evenfold_groups::ProcessGroups;

@@ -2,12 +2,15 @@
 
 use super::command::Counted;
 use super::error::ServiceError;
-use super::id::CounterId;
+use super::id::{AGGREGATE_TYPE, CounterId};
 use super::node::Node;
-use super::shard::AGGREGATE_TYPE;
 use evenfold::counters::Changes;
-use evenfold_groups::process::Member;
+use evenfold_groups::process::{GroupError, JoinOptions, Member, Slow};
 use std::sync::Arc;
+use uuid::Uuid;
+
+/// A watcher that has this many changes waiting for it is given no more of them, and reads the counter anew.
+const WATCHERS_QUEUE: usize = 64;
 
 /// One counter's values, each newer than the one before. A watcher that is slow is not given all of them, but always the
 /// newest in the end. After the database has lost what it had committed (a crash without `synchronous_commit`, a failover, a
@@ -23,11 +26,24 @@ pub struct Watching {
     dropped: u64,
 }
 
-impl Watching {
-    pub(super) fn new(node: Node, id: CounterId, member: Member<Arc<Changes>>) -> Self {
-        Self { node, id, member, last: None, unsure: true, dropped: 0 }
+impl Node {
+    /// Watches a counter.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Busy`] when as many watch as may.
+    pub fn watch(&self, id: &CounterId) -> Result<Watching, ServiceError> {
+        let options = JoinOptions { queue: WATCHERS_QUEUE, slow: Slow::DropOldest };
+        let member = self.inner.watchers.join(&Uuid::new_v4().to_string(), options).map_err(|error| match error {
+            GroupError::TooManyMembers(_) => ServiceError::Busy,
+            _ => ServiceError::Stopped,
+        })?;
+        self.inner.begun.notify_one();
+        Ok(Watching { node: self.clone(), id: id.clone(), member, last: None, unsure: true, dropped: 0 })
     }
+}
 
+impl Watching {
     /// What the counter stands at, at first, and then what it stands at after it has changed. None when the node stops.
     ///
     /// # Errors

@@ -1,0 +1,112 @@
+//! What nodes ask each other.
+
+use super::command::{Command, Counted, Outcome, What};
+use super::id::CounterId;
+use super::limits::{is_amount, is_top, named};
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Question {
+    /// To the owner of its shard.
+    Command(Command),
+    /// To everybody: the asker sees that these shards are its own, and owns each of them as soon as all have answered
+    /// that they neither own nor claim it.
+    Claim { shards: Vec<u32> },
+    /// To a node that has something of a shard, from the one whose claim is complete.
+    Release { shard: u32, part: Part },
+    /// For the counters of the highest values that the node has in memory, and so many of them; and for what it has in
+    /// memory of the others that are named.
+    Top {
+        limit: u64,
+        #[serde(deserialize_with = "named")]
+        named: Vec<CounterId>,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Outcome(Outcome),
+    /// In the order of the shards.
+    Claimed(Vec<Claimed>),
+    Released(Released),
+    Top(Vec<Ranked>),
+    /// The node can't answer that now.
+    Refused,
+}
+
+/// What a node answers about a shard that another one claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Claimed {
+    /// It does not own it, does not claim it, and has nothing of it.
+    Free,
+    /// It does not own and does not claim it, and has something of it, under this number.
+    Holds(u64),
+    /// It owns it as far as it sees, or claims it or takes it over: it is to be asked again.
+    NotYet,
+}
+
+/// Which part is asked for of what a node has of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// The number under which the node has it.
+    pub(super) holding: u64,
+    /// Drawn by whoever takes it over, each time that it begins to.
+    pub(super) taking: u64,
+    /// From 0 on. It acknowledges the part before.
+    pub(super) number: u64,
+}
+
+/// What a node hands over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Released {
+    /// Counters that are kept in memory only. The node keeps them, too, until the next part is asked for.
+    Part(Vec<(CounterId, Counted)>),
+    /// There is nothing left, and the node has nothing of the shard any more.
+    Done,
+    /// It is not for whoever asks: the claim is to be made again.
+    Refused,
+}
+
+/// A counter by its value. The greater one has the higher value or, with the same, the name that comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Ranked {
+    pub(super) value: i64,
+    pub(super) id: Reverse<CounterId>,
+}
+
+impl Question {
+    /// Whether it is one that a node asks: names of counters have been checked as they were read.
+    pub(super) fn is_allowed(&self) -> bool {
+        match self {
+            Self::Command(Command { what: What::Increment { amount, .. }, .. }) => is_amount(*amount),
+            Self::Top { limit, .. } => usize::try_from(*limit).is_ok_and(is_top),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limits::MAX_NAMED;
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn another_node_is_allowed_what_a_client_is() {
+        let id = CounterId::new("a").unwrap();
+        let increment = |amount| {
+            let what = What::Increment { amount, event_id: Uuid::nil(), again: false };
+            Question::Command(Command { id: id.clone(), what })
+        };
+        let top = |limit, named| Question::Top { limit, named: vec![id.clone(); named] };
+        for allowed in [increment(1), increment(i64::MIN), top(1, 0), top(1_000, 1)] {
+            assert!(allowed.is_allowed(), "{allowed:?}");
+        }
+        for refused in [increment(0), top(0, 0), top(1_001, 0), top(u64::MAX, 0)] {
+            assert!(!refused.is_allowed(), "{refused:?}");
+        }
+        let arrives = |named| postcard::from_bytes::<Question>(&postcard::to_stdvec(&top(1, named)).unwrap()).is_ok();
+        assert!(arrives(MAX_NAMED) && !arrives(MAX_NAMED + 1));
+    }
+}
