@@ -1,13 +1,15 @@
-use super::{Cut, MAX_FRAME, Network, QUEUE, Subscriber, Wire, next_heard};
+//! A place on a network within one process.
+
+use super::network::{Cut, MAX_FRAME, Network, QUEUE, Subscriber, Wire};
 use crate::transport::{
-    Incoming, Reply, RequestError, Requests, Subscription, Transport, Unreachable, WriteError, Writes,
+    Heard, Incoming, Reply, RequestError, Requests, Subscription, Transport, Unreachable, WriteError, Writes,
 };
 use crate::{NodeId, Record};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -19,11 +21,15 @@ pub struct Endpoint {
     wire: Wire,
 }
 
-impl Endpoint {
-    pub(super) fn new(network: Network) -> Self {
-        Self { network, wire: Wire::default() }
+impl Network {
+    /// Another place on it, which is a transport: one for each node, if they are to be cut off one by one.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { network: self.clone(), wire: Wire::default() }
     }
+}
 
+impl Endpoint {
     /// Cuts this place off from the others, or connects it again.
     pub fn cut(&self, what: Cut) {
         self.wire.cut(what);
@@ -144,4 +150,13 @@ impl Transport for Endpoint {
         let writes: Writes = Box::pin(stream::poll_fn(move |cx| receiver.poll_recv(cx)));
         Box::pin(std::future::ready(Ok(writes)))
     }
+}
+
+/// The next message, or that some are missing, which is told first: whoever looks again at what the messages are about
+/// then has seen all that was missed.
+async fn next_heard(queue: &mut mpsc::Receiver<Bytes>, missed: &AtomicBool) -> Option<Heard> {
+    if missed.swap(false, Ordering::SeqCst) {
+        return Some(Heard::Missed);
+    }
+    queue.recv().await.map(Heard::Frame)
 }

@@ -1,5 +1,6 @@
 //! The connection itself, what gets lost with it, and what the server refuses.
 
+use super::denials::Denials;
 use super::error::NatsError;
 use super::inbox::Inbox;
 use super::options::{NatsOptions, is_loopback, shown};
@@ -9,7 +10,7 @@ use std::error::Error;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Messages that may wait for each subscription; further ones are lost, which is told. Frames are large.
@@ -131,41 +132,6 @@ impl Losses {
     pub(super) async fn more(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// What the server has refused last, as this user may not do it. It is said on the connection, not to who has asked.
-#[derive(Debug)]
-pub(super) struct Denials(watch::Sender<Option<(Instant, String)>>);
-
-impl Denials {
-    pub(super) fn new() -> Self {
-        Self(watch::Sender::new(None))
-    }
-
-    /// Whether this is one.
-    fn take_in(&self, error: &str) -> bool {
-        let Some((_, denied)) = error.split_once("Permissions Violation for ") else { return false };
-        let sentence = format!("its user has no permission for the {}: grant it", denied.trim_end_matches('\''));
-        tracing::warn!("NATS refuses what a node needs: {sentence}");
-        self.0.send_replace(Some((Instant::now(), sentence)));
-        true
-    }
-
-    /// What was refused since then, in a sentence.
-    pub(super) fn since(&self, then: Instant) -> Option<String> {
-        self.0.borrow().as_ref().filter(|(at, _)| *at >= then).map(|(_, sentence)| sentence.clone())
-    }
-
-    /// Waits until something is refused, if nothing has been since then.
-    pub(super) async fn wait_since(&self, then: Instant) -> String {
-        let mut denied = self.0.subscribe();
-        let refused = denied.wait_for(|denied| denied.as_ref().is_some_and(|(at, _)| *at >= then)).await;
-        match refused.ok().and_then(|denied| denied.as_ref().map(|(_, sentence)| sentence.clone())) {
-            Some(sentence) => sentence,
-            // Only while all of this is dropped.
-            None => std::future::pending().await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What everything over one connection needs: the client, the seal, and where things are.
 
-use super::connection::Denials;
+use super::denials::Denials;
 use crate::NodeId;
 use crate::seal::{Refusals, SEALED, Seal};
 use crate::transport::Unreachable;

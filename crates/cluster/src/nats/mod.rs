@@ -8,6 +8,7 @@
 
 mod calls;
 mod connection;
+mod denials;
 mod error;
 mod inbox;
 mod link;
@@ -22,7 +23,8 @@ use super::transport::{RequestError, Requests, Subscription, Transport, Unreacha
 use super::{NodeId, Record};
 use bytes::Bytes;
 use calls::Calls;
-use connection::{Denials, Losses};
+use connection::Losses;
+use denials::Denials;
 pub use error::NatsError;
 use futures_util::future::BoxFuture;
 use futures_util::stream::StreamExt;
