@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::EmbeddedError;
 use super::identity::Identity;
 use super::place::Place;
+use super::version::parse_major;
 
 /// The oldest major version with everything that is needed (`xid8`, `pg_current_snapshot`).
 const OLDEST_MAJOR: u32 = 13;
@@ -147,12 +148,6 @@ fn versions(root: &Path, prefix: &str) -> Vec<PathBuf> {
 /// The major version in `postgres (PostgreSQL) 15.5 (Debian 15.5-1)`.
 fn parse_version(text: &str) -> Option<u32> {
     parse_major(text.split_once("(PostgreSQL)")?.1.trim_start())
-}
-
-/// The number that `text` begins with: `15` of `15.5`, `16` of `16beta1`.
-pub(super) fn parse_major(text: &str) -> Option<u32> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    text.get(..digits)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ use std::process::Output;
 
 use super::binaries::Binaries;
 use super::error::EmbeddedError;
+use super::options::Options;
 use super::place::Place;
-use super::{Options, poll, postmaster, settings};
+use super::poll::poll;
+use super::{postmaster, settings};
 
 /// The user who owns the databases. Its name is all that tells it apart: whoever reaches the socket is it.
 pub(super) const SUPERUSER: &str = "evenfold";

@@ -14,42 +14,21 @@ mod download;
 mod error;
 mod identity;
 mod locks;
+mod options;
 mod place;
+mod poll;
 mod postmaster;
 mod settings;
+mod version;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 pub use error::EmbeddedError;
 use locks::Held;
+pub use options::Options;
 use place::Place;
-
-/// How often a condition of another process is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Which server is meant, and how it is to be run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// The directory of the database, by convention `.evenfold/pg`; made where it does not exist.
-    pub data_dir: PathBuf,
-    /// Whether commits survive a crash of the server or the machine; true unless said otherwise. A server that runs
-    /// without is switched over by the first who asks for it, and not back while it runs.
-    pub durable: bool,
-    /// The directory of `initdb`, `pg_ctl` and `postgres` (`EVENFOLD_PG_BIN`). By default the first of
-    /// `PATH` and the usual places whose version is 13 or newer and fits an existing database.
-    pub bin_dir: Option<PathBuf>,
-}
-
-impl Options {
-    /// A durable server with its database in `data_dir`, run by the binaries that are found.
-    #[must_use]
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), durable: true, bin_dir: None }
-    }
-}
 
 /// What became of a server that a user left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,22 +244,5 @@ impl Drop for Server {
         if let Err(error) = self.leave() {
             tracing::warn!(%error, "left the PostgreSQL server as it is");
         }
-    }
-}
-
-/// Asks until there is an answer or the time is up; an answer that takes long is not interrupted.
-fn poll<T>(
-    limit: Duration,
-    mut ask: impl FnMut() -> Result<Option<T>, EmbeddedError>,
-) -> Result<Option<T>, EmbeddedError> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(answer) = ask()? {
-            return Ok(Some(answer));
-        }
-        if Instant::now() >= deadline {
-            return Ok(None);
-        }
-        std::thread::sleep(POLL_INTERVAL);
     }
 }

@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::error::EmbeddedError;
 use super::place::Place;
-use super::poll;
+use super::poll::poll;
 
 /// Longer than the longest thing done under `start.lock`: a restart that waits for the old server to
 /// end, starts the new one and waits for its recovery, each at most 60 s.

@@ -12,9 +12,9 @@ use fnv::FnvHasher;
 use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::binaries::parse_major;
 use super::error::EmbeddedError;
 use super::identity::{Identity, name_of};
+use super::version::parse_major;
 
 /// The part of a socket's path that PostgreSQL chooses. The port is only a name here: nothing listens on TCP.
 pub(super) const SOCKET: &str = ".s.PGSQL.5432";

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 use super::error::EmbeddedError;
 use super::place::{Place, SOCKET};
-use super::poll;
+use super::poll::poll;
 
 /// How long a server may take to get ready (it may have to recover) or to end (it writes a checkpoint).
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
