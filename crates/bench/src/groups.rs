@@ -1,5 +1,6 @@
 //! How many messages per second a group of actors handles: against the same with a mailbox that takes them one by one.
 
+mod load;
 mod targets;
 
 use super::{Runs, steps};
@@ -8,16 +9,13 @@ use clap::Args;
 use evenfold_cli::bench::report::{Figure, Goal, Unit};
 use evenfold_cli::bench::stats::sample;
 use evenfold_cli::config::number;
-use evenfold_groups::KeyHash;
 use futures_util::future::try_join_all;
+use load::Load;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 use targets::{Ask, Channels, Group, Kameo, Ractor, Target};
 use tokio_util::sync::CancellationToken;
-
-/// Keys in use: as many as a small cache has.
-const KEYS: u64 = 1000;
 
 /// So many per second are wanted of four shards on two processors.
 const WANTED: f64 = 5_000_000.0;
@@ -45,27 +43,6 @@ impl GroupsArgs {
     pub(super) fn about(&self) -> String {
         let Self { messages, shards, senders, runs } = self;
         format!("{senders} senders, {messages} messages to {shards} actors by key; {}.", runs.told())
-    }
-}
-
-/// What is sent: the same for all.
-struct Load {
-    keys: Vec<String>,
-    shards: NonZeroU32,
-    each: u64,
-    senders: u64,
-}
-
-impl Load {
-    fn of(args: &GroupsArgs) -> Self {
-        let keys = (0..KEYS).map(|key| format!("counter-{key:08}")).collect();
-        let shards = NonZeroU32::new(args.shards).unwrap_or(NonZeroU32::MIN);
-        Self { keys, shards, each: args.messages / args.senders, senders: args.senders }
-    }
-
-    /// The shard of a key, by the group's own hash: all route as the group does.
-    fn shard(&self, key: &str) -> usize {
-        KeyHash::from(key).shard(self.shards) as usize
     }
 }
 
@@ -117,7 +94,8 @@ pub(super) async fn run(shutdown: &CancellationToken, args: &GroupsArgs) -> anyh
 }
 
 async fn measure(args: &GroupsArgs) -> anyhow::Result<Vec<Figure>> {
-    let load = Arc::new(Load::of(args));
+    let shards = NonZeroU32::new(args.shards).unwrap_or(NonZeroU32::MIN);
+    let load = Arc::new(Load::new(args.messages, shards, args.senders));
     let mut rates: [Vec<f64>; 6] = Default::default();
     let steps = steps(args.runs.runs * rates.len() as u64);
     for _ in 0..args.runs.runs {

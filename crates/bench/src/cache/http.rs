@@ -1,6 +1,6 @@
 //! The service over loopback, against an axum handler that answers the same bytes whatever it is asked.
 
-use super::{CacheArgs, figure};
+use super::args::{CacheArgs, figure};
 use crate::client::{Seen, Sender, Until, load};
 use axum::Router;
 use axum::body::Bytes;

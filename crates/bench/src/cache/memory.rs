@@ -1,6 +1,6 @@
 //! What memory a cache takes through many writes, most of which have to make room.
 
-use super::figure;
+use super::args::figure;
 use anyhow::ensure;
 use evenfold_cache::{Cache, CacheOptions, Condition, Value};
 use evenfold_cli::bench::report::{Figure, Goal, Unit};

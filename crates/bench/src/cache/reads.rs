@@ -1,6 +1,6 @@
 //! Reads on two threads beside writes, against other caches with the same budget and policy.
 
-use super::{CacheArgs, figure};
+use super::args::{CacheArgs, figure};
 use evenfold_cache::{Cache, CacheOptions, Condition, Value};
 use evenfold_cli::bench::report::{Figure, Goal, Unit};
 use evenfold_cli::bench::stats::sample;

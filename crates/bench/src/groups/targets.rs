@@ -1,7 +1,7 @@
 //! Four actors, or however many, that add up what they are told: by an actor group, and by mailboxes that take one message
 //! after the other.
 
-use super::Load;
+use super::load::Load;
 use anyhow::Context;
 use evenfold_groups::{ActorGroup, GroupOptions, Missing, Shard, total};
 use kameo::actor::{Actor, ActorRef, Spawn};

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Heard, Told};
 use super::ledger::Ledger;
-use super::{Places, Shared, name};
+use super::plan::{Places, Shared, name};
 use fastrand::Rng;
 use std::collections::HashMap;
 use std::net::SocketAddr;

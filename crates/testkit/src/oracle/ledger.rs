@@ -1,7 +1,7 @@
 //! What clients were told, and whether a log can be like that.
 
 use super::connection::Told;
-use super::name;
+use super::plan::name;
 use std::collections::{BTreeMap, HashMap};
 
 /// More are not kept: the first ones tell enough.

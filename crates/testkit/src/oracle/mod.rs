@@ -4,73 +4,21 @@
 mod client;
 pub mod connection;
 pub mod ledger;
+mod plan;
 mod proof;
 
 pub use ledger::Ledger;
+pub use plan::{Places, Plan, name};
 pub use proof::Proof;
 
 use client::Client;
+use plan::Shared;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// What the clients do.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    pub clients: u64,
-    pub counters: u32,
-    /// Whether every other request has an Idempotency-Key, with which it is repeated until it is answered.
-    pub keys: bool,
-    /// Whether nobody may be told anything older than what somebody was told before. Nodes that do not know of each other
-    /// can't promise that.
-    pub fresh: bool,
-    pub seed: u64,
-    /// How long a client waits for an answer, before it takes the request for lost.
-    pub patience: Duration,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        let seed = std::env::var("CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-        println!("CHAOS_SEED={seed}");
-        Self { clients: 12, counters: 40, keys: true, fresh: true, seed, patience: Duration::from_secs(1) }
-    }
-}
-
-/// Where the nodes are. One that was killed stays in the list until another one has its place.
-#[derive(Debug, Clone, Default)]
-pub struct Places(Arc<Mutex<Vec<SocketAddr>>>);
-
-impl Places {
-    pub fn set(&self, node: usize, address: SocketAddr) {
-        let mut places = self.0.lock().unwrap();
-        if node < places.len() {
-            places[node] = address;
-        } else {
-            assert_eq!(node, places.len());
-            places.push(address);
-        }
-    }
-
-    pub fn all(&self) -> Vec<SocketAddr> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-/// What the clients of a load have in common.
-struct Shared {
-    plan: Plan,
-    stop: CancellationToken,
-    /// By counter, the newest version that anybody was told: whoever asks after that is told no older one.
-    floors: Vec<AtomicI64>,
-    answered: AtomicU64,
-    /// Increments that have no answer yet.
-    pending: AtomicU64,
-}
 
 /// Clients at work.
 pub struct Load {
@@ -138,9 +86,4 @@ impl Load {
         assert!(ended.is_ok(), "{} increments have no answer in {limit:?}", self.pending());
         all
     }
-}
-
-/// What a counter is called.
-pub fn name(counter: u32) -> String {
-    format!("c{counter}")
 }
