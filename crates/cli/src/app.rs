@@ -98,7 +98,7 @@ impl App {
     pub fn main(self) -> ExitCode {
         let command = match self.command() {
             Ok(command) => command,
-            Err(error) => return super::failed(&error.into()),
+            Err(error) => return super::start::failed(&error.into()),
         };
         let whole = command.clone();
         let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| commands::log(&cli.command).to_owned());

@@ -1,6 +1,5 @@
 //! What a worker did, for scripts.
 
-use super::worker::last_position;
 use evenfold::projection::Report;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +32,13 @@ impl Done {
             peak_rss_bytes: memory("VmHWM:"),
         }
     }
+}
+
+/// The position of the last event that was applied, if any was: what was applied before this run is in the database.
+#[must_use]
+pub(super) fn last_position(report: &Report) -> Option<i64> {
+    // Positions are counted from 1.
+    Some(report.position).filter(|position| *position > 0)
 }
 
 /// A line of Linux's status of this process that counts memory, in bytes; none where the system does not tell.

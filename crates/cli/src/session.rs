@@ -1,19 +1,15 @@
 //! The database of one command: somebody's, or our own for as long as the command runs.
 
-use super::output::{complain, note};
+use super::output::note;
+use super::server::{Own, leave_server, start_server};
 use super::{Global, signals};
 use crate::config::UsageError;
 use anyhow::Context;
 use evenfold::database::{Database, Server};
 use evenfold::schema;
-use evenfold_embedded::{self as embedded, EmbeddedError, Left};
+use evenfold_embedded as embedded;
 use sqlx::PgConnection;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
-/// Our own server while this process uses it: whatever ends the process leaves it. Locked while it is started and left,
-/// so that whoever wants to leave it waits for that.
-static SERVER: Mutex<Option<embedded::Server>> = Mutex::new(None);
 
 /// A database, and the server if it is our own.
 pub struct Session {
@@ -21,17 +17,6 @@ pub struct Session {
     /// Where it is, for processes of our own.
     pub url: String,
     own: Option<Own>,
-}
-
-/// That this process uses our own server. Dropped, it leaves it.
-struct Own;
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        if let Err(error) = leave_server() {
-            complain(&format!("{error}; evenfold's own PostgreSQL may run on: `evenfold db stop` stops it"));
-        }
-    }
 }
 
 impl Session {
@@ -121,27 +106,6 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// What is worth a word about a server that was started.
-struct Used {
-    elsewhere: Option<PathBuf>,
-    abandoned: bool,
-}
-
-fn start_server(options: &embedded::Options) -> Result<(String, Used), EmbeddedError> {
-    let mut own = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    let server = embedded::start(options)?;
-    let elsewhere = server.relocated().then(|| server.data_dir().to_owned());
-    let used = (server.url(), Used { elsewhere, abandoned: server.was_abandoned() });
-    *own = Some(server);
-    Ok(used)
-}
-
-/// Leaves our own server, where this process uses it; blocks until that is done.
-pub fn leave_server() -> Result<Option<Left>, EmbeddedError> {
-    let mut own = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    own.take().map(embedded::Server::stop).transpose()
 }
 
 /// Where the server of the demonstrations is: beside our own, as `.evenfold/pg-demo`.

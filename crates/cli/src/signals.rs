@@ -3,7 +3,7 @@
 //! it that ends by itself, or it is said that it runs on.
 
 use super::output::complain;
-use super::session;
+use super::server;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -81,7 +81,7 @@ impl Signals {
 async fn end(code: i32, mut signals: Signals) -> ! {
     ENDING.store(true, Ordering::Release);
     tokio::select! {
-        left = tokio::task::spawn_blocking(session::leave_server) => match left {
+        left = tokio::task::spawn_blocking(server::leave_server) => match left {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => complain(&format!("{error}; {RUNS_ON}")),
             Err(panic) => complain(&format!("{panic}; {RUNS_ON}")),

@@ -1,7 +1,7 @@
 //! `worker`: one partition.
 
 use super::Global;
-use super::done::Done;
+use super::done::{Done, last_position};
 use super::output::print_json;
 use super::projections::{ProjectionArg, Projections};
 use super::registry::On;
@@ -11,7 +11,7 @@ use super::tuning::{MAX_MS, Topology, WorkerSettings};
 use crate::config::{UsageError, number};
 use clap::Args;
 use evenfold::class::{Class, MAX_PARTITIONS};
-use evenfold::projection::{Replica, Report, RunOptions};
+use evenfold::projection::{Replica, RunOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -126,13 +126,6 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
         "stopped"
     );
     if args.json { print_json(&Done::of(&report)) } else { Ok(()) }
-}
-
-/// The position of the last event that was applied, if any was: what was applied before this run is in the database.
-#[must_use]
-pub(super) fn last_position(report: &Report) -> Option<i64> {
-    // Positions are counted from 1.
-    Some(report.position).filter(|position| *position > 0)
 }
 
 #[cfg(test)]

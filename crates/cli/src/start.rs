@@ -1,0 +1,76 @@
+//! From the arguments of a process to its exit code.
+
+use super::config::{self, Parsed, UsageError};
+use super::{output, signals, telemetry};
+use clap::ArgMatches;
+use evenfold::database::told;
+use std::process::ExitCode;
+
+/// Parses the arguments of this process, runs, and says what went wrong. Without a subcommand, `default` is meant.
+pub fn start<T>(
+    command: clap::Command,
+    default: Option<&str>,
+    read: impl FnOnce(&ArgMatches) -> Result<T, UsageError>,
+    log: impl FnOnce(&T) -> String,
+    run: impl AsyncFnOnce(T, &ArgMatches) -> anyhow::Result<()>,
+) -> ExitCode {
+    // Variables that are set already stay as they are.
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        return failed(&UsageError(format!("the file .env can't be used: {}", unread(&error))).into());
+    }
+    let matches = match config::parse(std::env::args_os(), command, default) {
+        Ok(Parsed::Run(matches)) => matches,
+        Ok(Parsed::Show(text)) => return exit(output::print(&text)),
+        Err(error) => return failed(&error.into()),
+    };
+    let cli = match read(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return failed(&error.into()),
+    };
+    if let Err(error) = telemetry::start(&log(&cli), || output::Log) {
+        return failed(&error.into());
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let outcome = runtime.block_on(run(cli, &matches));
+    signals::let_it_end();
+    exit(outcome)
+}
+
+/// Why `.env` can't be read, without what is in it, which may be secret.
+fn unread(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(..) => {
+            "each line must be NAME=value, with quotes around a value that has spaces".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    // Many messages have their cause in the middle of the sentence; the rest of the chain is told after it.
+    let mut sentence = match error.downcast_ref() {
+        Some(error) => told(error),
+        None => error.to_string(),
+    };
+    // What the database said is in the message of whoever asked it; what is below adds a line of PostgreSQL's source.
+    let causes = error.chain().take_while(|cause| !cause.is::<sqlx::Error>()).skip(1);
+    for cause in causes.map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    output::complain(&sentence);
+    ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+}
