@@ -17,11 +17,11 @@ macro_rules! file {
 }
 
 const FILES: [(i64, &str, &str); 5] = [
-    file!(20261128000001, "functions"),
-    file!(20261128000002, "append"),
-    file!(20261128000003, "log"),
-    file!(20261128000004, "projections"),
-    file!(20261128000005, "counters"),
+    file!(20_261_128_000_001, "functions"),
+    file!(20_261_128_000_002, "append"),
+    file!(20_261_128_000_003, "log"),
+    file!(20_261_128_000_004, "projections"),
+    file!(20_261_128_000_005, "counters"),
 ];
 
 /// How many of them, from the first, make functions in the place of those that are there.

@@ -9,31 +9,31 @@ use sqlx::{AssertSqlSafe, PgConnection};
 /// That version's migrations: version and checksum.
 const MIGRATIONS: [(i64, &str); 7] = [
     (
-        20260101000001,
+        20_260_101_000_001,
         "7837c003fc501f785a95730b95e90b1360510de03d5d497a30f00d6927c3881382a1be04d37ee002a8259b66de7619dc",
     ),
     (
-        20260101000002,
+        20_260_101_000_002,
         "8be71521802e60b497b42d18ad46d375c822b7acb1143de3e1f4d515f3c26e300fc53975224844a093753ca735a0a3f6",
     ),
     (
-        20260101000003,
+        20_260_101_000_003,
         "85dd287a329062aa2bd532de69286cd57078e5ce11eedd4f43d1c855b2685d11668fa425ee01a1533b93654e597a3a15",
     ),
     (
-        20260201000001,
+        20_260_201_000_001,
         "e51c1179dd018750e54fb675ba66add89ca015b56afb365d92f8a8f3761bfbeb5f05fe35d245f5c4ad6e43ebc134d37a",
     ),
     (
-        20260301000001,
+        20_260_301_000_001,
         "4c9a7af0e59737783cf88dd7081fb3bc6f4f1c6e588e83fa10d846ea68ddb25e7f5ecc601ca9110fbbe43ebf61dbe7d8",
     ),
     (
-        20261127000001,
+        20_261_127_000_001,
         "9ca315dbb6322f9c3d1b65f67fbf6871eb6fc37216a0d44fc05c39a75ee2d17337b6530f72d7e2af5a64cfa413fa2da9",
     ),
     (
-        20261127000002,
+        20_261_127_000_002,
         "4df38bb18f602ab1e73d99d5189c46ea77354ef667c1dd61c313fb8e3ba5d2583b6520bd9079b58c5a914473837ed414",
     ),
 ];

@@ -32,6 +32,7 @@ pub(super) async fn run(global: &Global, args: &UninstallArgs) -> anyhow::Result
 fn described(own: &Schema, database: &str, contents: &Contents) -> String {
     let Contents { events, projections } = contents;
     let events = match events {
+        0 => "no event".to_owned(),
         1 => "its only event".to_owned(),
         events => format!("all {} events", thousands(*events)),
     };
