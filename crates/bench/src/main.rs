@@ -59,6 +59,9 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|command| MEASURED.contains(&command.as_str())) {
         return evenfold_cli::main();
     }
+    if let Err(code) = evenfold_cli::read_dotenv() {
+        return code;
+    }
     let read =
         |matches: &clap::ArgMatches| Cli::from_arg_matches(matches).map_err(|error| UsageError(error.to_string()));
     let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| "warn".to_owned());

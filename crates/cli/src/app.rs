@@ -96,6 +96,9 @@ impl App {
     /// code 2 for what was asked wrongly, 1 for anything else.
     #[must_use]
     pub fn main(self) -> ExitCode {
+        if let Err(code) = super::start::read_dotenv() {
+            return code;
+        }
         let command = match self.command() {
             Ok(command) => command,
             Err(error) => return super::start::failed(&error.into()),

@@ -58,7 +58,7 @@ pub use app::App;
 #[doc(hidden)]
 pub use global::Global;
 #[doc(hidden)]
-pub use start::start;
+pub use start::{read_dotenv, start};
 
 use std::process::ExitCode;
 

@@ -6,6 +6,17 @@ use clap::ArgMatches;
 use evenfold::database::told;
 use std::process::ExitCode;
 
+/// Reads `.env`. Before the command line is made, which takes the variables as they are then; those that are set already
+/// stay as they are.
+pub fn read_dotenv() -> Result<(), ExitCode> {
+    match dotenvy::dotenv() {
+        Err(error) if !error.not_found() => {
+            Err(failed(&UsageError(format!("the file .env can't be used: {}", unread(&error))).into()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Parses the arguments of this process, runs, and says what went wrong. Without a subcommand, `default` is meant.
 pub fn start<T>(
     command: clap::Command,
@@ -14,12 +25,6 @@ pub fn start<T>(
     log: impl FnOnce(&T) -> String,
     run: impl AsyncFnOnce(T, &ArgMatches) -> anyhow::Result<()>,
 ) -> ExitCode {
-    // Variables that are set already stay as they are.
-    if let Err(error) = dotenvy::dotenv()
-        && !error.not_found()
-    {
-        return failed(&UsageError(format!("the file .env can't be used: {}", unread(&error))).into());
-    }
     let matches = match config::parse(std::env::args_os(), command, default) {
         Ok(Parsed::Run(matches)) => matches,
         Ok(Parsed::Show(text)) => return exit(output::print(&text)),
