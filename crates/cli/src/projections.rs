@@ -23,7 +23,7 @@ pub(crate) struct Projections<'a> {
     pub(crate) ways_on: String,
 }
 
-impl<'a> Projections<'a> {
+impl Projections<'_> {
     /// The name, also of a projection that is another program's: what is in the database can be shown of any.
     pub(crate) fn name<'n>(&'n self, chosen: &'n ProjectionArg) -> Result<&'n str, UsageError> {
         match (&chosen.name, self.entries) {
