@@ -3,6 +3,7 @@
 use crate::counter::{AmountPointer, BadAmount, Counter, Refused};
 use crate::database::Schema;
 use crate::event::Unreadable;
+use crate::invariant::broken;
 use crate::log::PAYLOAD;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
@@ -34,8 +35,9 @@ pub async fn current(
     let mut rows = query.fetch(conn);
     let mut last = None;
     while let Some(row) = rows.try_next().await? {
-        let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
-        let Some(counter) = counters.get_mut(index) else { continue };
+        let number: i64 = row.try_get(0)?;
+        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        let counter = counters.get_mut(index).ok_or_else(|| broken(&format!("a row is of counter {number}")))?;
         if last.replace(index) != Some(index) {
             *counter = Ok(stored(&row)?.unwrap_or_default());
         }

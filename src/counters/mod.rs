@@ -129,12 +129,7 @@ impl Counters {
         conn: &mut PgConnection,
         events: &[Event<'_>],
     ) -> Result<(), sqlx::Error> {
-        let mut counters = vec![None; events.len()];
-        for (index, counter) in table::load(schema, conn, self.table, events).await? {
-            if let Some(place) = counters.get_mut(index) {
-                *place = Some(counter);
-            }
-        }
+        let counters = table::load(schema, conn, self.table, events).await?;
         for (event, counter) in events.iter().zip(counters) {
             let row = if counter.is_some() { Row::There } else { Row::None };
             *self.actor(event) = Actor { counter: counter.unwrap_or_default(), row, changed: false };

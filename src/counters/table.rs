@@ -3,6 +3,7 @@
 use crate::counter::Counter;
 use crate::database::Schema;
 use crate::event::Event;
+use crate::invariant::broken;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -105,30 +106,32 @@ pub(super) enum WriteError {
     Database(#[from] sqlx::Error),
 }
 
-/// The counters of these events, by the index of the event. Those that have no row are left out.
+/// The counters of these events, in their order; none for those that have no row.
 pub(super) async fn load(
     schema: &Schema,
     conn: &mut PgConnection,
     table: Table,
     events: &[Event<'_>],
-) -> Result<Vec<(usize, Counter)>, sqlx::Error> {
+) -> Result<Vec<Option<Counter>>, sqlx::Error> {
     let rows = sqlx::query(schema.sql(table.load()))
         .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.aggregate_id).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let index = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
-            let counter = Counter {
-                events: row.try_get(1)?,
-                value: row.try_get(2)?,
-                version: row.try_get(3)?,
-                last_position: row.try_get(4)?,
-            };
-            Ok((index, counter))
-        })
-        .collect()
+    let mut counters = vec![None; events.len()];
+    for row in &rows {
+        let number: i64 = row.try_get(0)?;
+        // A row that was left out would be a counter that begins at 0, and is written over.
+        let place = usize::try_from(number - 1).ok().and_then(|index| counters.get_mut(index));
+        let place = place.ok_or_else(|| broken(&format!("a row is of counter {number} of {}", events.len())))?;
+        *place = Some(Counter {
+            events: row.try_get(1)?,
+            value: row.try_get(2)?,
+            version: row.try_get(3)?,
+            last_position: row.try_get(4)?,
+        });
+    }
+    Ok(counters)
 }
 
 /// Writes counters, in one statement: those that have rows, or those that have none. Updating costs half of inserting
