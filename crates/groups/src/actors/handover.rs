@@ -19,13 +19,16 @@ const TRIES: u32 = 3;
 /// No shard has this number.
 const NONE: u32 = u32::MAX;
 
+/// What was given to one of those who take, until it takes it.
+type Parcel<S> = Mutex<Vec<(KeyHash, <S as Resizable>::Item)>>;
+
 pub(super) struct HandOver<S: Resizable> {
     /// The shards as they are from now on.
     members: Vec<Member<S>>,
     shards: NonZeroU32,
     takers: std::ops::Range<usize>,
     /// What was given to each of those who take.
-    parcels: Vec<Mutex<Vec<(KeyHash, S::Item)>>>,
+    parcels: Vec<Parcel<S>>,
     tries: Vec<AtomicU32>,
     left: AtomicUsize,
     failed: AtomicU32,
@@ -52,7 +55,7 @@ impl<S: Resizable> HandOver<S> {
     }
 
     /// What was given to the shard of this number; none if that takes nothing.
-    fn parcel(&self, shard: u32) -> Option<&Mutex<Vec<(KeyHash, S::Item)>>> {
+    fn parcel(&self, shard: u32) -> Option<&Parcel<S>> {
         self.parcels.get((shard as usize).checked_sub(self.takers.start)?)
     }
 
