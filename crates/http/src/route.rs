@@ -96,6 +96,8 @@ pub enum Handler<S: Service> {
     Unlimited(fn(Call<S>) -> Answering<S>),
     /// Answers with a place among so many. The place belongs into the answer, where it is until the answer is written.
     Limited(&'static Limit<S>, fn(Call<S>, Place) -> Answering<S>),
+    /// As [`Limited`](Self::Limited), without waiting for anything: for what comes so often that a future costs too much.
+    Immediate(&'static Limit<S>, fn(&Call<S>, Place) -> Answered<S>),
     /// Answers with what is in memory once for all: the service's document.
     Document(fn(&Bytes) -> Response<Body>),
 }
@@ -131,7 +133,7 @@ impl<S: Service> Route<S> {
             Access::Write => &[General::Unauthorized, General::ForeignOrigin],
         };
         let full = match &self.handler {
-            Handler::Limited(limit, _) => Some((limit.full)()),
+            Handler::Limited(limit, _) | Handler::Immediate(limit, _) => Some((limit.full)()),
             Handler::Unlimited(_) | Handler::Document(_) => None,
         };
         let declared = self.errors.iter().flat_map(|group| group.iter().copied());

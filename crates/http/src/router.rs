@@ -53,6 +53,10 @@ impl<S: Service> Router<S> {
                 let place = limit.enter(&self.state)?;
                 handler(call(), place).await
             }
+            Handler::Immediate(limit, handler) => {
+                let place = limit.enter(&self.state)?;
+                handler(&call(), place)
+            }
             Handler::Unlimited(handler) => handler(call()).await,
             Handler::Document(handler) => Ok(handler(&self.document)),
         }

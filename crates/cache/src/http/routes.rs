@@ -43,7 +43,7 @@ pub(super) const ROUTES: &[Route<State>] = &[
         path: "/v1/kv/{key}",
         name: "get",
         access: Access::Read,
-        handler: Handler::Limited(&KEYS, |call, place| Box::pin(async move { kv::get(&call, place) })),
+        handler: Handler::Immediate(&KEYS, kv::get),
         errors: &[&[InvalidKey, NotFound], BYTES],
         documented: Some(kv::get_documented),
     },
