@@ -18,13 +18,12 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn open() -> Result<Self, BoxError> {
-        let (url, own) = match setting::<String>("DATABASE_URL")? {
-            Some(url) => (url, None),
-            None => {
-                let start = || embedded::start(&embedded::Options::new(".evenfold/examples"));
-                let server = tokio::task::spawn_blocking(start).await??;
-                (server.url(), Some(server))
-            }
+        let (url, own) = if let Some(url) = setting::<String>("DATABASE_URL")? {
+            (url, None)
+        } else {
+            let start = || embedded::start(&embedded::Options::new(".evenfold/examples"));
+            let server = tokio::task::spawn_blocking(start).await??;
+            (server.url(), Some(server))
         };
         let database = Database::at(&url)?;
         schema::migrate(database.schema(), &mut database.connect_to_server().await?.0).await?;

@@ -43,7 +43,7 @@ impl AppendArgs {
 enum Way {
     /// By one statement of the writer's, who knows the version and asks for nothing: the yardstick.
     Insert,
-    /// By [`log::append`], on the writer's connection.
+    /// By `log::append`, on the writer's connection.
     Append,
     /// By the [`Appender`] of all writers, of which each has so many callers that wait at the same time, as the requests
     /// that a service serves do.

@@ -6,6 +6,7 @@
 
 use super::modules::Edges;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
 
 /// Who depends on whom.
 type Graph = BTreeMap<String, BTreeSet<String>>;
@@ -81,7 +82,7 @@ fn described(circle: &[String], edges: &Edges) -> String {
             let (_, a, b) = meeting(from, to);
             if [a, b] == *step {
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
-                lines += &format!("\n    {from} names {} of {to}", names.join(", "));
+                let _ = write!(lines, "\n    {from} names {} of {to}", names.join(", "));
             }
         }
     }
