@@ -16,8 +16,20 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 11] =
-    ["worker", "pool", "status", "parked", "append", "migrate", "index", "repair", "db", "completions", "man"];
+const OF_APPS: [&str; 12] = [
+    "worker",
+    "pool",
+    "status",
+    "parked",
+    "append",
+    "migrate",
+    "uninstall",
+    "index",
+    "repair",
+    "db",
+    "completions",
+    "man",
+];
 
 /// Those that it will have when every projection can be folded anew, and what to do until then.
 const NOT_YET: [(&str, &str); 4] = [
@@ -214,4 +226,30 @@ fn within(command: Command, path: &[&str], change: &dyn Fn(Command) -> Command) 
 /// What was given to the innermost command.
 fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, below)| innermost(below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, Args)]
+    struct Settings {
+        #[arg(long, default_value = "EUR")]
+        currency: String,
+    }
+
+    fn counters(_: &Settings) -> counters::Counters {
+        counters::Counters::new(evenfold::counter::AmountPointer::default(), 10)
+    }
+
+    #[test]
+    fn what_the_author_of_a_program_has_to_correct_is_a_sentence() {
+        let refused = |app: App| app.command().map(drop).unwrap_err().to_string();
+        assert!(refused(App::new()).contains("add one by App::projection"));
+        let twice = App::new().projection_with("a", counters).projection_with("a", counters);
+        assert!(refused(twice).contains("two projections with the name a"));
+        let shared = App::new().projection_with("a", counters).projection_with("b", counters);
+        assert!(refused(shared).contains("the projections a and b both have the setting currency"));
+        assert!(App::new().projection_with("a", counters).command().is_ok());
+    }
 }

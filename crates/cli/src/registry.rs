@@ -69,7 +69,6 @@ pub(crate) trait Parked: Send {
 pub(crate) type Tried<'a, T> = LocalBoxFuture<'a, Result<T, RetryError>>;
 
 /// Where and how workers work.
-#[derive(Clone)]
 pub(crate) struct On<'a> {
     pub(crate) database: &'a Database,
     pub(crate) worker: WorkerOptions,

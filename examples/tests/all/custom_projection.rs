@@ -80,7 +80,7 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
     let help = revenue(&db, &["--help"]);
     assert!(help.fine().contains("Usage: custom_projection"), "{help:?}");
     assert!(help.out.contains("exactly once, into: revenue"), "{help:?}");
-    for command in ["worker", "pool", "status", "parked", "append", "migrate", "index", "repair", "db"] {
+    for command in ["worker", "pool", "status", "parked", "append", "migrate", "uninstall", "index", "repair", "db"] {
         assert!(
             help.out.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))),
             "{command}: {help:?}"

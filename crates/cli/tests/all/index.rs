@@ -2,11 +2,14 @@
 
 use crate::support::cli::run_at;
 use crate::support::{SOON, TestDb, append_one, drain, only_worker, wait_until};
-use evenfold::schema::Schema;
-use evenfold::schema::{IndexError, IndexState, create_index, indexes};
-use sqlx::Connection;
+use evenfold::schema::{IndexError, IndexState, Schema, create_index, indexes};
+use sqlx::{Connection, PgConnection};
 
 const NONE: &str = "there is no index by partition: workers read the whole log, and drop what is not theirs\n";
+
+async fn is_first(conn: &mut PgConnection, state: IndexState) -> bool {
+    indexes(&Schema::default(), conn).await.unwrap().first().is_some_and(|index| index.state == state)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_is_built_once_listed_and_dropped() {
@@ -45,14 +48,7 @@ async fn while_it_is_built_events_are_appended_and_applied_and_nobody_else_build
     let mut tx = open.begin().await.unwrap();
     append_one(&mut tx, "a", 1).await;
     let build = tokio::spawn(async move { create_index(&Schema::default(), &mut builder, 4).await });
-    wait_until("the build waits", SOON, async || {
-        indexes(&Schema::default(), &mut conn)
-            .await
-            .unwrap()
-            .first()
-            .is_some_and(|index| index.state == IndexState::Building)
-    })
-    .await;
+    wait_until("the build waits", SOON, async || is_first(&mut conn, IndexState::Building).await).await;
     append_one(&mut conn, "b", 1).await;
     assert_eq!(drain(&mut worker, &mut conn).await, 1);
     assert!(matches!(create_index(&Schema::default(), &mut conn, 8).await, Err(IndexError::Busy)));
@@ -71,24 +67,10 @@ async fn a_build_that_failed_is_told_and_replaced() {
     append_one(&mut tx, "a", 1).await;
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut builder).await.unwrap();
     let build = tokio::spawn(async move { create_index(&Schema::default(), &mut builder, 4).await });
-    wait_until("the build waits", SOON, async || {
-        indexes(&Schema::default(), &mut conn)
-            .await
-            .unwrap()
-            .first()
-            .is_some_and(|index| index.state == IndexState::Building)
-    })
-    .await;
+    wait_until("the build waits", SOON, async || is_first(&mut conn, IndexState::Building).await).await;
     sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut conn).await.unwrap();
     assert!(matches!(build.await.unwrap(), Err(IndexError::Database(_))));
-    wait_until("the build is over", SOON, async || {
-        indexes(&Schema::default(), &mut conn)
-            .await
-            .unwrap()
-            .first()
-            .is_some_and(|index| index.state == IndexState::Failed)
-    })
-    .await;
+    wait_until("the build is over", SOON, async || is_first(&mut conn, IndexState::Failed).await).await;
     assert!(run_at(&db, &["index"]).fine().contains("failed: run evenfold index --total 4 again"));
     tx.commit().await.unwrap();
     assert!(create_index(&Schema::default(), &mut conn, 4).await.unwrap());
