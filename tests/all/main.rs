@@ -8,6 +8,7 @@ mod append;
 mod append_in_sql;
 mod appender;
 mod architecture;
+mod create;
 mod failover;
 mod fence;
 mod found_by_the_model;
