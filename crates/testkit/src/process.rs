@@ -118,9 +118,10 @@ impl Evenfold {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
 
-    /// The exit code, if it has ended.
+    /// The exit code, if it has ended. The log is complete then.
     pub fn ended(&mut self) -> Option<i32> {
-        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+        self.child.try_wait().unwrap()?;
+        Some(self.wait())
     }
 
     /// Waits for its end, and gives the exit code. The log is complete then.
