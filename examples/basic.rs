@@ -1,11 +1,9 @@
 //! The smallest whole: a PostgreSQL of its own, a log, and a read model that is folded from it, exactly once. `cargo run --example basic`
 
-use evenfold::class::Class;
-use evenfold::database::Database;
-use evenfold::event::NewEvent;
-use evenfold::log::{self, Interest};
-use evenfold::projection::{self, Batch, BoxError, Projection, RunOptions, Worker, WorkerOptions};
-use evenfold::schema;
+use evenfold::{
+    Batch, BoxError, Class, Database, Interest, NewEvent, Projection, RunOptions, Worker, WorkerOptions, append,
+    migrate, run,
+};
 use evenfold_embedded as embedded;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -55,17 +53,17 @@ async fn main() -> Result<(), BoxError> {
     let server = embedded::start(&embedded::Options::new(directory.path().join("pg")))?;
     let database = Database::at(&server.url())?;
     let (mut conn, _) = database.connect_to_server().await?;
-    schema::migrate(database.schema(), &mut conn).await?;
+    migrate(database.schema(), &mut conn).await?;
     sqlx::raw_sql("CREATE TABLE revenue (customer text PRIMARY KEY, cents bigint)").execute(&mut conn).await?;
 
     for order in 1..=1000 {
         let placed = Placed { customer: format!("customer-{}", order % 3), cents: order };
-        log::append(&mut conn, &[NewEvent::new("order", format!("order-{order}"), "order-placed", &placed)?]).await?;
+        append(&mut conn, &[NewEvent::new("order", format!("order-{order}"), "order-placed", &placed)?]).await?;
     }
-    let options = RunOptions { until_caught_up: true, ..RunOptions::default() };
+    let options = RunOptions::default().until_caught_up(true);
     for partition in 0..2 {
         let worker = Worker::new(Class::partition(partition, 2)?, Revenue, WorkerOptions::default());
-        let report = projection::run(&database, worker, &options, tokio_util::sync::CancellationToken::new()).await?;
+        let report = run(&database, worker, &options, tokio_util::sync::CancellationToken::new()).await?;
         println!("partition {partition} of 2 applied {} orders", report.applied);
     }
     let rows: Vec<(String, i64)> = sqlx::query_as("SELECT * FROM revenue ORDER BY 1").fetch_all(&mut conn).await?;

@@ -5,8 +5,7 @@
 //! `DATABASE_URL`, or one of its own. An order is `{"customer": "ada", "cents": 1999, "currency": "EUR"}`.
 
 use clap::Args;
-use evenfold::log::Interest;
-use evenfold::projection::{Batch, BoxError, Projection};
+use evenfold::{Batch, BoxError, Interest, Projection};
 use evenfold_cli::App;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;

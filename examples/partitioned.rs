@@ -8,10 +8,8 @@
 
 mod shared;
 
-use evenfold::class::Class;
 use evenfold::counters::Counters;
-use evenfold::database::Database;
-use evenfold::projection::{self, BoxError, RunOptions, Worker, WorkerOptions};
+use evenfold::{BoxError, Class, Database, RunOptions, Worker, WorkerOptions, run};
 use shared::{Place, append_samples, setting};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -26,8 +24,7 @@ async fn main() -> Result<(), BoxError> {
     let place = Place::open().await?;
     let (worker, stop) = (Worker::new(partition, counters(), WorkerOptions::default()), CancellationToken::new());
     let (progress, database, stopped) = (worker.progress(), place.database.clone(), stop.clone());
-    let working =
-        tokio::spawn(async move { projection::run(&database, worker, &RunOptions::default(), stopped).await });
+    let working = tokio::spawn(async move { run(&database, worker, &RunOptions::default(), stopped).await });
     println!("partition {partition} is at work; Ctrl-C ends it");
     tokio::select! {
         written = write(&place.database, rounds, || println!("{partition} has applied {} events", progress.applied())) =>

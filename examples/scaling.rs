@@ -5,10 +5,8 @@
 
 mod shared;
 
-use evenfold::checkpoint::Takeover;
-use evenfold::class::Class;
 use evenfold::counters::Counters;
-use evenfold::projection::{BoxError, Pool, RunOptions, Worker, WorkerOptions};
+use evenfold::{BoxError, Class, Pool, RunOptions, Takeover, Worker, WorkerOptions};
 use shared::{Place, append_samples};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +14,7 @@ fn start(place: &Place, total: u32, stop: &CancellationToken) -> Result<Pool, Bo
     let partitions = (0..total).map(|key| Class::partition(key, total)).collect::<Result<Vec<_>, _>>()?;
     let make = |class| {
         let counters = Counters::new("/amount".parse().unwrap_or_default(), 100_000);
-        Worker::new(class, counters, WorkerOptions { topology: Takeover::Now, ..WorkerOptions::default() })
+        Worker::new(class, counters, WorkerOptions::default().topology(Takeover::Now))
     };
     Ok(Pool::start(&place.database, &partitions, make, &RunOptions::default(), stop)?)
 }

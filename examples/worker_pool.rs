@@ -4,9 +4,8 @@
 
 mod shared;
 
-use evenfold::class::Class;
 use evenfold::counters::Counters;
-use evenfold::projection::{BoxError, Pool, RunOptions, Worker, WorkerOptions};
+use evenfold::{BoxError, Class, Pool, RunOptions, Worker, WorkerOptions};
 use shared::{Place, append_samples};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +20,7 @@ async fn main() -> Result<(), BoxError> {
         let counters = Counters::new("/amount".parse().unwrap_or_default(), 100_000);
         Worker::new(class, counters, WorkerOptions::default())
     };
-    let options = RunOptions { until_caught_up: true, ..RunOptions::default() };
+    let options = RunOptions::default().until_caught_up(true);
     let mut pool = Pool::start(&place.database, &partitions, make, &options, &CancellationToken::new())?;
     let mut all = 0;
     while let Some((partition, report)) = pool.ended().await {

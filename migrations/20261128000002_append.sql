@@ -79,7 +79,7 @@ $$;
 -- order.
 CREATE OR REPLACE FUNCTION evenfold.append_arrays(
     aggregate_types text[], aggregate_ids text[], event_types text[], payloads json[], metadata json[],
-    expected_versions bigint[], event_ids uuid[], notify boolean
+    expected_versions bigint[], event_ids uuid[], recorded_times timestamptz[], notify boolean
 ) RETURNS TABLE (version bigint, "position" bigint)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -98,8 +98,9 @@ BEGIN
             WITH numbered AS MATERIALIZED (
                 SELECT i.*, row_number() OVER (PARTITION BY i.aggregate_type, i.aggregate_id ORDER BY i.ord) AS nth
                 FROM unnest(aggregate_types, aggregate_ids, event_types, payloads, metadata, expected_versions,
-                            event_ids) WITH ORDINALITY
-                    AS i (aggregate_type, aggregate_id, event_type, payload, metadata, expected, event_id, ord)
+                            event_ids, recorded_times) WITH ORDINALITY
+                    AS i (aggregate_type, aggregate_id, event_type, payload, metadata, expected, event_id,
+                          recorded_at, ord)
             ),
             placed AS MATERIALIZED (
                 SELECT n.*, h.version + n.nth AS version,
@@ -115,8 +116,9 @@ BEGIN
             ),
             written AS (
                 INSERT INTO evenfold.events
-                    (version, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
-                SELECT p.version, p.event_id, p.aggregate_type, p.aggregate_id, p.event_type, p.payload, p.metadata
+                    (version, event_id, aggregate_type, aggregate_id, event_type, payload, metadata, recorded_at)
+                SELECT p.version, p.event_id, p.aggregate_type, p.aggregate_id, p.event_type, p.payload, p.metadata,
+                       coalesce(p.recorded_at, clock_timestamp())
                 FROM placed p
                 WHERE NOT EXISTS (SELECT FROM placed WHERE placed.conflict)
                 ORDER BY p.aggregate_type COLLATE "C", p.aggregate_id COLLATE "C", p.ord
@@ -212,11 +214,13 @@ $$;
 --
 -- `expected_version`: that of the aggregate just before the event, 0 for one that must not exist yet; NULL for any.
 -- `event_id`: appending it twice is an error of its own, so that a retry is safe; NULL for a random one.
+-- `recorded_at`: when it happened, for events that are imported; NULL for now.
 -- `notify`: wakes the workers when the transaction commits. Without it they find the event at their poll interval.
 -- PostgreSQL does not let a transaction that notifies be prepared for a two-phase commit.
 CREATE OR REPLACE FUNCTION evenfold.append(
     aggregate_type text, aggregate_id text, event_type text, payload json, expected_version bigint DEFAULT NULL,
     event_id uuid DEFAULT NULL, metadata json DEFAULT NULL, notify boolean DEFAULT true,
+    recorded_at timestamptz DEFAULT NULL,
     OUT version bigint, OUT "position" bigint
 )
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -229,13 +233,13 @@ BEGIN
         ARRAY[metadata], ARRAY[expected_version], ARRAY[id]);
     SELECT a.version, a."position" INTO STRICT version, "position"
     FROM evenfold.append_arrays(ARRAY[aggregate_type], ARRAY[aggregate_id], ARRAY[event_type], ARRAY[payload],
-        ARRAY[metadata], ARRAY[expected_version], ARRAY[id], notify) AS a;
+        ARRAY[metadata], ARRAY[expected_version], ARRAY[id], ARRAY[recorded_at], notify) AS a;
 END
 $$;
 
 -- Appends a JSON array of events, and gives the version and the position of each, in their order. Each is an object as
 -- `evenfold append` takes it: aggregate_type, aggregate_id, event_type, payload and, if wanted, expected_version,
--- event_id and metadata. Earlier events of the same call count for the expected version.
+-- event_id, metadata and recorded_at (with its offset from UTC). Earlier events of the same call count for the expected version.
 CREATE OR REPLACE FUNCTION evenfold.append(events json, notify boolean DEFAULT true)
     RETURNS TABLE (version bigint, "position" bigint)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -251,9 +255,14 @@ BEGIN
     END IF;
     SELECT CASE WHEN json_typeof(e) <> 'object'
                 THEN format('an event must be a JSON object, and this one is: %s', left(e::text, 100))
-                ELSE (SELECT format('an event has the unknown field %s', k) FROM json_object_keys(e) AS k
-                      WHERE k NOT IN ('aggregate_type', 'aggregate_id', 'event_type', 'payload', 'metadata',
-                                      'expected_version', 'event_id') LIMIT 1) END
+                ELSE coalesce(
+                    (SELECT format('an event has the unknown field %s', k) FROM json_object_keys(e) AS k
+                     WHERE k NOT IN ('aggregate_type', 'aggregate_id', 'event_type', 'payload', 'metadata',
+                                     'expected_version', 'event_id', 'recorded_at') LIMIT 1),
+                    -- Without an offset it would depend on who appends, and be another time in another session.
+                    CASE WHEN e ->> 'recorded_at' !~ '(Z|[+-][0-9]{2}(:?[0-9]{2})?)$'
+                         THEN format('recorded_at must have its offset from UTC, such as 2026-11-28T09:30:00Z, and '
+                                     'this one has not: %s', left(e ->> 'recorded_at', 100)) END) END
     INTO problem
     FROM json_array_elements(events) AS e ORDER BY 1 NULLS LAST LIMIT 1;
     IF problem IS NOT NULL THEN
@@ -270,7 +279,8 @@ BEGIN
            array_agg(CASE WHEN json_typeof(e -> 'metadata') <> 'null' THEN e -> 'metadata' END
                      ORDER BY ord) AS metadata,
            array_agg((e ->> 'expected_version')::bigint ORDER BY ord) AS expected,
-           array_agg(coalesce((e ->> 'event_id')::uuid, gen_random_uuid()) ORDER BY ord) AS event_ids
+           array_agg(coalesce((e ->> 'event_id')::uuid, gen_random_uuid()) ORDER BY ord) AS event_ids,
+           array_agg((e ->> 'recorded_at')::timestamptz ORDER BY ord) AS recorded_times
     INTO c
     FROM json_array_elements(events) WITH ORDINALITY AS x (e, ord);
     IF c.ids IS NULL THEN
@@ -279,7 +289,6 @@ BEGIN
     PERFORM evenfold.check_events(c.types, c.ids, c.event_types, c.payloads, c.metadata, c.expected, c.event_ids);
     RETURN QUERY SELECT a.version, a."position"
         FROM evenfold.append_arrays(c.types, c.ids, c.event_types, c.payloads, c.metadata, c.expected, c.event_ids,
-            notify)
-            AS a;
+            c.recorded_times, notify) AS a;
 END
 $$;

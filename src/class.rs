@@ -15,6 +15,7 @@ pub struct Class {
 
 /// A pair of numbers that is not a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClassError {
     /// The number of partitions is 0 or above [`MAX_PARTITIONS`].
     #[error("the number of partitions must be from 1 to {MAX_PARTITIONS}, and {0} is not")]

@@ -2,11 +2,7 @@
 
 #![allow(dead_code, reason = "each example needs some of it")]
 
-use evenfold::database::Database;
-use evenfold::event::NewEvent;
-use evenfold::log;
-use evenfold::projection::BoxError;
-use evenfold::schema;
+use evenfold::{BoxError, Database, NewEvent, append, migrate};
 use evenfold_embedded::{self as embedded, Server};
 use std::str::FromStr;
 
@@ -26,7 +22,7 @@ impl Place {
             (server.url(), Some(server))
         };
         let database = Database::at(&url)?;
-        schema::migrate(database.schema(), &mut database.connect_to_server().await?.0).await?;
+        migrate(database.schema(), &mut database.connect_to_server().await?.0).await?;
         Ok(Self { database, own })
     }
 
@@ -51,7 +47,7 @@ pub(crate) async fn append_samples(database: &Database, aggregates: u32, events:
             NewEvent::new("order", format!("order-{aggregate}"), "line-added", &serde_json::json!({ "amount": number }))
         };
         let batch = (0..aggregates).map(event).collect::<Result<Vec<_>, _>>()?;
-        log::append(&mut conn, &batch).await?;
+        append(&mut conn, &batch).await?;
     }
     Ok(u64::from(aggregates) * u64::from(events))
 }

@@ -57,6 +57,7 @@ mod tests {
     }
 
     fn at(floor: i64, snapshot: &str) -> Checkpoint {
+        let floor = crate::number::Position::new(floor);
         let snapshot: crate::log::Snapshot = snapshot.parse().unwrap();
         Checkpoint { seen: Fence { floor, next_xid: snapshot.xmax(), snapshot }, window: None }
     }

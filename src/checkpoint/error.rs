@@ -4,6 +4,7 @@ use crate::class::{Class, ClassError};
 
 /// Why a worker can't work on a projection.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RegisterError {
     /// The projection was begun with other settings.
     #[error(

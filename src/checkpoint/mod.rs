@@ -32,6 +32,7 @@ pub use waiting::{ParkedAggregate, count_parked, list_parked};
 pub(crate) use waiting::{Together, cause_of, next_parked, one_parked, parked_after};
 
 use crate::log::{Fence, Window};
+use crate::number::Position;
 
 /// How far a class of a projection has come.
 ///
@@ -47,7 +48,7 @@ pub struct Checkpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct OpenWindow {
     upto: Fence,
-    cursor: i64,
+    cursor: Position,
 }
 
 impl Checkpoint {
@@ -59,7 +60,7 @@ impl Checkpoint {
 
     /// Whether the event at this position, written by this transaction, has been applied.
     #[must_use]
-    pub fn applied(&self, xid: u64, position: i64) -> bool {
+    pub fn applied(&self, xid: u64, position: Position) -> bool {
         self.seen.snapshot.sees(xid)
             || self.window.as_ref().is_some_and(|open| open.upto.snapshot.sees(xid) && position <= open.cursor)
     }
@@ -85,7 +86,7 @@ impl Checkpoint {
     /// The fence must have been taken after this checkpoint was read or written, never before: another worker may have
     /// moved it past the fence in between.
     pub fn open(&mut self, fence: Fence) {
-        self.window.get_or_insert(OpenWindow { upto: fence, cursor: 0 });
+        self.window.get_or_insert(OpenWindow { upto: fence, cursor: Position::START });
     }
 
     /// The rest of the open window.
@@ -101,7 +102,7 @@ impl Checkpoint {
     }
 
     /// Counts the open window's events up to this position as applied.
-    pub fn advance_to(&mut self, position: i64) {
+    pub fn advance_to(&mut self, position: Position) {
         if let Some(open) = &mut self.window {
             open.cursor = position;
         }
@@ -116,7 +117,7 @@ impl Checkpoint {
 
     /// The log's last position when the last window was opened.
     #[must_use]
-    pub fn floor(&self) -> i64 {
+    pub fn floor(&self) -> Position {
         self.seen.floor
     }
 }
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
     use crate::log::Snapshot;
 
-    fn fence(floor: i64, snapshot: &str) -> Fence {
+    fn fence(floor: Position, snapshot: &str) -> Fence {
         let snapshot: Snapshot = snapshot.parse().unwrap_or_else(|_| Snapshot::before_all());
         Fence { floor, next_xid: snapshot.xmax(), snapshot }
     }
@@ -134,42 +135,45 @@ mod tests {
     #[test]
     fn an_event_is_applied_by_a_closed_window_or_up_to_the_cursor_of_an_open_one() {
         let mut checkpoint = Checkpoint::start();
-        assert!(!checkpoint.applied(5, 1));
-        checkpoint.open(fence(3, "5:8:5"));
-        checkpoint.advance_to(2);
-        assert!(checkpoint.applied(6, 2), "visible, at the cursor");
-        assert!(!checkpoint.applied(6, 3), "visible, after the cursor");
-        assert!(!checkpoint.applied(5, 1), "in progress when the window ended");
+        assert!(!checkpoint.applied(5, Position::new(1)));
+        checkpoint.open(fence(Position::new(3), "5:8:5"));
+        checkpoint.advance_to(Position::new(2));
+        assert!(checkpoint.applied(6, Position::new(2)), "visible, at the cursor");
+        assert!(!checkpoint.applied(6, Position::new(3)), "visible, after the cursor");
+        assert!(!checkpoint.applied(5, Position::new(1)), "in progress when the window ended");
         checkpoint.close();
-        assert!(checkpoint.applied(6, 3), "the window is closed");
-        assert!(!checkpoint.applied(5, 1), "a late event is of the next window");
+        assert!(checkpoint.applied(6, Position::new(3)), "the window is closed");
+        assert!(!checkpoint.applied(5, Position::new(1)), "a late event is of the next window");
         assert_eq!(checkpoint.floor(), 3);
     }
 
     #[test]
     fn an_open_window_keeps_its_end() {
         let mut checkpoint = Checkpoint::start();
-        checkpoint.open(fence(3, "8:8:"));
-        checkpoint.advance_to(1);
-        checkpoint.open(fence(9, "20:20:"));
+        checkpoint.open(fence(Position::new(3), "8:8:"));
+        checkpoint.advance_to(Position::new(1));
+        checkpoint.open(fence(Position::new(9), "20:20:"));
         checkpoint.close();
-        assert!(!checkpoint.applied(10, 4));
+        assert!(!checkpoint.applied(10, Position::new(4)));
         assert_eq!(checkpoint.floor(), 3);
     }
 
     #[test]
     fn nothing_is_new_only_when_no_position_was_taken_and_nobody_was_in_progress() {
         let mut checkpoint = Checkpoint::start();
-        checkpoint.open(fence(3, "8:8:"));
-        assert!(!checkpoint.is_unchanged_at(&fence(0, "8:8:")), "a window is open");
+        checkpoint.open(fence(Position::new(3), "8:8:"));
+        assert!(!checkpoint.is_unchanged_at(&fence(Position::new(0), "8:8:")), "a window is open");
         checkpoint.close();
-        assert!(checkpoint.is_unchanged_at(&fence(3, "9:9:")));
-        assert!(!checkpoint.is_unchanged_at(&fence(4, "9:9:")));
-        checkpoint.open(fence(3, "8:9:8"));
+        assert!(checkpoint.is_unchanged_at(&fence(Position::new(3), "9:9:")));
+        assert!(!checkpoint.is_unchanged_at(&fence(Position::new(4), "9:9:")));
+        checkpoint.open(fence(Position::new(3), "8:9:8"));
         checkpoint.close();
-        assert!(!checkpoint.is_unchanged_at(&fence(3, "9:9:")), "the transaction 8 may have committed a late event");
-        checkpoint.open(Fence { next_xid: 10, ..fence(3, "9:9:") });
+        assert!(
+            !checkpoint.is_unchanged_at(&fence(Position::new(3), "9:9:")),
+            "the transaction 8 may have committed a late event"
+        );
+        checkpoint.open(Fence { next_xid: 10, ..fence(Position::new(3), "9:9:") });
         checkpoint.close();
-        assert!(!checkpoint.is_unchanged_at(&fence(3, "10:10:")), "9 had begun, though no list has it");
+        assert!(!checkpoint.is_unchanged_at(&fence(Position::new(3), "10:10:")), "9 had begun, though no list has it");
     }
 }

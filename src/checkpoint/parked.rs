@@ -5,6 +5,7 @@ use crate::database::Schema;
 use crate::event::{Aggregate, Event};
 use crate::invariant::invariant;
 use crate::log::EventBuffer;
+use crate::number::Position;
 use sqlx::{PgConnection, Row};
 use std::collections::HashSet;
 
@@ -85,7 +86,7 @@ pub async fn parked_among(
     conn: &mut PgConnection,
     projection: &str,
     events: &EventBuffer,
-) -> Result<(HashSet<Aggregate>, HashSet<i64>), sqlx::Error> {
+) -> Result<(HashSet<Aggregate>, HashSet<Position>), sqlx::Error> {
     let distinct: HashSet<_> = events.events().map(|e| (e.aggregate_type, e.aggregate_id)).collect();
     let (types, ids): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
     // LIMIT and OFFSET keep the planner from joining. While it has no statistics it takes the table for tiny, and would
@@ -107,7 +108,7 @@ pub async fn parked_among(
     .iter()
     .map(|row| Ok(Aggregate { aggregate_type: row.try_get(0)?, aggregate_id: row.try_get(1)? }))
     .collect::<Result<_, sqlx::Error>>()?;
-    let dropped: Vec<i64> = sqlx::query_scalar(
+    let dropped: Vec<Position> = sqlx::query_scalar(
         schema.sql("-- Which events of a batch are dropped.
          SELECT k.position FROM unnest($2::bigint[]) AS k (position)
          CROSS JOIN LATERAL (
@@ -131,7 +132,7 @@ pub async fn unpark(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
-    positions: &[i64],
+    positions: &[Position],
 ) -> Result<(), sqlx::Error> {
     // The rows are looked up first, and removed by where they are: joined to the array, the table could be read as a whole
     // for each of its elements. Nobody moves them meanwhile: the caller has locked their checkpoints.
@@ -165,7 +166,7 @@ pub async fn drop_parked(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
-    position: i64,
+    position: Position,
 ) -> Result<(), sqlx::Error> {
     let dropped = sqlx::query(
         schema.sql("UPDATE evenfold.parked_events SET dropped_at = now() WHERE projection = $1 AND position = $2"),

@@ -5,6 +5,7 @@ use super::store::class_of;
 use crate::class::{Class, is_exact_cover};
 use crate::database::Schema;
 use crate::log::Interest;
+use crate::number::Position;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -61,7 +62,7 @@ pub struct ClassStatus {
     /// The class, as residue/modulus.
     pub class: String,
     /// The last position up to which it has been looked at.
-    pub position: i64,
+    pub position: Position,
     /// Committed events that are not applied.
     pub behind: u64,
     /// Age of the oldest of them, in seconds.

@@ -3,6 +3,7 @@ use crate::class::Class;
 use crate::database::Schema;
 use crate::invariant::broken;
 use crate::log::Fence;
+use crate::number::Revision;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::str::FromStr;
@@ -16,7 +17,7 @@ pub struct Held {
     /// How far the class has come.
     pub checkpoint: Checkpoint,
     /// Which state of the row this is. Every change gives it another one, never used before.
-    pub revision: i64,
+    pub revision: Revision,
     /// The worker that wrote it last.
     pub owner: Option<Uuid>,
 }
@@ -93,7 +94,7 @@ pub async fn commit(
     rows: &[&Held],
     checkpoint: &Checkpoint,
     owner: Uuid,
-) -> Result<Option<Vec<i64>>, sqlx::Error> {
+) -> Result<Option<Vec<Revision>>, sqlx::Error> {
     let open = checkpoint.window.as_ref();
     let (moduli, residues, revisions) = keys(rows);
     let written = sqlx::query(schema.sql(
@@ -130,7 +131,7 @@ pub async fn commit(
     Ok(Some(given))
 }
 
-fn keys(rows: &[&Held]) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
+fn keys(rows: &[&Held]) -> (Vec<i64>, Vec<i64>, Vec<Revision>) {
     let moduli = rows.iter().map(|held| i64::from(held.class.modulus())).collect();
     let residues = rows.iter().map(|held| i64::from(held.class.residue())).collect();
     (moduli, residues, rows.iter().map(|held| held.revision).collect())

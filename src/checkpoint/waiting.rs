@@ -5,6 +5,7 @@ use crate::database::Schema;
 use crate::event::Aggregate;
 use crate::hash::IdHash;
 use crate::log::{ENVELOPE, EventBuffer, PAYLOAD};
+use crate::number::{Position, Version};
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Row};
 use std::collections::HashSet;
@@ -19,9 +20,9 @@ pub struct ParkedAggregate {
     /// Which one.
     pub aggregate_id: String,
     /// The version of the first event that could not be applied.
-    pub version: i64,
+    pub version: Version,
     /// Its position.
-    pub position: i64,
+    pub position: Position,
     /// Why it could not.
     pub reason: String,
     /// How many events of the aggregate are parked.
@@ -173,7 +174,7 @@ pub(crate) async fn cause_of(
     conn: &mut PgConnection,
     projection: &str,
     aggregate: &Aggregate,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<Position>, sqlx::Error> {
     sqlx::query_scalar(schema.sql(
         "-- The event for which an aggregate is parked.
          SELECT position FROM evenfold.parked_events
@@ -193,7 +194,7 @@ pub(crate) async fn cause_of(
 #[derive(Debug, Clone)]
 pub(crate) struct Reached {
     pub(crate) aggregate: Aggregate,
-    pub(crate) version: i64,
+    pub(crate) version: Version,
 }
 
 /// Reads the next parked events of these aggregates, which are in the order of their names: at most `limit`, and not many
@@ -214,7 +215,8 @@ pub(crate) async fn parked_after(
     into.clear();
     let (Some(first), Some(last)) = (aggregates.first(), aggregates.last()) else { return Ok(None) };
     let wanted: HashSet<_> = aggregates.iter().map(|a| (a.aggregate_type.as_str(), a.aggregate_id.as_str())).collect();
-    let (from, version) = reached.map_or((first, i64::MIN), |reached| (&reached.aggregate, reached.version));
+    let (from, version) =
+        reached.map_or((first, Version::new(i64::MIN)), |reached| (&reached.aggregate, reached.version));
     let statement = include_str!("parked_after.sql").replace("{payload}", PAYLOAD).replace("{envelope}", ENVELOPE);
     let mut rows = sqlx::query(schema.sql(statement))
         .bind(projection)

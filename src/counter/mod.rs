@@ -1,5 +1,7 @@
 //! The domain of the counter projection: what one event does to one counter.
 
+use crate::number::{Position, Version};
+
 mod amount;
 mod pointer;
 
@@ -14,21 +16,21 @@ pub struct Counter {
     /// The sum of their amounts.
     pub value: i64,
     /// The version of the last event.
-    pub version: i64,
+    pub version: Version,
     /// The position of the last event.
-    pub last_position: i64,
+    pub last_position: Position,
 }
 
 /// Why a counter can't take an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// An event is missing before this one, or this one came before.
-    #[error("version {found} follows version {last}: expected {}", last + 1)]
+    #[error("version {found} follows version {last}: expected {}", last.next())]
     Version {
         /// The counter's version.
-        last: i64,
+        last: Version,
         /// The event's.
-        found: i64,
+        found: Version,
     },
     /// The sum does not fit into 64 bits.
     #[error("the value {value} plus {amount} does not fit into 64 bits")]
@@ -49,8 +51,8 @@ impl Counter {
     /// # Errors
     ///
     /// See [`Refused`].
-    pub fn apply(self, version: i64, position: i64, amount: Result<i64, BadAmount>) -> Result<Self, Refused> {
-        if version != self.version + 1 {
+    pub fn apply(self, version: Version, position: Position, amount: Result<i64, BadAmount>) -> Result<Self, Refused> {
+        if version != self.version.next() {
             return Err(Refused::Version { last: self.version, found: version });
         }
         let amount = amount?;
@@ -60,7 +62,7 @@ impl Counter {
 
     /// The counter after an event that was given up: only the version moves on, so that the next one fits.
     #[must_use]
-    pub fn skip(self, version: i64) -> Self {
+    pub fn skip(self, version: Version) -> Self {
         Self { version: self.version.max(version), ..self }
     }
 }
@@ -72,19 +74,28 @@ mod tests {
     #[test]
     fn a_counter_adds_what_fits_and_refuses_what_does_not() {
         let start = Counter::default();
-        let one = start.apply(1, 10, Ok(5));
-        assert_eq!(one, Ok(Counter { events: 1, value: 5, version: 1, last_position: 10 }));
-        assert_eq!(start.apply(2, 10, Ok(5)), Err(Refused::Version { last: 0, found: 2 }));
-        let full = Counter { value: i64::MAX, version: 1, ..start };
-        assert_eq!(full.apply(2, 10, Ok(1)), Err(Refused::Overflow { value: i64::MAX, amount: 1 }));
-        assert_eq!(full.apply(2, 10, Ok(-1)).map(|c| c.value), Ok(i64::MAX - 1));
+        let one = start.apply(Version::new(1), Position::new(10), Ok(5));
+        assert_eq!(
+            one,
+            Ok(Counter { events: 1, value: 5, version: Version::new(1), last_position: Position::new(10) })
+        );
+        assert_eq!(
+            start.apply(Version::new(2), Position::new(10), Ok(5)),
+            Err(Refused::Version { last: Version::new(0), found: Version::new(2) })
+        );
+        let full = Counter { value: i64::MAX, version: Version::new(1), ..start };
+        assert_eq!(
+            full.apply(Version::new(2), Position::new(10), Ok(1)),
+            Err(Refused::Overflow { value: i64::MAX, amount: 1 })
+        );
+        assert_eq!(full.apply(Version::new(2), Position::new(10), Ok(-1)).map(|c| c.value), Ok(i64::MAX - 1));
         let bad = BadAmount::NotAnInteger("a string");
-        assert_eq!(start.apply(1, 10, Err(bad.clone())), Err(Refused::Amount(bad)));
+        assert_eq!(start.apply(Version::new(1), Position::new(10), Err(bad.clone())), Err(Refused::Amount(bad)));
     }
 
     #[test]
     fn an_event_that_was_given_up_only_moves_the_version() {
-        let counter = Counter { events: 3, value: 7, version: 3, last_position: 9 };
-        assert_eq!(counter.skip(4), Counter { version: 4, ..counter });
+        let counter = Counter { events: 3, value: 7, version: Version::new(3), last_position: Position::new(9) };
+        assert_eq!(counter.skip(Version::new(4)), Counter { version: Version::new(4), ..counter });
     }
 }

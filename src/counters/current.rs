@@ -5,6 +5,7 @@ use crate::database::Schema;
 use crate::event::Unreadable;
 use crate::invariant::broken;
 use crate::log::PAYLOAD;
+use crate::number::{Position, Version};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -41,8 +42,8 @@ pub async fn current(
         if last.replace(index) != Some(index) {
             *counter = Ok(stored(&row)?.unwrap_or_default());
         }
-        let Some(version) = row.try_get::<Option<i64>, _>(5)? else { continue };
-        let (position, payload): (i64, Option<&str>) = (row.try_get(6)?, row.try_get(7)?);
+        let Some(version) = row.try_get::<Option<Version>, _>(5)? else { continue };
+        let (position, payload): (Position, Option<&str>) = (row.try_get(6)?, row.try_get(7)?);
         let amount = payload.map_or(Err(BadAmount::Unreadable(Unreadable::TooLarge)), |text| pointer.amount(text));
         if let Ok(before) = counter {
             *counter = before.apply(version, position, amount);

@@ -2,6 +2,7 @@
 
 use crate::counter::AmountPointer;
 use crate::database::Schema;
+use crate::number::{Position, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Row};
 
@@ -32,16 +33,16 @@ pub struct Tally {
     /// The sum of their amounts, in digits; none if it is not known, because PostgreSQL can't read one of them.
     pub value: Option<String>,
     /// The version of the last event that was applied or given up.
-    pub version: i64,
+    pub version: Version,
     /// The position of the last event that was applied.
-    pub last_position: i64,
+    pub last_position: Position,
 }
 
 /// An event that is applied, although SQL can't read its amount: an older version of evenfold has folded it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct UnreadableEvent {
     /// Its position in the log.
-    pub position: i64,
+    pub position: Position,
     /// What PostgreSQL says of its payload.
     pub reason: String,
 }
@@ -88,7 +89,7 @@ pub async fn mismatches(
     let (mut differ, mut resolved) = (Vec::new(), 0);
     for row in &rows {
         let mut mismatch = decode(row)?;
-        let (rest_agrees, unread): (Option<bool>, Option<Vec<i64>>) = (row.try_get(10)?, row.try_get(11)?);
+        let (rest_agrees, unread): (Option<bool>, Option<Vec<Position>>) = (row.try_get(10)?, row.try_get(11)?);
         if let (Some(log), Some(unread)) = (&mut mismatch.log, unread) {
             // These come last, each with what it costs to look at its events.
             if resolved == limit {
@@ -133,10 +134,10 @@ async fn sum_of(
     schema: &Schema,
     conn: &mut PgConnection,
     pointer: &AmountPointer,
-    positions: &[i64],
+    positions: &[Position],
 ) -> Result<Result<i128, UnreadableEvent>, sqlx::Error> {
     let mut sum = 0;
-    let mut left: Vec<&[i64]> = positions.chunks(AT_ONCE).rev().collect();
+    let mut left: Vec<&[Position]> = positions.chunks(AT_ONCE).rev().collect();
     while let Some(some) = left.pop() {
         let mut tx = conn.begin().await?;
         let query =

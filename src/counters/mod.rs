@@ -7,16 +7,23 @@ mod rebuild;
 mod switch;
 mod table;
 
+pub use crate::counter::AmountPointer;
 pub use changes::{Changes, MAX_LISTED, Subscribers};
+#[doc(hidden)]
 pub use current::current;
+#[doc(hidden)]
 pub use mismatches::{Mismatch, Tally, UnreadableEvent, mismatches};
+#[doc(hidden)]
 pub use rebuild::{Rebuild, RebuildError, Rebuilt};
+#[doc(hidden)]
 pub use switch::forget_rebuild;
-pub use table::{CounterRow, empty, one, top, totals};
+pub use table::CounterRow;
+#[doc(hidden)]
+pub use table::{empty, one, top, totals};
 
 use crate::actor::Actors;
 use crate::checkpoint::{self, RegisterError};
-use crate::counter::{AmountPointer, Counter, Refused};
+use crate::counter::{Counter, Refused};
 use crate::database::Schema;
 use crate::event::Event;
 use crate::projection::{Batch, BoxError, Projection, definition};

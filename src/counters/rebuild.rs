@@ -23,6 +23,7 @@ pub enum Rebuilt {
 
 /// Why a rebuild has failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RebuildError {
     /// Two would replay into one table.
     #[error("another `evenfold rebuild` is at work on this database: wait until it has ended, or end it with Ctrl-C")]

@@ -4,6 +4,7 @@ use crate::counter::Counter;
 use crate::database::Schema;
 use crate::event::Event;
 use crate::invariant::broken;
+use crate::number::{Position, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -19,9 +20,9 @@ pub struct CounterRow {
     /// The sum of their amounts.
     pub value: i64,
     /// The version of the last one.
-    pub version: i64,
+    pub version: Version,
     /// The position of the last one.
-    pub last_position: i64,
+    pub last_position: Position,
 }
 
 /// Which table: the one in use, or the one that a rebuild makes beside it.
@@ -148,7 +149,7 @@ pub(super) async fn write<'a>(
     for (aggregate_type, aggregate_id, Counter { events, value, version, last_position }) in counters {
         types.push(aggregate_type);
         ids.push(aggregate_id);
-        for (column, number) in numbers.iter_mut().zip([events, value, version, last_position]) {
+        for (column, number) in numbers.iter_mut().zip([events, value, version.get(), last_position.get()]) {
             column.push(number);
         }
     }

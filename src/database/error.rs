@@ -3,6 +3,7 @@ use super::unfit::SchemaError;
 
 /// Why there is no connection. Each message says what to look at.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// The URL is not one.
     #[error("the database URL is not of the form postgres://user:password@host:5432/database: {0}")]

@@ -4,6 +4,7 @@ use super::schema::Schema;
 
 /// Why evenfold refuses to work on a database. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SchemaError {
     /// The server is older than PostgreSQL 13.
     #[error("the server is PostgreSQL {0}, and evenfold needs 13 or newer: upgrade it")]

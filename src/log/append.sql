@@ -5,9 +5,9 @@
 WITH placed AS MATERIALIZED (
     SELECT i.*, h.version + i.nth AS version, coalesce(i.expected <> h.version + i.nth - 1, false) AS conflict
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-                $9::bigint[])
+                $9::bigint[], $11::timestamptz[])
         WITH ORDINALITY AS i (aggregate_type, aggregate_id, hash, event_id, event_type, payload, metadata, expected,
-                              nth, ord)
+                              nth, recorded_at, ord)
     CROSS JOIN LATERAL (
         SELECT coalesce((
             SELECT e.version FROM evenfold.events e
@@ -17,8 +17,10 @@ WITH placed AS MATERIALIZED (
     ) h
 ),
 written AS (
-    INSERT INTO evenfold.events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
-    SELECT version, hash, event_id, aggregate_type, aggregate_id, event_type, payload::json, metadata::json
+    INSERT INTO evenfold.events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata,
+                                 recorded_at)
+    SELECT version, hash, event_id, aggregate_type, aggregate_id, event_type, payload::json, metadata::json,
+           coalesce(recorded_at, clock_timestamp())
     FROM placed
     WHERE NOT EXISTS (SELECT FROM placed WHERE conflict)
     ORDER BY ord

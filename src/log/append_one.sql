@@ -1,6 +1,7 @@
 -- Appends one event, or nothing where its expected version does not hold.
-INSERT INTO evenfold.events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata)
-SELECT head.version + 1, $3, $4, $1, $2, $5, $6::text::json, $7::text::json
+INSERT INTO evenfold.events (version, hash, event_id, aggregate_type, aggregate_id, event_type, payload, metadata, recorded_at)
+SELECT head.version + 1, $3, $4, $1, $2, $5, $6::text::json, $7::text::json,
+       coalesce($10::timestamptz, clock_timestamp())
 FROM (
     SELECT coalesce((
         SELECT version FROM evenfold.events

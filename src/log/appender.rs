@@ -1,3 +1,5 @@
+//! Appending for many callers at once.
+
 use super::append::check;
 use super::group::Request;
 use super::lanes::{Source, Task};
@@ -11,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How an [`Appender`] groups.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct AppenderOptions {
     /// How many calls may wait to be taken; whoever comes then waits for room. At least 1.
     pub queue: usize,
@@ -23,6 +26,20 @@ impl Default for AppenderOptions {
     /// 10,000 calls wait, 1,000 events are a group.
     fn default() -> Self {
         Self { queue: 10_000, group: 1_000 }
+    }
+}
+
+impl AppenderOptions {
+    /// The same with this [`queue`](Self::queue).
+    #[must_use]
+    pub fn queue(self, queue: usize) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// The same with this [`group`](Self::group).
+    #[must_use]
+    pub fn group(self, group: usize) -> Self {
+        Self { group, ..self }
     }
 }
 

@@ -1,5 +1,6 @@
-use crate::event::{Envelope, Event};
+use crate::event::{Envelope, Event, Timestamp};
 use crate::hash::IdHash;
+use crate::number::{Position, Version};
 use uuid::Uuid;
 
 /// The texts of one batch may have this many bytes together; a batch ends early where they would be more.
@@ -20,8 +21,8 @@ pub struct EventBuffer {
 /// Small, because a worker that catches up holds some tens of thousands.
 #[derive(Debug)]
 struct Record {
-    position: i64,
-    version: i64,
+    position: Position,
+    version: Version,
     hash: IdHash,
     start: u32,
     /// Where the aggregate type, the aggregate id, the event type and the payload end.
@@ -31,7 +32,7 @@ struct Record {
 #[derive(Debug)]
 struct EnvelopeRecord {
     event_id: Uuid,
-    recorded_at: i64,
+    recorded_at: Timestamp,
     metadata_end: Option<u32>,
 }
 
@@ -123,7 +124,7 @@ impl EventBuffer {
         self.text.len() >= MAX_TEXT_BYTES
     }
 
-    pub(crate) fn last_position(&self) -> Option<i64> {
+    pub(crate) fn last_position(&self) -> Option<Position> {
         self.records.last().map(|record| record.position)
     }
 }

@@ -1,6 +1,7 @@
 use super::Snapshot;
 use crate::database::Schema;
 use crate::database::SchemaError;
+use crate::number::Position;
 use sqlx::{PgConnection, Row};
 
 /// A point up to which the log can be read without missing anything.
@@ -10,7 +11,7 @@ use sqlx::{PgConnection, Row};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fence {
     /// The last position that had been handed out; 0 while none had.
-    pub floor: i64,
+    pub floor: Position,
     /// The transactions that had ended, at a moment after the floor was read.
     pub snapshot: Snapshot,
     /// The transaction id that was to be given out next, at a moment after the floor was read.
@@ -21,7 +22,7 @@ impl Fence {
     /// The fence before everything.
     #[must_use]
     pub fn before_all() -> Self {
-        Self { floor: 0, snapshot: Snapshot::before_all(), next_xid: 1 }
+        Self { floor: Position::START, snapshot: Snapshot::before_all(), next_xid: 1 }
     }
 
     /// Takes a fence. The connection must not be inside a transaction of its own: in one that is REPEATABLE READ the
@@ -111,11 +112,14 @@ mod tests {
 
     #[test]
     fn transactions_in_progress_may_be_late_whether_they_are_listed_or_not() {
-        let fence =
-            Fence { floor: 9, snapshot: "5:8:5".parse().unwrap_or_else(|_| Snapshot::before_all()), next_xid: 10 };
+        let fence = Fence {
+            floor: Position::new(9),
+            snapshot: "5:8:5".parse().unwrap_or_else(|_| Snapshot::before_all()),
+            next_xid: 10,
+        };
         assert_eq!((0..15).filter(|&xid| fence.may_be_late(xid)).collect::<Vec<_>>(), [5, 8, 9]);
         assert!(!fence.is_final());
         assert!(!Fence { next_xid: 8, ..fence.clone() }.is_final());
-        assert!(Fence { snapshot: Snapshot::before_all(), next_xid: 1, floor: 0 }.is_final());
+        assert!(Fence { snapshot: Snapshot::before_all(), next_xid: 1, floor: Position::new(0) }.is_final());
     }
 }

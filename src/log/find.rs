@@ -1,24 +1,9 @@
+//! Looking events up by their ids, and counting them.
+
 use crate::database::Schema;
-use crate::event::Aggregate;
+use crate::event::{Aggregate, RecordedEvent};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
-
-/// An event that is in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Its place in the log.
-    pub position: i64,
-    /// Its place in its aggregate.
-    pub version: i64,
-    /// Whose it is.
-    pub aggregate: Aggregate,
-    /// What it is called.
-    pub event_type: String,
-    /// JSON text.
-    pub payload: String,
-    /// JSON text.
-    pub metadata: Option<String>,
-}
 
 /// The events of these ids, in their order; none where the log has no such event.
 ///
@@ -29,10 +14,14 @@ pub struct Found {
 /// # Cancel safety
 ///
 /// A read that is dropped changes nothing; its connection is of no use any more.
-pub async fn find(schema: &Schema, conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Option<Found>>, sqlx::Error> {
+pub async fn find(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Option<RecordedEvent>>, sqlx::Error> {
     let rows = sqlx::query(
         // OFFSET 0: looked up one by one, never joined to the whole log, whatever the statistics are.
-        schema.sql("SELECT i.ord, e.position, e.version, e.aggregate_type, e.aggregate_id, e.event_type, e.payload::text, e.metadata::text
+        schema.sql("SELECT i.ord, e.position, e.version, e.aggregate_type, e.aggregate_id, e.event_type, e.payload::text, e.metadata::text, i.event_id, e.recorded_at
          FROM unnest($1::uuid[]) WITH ORDINALITY AS i (event_id, ord)
          CROSS JOIN LATERAL (SELECT * FROM evenfold.events WHERE events.event_id = i.event_id OFFSET 0) e"),
     )
@@ -42,13 +31,15 @@ pub async fn find(schema: &Schema, conn: &mut PgConnection, ids: &[Uuid]) -> Res
     let mut found = vec![None; ids.len()];
     for row in &rows {
         let ord: i64 = row.try_get(0)?;
-        let event = Found {
+        let event = RecordedEvent {
             position: row.try_get(1)?,
             version: row.try_get(2)?,
             aggregate: Aggregate { aggregate_type: row.try_get(3)?, aggregate_id: row.try_get(4)? },
             event_type: row.try_get(5)?,
             payload: row.try_get(6)?,
             metadata: row.try_get(7)?,
+            event_id: row.try_get(8)?,
+            recorded_at: row.try_get(9)?,
         };
         let place = usize::try_from(ord - 1).ok().and_then(|index| found.get_mut(index));
         *place.ok_or_else(|| sqlx::Error::Protocol(format!("event {ord} of {} was found", ids.len())))? = Some(event);

@@ -11,8 +11,12 @@ mod epoch;
 mod fence;
 mod find;
 mod group;
+mod insert;
 mod interest;
 mod lanes;
+mod load;
+mod named;
+mod outcome;
 mod poll;
 mod queue;
 mod sentinel;
@@ -21,14 +25,17 @@ mod snapshot;
 mod wake;
 mod window;
 
-pub use append::{AppendError, Appended, Log, MAX_APPEND_EVENTS, append};
+pub use append::append;
 pub use appender::{Appender, AppenderOptions};
 pub use buffer::EventBuffer;
 #[doc(hidden)]
 pub use epoch::{Epoch, Epochs};
 pub use fence::Fence;
-pub use find::{Found, count, find};
+pub use find::{count, find};
 pub use interest::Interest;
+pub use load::{EventStream, LoadError, load};
+pub use named::Log;
+pub use outcome::{AppendError, Appended, MAX_APPEND_EVENTS};
 pub use poll::{Polled, poll};
 #[doc(hidden)]
 pub use sentinel::Sentinel;

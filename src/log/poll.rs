@@ -3,6 +3,7 @@
 use super::window::{PAYLOAD, decode, more};
 use super::{EventBuffer, Fence, Interest, Slice, Snapshot};
 use crate::database::Schema;
+use crate::number::Position;
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Row};
 
@@ -16,7 +17,7 @@ pub struct Polled {
     pub fence: Fence,
     /// The last position that has been handed out. It was read after the fence's snapshot, so it is the floor of no fence
     /// before the next.
-    pub last_position: i64,
+    pub last_position: Position,
     /// Whether these are all of the events between the fences; otherwise the buffer is full, and there may be more.
     pub complete: bool,
 }
@@ -36,7 +37,7 @@ pub struct Polled {
 pub async fn poll(
     schema: &Schema,
     conn: &mut PgConnection,
-    (seen, floor): (&Fence, i64),
+    (seen, floor): (&Fence, Position),
     slice: &Slice,
     interest: &Interest,
     limit: usize,
@@ -72,7 +73,7 @@ pub async fn poll(
             super::fence::of_a_primary(row.try_get(now + 2)?)?;
             polled = Some((Fence { floor, snapshot, next_xid }, row.try_get(now + 3)?));
         }
-        if row.try_get_unchecked::<Option<i64>, _>(0)?.is_some() {
+        if row.try_get_unchecked::<Option<Position>, _>(0)?.is_some() {
             into.push(&decode(&row, interest.envelope)?);
         }
         // As many bytes as a batch may have: the rest is read in the window that this leaves open.

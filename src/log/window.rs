@@ -3,6 +3,7 @@ use crate::class::Class;
 use crate::database::Schema;
 use crate::event::{Envelope, Event, TOO_LARGE};
 use crate::hash::IdHash;
+use crate::number::Position;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row, SqlStr};
@@ -19,7 +20,7 @@ pub struct Window<'a> {
     /// Where the window ends.
     pub upto: &'a Snapshot,
     /// Only positions above this one.
-    pub after: i64,
+    pub after: Position,
 }
 
 /// Which hashes to read: those of a few classes of one modulus.
@@ -151,7 +152,7 @@ type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArgu
 fn bound<'q>(
     sql: SqlStr,
     window: Window<'_>,
-    after: i64,
+    after: Position,
     slice: &'q Slice,
     interest: &'q Interest,
     limit: usize,

@@ -3,6 +3,7 @@ use crate::database::Schema;
 use crate::event::{Aggregate, Event, MAX_JSON_BYTES};
 use crate::hash::IdHash;
 use crate::log::EventBuffer;
+use crate::number::Position;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ pub struct Batch<'a> {
     /// Events that a writer gave a wrong hash, or that are too large to be read. No event of their aggregates is handed out.
     misplaced: HashMap<usize, String>,
     /// Positions of events that an operator has given up.
-    dropped: HashSet<i64>,
+    dropped: HashSet<Position>,
     last: bool,
     folding: Duration,
 }
@@ -42,7 +43,7 @@ impl<'a> Batch<'a> {
         schema: &'a Schema,
         events: &'a EventBuffer,
         parked: HashSet<Aggregate>,
-        dropped: HashSet<i64>,
+        dropped: HashSet<Position>,
     ) -> Self {
         let mut batch = Self {
             schema,
@@ -177,11 +178,12 @@ impl<'a> Batch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::Version;
 
-    fn event(position: i64, aggregate_id: &str) -> Event<'_> {
+    fn event(number: i64, aggregate_id: &str) -> Event<'_> {
         Event {
-            position,
-            version: position,
+            position: Position::new(number),
+            version: Version::new(number),
             aggregate_type: "t",
             aggregate_id,
             event_type: "e",
@@ -198,7 +200,7 @@ mod tests {
     }
 
     fn parked<'a>(batch: &'a Batch<'_>) -> Vec<(i64, &'a str)> {
-        batch.to_park().iter().map(|p| (p.event.position, p.reason)).collect()
+        batch.to_park().iter().map(|p| (p.event.position.get(), p.reason)).collect()
     }
 
     #[test]

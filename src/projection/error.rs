@@ -7,6 +7,7 @@ use crate::database::ConnectError;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WorkerError {
     /// The projection has gone on with another number of partitions. Final.
     #[error(
@@ -62,6 +63,7 @@ impl WorkerError {
 
 /// Why a worker did not start, or ended.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// There is no connection.
     #[error(transparent)]

@@ -24,14 +24,14 @@ mod worker;
 pub use batch::Batch;
 pub use chunk::CHUNK;
 pub use error::{RunError, WorkerError};
-pub use options::RunOptions;
+pub use options::{GRACE, RunOptions, WorkerOptions};
 pub use pool::{MAX_WORKERS, Member, Pool, PoolError};
 pub use progress::{Phase, Progress, Report};
 pub use replica::{Replica, run_replica};
 pub use run::run;
 pub use step::{Applied, Step};
 pub use trouble::Trouble;
-pub use worker::{GRACE, Worker, WorkerOptions};
+pub use worker::Worker;
 
 use crate::log::Interest;
 use sqlx::PgConnection;

@@ -1,21 +1,77 @@
-//! How a worker runs.
+//! How a worker works, and how it is run.
 
+use crate::checkpoint::Takeover;
 use std::time::Duration;
 
-/// How a worker runs.
+/// How long workers with a number of partitions that was replaced wait before they may take over again.
+pub const GRACE: Duration = Duration::from_mins(10);
+
+/// How a worker works.
+///
+/// ```
+/// let options = evenfold::WorkerOptions::default().batch_size(10_000);
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WorkerOptions {
+    /// The most events of one transaction: 500,000 by default, at least 1. As many are applied at once only while the worker
+    /// is far behind.
+    pub batch_size: usize,
+    /// How long another worker's checkpoint must not have moved before this one takes the partition over; and how often a
+    /// worker with nothing to apply looks whether its own has. 2 seconds by default.
+    pub takeover_after: Duration,
+    /// Whether, and when, this worker's number of partitions may replace one that has replaced it. After 10 minutes by
+    /// default.
+    pub topology: Takeover,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self { batch_size: 500_000, takeover_after: Duration::from_secs(2), topology: Takeover::After(GRACE) }
+    }
+}
+
+impl WorkerOptions {
+    /// The same with this [`batch_size`](Self::batch_size).
+    #[must_use]
+    pub fn batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size, ..self }
+    }
+
+    /// The same with this [`takeover_after`](Self::takeover_after).
+    #[must_use]
+    pub fn takeover_after(self, takeover_after: Duration) -> Self {
+        Self { takeover_after, ..self }
+    }
+
+    /// The same with this [`topology`](Self::topology).
+    #[must_use]
+    pub fn topology(self, topology: Takeover) -> Self {
+        Self { topology, ..self }
+    }
+}
+
+/// How a worker is run.
+///
+/// ```
+/// let options = evenfold::RunOptions::default().until_caught_up(true);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RunOptions {
     /// Whether to end when nothing is left to apply.
     pub until_caught_up: bool,
-    /// The longest pause after finding nothing to apply. It is shorter while events come, and ends when a writer
-    /// [notifies](crate::schema::Schema::channel).
+    /// The longest pause after finding nothing to apply: 50 milliseconds by default. It is shorter while events come, and
+    /// ends when a writer [notifies](crate::Schema::channel).
     pub poll_interval: Duration,
     /// How long to rest after catching up with the log, however much is appended meanwhile: it is applied together
     /// then, which costs less. Zero by default.
     pub rest: Duration,
-    /// How long one step (reading, applying and committing one batch) may take before its connection is given up.
+    /// How long one step (reading, applying and committing one batch) may take before its connection is abandoned: a
+    /// minute by default.
     pub database_timeout: Duration,
-    /// The pause between two heartbeats; [`LONGEST_INTERVAL`](crate::checkpoint::LONGEST_INTERVAL) at most.
+    /// The pause between two heartbeats: 2 seconds by default,
+    /// [`LONGEST_INTERVAL`](crate::checkpoint::LONGEST_INTERVAL) at most.
     pub heartbeat_interval: Duration,
 }
 
@@ -28,5 +84,37 @@ impl Default for RunOptions {
             database_timeout: Duration::from_mins(1),
             heartbeat_interval: Duration::from_secs(2),
         }
+    }
+}
+
+impl RunOptions {
+    /// The same with this [`until_caught_up`](Self::until_caught_up).
+    #[must_use]
+    pub fn until_caught_up(self, until_caught_up: bool) -> Self {
+        Self { until_caught_up, ..self }
+    }
+
+    /// The same with this [`poll_interval`](Self::poll_interval).
+    #[must_use]
+    pub fn poll_interval(self, poll_interval: Duration) -> Self {
+        Self { poll_interval, ..self }
+    }
+
+    /// The same with this [`rest`](Self::rest).
+    #[must_use]
+    pub fn rest(self, rest: Duration) -> Self {
+        Self { rest, ..self }
+    }
+
+    /// The same with this [`database_timeout`](Self::database_timeout).
+    #[must_use]
+    pub fn database_timeout(self, database_timeout: Duration) -> Self {
+        Self { database_timeout, ..self }
+    }
+
+    /// The same with this [`heartbeat_interval`](Self::heartbeat_interval).
+    #[must_use]
+    pub fn heartbeat_interval(self, heartbeat_interval: Duration) -> Self {
+        Self { heartbeat_interval, ..self }
     }
 }

@@ -75,10 +75,11 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::Position;
     use crate::projection::Applied;
 
     const HOUR: Duration = Duration::from_hours(1);
-    const APPLIED: Step = Step::Applied(Applied { events: 1, parked: 0, position: 1, caught_up: true });
+    const APPLIED: Step = Step::Applied(Applied { events: 1, parked: 0, position: Position::new(1), caught_up: true });
 
     #[test]
     fn a_worker_looks_often_after_an_event_ever_less_often_and_then_waits_until_it_is_woken() {
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn a_worker_that_is_to_rest_does_so_once_it_has_caught_up() {
         let (mut pace, now) = (Pace::new(HOUR, Duration::from_millis(7)), Instant::now());
-        let behind = Step::Applied(Applied { events: 1, parked: 0, position: 1, caught_up: false });
+        let behind = Step::Applied(Applied { events: 1, parked: 0, position: Position::new(1), caught_up: false });
         assert_eq!(pace.after(behind, now, 1), Pause::None);
         assert_eq!(pace.after(APPLIED, now, 1), Pause::Fixed(Duration::from_millis(7)));
         assert_eq!(pace.after(Step::CaughtUp, now, 1), Pause::UntilWoken(SHORTEST_PAUSE));

@@ -5,6 +5,8 @@ use crate::checkpoint::{self, BEHIND, ParkedEvent, RegisterError, Together};
 use crate::database::Schema;
 use crate::event::Aggregate;
 use crate::log::EventBuffer;
+use crate::number::Position;
+use crate::number::Version;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -32,7 +34,7 @@ pub enum Retried {
         /// How many were applied before it.
         events: u64,
         /// The version of the one that can't be.
-        version: i64,
+        version: Version,
         /// Why.
         reason: String,
     },
@@ -59,13 +61,14 @@ pub struct StillParked {
     /// Which one.
     pub aggregate: Aggregate,
     /// The version of the event that can't be applied.
-    pub version: i64,
+    pub version: Version,
     /// Why.
     pub reason: String,
 }
 
 /// Why a parked aggregate could not be tried.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RetryError {
     /// The projection has another definition, or its checkpoints are incomplete.
     #[error(transparent)]
@@ -223,7 +226,7 @@ async fn apply_parked<P: Projection>(
     tx: &mut PgConnection,
     projection: &mut P,
     aggregates: &[Aggregate],
-    dropped: Option<i64>,
+    dropped: Option<Position>,
 ) -> Result<RetriedTogether, RetryError> {
     let name = projection.name().to_owned();
     projection.forget();
@@ -237,8 +240,8 @@ async fn apply_parked<P: Projection>(
         let mut batch = Batch::new(schema, &events, refused.into_iter().collect(), dropped.into_iter().collect());
         projection.apply(tx, &mut batch).await.map_err(RetryError::Projection)?;
         let still = batch.to_park();
-        let kept: HashSet<i64> = still.iter().map(|parked| parked.event.position).chain(dropped).collect();
-        let done: Vec<i64> = events.events().map(|e| e.position).filter(|p| !kept.contains(p)).collect();
+        let kept: HashSet<Position> = still.iter().map(|parked| parked.event.position).chain(dropped).collect();
+        let done: Vec<Position> = events.events().map(|e| e.position).filter(|p| !kept.contains(p)).collect();
         checkpoint::unpark(schema, tx, &name, &done).await?;
         checkpoint::park(schema, tx, &name, &still).await?;
         outcome.events += events.len() as u64;

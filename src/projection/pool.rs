@@ -16,6 +16,7 @@ pub const MAX_WORKERS: u32 = 1024;
 
 /// Why a pool was not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PoolError {
     /// It was given no partition.
     #[error("a pool needs at least one partition")]

@@ -1,3 +1,4 @@
+use crate::number::Position;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -87,7 +88,7 @@ pub struct Report {
     /// Batches committed.
     pub batches: u64,
     /// The position of the last event.
-    pub position: i64,
+    pub position: Position,
     /// How long it ran.
     pub elapsed: Duration,
     /// Of that, the time spent on fences, checkpoints, commits and waiting for the database.
@@ -154,8 +155,8 @@ impl Progress {
 
     /// The position of the last event that was applied.
     #[must_use]
-    pub fn position(&self) -> i64 {
-        self.position.load(Ordering::Relaxed)
+    pub fn position(&self) -> Position {
+        Position::new(self.position.load(Ordering::Relaxed))
     }
 
     /// Time spent on fences, checkpoints, commits and waiting for the database.
@@ -242,11 +243,11 @@ impl Progress {
         self.received.fetch_add(events as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_batch(&self, applied: u64, parked: u64, position: i64) {
+    pub(crate) fn add_batch(&self, applied: u64, parked: u64, position: Position) {
         self.applied.fetch_add(applied, Ordering::Relaxed);
         self.parked.fetch_add(parked, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
-        self.position.store(position, Ordering::Relaxed);
+        self.position.store(position.get(), Ordering::Relaxed);
         let now = Instant::now();
         self.commits.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((now, now)).1 = now;
     }

@@ -185,7 +185,7 @@ fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) 
     match step {
         Step::Applied(Applied { events, parked, position, .. }) => {
             // No lag: the last count of it is older than this batch.
-            tracing::info!(%partition, events, parked, position, applied_total = progress.applied(), "applied");
+            tracing::info!(%partition, events, parked, %position, applied_total = progress.applied(), "applied");
         }
         Step::Outrun => {
             tracing::info!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept");

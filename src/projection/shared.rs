@@ -84,7 +84,7 @@ impl Shared {
         reading: &Reading,
     ) -> Opening {
         // Alone, or not so far behind that waiting for others would be worth it.
-        if self.members < 2 || fence.floor.saturating_sub(checkpoint.floor()) <= NEAR {
+        if self.members < 2 || fence.floor.distance_from(checkpoint.floor()) <= NEAR {
             return (fence, None);
         }
         let (sender, opening) = oneshot::channel();
@@ -131,7 +131,7 @@ impl Gathering {
         let (modulus, most) = (first.class.modulus(), self.arrivals.iter().map(|one| one.checkpoint.floor()).max()?);
         // Later than what any of them has seen, as each took its own after that.
         let last = self.arrivals.iter().map(|one| one.fence.clone()).max_by_key(Fence::progress)?;
-        let near = |one: &Arrival| one.class.modulus() == modulus && most - one.checkpoint.floor() <= NEAR;
+        let near = |one: &Arrival| one.class.modulus() == modulus && most.distance_from(one.checkpoint.floor()) <= NEAR;
         // Whoever is alone is told nothing, and reads by itself.
         let near: Vec<Arrival> = self.arrivals.into_iter().filter(near).collect();
         if near.len() < 2 { None } else { Together::of(near, &last) }
@@ -238,6 +238,7 @@ impl Subscriber {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::Position;
 
     fn reading(server: &str) -> Reading {
         // Nobody answers there: what is read together ends at once.
@@ -248,7 +249,7 @@ mod tests {
     /// How two members open their windows that are far behind, with fences of their own.
     async fn opened(servers: [&str; 2]) -> [Opening; 2] {
         let (shared, at) = (Shared::new(2), Checkpoint::start());
-        let fences = [100_000, 200_000].map(|floor| Fence { floor, ..Fence::before_all() });
+        let fences = [100_000, 200_000].map(|floor| Fence { floor: Position::new(floor), ..Fence::before_all() });
         let member = |n: u32| {
             let (shared, at, fence) = (Arc::clone(&shared), at.clone(), fences[n as usize].clone());
             let (class, reading) = (Class::partition(n, 2).unwrap(), reading(servers[n as usize]));

@@ -1,5 +1,7 @@
 //! What a step of a worker can end in.
 
+use crate::number::Position;
+
 /// A batch that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
@@ -8,7 +10,7 @@ pub struct Applied {
     /// Events that were parked.
     pub parked: u64,
     /// The position of the last of them.
-    pub position: i64,
+    pub position: Position,
     /// Whether that was all: everything that was committed when the window was opened is applied.
     pub caught_up: bool,
 }

@@ -32,6 +32,7 @@ pub enum IndexState {
 
 /// Why there is no index.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IndexError {
     /// The number is not one of partitions, or is 1, which the log has an index for.
     #[error(

@@ -13,6 +13,7 @@ pub struct Repaired {
 
 /// Why a log was not renumbered.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RepairError {
     /// A projection has not applied everything, and what is missing can't be told from the old numbers any more.
     #[error(

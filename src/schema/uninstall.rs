@@ -14,8 +14,8 @@ const REMOVE: &str = "
         evenfold.events, evenfold._sqlx_migrations;
     DROP SEQUENCE IF EXISTS evenfold.checkpoint_revisions;
     DROP FUNCTION IF EXISTS evenfold.append(json, boolean),
-        evenfold.append(text, text, text, json, bigint, uuid, json, boolean),
-        evenfold.append_arrays(text[], text[], text[], json[], json[], bigint[], uuid[], boolean),
+        evenfold.append(text, text, text, json, bigint, uuid, json, boolean, timestamptz),
+        evenfold.append_arrays(text[], text[], text[], json[], json[], bigint[], uuid[], timestamptz[], boolean),
         evenfold.check_events(text[], text[], text[], json[], json[], bigint[], uuid[]),
         evenfold.check_event_ids(text[], text[], uuid[]), evenfold.check_json(text, json),
         evenfold.place(), evenfold.refuse(), evenfold.hash(text);";
@@ -31,6 +31,7 @@ pub struct Contents {
 
 /// Why a schema was not removed. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum UninstallError {
     /// Workers are at work.
     #[error(

@@ -3,6 +3,7 @@
 use crate::support::{LOCKED_OUT, SOON, TestDb, append_one, event, scalar, wait_until};
 use evenfold::event::{ExpectedVersion, NewEvent};
 use evenfold::log::{self, AppendError, Appended, MAX_APPEND_EVENTS};
+use evenfold::number::Version;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::{Connection, PgConnection};
@@ -11,7 +12,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 fn expecting(aggregate_id: &str, version: i64) -> NewEvent {
-    event(aggregate_id, 1).expecting(ExpectedVersion::Exactly(version)).unwrap()
+    event(aggregate_id, 1).expecting(ExpectedVersion::Exactly(Version::new(version)))
 }
 
 async fn count(conn: &mut PgConnection) -> i64 {
@@ -27,7 +28,7 @@ async fn versions_count_up_within_each_aggregate_and_are_given_back_in_the_order
     let places = log::append(&mut conn, &batch).await.unwrap();
     assert_eq!(places.iter().map(|place| place.version).collect::<Vec<_>>(), [2, 1, 3, 2, 1]);
     for (event, Appended { position, version }) in batch.iter().zip(places) {
-        let stored: (String, i64, Uuid) =
+        let stored: (String, Version, Uuid) =
             sqlx::query_as("SELECT aggregate_id, version, event_id FROM evenfold.events WHERE position = $1")
                 .bind(position)
                 .fetch_one(&mut conn)
@@ -55,11 +56,14 @@ async fn a_conflict_names_the_aggregate_and_both_versions_and_appends_nothing() 
         (vec![expecting("a", 0)], 0, 1, 0),
         (vec![event("b", 1), expecting("a", 5)], 5, 1, 1),
         (vec![expecting("a", 1), expecting("a", 1)], 1, 2, 1),
-        (vec![event("a", 1).expecting(ExpectedVersion::None).unwrap()], 0, 1, 0),
+        (vec![event("a", 1).expecting(ExpectedVersion::None)], 0, 1, 0),
     ] {
         let error = log::append(&mut conn, &batch).await.unwrap_err();
         let AppendError::Conflict { aggregate, expected: e, actual: a, index: i } = &error else { panic!("{error}") };
-        assert_eq!((aggregate.aggregate_id.as_str(), *e, *a, *i), ("a", expected, actual, index));
+        assert_eq!(
+            (aggregate.aggregate_id.as_str(), *e, *a, *i),
+            ("a", Version::new(expected), Version::new(actual), index)
+        );
         assert_eq!(error.to_string(), format!("t/a was expected to have version {expected} and has {actual}"));
     }
     assert_eq!(count(&mut conn).await, 1);
@@ -174,7 +178,7 @@ async fn of_writers_that_expect_the_same_version_exactly_one_gets_through() {
     while let Some(ended) = tasks.join_next().await {
         match ended.unwrap() {
             Ok(_) => won += 1,
-            Err(AppendError::Conflict { expected: 0, actual: 1, .. }) => {}
+            Err(AppendError::Conflict { expected, actual, .. }) if (expected.get(), actual.get()) == (0, 1) => {}
             Err(other) => panic!("{other}"),
         }
     }
@@ -220,13 +224,15 @@ fn any_sequence_of_appends_does_what_a_model_of_it_does() {
                 let batch: Vec<NewEvent> = call
                     .iter()
                     .map(|(id, expected)| {
-                        let expected = expected.map_or(ExpectedVersion::Any, ExpectedVersion::Exactly);
-                        event(&format!("{case} {id}"), 1).expecting(expected).unwrap()
+                        let expected = expected.map_or(ExpectedVersion::Any, |version| Version::new(version).into());
+                        event(&format!("{case} {id}"), 1).expecting(expected)
                     })
                     .collect();
                 let got = match runtime.block_on(log::append(&mut conn.borrow_mut(), &batch)) {
-                    Ok(places) => Ok(places.iter().map(|place| place.version).collect()),
-                    Err(AppendError::Conflict { expected, actual, index, .. }) => Err((expected, actual, index)),
+                    Ok(places) => Ok(places.iter().map(|place| place.version.get()).collect()),
+                    Err(AppendError::Conflict { expected, actual, index, .. }) => {
+                        Err((expected.get(), actual.get(), index))
+                    }
                     Err(other) => return Err(TestCaseError::fail(other.to_string())),
                 };
                 prop_assert_eq!(got, model(&mut versions, &call));

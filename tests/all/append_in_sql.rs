@@ -6,6 +6,7 @@ use crate::support::{
 use evenfold::event::{ExpectedVersion, NewEvent};
 use evenfold::hash::IdHash;
 use evenfold::log::{self, Log};
+use evenfold::number::Version;
 use evenfold::schema::{self, Schema};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -300,7 +301,7 @@ async fn the_function_of_another_schema_appends_to_the_log_of_that_schema() {
         .execute(&mut conn)
         .await
         .unwrap();
-    let expected = event("a", 1).expecting(ExpectedVersion::Exactly(1)).unwrap();
+    let expected = event("a", 1).expecting(ExpectedVersion::Exactly(Version::new(1)));
     Log::in_schema(other).append(&mut conn, &[expected]).await.unwrap();
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM other.events").await, 2);
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 0);

@@ -9,6 +9,7 @@ mod exceptions;
 mod modules;
 mod rooms;
 mod source;
+mod surface;
 mod the_check;
 mod workspace;
 

@@ -7,6 +7,7 @@ use crate::support::{
 };
 use evenfold::database::{ConnectError, Database, told};
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
+use evenfold::number::Position;
 use evenfold::projection::{self, Phase, Progress, RunOptions};
 use evenfold::schema::{self, Schema, SchemaError};
 use sqlx::{Connection, PgConnection};
@@ -94,10 +95,11 @@ async fn an_event_that_commits_through_replay_while_the_address_leads_to_the_sta
     let fence = Fence::take(&Schema::default(), &mut replaying).await.map(drop).unwrap_err();
     let (slice, all, mut buffer) = (Slice::of(&[partition(0, 1)]), Interest::everything(), EventBuffer::default());
     let before = Fence::before_all();
-    let look = log::poll(&Schema::default(), &mut replaying, (&before, 0), &slice, &all, 10, &mut buffer)
-        .await
-        .map(drop)
-        .unwrap_err();
+    let look =
+        log::poll(&Schema::default(), &mut replaying, (&before, Position::new(0)), &slice, &all, 10, &mut buffer)
+            .await
+            .map(drop)
+            .unwrap_err();
     for error in [fence, look] {
         assert!(told(&error).contains("the server is a standby"), "{error}");
     }

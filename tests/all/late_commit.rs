@@ -5,6 +5,7 @@ use crate::support::{
 };
 use evenfold::class::Class;
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::number::Position;
 use evenfold::schema::Schema;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -81,12 +82,12 @@ async fn a_transaction_that_is_in_no_in_progress_list_is_not_missed() {
 /// Reads the window between two fences to its end.
 async fn positions(conn: &mut PgConnection, seen: &Fence, upto: &Fence) -> Vec<i64> {
     let mut buffer = EventBuffer::default();
-    let window = Window { seen, upto: &upto.snapshot, after: 0 };
+    let window = Window { seen, upto: &upto.snapshot, after: Position::new(0) };
     let class = Class::partition(0, 1).unwrap();
     log::read(&Schema::default(), conn, window, &Slice::of(&[class]), &Interest::everything(), 1_000, &mut buffer)
         .await
         .unwrap();
-    buffer.events().map(|event| event.position).collect()
+    buffer.events().map(|event| event.position.get()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +112,7 @@ async fn an_event_between_the_two_reads_of_a_fence_is_in_exactly_one_window() {
             [positions(&mut conn, &start, &fence).await, positions(&mut conn, &fence, &end).await].concat()
         }
     };
-    assert_eq!(windows(right).await, [1, between]);
+    assert_eq!(windows(right).await, [1, between.get()]);
     assert_eq!(windows(wrong).await, [1], "the wrong order loses it, or this test could not fail");
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::{TestDb, append_one, event, partition};
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
+use evenfold::number::Position;
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -46,7 +47,7 @@ async fn each_event_is_found_by_exactly_one_look_while_many_write() {
     for writer in 0..WRITERS {
         others.spawn(write(db.connect().await, db.connect().await, writer));
     }
-    let (mut seen, mut floor, mut found) = (Fence::before_all(), 0, BTreeMap::<i64, u32>::new());
+    let (mut seen, mut floor, mut found) = (Fence::before_all(), Position::START, BTreeMap::<i64, u32>::new());
     let (mut buffer, mut looks) = (EventBuffer::default(), 0);
     loop {
         let last = others.is_empty();
@@ -55,7 +56,7 @@ async fn each_event_is_found_by_exactly_one_look_while_many_write() {
             .await
             .unwrap();
         for event in buffer.events() {
-            *found.entry(event.position).or_default() += 1;
+            *found.entry(event.position.get()).or_default() += 1;
         }
         (seen, floor) = (polled.fence, polled.last_position);
         looks += 1;

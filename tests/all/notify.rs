@@ -3,6 +3,7 @@
 use crate::support::{SOON, TestDb, append_one, event};
 use evenfold::event::ExpectedVersion;
 use evenfold::log;
+use evenfold::number::Version;
 use evenfold::schema::Schema;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
@@ -79,7 +80,7 @@ async fn an_append_that_fails_or_is_open_for_long_leaves_its_turn_to_the_next() 
     let db = TestDb::new().await;
     let (mut conn, mut other) = (db.connect().await, db.connect().await);
     let mut listener = listener(&db).await;
-    let wrong = event("a", 1).expecting(ExpectedVersion::Exactly(700_000)).unwrap();
+    let wrong = event("a", 1).expecting(ExpectedVersion::Exactly(Version::new(700_000)));
     until_heard(async || {
         quiet(&mut listener, &mut conn).await;
         assert!(log::append(&mut conn, std::slice::from_ref(&wrong)).await.is_err());

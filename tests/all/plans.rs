@@ -3,8 +3,10 @@
 use crate::support::{TestDb, only_worker, partition};
 use evenfold::class::Class;
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::number::Position;
 use evenfold::schema::Schema;
 use evenfold::schema::create_index;
+use evenfold::{Aggregate, Version};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 const GENERIC: &str = "force_generic_plan";
@@ -41,8 +43,8 @@ const LOGS: [(&str, &str); 4] = [(MANY, "ANALYZE"), (ONE, "ANALYZE"), (MANY, "")
 /// The statements for the range and for the late events of a window, as a worker of these classes has them prepared.
 async fn read_by(db: &TestDb, classes: &[Class]) -> [String; 2] {
     let mut conn = db.connect().await;
-    let seen = Fence { floor: 1, snapshot: "3:4:3".parse().unwrap(), next_xid: 5 };
-    let window = Window { seen: &seen, upto: &seen.snapshot, after: 0 };
+    let seen = Fence { floor: Position::new(1), snapshot: "3:4:3".parse().unwrap(), next_xid: 5 };
+    let window = Window { seen: &seen, upto: &seen.snapshot, after: Position::new(0) };
     let mut buffer = EventBuffer::default();
     log::read(&Schema::default(), &mut conn, window, &Slice::of(classes), &Interest::everything(), 10, &mut buffer)
         .await
@@ -128,14 +130,30 @@ async fn the_head_of_an_aggregate_is_one_step_down_the_index() {
     let db = TestDb::new().await;
     let mut conn = db.database.by_index().connect().await.unwrap();
     with_events(&mut conn, LOGS[0]).await;
-    let nulls = |count| ["NULL"; 10][..count].join(", ");
+    let nulls = |count| ["NULL"; 11][..count].join(", ");
     for (append, arguments) in [
-        (include_str!("../../src/log/append.sql"), nulls(10)),
-        (include_str!("../../src/log/append_one.sql"), nulls(9)),
+        (include_str!("../../src/log/append.sql"), nulls(11)),
+        (include_str!("../../src/log/append_one.sql"), nulls(10)),
     ] {
         let plan = generic_plan(&mut conn, append, &arguments).await;
         assert!(plan.contains("events_version_key"), "{plan}");
         assert!(!plan.contains("Seq Scan on events") && !plan.contains("Join"), "{plan}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_an_aggregate_are_read_in_the_order_of_its_index() {
+    for log in LOGS {
+        let db = TestDb::new().await;
+        let mut conn = db.connect().await;
+        with_events(&mut conn, log).await;
+        let mut history = evenfold::load(&mut conn, &Aggregate::new("t", "a7"), Version::new(198));
+        assert_eq!(history.next().await.unwrap().unwrap().version, 199);
+        drop(history);
+        let prepared = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE 'SELECT version, position%'";
+        let statement: String = sqlx::query_scalar(prepared).fetch_one(&mut conn).await.unwrap();
+        let plan = generic_plan(&mut conn, &statement, "'t', 'a7', 198").await;
+        assert!(plan.contains("Index Scan using events_version_key") && !plan.contains("Sort"), "{plan}");
     }
 }
 
@@ -146,14 +164,14 @@ async fn a_look_for_new_events_walks_the_end_of_the_log_and_finds_late_ones_by_t
         let mut conn = db.database.by_index().connect().await.unwrap();
         with_events(&mut conn, log).await;
         for (snapshot, late) in [("9:9:", false), ("3:9:5", true)] {
-            let seen = Fence { floor: 19_000, snapshot: snapshot.parse().unwrap(), next_xid: 9 };
+            let seen = Fence { floor: Position::new(19_000), snapshot: snapshot.parse().unwrap(), next_xid: 9 };
             let slice = Slice::of(&[partition(1, 4)]);
             let mut buffer = EventBuffer::default();
             let mut looking = db.connect().await;
             log::poll(
                 &Schema::default(),
                 &mut looking,
-                (&seen, 19_000),
+                (&seen, Position::new(19_000)),
                 &slice,
                 &Interest::everything(),
                 10,

@@ -61,7 +61,7 @@ fn flaky_pool(db: &TestDb, how: How, times: u32, stop: &CancellationToken) -> (P
     let make = move |class| {
         let counters = Counters::new(pointer(), 100);
         let flaky = Flaky { counters, class: partition(2, 4), times: Arc::clone(&times), how };
-        Worker::new(class, flaky, WorkerOptions { batch_size: 3, ..WorkerOptions::default() })
+        Worker::new(class, flaky, WorkerOptions::default().batch_size(3))
     };
     let partitions: Vec<Class> = (0..4).map(|key| partition(key, 4)).collect();
     (Pool::start(&db.database, &partitions, make, &RunOptions::default(), stop).unwrap(), left)

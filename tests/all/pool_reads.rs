@@ -60,10 +60,10 @@ fn start(db: &TestDb, gate: &Arc<Semaphore>, stop: &CancellationToken) -> Pool {
     let make = move |class: Class| {
         let gate = (class.residue() == 2).then(|| Arc::clone(&gate));
         let counters = Counters::new(pointer(), 1_000);
-        Worker::new(class, Gated { counters, gate }, WorkerOptions { batch_size: 80, ..WorkerOptions::default() })
+        Worker::new(class, Gated { counters, gate }, WorkerOptions::default().batch_size(80))
     };
     let partitions: Vec<Class> = (0..4).map(|key| partition(key, 4)).collect();
-    let options = RunOptions { until_caught_up: true, ..RunOptions::default() };
+    let options = RunOptions::default().until_caught_up(true);
     Pool::start(&db.database, &partitions, make, &options, stop).unwrap()
 }
 

@@ -66,7 +66,7 @@ async fn a_run_with_a_replaced_number_says_so_and_waits_until_it_is_stopped() {
     assert_eq!(run.await.unwrap().unwrap().applied, 0);
 
     let waiting = Stepped::new(&db, partition(1, 2), 10, Takeover::After(GRACE)).await.worker;
-    let options = RunOptions { until_caught_up: true, ..RunOptions::default() };
+    let options = RunOptions::default().until_caught_up(true);
     let ended = projection::run(&db.database, waiting, &options, CancellationToken::new()).await;
     let Err(error @ RunError::Worker(WorkerError::Superseded { .. })) = ended else { panic!("{ended:?}") };
     assert!(error.to_string().contains("gone on with 3 partitions"), "{error}");

@@ -4,6 +4,7 @@ use super::cases::{Case, Cases};
 use evenfold::class::Class;
 use evenfold::hash::IdHash;
 use evenfold::log::{Fence, Snapshot, Window};
+use evenfold::number::Position;
 use std::sync::LazyLock;
 
 /// PostgreSQL gives this one out first.
@@ -211,7 +212,7 @@ impl Log {
 
     /// A fence that is taken while nothing else happens.
     pub fn fence(&self) -> Fence {
-        Fence { floor: self.floor(), snapshot: self.snapshot(), next_xid: self.next_xid() }
+        Fence { floor: Position::new(self.floor()), snapshot: self.snapshot(), next_xid: self.next_xid() }
     }
 
     /// `log::read`: the statements `late.sql` and `range.sql`, up to `limit` events, and whether that was all.
@@ -222,7 +223,7 @@ impl Log {
         };
         let mut events = Vec::new();
         if late_too && !window.seen.is_final() && window.after < floor {
-            let between = |event: &&Event| event.position > window.after && event.position <= floor;
+            let between = |event: &&Event| event.position > window.after.get() && event.position <= floor.get();
             let late = self.committed.iter().filter(between).filter(wanted);
             events.extend(late.filter(|event| window.seen.may_be_late(event.xid)).take(limit));
             if events.len() == limit {
@@ -230,7 +231,7 @@ impl Log {
             }
         }
         let after = window.after.max(floor);
-        let rest = self.committed.iter().filter(|event| event.position > after).filter(wanted);
+        let rest = self.committed.iter().filter(|event| event.position > after.get()).filter(wanted);
         events.extend(rest.take(limit - events.len()));
         let complete = events.len() < limit;
         (events, complete)

@@ -7,6 +7,7 @@ use super::worker::{Batch, Holding, Part, Phase, Rules, Worker};
 use evenfold::checkpoint::{Checkpoint, Next};
 use evenfold::class::Class;
 use evenfold::log::Fence;
+use evenfold::number::Position;
 
 /// The fence up to which everything has been applied; that at the beginning of the window, if one is open.
 pub fn seen_by(checkpoint: &Checkpoint) -> Fence {
@@ -73,7 +74,7 @@ impl Worker {
         let window = checkpoint.window().unwrap();
         let (events, complete) = log.read(window, &classes, rules.batch, !rules.has(Mutant::NoLateRows));
         if let Some(last) = events.last() {
-            checkpoint.advance_to(last.position);
+            checkpoint.advance_to(Position::new(last.position));
         }
         if complete {
             checkpoint.close();
@@ -95,7 +96,7 @@ impl Worker {
             // A fence that changes nothing leaves the worker as if it had not begun to take it: this need not be a step.
             Phase::Fencing(holding, Part::Floor(floor)) => {
                 holding.would_move(log.fence(), rules)
-                    || holding.would_move(Fence { floor: *floor, ..log.fence() }, rules)
+                    || holding.would_move(Fence { floor: Position::new(*floor), ..log.fence() }, rules)
             }
             Phase::Fencing(..) => true,
             _ => false,
@@ -123,9 +124,11 @@ impl Worker {
                 self.phase = Phase::Fencing(holding, Part::FloorAndSnapshot(floor, log.snapshot()));
                 return;
             }
-            Some(Part::Floor(floor)) => Fence { floor, ..log.fence() },
-            Some(Part::FloorAndSnapshot(floor, snapshot)) => Fence { floor, snapshot, next_xid: log.next_xid() },
-            Some(Part::Snapshot(snapshot, next_xid)) => Fence { floor: log.floor(), snapshot, next_xid },
+            Some(Part::Floor(floor)) => Fence { floor: Position::new(floor), ..log.fence() },
+            Some(Part::FloorAndSnapshot(floor, snapshot)) => {
+                Fence { floor: Position::new(floor), snapshot, next_xid: log.next_xid() }
+            }
+            Some(Part::Snapshot(snapshot, next_xid)) => Fence { floor: Position::new(log.floor()), snapshot, next_xid },
         };
         self.open(holding, fence, log, rules);
     }

@@ -6,6 +6,7 @@ use super::log::{Event, Log};
 use super::mutant::Mutant;
 use evenfold::checkpoint::{Checkpoint, Held};
 use evenfold::class::{Class, is_exact_cover};
+use evenfold::number::{Position, Revision};
 use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 
@@ -33,8 +34,12 @@ pub struct Store {
 
 impl Store {
     pub fn new(total: u32, mutant: Option<Mutant>) -> Self {
-        let whole =
-            Held { class: Class::partition(0, 1).unwrap(), checkpoint: Checkpoint::start(), revision: 0, owner: None };
+        let whole = Held {
+            class: Class::partition(0, 1).unwrap(),
+            checkpoint: Checkpoint::start(),
+            revision: Revision::new(0),
+            owner: None,
+        };
         Self {
             rows: vec![whole],
             last_revision: 0,
@@ -96,12 +101,12 @@ impl Store {
     }
 
     /// The revision of a row that is written, or new.
-    pub(super) fn revision_after(&mut self, before: Option<i64>) -> i64 {
+    pub(super) fn revision_after(&mut self, before: Option<Revision>) -> Revision {
         if self.mutant == Some(Mutant::ReusedRevisions) {
-            return before.map_or(0, |before| before + 1);
+            return before.map_or(Revision::new(0), |before| Revision::new(before.get() + 1));
         }
         self.last_revision += 1;
-        self.last_revision
+        Revision::new(self.last_revision)
     }
 
     fn find(&self, held: &Held) -> Option<usize> {
@@ -116,7 +121,7 @@ impl Store {
         checkpoint: &Checkpoint,
         owner: Uuid,
         events: &[Event],
-    ) -> Option<Vec<i64>> {
+    ) -> Option<Vec<Revision>> {
         let found: Vec<usize> = held.iter().map(|held| self.find(held)).collect::<Option<_>>()?;
         let mut revisions = Vec::with_capacity(found.len());
         for index in found {
@@ -175,7 +180,7 @@ impl Store {
     pub fn does_what_it_says(&self, log: &Log) -> bool {
         let said = |event: &Event| {
             let mut rows = self.rows.iter().filter(|row| event.is_of(&[row.class]));
-            rows.any(|row| row.checkpoint.applied(event.xid, event.position))
+            rows.any(|row| row.checkpoint.applied(event.xid, Position::new(event.position)))
         };
         let known = log.committed().iter().fold(0, |bits, event| bits | 1_u32 << event.position);
         self.applied & !known == 0 && log.committed().iter().all(|event| self.has_applied(event) == said(event))

@@ -8,6 +8,7 @@ use super::store::Store;
 use evenfold::checkpoint::{Checkpoint, Held};
 use evenfold::class::{Class, is_exact_cover};
 use evenfold::log::{Fence, Snapshot};
+use evenfold::number::Revision;
 use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 
@@ -35,7 +36,7 @@ pub enum Phase {
     /// Connected, with nothing in memory.
     Unknown { outrun: bool },
     /// Waiting until the newest of its rows does not move any more.
-    StandingBy { newest: i64 },
+    StandingBy { newest: Revision },
     /// About to take a fence.
     Holding(Holding),
     /// A fence of which a part was read.
@@ -86,10 +87,10 @@ impl Rules<'_> {
 }
 
 fn lowest_floor(rows: &[Held]) -> i64 {
-    rows.iter().map(|row| row.checkpoint.floor()).min().unwrap_or_default()
+    rows.iter().map(|row| row.checkpoint.floor()).min().unwrap_or_default().get()
 }
 
-fn newest_of(rows: &[Held]) -> i64 {
+fn newest_of(rows: &[Held]) -> Revision {
     rows.iter().map(|row| row.revision).max().unwrap_or_default()
 }
 
@@ -184,7 +185,7 @@ impl Worker {
         rules.cases.note(Case::Merge);
         self.remembered = None;
         let written_floor = merged.checkpoint.floor();
-        self.go_on(Holding { rows: vec![merged], written_floor }, log, rules);
+        self.go_on(Holding { rows: vec![merged], written_floor: written_floor.get() }, log, rules);
     }
 
     /// Whether it has looked further than its row says.
@@ -254,7 +255,7 @@ impl Worker {
 }
 
 fn note_events(events: &[Event], seen: &Fence, checkpoint: &Checkpoint, cases: &Cases) {
-    for late in events.iter().filter(|event| event.position <= seen.floor) {
+    for late in events.iter().filter(|event| event.position <= seen.floor.get()) {
         cases.note(if late.xid < seen.snapshot.xmax() { Case::Late } else { Case::Unlisted });
     }
     if checkpoint.has_open_window() {

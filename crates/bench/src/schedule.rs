@@ -110,7 +110,7 @@ async fn append_one(log: &Log, conn: &mut PgConnection, writer: usize, number: u
     let event = NewEvent::new("counter", id, "incremented", &json!({ "amount": 1, "source": "bench" }))?;
     let appended = log.append(conn, &[event]).await?;
     let position = appended.first().map(|appended| appended.position).unwrap_or_default();
-    Ok((position, Instant::now()))
+    Ok((position.get(), Instant::now()))
 }
 
 async fn insert_one(own: &Schema, conn: &mut PgConnection, number: i64) -> Result<Duration, sqlx::Error> {

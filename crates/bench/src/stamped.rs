@@ -45,7 +45,7 @@ impl Projection for Stamped {
     }
 
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
-        self.pending.extend(batch.events().map(|event| event.position));
+        self.pending.extend(batch.events().map(|event| event.position.get()));
         self.counters.apply(conn, batch).await
     }
 

@@ -45,7 +45,7 @@ const NOT_YET: [(&str, &str); 4] = [
 /// A program like `evenfold`, for other projections: its whole command line, with theirs in place of the counters.
 ///
 /// ```no_run
-/// # use evenfold::projection::{Batch, BoxError, Projection};
+/// # use evenfold::{Batch, BoxError, Projection};
 /// #[derive(Clone)]
 /// struct Revenue;
 /// # impl Projection for Revenue {

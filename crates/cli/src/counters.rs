@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global, args: CountersArgs) -> anyhow::Result<(
 /// The counters as a table.
 pub(super) fn render(rows: &[CounterRow]) -> String {
     let cells = |row: &CounterRow| {
-        let numbers = [row.events, row.value, row.version, row.last_position].map(thousands);
+        let numbers = [row.events, row.value, row.version.get(), row.last_position.get()].map(thousands);
         [row.aggregate_type.clone(), row.aggregate_id.clone()].into_iter().chain(numbers).collect()
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();

@@ -1,5 +1,6 @@
 //! What a worker did, for scripts.
 
+use evenfold::number::Position;
 use evenfold::projection::Report;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ pub struct Done {
     pub parked: u64,
     pub batches: u64,
     /// The position of the last event that this run applied; null if it applied none.
-    pub position: Option<i64>,
+    pub position: Option<Position>,
     pub elapsed_ms: u64,
     /// The most memory that the process has had; null where the system does not tell.
     pub peak_rss_bytes: Option<u64>,
@@ -36,9 +37,9 @@ impl Done {
 
 /// The position of the last event that was applied, if any was: what was applied before this run is in the database.
 #[must_use]
-pub(super) fn last_position(report: &Report) -> Option<i64> {
+pub(super) fn last_position(report: &Report) -> Option<Position> {
     // Positions are counted from 1.
-    Some(report.position).filter(|position| *position > 0)
+    Some(report.position).filter(|position| *position > Position::START)
 }
 
 /// A line of Linux's status of this process that counts memory, in bytes; none where the system does not tell.

@@ -109,7 +109,7 @@ async fn list(own: &Schema, conn: &mut PgConnection, name: &str, limit: i64, jso
         return print("nothing is parked\n");
     }
     let cells = |p: &ParkedAggregate| {
-        let numbers = [p.events, p.version, p.position].map(|n| n.to_string());
+        let numbers = [p.events, p.version.get(), p.position.get()].map(|n| n.to_string());
         [p.aggregate_type.clone(), p.aggregate_id.clone()]
             .into_iter()
             .chain(numbers)

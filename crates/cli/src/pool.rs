@@ -11,8 +11,7 @@ use crate::config::{UsageError, number};
 use anyhow::bail;
 use clap::Args;
 use evenfold::class::Class;
-use evenfold::projection::MAX_WORKERS;
-use evenfold::projection::{Pool, Report, RunError, RunOptions};
+use evenfold::projection::{MAX_WORKERS, Pool, Report, RunError};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -58,7 +57,7 @@ pub(super) async fn run(global: &Global, args: PoolArgs, known: &Projections<'_>
         return Err(UsageError(sentence).into());
     }
     let (_, projection) = known.configured(&args.projection, Some(args.settings.batch_size))?;
-    let options = RunOptions { until_caught_up: args.until_caught_up, ..args.settings.run_options() };
+    let options = args.settings.run_options().until_caught_up(args.until_caught_up);
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     drop(session.connect().await?);

@@ -51,7 +51,7 @@ pub(super) async fn run(global: &Global, args: RebuildArgs) -> anyhow::Result<()
         .map(|class| class.position)
         .max()
         .unwrap_or_default();
-    let bar = bar("replayed", reached.unsigned_abs());
+    let bar = bar("replayed", reached.get().unsigned_abs());
     let outcome = tokio::select! {
         outcome = rebuild.run(&session.database, &shutdown) => outcome,
         never = draw(&progress, &bar) => match never {},
@@ -81,7 +81,7 @@ pub(super) async fn run(global: &Global, args: RebuildArgs) -> anyhow::Result<()
 /// Draws the position that the replay has reached, for as long as it is polled.
 async fn draw(progress: &Progress, bar: &ProgressBar) -> std::convert::Infallible {
     loop {
-        bar.set_position(progress.position().unsigned_abs());
+        bar.set_position(progress.position().get().unsigned_abs());
         tokio::time::sleep(TICK).await;
     }
 }

@@ -191,7 +191,7 @@ fn cells(class: &ClassStatus) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         class.class.clone(),
-        thousands(class.position),
+        thousands(class.position.get()),
         thousands(class.behind),
         age(class.behind_seconds),
         or_dash(class.per_second.map(|rate| format!("{rate:.0}/s"))),

@@ -64,22 +64,18 @@ pub struct WorkerSettings {
 impl WorkerSettings {
     #[must_use]
     pub fn worker_options(&self, topology: Takeover) -> WorkerOptions {
-        WorkerOptions {
-            batch_size: self.batch_size,
-            takeover_after: Duration::from_millis(self.takeover_after_ms),
-            topology,
-        }
+        WorkerOptions::default()
+            .batch_size(self.batch_size)
+            .takeover_after(Duration::from_millis(self.takeover_after_ms))
+            .topology(topology)
     }
 
     #[must_use]
     pub fn run_options(&self) -> RunOptions {
-        RunOptions {
-            until_caught_up: false,
-            poll_interval: Duration::from_millis(self.poll_interval_ms),
-            database_timeout: Duration::from_millis(self.database_timeout_ms),
-            heartbeat_interval: Duration::from_millis(self.heartbeat_interval_ms),
-            ..RunOptions::default()
-        }
+        RunOptions::default()
+            .poll_interval(Duration::from_millis(self.poll_interval_ms))
+            .database_timeout(Duration::from_millis(self.database_timeout_ms))
+            .heartbeat_interval(Duration::from_millis(self.heartbeat_interval_ms))
     }
 }
 

@@ -11,7 +11,8 @@ use super::tuning::{MAX_MS, Topology, WorkerSettings};
 use crate::config::{UsageError, number};
 use clap::Args;
 use evenfold::class::{Class, MAX_PARTITIONS};
-use evenfold::projection::{Replica, RunOptions};
+use evenfold::number::Position;
+use evenfold::projection::Replica;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -98,7 +99,7 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
     let total = args.partitions.total_partitions;
     let class = named_partition(args.partition_key, total, known)?;
     let (name, projection) = known.configured(&args.projection, Some(args.settings.batch_size))?;
-    let options = RunOptions { until_caught_up: args.until_caught_up, ..args.settings.run_options() };
+    let options = args.settings.run_options().until_caught_up(args.until_caught_up);
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let partition = class.map_or("auto".to_owned(), |class| class.to_string());
@@ -119,7 +120,7 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
         applied = report.applied,
         parked = report.parked,
         batches = report.batches,
-        position = last_position(&report),
+        position = last_position(&report).map(Position::get),
         elapsed = format_args!("{:.1?}", report.elapsed),
         coordination = format_args!("{:.1?}", report.coordination),
         compute = format_args!("{:.1?}", report.compute),

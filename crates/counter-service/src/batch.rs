@@ -16,7 +16,8 @@ use super::meters::Meters;
 use super::ownership::Held;
 use super::storage::{Loaded, Log, Sessions};
 use evenfold::database::back_off;
-use evenfold::log::{AppendError, Appended, Found};
+use evenfold::event::RecordedEvent;
+use evenfold::log::{AppendError, Appended};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -164,10 +165,10 @@ impl Batch {
     }
 
     /// Whoever has appended what was found may have done it after the counter was read.
-    fn overtaken(&mut self, id: &CounterId, found: &Found) {
+    fn overtaken(&mut self, id: &CounterId, found: &RecordedEvent) {
         if found.aggregate.aggregate_id == id.as_str()
             && let Some(Ok(known)) = self.known.get(id)
-            && known.version < found.version
+            && known.version < found.version.get()
         {
             self.known.remove(id);
         }
@@ -227,7 +228,8 @@ impl Batch {
                 none_of_it(None);
                 Next::Pause(error.to_string())
             }
-            AppendError::Unanswered(_) => Next::Pause(error.to_string()),
+            // The events may be in the log: an error that is not known here is taken for no less.
+            _ => Next::Pause(error.to_string()),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::command::{Call, Counted, Outcome};
 use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::counters::{Changes, CounterRow, Subscribers};
+use evenfold::number::Position;
 use evenfold_groups::ProcessGroups;
 use evenfold_groups::process::{Group, GroupError};
 use std::sync::Arc;
@@ -66,7 +67,7 @@ fn row(id: &CounterId, counted: Counted) -> CounterRow {
         aggregate_id: id.as_str().to_owned(),
         events: counted.version,
         value: counted.value,
-        version: counted.version,
-        last_position: 0,
+        version: counted.version.into(),
+        last_position: Position::START,
     }
 }

@@ -3,8 +3,9 @@
 use super::command::{Command, Counted, Outcome, What};
 use super::error::ServiceError;
 use super::id::{AGGREGATE_TYPE, CounterId};
-use evenfold::event::{ExpectedVersion, InvalidEvent, NewEvent};
-use evenfold::log::{Appended, Found};
+use evenfold::event::{InvalidEvent, NewEvent, RecordedEvent};
+use evenfold::log::Appended;
+use evenfold::number::Version;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -90,7 +91,7 @@ impl Decided {
 impl Decided {
     /// Whether the events have the versions that they were decided for.
     pub(super) fn is_as(&self, appended: &[Appended]) -> bool {
-        appended.iter().map(|event| event.version).eq(self.versions.iter().copied())
+        appended.iter().map(|event| event.version.get()).eq(self.versions.iter().copied())
     }
 }
 
@@ -103,12 +104,12 @@ fn event(
 ) -> Result<NewEvent, InvalidEvent> {
     NewEvent::new(AGGREGATE_TYPE, id.as_str(), EVENT_TYPE, &Payload { amount })?
         .with_event_id(event_id)
-        .with_metadata(&Metadata { value: after.value })?
-        .expecting(ExpectedVersion::Exactly(before.version))
+        .expecting(Version::new(before.version))
+        .with_metadata(&Metadata { value: after.value })
 }
 
 /// What is answered to a command whose event id is in the log: what was answered before, if it is the same command.
-pub(super) fn repeated(command: &Command, found: &Found) -> Outcome {
+pub(super) fn repeated(command: &Command, found: &RecordedEvent) -> Outcome {
     let of_this = found.aggregate.aggregate_type == AGGREGATE_TYPE
         && found.aggregate.aggregate_id == command.id.as_str()
         && found.event_type == EVENT_TYPE;
@@ -118,7 +119,7 @@ pub(super) fn repeated(command: &Command, found: &Found) -> Outcome {
         (What::Increment { amount, .. }, Some(Payload { amount: same }), Some(Metadata { value }))
             if of_this && same == amount =>
         {
-            Ok(Counted { value, version: found.version })
+            Ok(Counted { value, version: found.version.get() })
         }
         _ => Err(ServiceError::KeyReused.into()),
     }
@@ -127,7 +128,8 @@ pub(super) fn repeated(command: &Command, found: &Found) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenfold::event::Aggregate;
+    use evenfold::number::Position;
+    use serde_json::value::RawValue;
 
     fn id(name: &str) -> CounterId {
         CounterId::new(name).unwrap()
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(decided.outcomes, [counted(10, 4), counted(12, 5), counted(7, 1), counted(15, 6), counted(15, 6)]);
         assert_eq!(decided.of, [1, 2, 3]);
         let expected: Vec<_> = decided.events.iter().map(evenfold::event::NewEvent::expected).collect();
-        assert_eq!(expected, [4, 0, 5].map(ExpectedVersion::Exactly));
+        assert_eq!(expected, [4, 0, 5].map(|version| Version::new(version).into()));
         assert_eq!(decided.changed[&id("a")], Counted { value: 15, version: 6 });
     }
 
@@ -180,14 +182,16 @@ mod tests {
 
     #[test]
     fn only_the_same_command_is_answered_again() {
-        let found = |name: &str, payload: &str, metadata: Option<&str>| Found {
-            position: 1,
-            version: 3,
-            aggregate: Aggregate { aggregate_type: AGGREGATE_TYPE.to_owned(), aggregate_id: name.to_owned() },
-            event_type: EVENT_TYPE.to_owned(),
-            payload: payload.to_owned(),
-            metadata: metadata.map(str::to_owned),
+        let of_type = |event_type: &str, name: &str, payload: &str, metadata: Option<&str>| {
+            let json = |text: &str| serde_json::from_str::<Box<RawValue>>(text).unwrap();
+            let event = NewEvent::new(AGGREGATE_TYPE, name, event_type, &json(payload)).unwrap();
+            let event = match metadata {
+                Some(metadata) => event.with_metadata(&json(metadata)).unwrap(),
+                None => event,
+            };
+            event.recorded(Position::new(1), Version::new(3))
         };
+        let found = |name: &str, payload: &str, metadata: Option<&str>| of_type(EVENT_TYPE, name, payload, metadata);
         let (command, value) = (increment("a", 5, 1), Some(r#"{"value":11}"#));
         assert_eq!(repeated(&command, &found("a", r#"{"amount":5}"#, value)), Ok(Counted { value: 11, version: 3 }));
         let others = [
@@ -195,7 +199,7 @@ mod tests {
             found("a", r#"{"amount":6}"#, value),
             found("a", "{}", value),
             found("a", r#"{"amount":5}"#, None),
-            Found { event_type: "other".to_owned(), ..found("a", r#"{"amount":5}"#, value) },
+            of_type("other", "a", r#"{"amount":5}"#, value),
         ];
         for other in others {
             assert_eq!(repeated(&command, &other), Err(ServiceError::KeyReused.into()), "{other:?}");

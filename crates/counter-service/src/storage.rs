@@ -5,9 +5,9 @@ use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::counter::AmountPointer;
 use evenfold::counters::{current, top};
 use evenfold::database::{Database, told};
-use evenfold::event::NewEvent;
+use evenfold::event::{NewEvent, RecordedEvent};
 use evenfold::log::{
-    self, AppendError, Appended, Appender, AppenderOptions, Epoch, Epochs, Found, GroupCommits, Sentinel, Sizes,
+    self, AppendError, Appended, Appender, AppenderOptions, Epoch, Epochs, GroupCommits, Sentinel, Sizes,
 };
 use sqlx::PgConnection;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +45,7 @@ pub(super) struct Loaded {
     /// What the counters stand at, in the order in which they were asked for; or why that is not known.
     pub(super) counters: Vec<Result<Counted, String>>,
     /// The events of the ids.
-    pub(super) events: Vec<Option<Found>>,
+    pub(super) events: Vec<Option<RecordedEvent>>,
 }
 
 impl Log {
@@ -144,7 +144,7 @@ impl Log {
             let counters = current(self.database.schema(), conn, &self.pointer, AGGREGATE_TYPE, &ids).await?;
             let counted = counters.into_iter().map(|counter| {
                 let counter = counter.map_err(|refused| refused.to_string())?;
-                Ok(Counted { value: counter.value, version: counter.version })
+                Ok(Counted { value: counter.value, version: counter.version.get() })
             });
             loaded.counters = counted.collect();
         }

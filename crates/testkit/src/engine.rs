@@ -21,7 +21,7 @@ pub fn pointer() -> AmountPointer {
 
 /// A worker of the counters, with batches of this many events.
 pub fn worker_of(class: Class, batch_size: usize) -> Worker<Counters> {
-    let options = WorkerOptions { batch_size, takeover_after: Duration::from_millis(300), ..WorkerOptions::default() };
+    let options = WorkerOptions::default().batch_size(batch_size).takeover_after(Duration::from_millis(300));
     Worker::new(class, Counters::new(pointer(), 1_000), options)
 }
 

@@ -20,7 +20,7 @@ impl Stepped {
     /// A worker that has not registered.
     pub async fn new(db: &TestDb, partition: Class, batch_size: usize, topology: Takeover) -> Self {
         let takeover_after = Duration::from_millis(1);
-        let options = WorkerOptions { batch_size, takeover_after, topology };
+        let options = WorkerOptions::default().batch_size(batch_size).takeover_after(takeover_after).topology(topology);
         let worker = Worker::new(partition, Counters::new(pointer(), 1_000), options);
         Self { worker, conn: db.connect().await }
     }

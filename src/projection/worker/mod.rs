@@ -23,44 +23,24 @@ mod warnings;
 use super::ahead::{ReadAhead, Readiness};
 use super::chunk::{CHUNK, Limit};
 use super::shared::Shared;
-use super::{Phase, Progress, Projection, Step, WorkerError, definition};
+use super::{Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
 use crate::checkpoint::{self, Held, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
 use crate::database::{self, Database, Schema};
 use crate::log::{EventBuffer, Interest};
+use crate::number::{Position, Revision};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use uuid::Uuid;
 use warnings::Warnings;
 
 /// How many chunks a transaction has that is as large as it may be.
 const CHUNKS: usize = 8;
 
-/// How long workers with a number of partitions that was replaced wait before they may take over again.
-pub const GRACE: Duration = Duration::from_mins(10);
-
-/// How a worker works.
-#[derive(Debug, Clone)]
-pub struct WorkerOptions {
-    /// The most events of one transaction. At least 1. As many are applied at once only while the worker is far behind.
-    pub batch_size: usize,
-    /// How long another worker's checkpoint must not have moved before this one takes the partition over; and how often a
-    /// worker with nothing to apply looks whether its own has.
-    pub takeover_after: Duration,
-    /// Whether, and when, this worker's number of partitions may replace one that has replaced it.
-    pub topology: Takeover,
-}
-
-impl Default for WorkerOptions {
-    fn default() -> Self {
-        Self { batch_size: 500_000, takeover_after: Duration::from_secs(2), topology: Takeover::After(GRACE) }
-    }
-}
-
 enum State {
     Unknown,
-    StandingBy { newest: i64, since: Instant },
+    StandingBy { newest: Revision, since: Instant },
     Holding(Holding),
 }
 
@@ -69,9 +49,9 @@ struct Holding {
     rows: Vec<Held>,
     any_parked: bool,
     /// Once everything there was is applied: the last position that had been handed out at a moment before now.
-    polling: Option<i64>,
+    polling: Option<Position>,
     written: Instant,
-    written_floor: i64,
+    written_floor: Position,
     /// When the rows were last seen to be as they are here.
     looked: Instant,
 }
@@ -243,7 +223,7 @@ impl<P: Projection> Worker<P> {
     async fn take_up(
         &mut self,
         conn: &mut PgConnection,
-        standing_by: Option<(i64, Instant)>,
+        standing_by: Option<(Revision, Instant)>,
     ) -> Result<Step, WorkerError> {
         self.projection.forget();
         self.ahead = None;
@@ -296,6 +276,6 @@ impl<P: Projection> Worker<P> {
     }
 }
 
-fn lowest_floor(rows: &[Held]) -> i64 {
+fn lowest_floor(rows: &[Held]) -> Position {
     rows.iter().map(|held| held.checkpoint.floor()).min().unwrap_or_default()
 }

@@ -5,6 +5,7 @@ use super::{Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, Held};
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
+use crate::number::{Position, Version};
 use crate::projection::chunk::Chunk;
 use crate::projection::{Applied, Batch, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
@@ -28,7 +29,7 @@ pub(super) struct Work {
 struct Sum {
     events: usize,
     parked: u64,
-    position: i64,
+    position: Position,
     compute: Duration,
     warnings: Parked,
     /// Empty unless it is asked for.
@@ -146,8 +147,8 @@ impl<P: Projection> Worker<P> {
 
 /// What is logged of an event once it is committed.
 struct Told {
-    position: i64,
-    version: i64,
+    position: Position,
+    version: Version,
     aggregate: Aggregate,
     event_type: String,
 }
@@ -162,6 +163,6 @@ impl Told {
 
 fn debug_each(told: &[Told], partition: Class) {
     for Told { position, version, aggregate: Aggregate { aggregate_type, aggregate_id }, event_type } in told {
-        tracing::debug!(%partition, position, aggregate_type, aggregate_id, version, event_type, "applied");
+        tracing::debug!(%partition, %position, aggregate_type, aggregate_id, %version, event_type, "applied");
     }
 }

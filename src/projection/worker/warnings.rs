@@ -4,6 +4,7 @@
 use crate::checkpoint::{BEHIND, ParkedEvent};
 use crate::class::Class;
 use crate::event::Aggregate;
+use crate::number::{Position, Version};
 use std::time::{Duration, Instant};
 
 /// Events that are logged one by one within a period.
@@ -26,8 +27,8 @@ pub(super) struct Parked {
 #[derive(Debug)]
 struct Example {
     aggregate: Aggregate,
-    version: i64,
-    position: i64,
+    version: Version,
+    position: Position,
     reason: String,
 }
 
@@ -92,7 +93,7 @@ impl Warnings {
             if self.examples < EXAMPLES {
                 self.examples += 1;
                 let partition = self.partition;
-                tracing::warn!(%partition, aggregate_type, aggregate_id, version, position, %reason, "parked");
+                tracing::warn!(%partition, aggregate_type, aggregate_id, %version, %position, %reason, "parked");
             } else {
                 self.sums.add(&reason, 1);
             }

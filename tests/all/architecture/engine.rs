@@ -11,7 +11,7 @@ const FORBIDDEN: [&str; 10] =
 const GIVEN: [&str; 9] = ["fnv", "hashbrown", "serde", "serde_json", "sqlx", "thiserror", "tokio", "tracing", "uuid"];
 
 /// What it needs beyond these: as many as a hand has fingers, at most.
-const OTHERS: [&str; 4] = ["fastrand", "futures-util", "nix", "tokio-util"];
+const OTHERS: [&str; 5] = ["fastrand", "futures-util", "jiff", "nix", "tokio-util"];
 
 /// The names of all packages that are compiled into whoever uses the engine.
 fn tree() -> BTreeSet<String> {

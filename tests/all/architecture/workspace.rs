@@ -25,11 +25,15 @@ impl Member {
     }
 }
 
+/// The directory of the workspace.
+pub(super) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// What cargo prints, which must need neither a network nor another lock file.
 pub(super) fn cargo(arguments: &[&str]) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(env::var_os("CARGO").unwrap());
-    let output = command.args(arguments).args(["--offline", "--locked"]).current_dir(root).output().unwrap();
+    let output = command.args(arguments).args(["--offline", "--locked"]).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

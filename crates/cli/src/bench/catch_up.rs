@@ -11,7 +11,7 @@ use anyhow::bail;
 use clap::Args;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::Class;
-use evenfold::projection::{Pool, Report, RunOptions};
+use evenfold::projection::{Pool, Report};
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -173,7 +173,7 @@ async fn folded(
 ) -> anyhow::Result<Folded> {
     start_over(arena.database.schema(), conn).await?;
     let partitions = (0..workers).map(|key| Class::partition(key, workers)).collect::<Result<Vec<_>, _>>()?;
-    let options = RunOptions { until_caught_up: true, ..args.tuning.run_options() };
+    let options = args.tuning.run_options().until_caught_up(true);
     // However this ends, the workers do.
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();

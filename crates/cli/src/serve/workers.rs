@@ -52,12 +52,11 @@ impl Workers {
         let (takeover, changes) = (topology.takeover(), subscribers(changes_group(groups)?));
         let make = move |class| {
             let counters = Counters::new(AmountPointer::default(), MAX_ACTORS).publishing(changes.clone());
-            let options = WorkerOptions { batch_size: BATCH_SIZE, topology: takeover, ..WorkerOptions::default() };
+            let options = WorkerOptions::default().batch_size(BATCH_SIZE).topology(takeover);
             Worker::new(class, counters, options)
         };
         let stop = CancellationToken::new();
-        let mut pool =
-            Pool::start(database, &partitions?, make, &RunOptions { rest: REST, ..RunOptions::default() }, &stop)?;
+        let mut pool = Pool::start(database, &partitions?, make, &RunOptions::default().rest(REST), &stop)?;
         let members = pool.members().to_vec();
         let watching = tokio::spawn(async move {
             while let Some((partition, outcome)) = pool.ended().await {

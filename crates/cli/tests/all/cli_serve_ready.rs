@@ -35,7 +35,8 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
         assert!(said.1.contains(phrase), "{phrase}: {said:?}");
     }
     // It is said first and logged then, and what is logged comes through a pipe.
-    let logged = async || serving.process.log().lines().any(|line| line.contains("ERROR") && line.contains("partition"));
+    let logged =
+        async || serving.process.log().lines().any(|line| line.contains("ERROR") && line.contains("partition"));
     wait_until("the same in the log", SOON, logged).await;
     let mut client = serving.client().await;
     for n in 0..20 {

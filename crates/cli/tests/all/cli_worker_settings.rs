@@ -184,7 +184,7 @@ async fn takeover_after_is_how_long_a_partition_must_stand_still() {
         let (mut winner, loser) = rivals(&db, &mut conn, takeover_after).await;
         winner.signal(Signal::SIGKILL);
         winner.wait();
-        let last = append_one(&mut conn, "a", 1).await.version;
+        let last = append_one(&mut conn, "a", 1).await.version.get();
         let version = async |conn: &mut PgConnection| counter(conn, "a").await.map_or(0, |(_, version)| version);
         if takes_over {
             wait_until("the other to take over", SOON, async || version(&mut conn).await == last).await;

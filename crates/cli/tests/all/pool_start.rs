@@ -32,7 +32,7 @@ async fn begun() -> TestDb {
 
 fn pool_of_four(db: &TestDb, database_timeout: Duration, stop: &CancellationToken) -> (Pool, Vec<Member>) {
     let heartbeat_interval = Duration::from_millis(100);
-    let options = RunOptions { database_timeout, heartbeat_interval, ..RunOptions::default() };
+    let options = RunOptions::default().database_timeout(database_timeout).heartbeat_interval(heartbeat_interval);
     let partitions: Vec<Class> = (0..4).map(|key| partition(key, 4)).collect();
     let pool = Pool::start(&db.database, &partitions, |class| worker_of(class, 10), &options, stop).unwrap();
     let members = pool.members().to_vec();

@@ -81,7 +81,7 @@ async fn both_can_be_rebuilt_and_indexed_at_the_same_time() {
         let mut conn = database.connect().await.unwrap();
         append(database, &mut conn, "a", 1).await;
         let stop = CancellationToken::new();
-        let options = RunOptions { until_caught_up: true, ..RunOptions::default() };
+        let options = RunOptions::default().until_caught_up(true);
         projection::run(database, worker_of(Class::partition(0, 1).unwrap(), 10), &options, stop).await.unwrap();
     }
     // As long as this session has it, nobody else rebuilds in the first schema.

@@ -53,7 +53,7 @@ async fn sleeping(
     let stop = CancellationToken::new();
     let (database, token) = (db.database.clone(), stop.clone());
     let worker = worker_of(Class::partition(0, 1).unwrap(), 100);
-    let options = RunOptions { poll_interval, ..RunOptions::default() };
+    let options = RunOptions::default().poll_interval(poll_interval);
     let running = tokio::spawn(async move { projection::run(&database, worker, &options, token).await });
     wait_for("the listener", conn, LISTENING, 1).await;
     wait_for("the worker to fall asleep", conn, ASLEEP, 1).await;
@@ -115,7 +115,7 @@ async fn a_pool_has_one_listener_that_wakes_all_of_its_workers_and_ends_with_the
     let mut conn = db.connect().await;
     let stop = CancellationToken::new();
     let partitions: Vec<Class> = (0..8).map(|key| Class::partition(key, 8).unwrap()).collect();
-    let options = RunOptions { poll_interval: HOUR, ..RunOptions::default() };
+    let options = RunOptions::default().poll_interval(HOUR);
     let mut pool = Pool::start(&db.database, &partitions, |class| worker_of(class, 100), &options, &stop).unwrap();
     wait_for("the listener", &mut conn, LISTENING, 1).await;
     wait_for("the workers to fall asleep", &mut conn, ASLEEP, 8).await;
@@ -156,7 +156,7 @@ async fn until_caught_up_a_worker_waits_for_nothing_and_nobody() {
     let mut conn = db.connect().await;
     insert(&mut conn, 1).await;
     let worker = worker_of(Class::partition(0, 1).unwrap(), 100);
-    let options = RunOptions { until_caught_up: true, poll_interval: HOUR, ..RunOptions::default() };
+    let options = RunOptions::default().until_caught_up(true).poll_interval(HOUR);
     let run = projection::run(&db.database, worker, &options, CancellationToken::new());
     let report = tokio::time::timeout(SOON, run).await.unwrap().unwrap();
     assert_eq!(report.applied, 1);

@@ -43,7 +43,7 @@ fn telling(group: &ChangesGroup) -> Counters {
 }
 
 async fn only_worker_of<P: Projection>(conn: &mut PgConnection, projection: P) -> Worker<P> {
-    let options = WorkerOptions { batch_size: 10_000, ..WorkerOptions::default() };
+    let options = WorkerOptions::default().batch_size(10_000);
     let mut worker = Worker::new(partition(0, 1), projection, options);
     worker.register(conn).await.unwrap();
     worker

@@ -4,6 +4,7 @@ use super::wire::{Member, Pair, SECRET, counter, transport};
 use crate::support::SOON;
 use bytes::Bytes;
 use evenfold::counters::{Changes, CounterRow};
+use evenfold::number::{Position, Version};
 use evenfold_cluster::Transport;
 use evenfold_counter_service::Watching;
 use futures_util::FutureExt;
@@ -28,8 +29,8 @@ pub(super) fn forged(number: u64, listed: &[(i64, i64)]) -> Bytes {
         aggregate_id: "x".to_owned(),
         events: version,
         value,
-        version,
-        last_position: 0,
+        version: Version::new(version),
+        last_position: Position::new(0),
     };
     let message = Some(Arc::new(Changes::Listed(listed.iter().map(row).collect())));
     let place = ("evenfold", "counters", "changes");

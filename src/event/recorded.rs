@@ -1,0 +1,91 @@
+//! Events as they are read back: borrowed by a projection, or owned by whoever decides on the next one.
+
+use super::Aggregate;
+use super::time::Timestamp;
+use crate::hash::IdHash;
+use crate::number::{Position, Version};
+use std::time::SystemTime;
+use uuid::Uuid;
+
+/// An event as a projection gets it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Event<'a> {
+    /// Its place in the log.
+    pub position: Position,
+    /// The kind of aggregate.
+    pub aggregate_type: &'a str,
+    /// The aggregate.
+    pub aggregate_id: &'a str,
+    /// Its place in its aggregate.
+    pub version: Version,
+    /// What happened.
+    pub event_type: &'a str,
+    /// JSON text; empty where the event is [too large](Self::is_too_large).
+    pub payload: &'a str,
+    /// What [`Interest::with_envelope`](crate::log::Interest::with_envelope) asks for.
+    pub envelope: Option<Envelope<'a>>,
+    /// The hash of the aggregate's id.
+    pub hash: IdHash,
+}
+
+/// What a payload is where the event's contents were not read. No JSON text is empty.
+pub(crate) const TOO_LARGE: &str = "";
+
+impl Event<'_> {
+    /// Whether the payload or the metadata is above [`MAX_JSON_BYTES`](super::MAX_JSON_BYTES), so that neither was read.
+    /// No such event is handed to a projection: it parks its aggregate.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.payload == TOO_LARGE
+    }
+}
+
+/// The part of an event that most projections do without.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Envelope<'a> {
+    /// The id that the writer gave the event.
+    pub event_id: Uuid,
+    /// JSON text.
+    pub metadata: Option<&'a str>,
+    pub(crate) recorded_at: Timestamp,
+}
+
+impl Envelope<'_> {
+    /// When the event was written, by the database's clock; or what its writer has given instead. `infinity` and
+    /// `-infinity` are 292,277 years after and before the year 2000, beyond all other times that PostgreSQL has.
+    #[must_use]
+    pub fn recorded_at(&self) -> SystemTime {
+        self.recorded_at.time()
+    }
+}
+
+/// An event of the log, with all that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordedEvent {
+    /// Its place in the log.
+    pub position: Position,
+    /// Its place in its aggregate.
+    pub version: Version,
+    /// Whose it is.
+    pub aggregate: Aggregate,
+    /// What happened.
+    pub event_type: String,
+    /// JSON text.
+    pub payload: String,
+    /// JSON text.
+    pub metadata: Option<String>,
+    /// The id that the writer gave the event.
+    pub event_id: Uuid,
+    pub(crate) recorded_at: Timestamp,
+}
+
+impl RecordedEvent {
+    /// When the event was written: see [`Envelope::recorded_at`].
+    #[must_use]
+    pub fn recorded_at(&self) -> SystemTime {
+        self.recorded_at.time()
+    }
+}
