@@ -3,7 +3,7 @@
 
 use evenfold_cli::config::{Parsed, Sharding};
 use evenfold_groups::KeyHash;
-use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Resizable, Shard, TellError, top, total};
+use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Resizable, Shard, SendError, top, total};
 use std::collections::HashMap;
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -94,10 +94,10 @@ async fn add(group: &ActorGroup<Counters>, rounds: u64) -> Result<u64, BoxError>
             for number in (0..rounds * COUNTERS).filter(|number| number % SENDERS == sender) {
                 let counter = format!("counter-{:05}", number % COUNTERS);
                 let amount = number % 7;
-                group.tell(&counter.clone(), Message::Add { counter, amount }, SECOND * 10).await?;
+                group.send(&counter.clone(), Message::Add { counter, amount }, SECOND * 10).await?;
                 sum += amount;
             }
-            Ok::<_, TellError<Message>>(sum)
+            Ok::<_, SendError<Message>>(sum)
         });
     }
     let mut sum = 0;
@@ -155,9 +155,9 @@ async fn show_full() -> Result<(), BoxError> {
     let options = GroupOptions { shards: 1, mailbox: 3, ..GroupOptions::default() };
     let group = ActorGroup::start(options, |_| Counters::default()).await?;
     let message = || Message::Add { counter: "c".into(), amount: 1 };
-    let accepted = (0..10).take_while(|_| group.try_tell("c", message()).is_ok()).count();
+    let accepted = (0..10).take_while(|_| group.try_send("c", message()).is_ok()).count();
     println!("full      after {accepted} at once; whoever waits gets room");
-    let more = group.tell("c", message(), SECOND).await;
+    let more = group.send("c", message(), SECOND).await;
     check("room comes", more.is_ok())?;
     let sum: u64 = group.stop().await.iter().flat_map(|shard| shard.values.values()).sum();
     check("all that was accepted is handled", sum == accepted as u64 + 1)

@@ -2,7 +2,7 @@
 //! `cargo run --release --example process_groups_pubsub`
 
 use evenfold_groups::ProcessGroups;
-use evenfold_groups::process::{Change, Group, GroupError, JoinOptions, Left, Member, Slow, Watch};
+use evenfold_groups::process::{Change, Group, GroupError, JoinOptions, LeaveReason, Member, Slow, Watch};
 use kameo::Actor;
 use kameo::actor::{ActorRef, Spawn};
 use kameo::error::Infallible;
@@ -56,7 +56,7 @@ fn members_come_and_go(groups: &ProcessGroups<Order>) -> Result<(), BoxError> {
     check("the two that are left receive order 2", (queued(&mut mails), queued(&mut stock)) == (vec![2], vec![2]))?;
     tell("leave", &format!("audit has left: {} members have received order 2", outcome.accepted));
     acme.delete("orders", "placed")?;
-    check("the members learn of the end", mails.try_recv() == Err(Left::Deleted))?;
+    check("the members learn of the end", mails.try_recv() == Err(LeaveReason::Deleted))?;
     check("nobody can be sent anything", group.offer((0, 3)).is_err())?;
     tell("delete", "the group is deleted: its members have been told, and order 3 is refused");
     Ok(())
@@ -103,7 +103,7 @@ async fn slow_members(group: &Group<Order>) -> Result<(), BoxError> {
 
 /// Counts orders; panics at a faulty one.
 struct Clerk {
-    told: mpsc::UnboundedSender<Result<Order, Left>>,
+    told: mpsc::UnboundedSender<Result<Order, LeaveReason>>,
 }
 
 impl Actor for Clerk {
@@ -124,10 +124,10 @@ impl Message<Order> for Clerk {
     }
 }
 
-impl Message<Left> for Clerk {
+impl Message<LeaveReason> for Clerk {
     type Reply = ();
 
-    async fn handle(&mut self, left: Left, _: &mut Context<Self, ()>) {
+    async fn handle(&mut self, left: LeaveReason, _: &mut Context<Self, ()>) {
         let _ = self.told.send(Err(left));
     }
 }
@@ -165,7 +165,7 @@ async fn actors(groups: &ProcessGroups<Order>, group: &Group<Order>) -> Result<(
     seen.push(next(&mut watch).await);
     tell("watched", &seen.join(", "));
     let told = heard.recv().await;
-    check("members are told of the end", told == Some(Err(Left::Deleted)))?;
+    check("members are told of the end", told == Some(Err(LeaveReason::Deleted)))?;
     if let Err(refused) = group.broadcast((0, 3)).await {
         tell("deleted", &format!("{refused}"));
     }

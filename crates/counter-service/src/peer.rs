@@ -48,9 +48,9 @@ impl Inner {
         }
         let (answer, outcome) = oneshot::channel();
         let message = Message::Call(command, answer);
-        self.shards.try_tell_shard(shard, message).map_err(|refused| match refused {
-            evenfold_groups::TellError::Full(_) => ServiceError::Busy,
-            evenfold_groups::TellError::Stopped(_) => ServiceError::Stopped,
+        self.shards.try_send_shard(shard, message).map_err(|refused| match refused {
+            evenfold_groups::SendError::Full(_) => ServiceError::Busy,
+            evenfold_groups::SendError::Stopped(_) => ServiceError::Stopped,
         })?;
         match tokio::time::timeout_at(deadline, outcome).await {
             Ok(Ok(outcome)) => outcome,

@@ -3,7 +3,8 @@
 use std::hash::Hasher;
 use std::num::NonZeroU32;
 
-/// The 64-bit FNV-1a hash of a key of an actor group: it decides which shard the key belongs to. It lives in memory only.
+/// The 64-bit FNV-1a hash of a key of an actor group: it decides which shard the key belongs to. It lives in memory
+/// only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(u64);
 
@@ -22,9 +23,9 @@ impl KeyHash {
         self.0
     }
 
-    /// Which of so many shards the key belongs to, by jump consistent hash: from n shards to n + 1, a key either stays or
-    /// moves to the new one, and one in n + 1 does (Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm",
-    /// 2014).
+    /// Which of so many shards the key belongs to, by jump consistent hash: from n shards to n + 1, a key either stays
+    /// or moves to the new one, and one in n + 1 does (Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash
+    /// Algorithm", 2014).
     #[must_use]
     pub fn shard(self, shards: NonZeroU32) -> u32 {
         jump(self.0, shards)

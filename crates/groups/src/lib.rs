@@ -9,7 +9,7 @@ pub mod threads;
 
 pub use actors::{
     ActorGroup, AfterPanic, AskError, GatherError, Gathered, GroupMetrics, GroupOptions, GroupOptionsError,
-    MAX_MAILBOX, MAX_SHARDS, Missing, Resizable, ResizeError, Shard, ShardMetrics, TellError, WeakGroup, top, total,
+    MAX_MAILBOX, MAX_SHARDS, Missing, Resizable, ResizeError, SendError, Shard, ShardMetrics, WeakGroup, top, total,
 };
 pub use hash::KeyHash;
 pub use process::ProcessGroups;

@@ -1,4 +1,4 @@
-//! Telling threads apart, so that each can have a place of its own where all of them would fight for one.
+//! Numbers of threads, so that each can have a place of its own where all of them would fight for one.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -57,7 +57,7 @@ impl Target for Group {
     }
 
     async fn tell(&self, _: &Load, key: &str, number: u64) -> anyhow::Result<()> {
-        Ok(self.0.tell(key, Add(number), LONG).await?)
+        Ok(self.0.send(key, Add(number), LONG).await?)
     }
 
     async fn sum(self) -> anyhow::Result<u64> {

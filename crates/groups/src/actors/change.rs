@@ -4,7 +4,7 @@
 use super::shard::Shard;
 
 /// What one change has an actor do with its shard before the next message.
-pub(super) trait Change<S: Shard>: Send + Sync {
+pub(super) trait ShardChange<S: Shard>: Send + Sync {
     /// Takes out of the state what leaves the shard of this number. If that panics, the shard recovers, and it is tried
     /// again.
     fn give(&self, shard: u32, state: &mut S);

@@ -1,7 +1,7 @@
 //! A value that every message reads and hardly anybody changes: several copies of it, each behind a lock of its own.
 //!
-//! Readers of one lock write to its cache line, and so wait for each other; here those of different threads mostly do not.
-//! Who changes the value holds all locks, so that nobody reads meanwhile.
+//! Readers of one lock write to its cache line, and so wait for each other; here those of different threads mostly do
+//! not. Who changes the value holds all locks, so that nobody reads meanwhile.
 
 use crate::threads;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// A message that was not accepted: nothing has happened, and it is handed back.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TellError<M> {
+pub enum SendError<M> {
     /// The mailbox of its shard was full, for as long as the caller would wait.
     #[error("the shard's mailbox is full: try again later, or wait longer")]
     Full(M),
@@ -14,7 +14,7 @@ pub enum TellError<M> {
     Stopped(M),
 }
 
-impl<M> TellError<M> {
+impl<M> SendError<M> {
     /// The message.
     pub fn into_message(self) -> M {
         match self {
@@ -23,7 +23,7 @@ impl<M> TellError<M> {
     }
 }
 
-impl<M> fmt::Debug for TellError<M> {
+impl<M> fmt::Debug for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full(_) => f.write_str("Full"),
@@ -72,7 +72,7 @@ pub enum ResizeError {
     /// The number of shards is the new one, but a shard panicked while it gave items or took them, three times in a row
     /// when giving: these items are gone.
     #[error("shard {0} panicked while items were handed over: some are gone")]
-    HandOver(u32),
+    Handover(u32),
     /// The group has ended: nothing has happened.
     #[error("the actor group has ended")]
     Stopped,

@@ -74,8 +74,8 @@ pub fn total<N: Add<Output = N>>(sum: N, more: N) -> N {
     sum + more
 }
 
-/// A merge of lists that keeps the `k` greatest, the greatest first. If each shard answers with its own `k` greatest, these
-/// are the greatest of all.
+/// A merge of lists that keeps the `k` greatest, the greatest first. If each shard answers with its own `k` greatest,
+/// these are the greatest of all.
 pub fn top<T: Ord>(k: usize) -> impl FnMut(Vec<T>, Vec<T>) -> Vec<T> {
     move |mut best, more| {
         best.extend(more);

@@ -4,8 +4,8 @@
 //! So those who give never take, and each key moves once. Messages for a key wait at the shard that takes it until all
 //! have given; the shards that only give go on at once.
 
-use super::change::Change;
-use super::member::Member;
+use super::change::ShardChange;
+use super::member::ShardMember;
 use super::shard::Resizable;
 use crate::KeyHash;
 use std::num::NonZeroU32;
@@ -22,9 +22,9 @@ const NONE: u32 = u32::MAX;
 /// What was given to one of those who take, until it takes it.
 type Parcel<S> = Mutex<Vec<(KeyHash, <S as Resizable>::Item)>>;
 
-pub(super) struct HandOver<S: Resizable> {
+pub(super) struct Handover<S: Resizable> {
     /// The shards as they are from now on.
-    members: Vec<Member<S>>,
+    members: Vec<ShardMember<S>>,
     shards: NonZeroU32,
     takers: std::ops::Range<usize>,
     /// What was given to each of those who take.
@@ -35,8 +35,8 @@ pub(super) struct HandOver<S: Resizable> {
     done: Notify,
 }
 
-impl<S: Resizable> HandOver<S> {
-    pub(super) fn new(before: u32, members: Vec<Member<S>>, shards: NonZeroU32) -> Self {
+impl<S: Resizable> Handover<S> {
+    pub(super) fn new(before: u32, members: Vec<ShardMember<S>>, shards: NonZeroU32) -> Self {
         let after = shards.get();
         let takers = if after > before { before as usize..after as usize } else { 0..after as usize };
         let left = AtomicUsize::new(takers.len());
@@ -69,7 +69,7 @@ impl<S: Resizable> HandOver<S> {
     }
 }
 
-impl<S: Resizable> Change<S> for HandOver<S> {
+impl<S: Resizable> ShardChange<S> for Handover<S> {
     fn give(&self, here: u32, state: &mut S) {
         if !self.may_try(here) {
             return;
@@ -93,7 +93,7 @@ impl<S: Resizable> Change<S> for HandOver<S> {
 
     fn take(&self, here: u32, state: &mut S) {
         // Counted whatever happens: nobody may wait for a shard that panics.
-        let _done = Taking { hand_over: self, shard: here };
+        let _done = Taking { handover: self, shard: here };
         let items =
             self.parcel(here).map(|parcel| std::mem::take(&mut *parcel.lock().unwrap_or_else(PoisonError::into_inner)));
         state.take(items.unwrap_or_default());
@@ -102,13 +102,13 @@ impl<S: Resizable> Change<S> for HandOver<S> {
 
 /// A shard takes; it has when this is dropped.
 struct Taking<'a, S: Resizable> {
-    hand_over: &'a HandOver<S>,
+    handover: &'a Handover<S>,
     shard: u32,
 }
 
 impl<S: Resizable> Drop for Taking<'_, S> {
     fn drop(&mut self) {
-        let HandOver { failed, left, done, .. } = self.hand_over;
+        let Handover { failed, left, done, .. } = self.handover;
         if std::thread::panicking() {
             failed.store(self.shard, Ordering::SeqCst);
         }

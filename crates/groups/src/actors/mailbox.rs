@@ -1,9 +1,9 @@
 //! What waits for a shard, in order and bounded, and what its actor is to do next.
 //!
-//! Messages do not travel through kameo's mailbox one by one: they are put in here, and the actor is only woken when it is
-//! not at work. It takes what waits in batches, so that many small messages cost little more than being stored.
+//! Messages do not travel through kameo's mailbox one by one: they are put in here, and the actor is only woken when it
+//! is not at work. It takes what waits in batches, so that many small messages cost little more than being stored.
 
-use super::change::Change;
+use super::change::ShardChange;
 use super::shard::Shard;
 use crate::KeyHash;
 use std::collections::VecDeque;
@@ -55,9 +55,9 @@ struct Inner<S: Shard> {
     awake: bool,
     closed: bool,
     /// What is to be given away before the next message.
-    give: Option<Arc<dyn Change<S>>>,
+    give: Option<Arc<dyn ShardChange<S>>>,
     /// What is to be taken before the next message, once all have given.
-    take: Option<Arc<dyn Change<S>>>,
+    take: Option<Arc<dyn ShardChange<S>>>,
     givers_left: usize,
 }
 
@@ -66,9 +66,9 @@ pub(super) enum Next<S: Shard> {
     /// To handle what is in its hand.
     Handle,
     /// To give away what leaves it.
-    Give(Arc<dyn Change<S>>),
+    Give(Arc<dyn ShardChange<S>>),
     /// To take what has come to it.
-    Take(Arc<dyn Change<S>>),
+    Take(Arc<dyn ShardChange<S>>),
     /// To rest until it is woken.
     Rest,
     /// To end.
@@ -100,7 +100,7 @@ impl<S: Shard> Mailbox<S> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts a message; tells whether the actor has to be woken.
+    /// Accepts a message; returns whether the actor has to be woken.
     pub(super) fn push(&self, envelope: Envelope<S>) -> Result<bool, Refused<S>> {
         let mut inner = self.lock();
         if inner.closed {
@@ -124,7 +124,8 @@ impl<S: Shard> Mailbox<S> {
     }
 
     fn wake_senders(&self, room: usize) {
-        // A sender counts itself before it finds the mailbox full under the lock, so that it is seen here, after the lock.
+        // A sender counts itself before it finds the mailbox full under the lock, so that it is seen here, after the
+        // lock.
         for _ in 0..room.min(self.waiting.load(Ordering::SeqCst)) {
             self.room.notify_one();
         }
@@ -142,7 +143,7 @@ impl<S: Shard> Mailbox<S> {
         Waiting { room: &self.room, waiting: &self.waiting }
     }
 
-    /// Accepts nothing more. Tells whether the actor has to be woken.
+    /// Accepts nothing more. Returns whether the actor has to be woken.
     pub(super) fn close(&self) -> bool {
         let mut inner = self.lock();
         inner.closed = true;
@@ -165,7 +166,7 @@ impl<S: Shard> Mailbox<S> {
     }
 
     /// Before its next message, the actor gives away what leaves it.
-    pub(super) fn give(&self, change: Arc<dyn Change<S>>) {
+    pub(super) fn give(&self, change: Arc<dyn ShardChange<S>>) {
         self.lock().give = Some(change);
     }
 
@@ -175,7 +176,7 @@ impl<S: Shard> Mailbox<S> {
     }
 
     /// Before its next message, the actor takes what so many others give.
-    pub(super) fn expect(&self, givers: usize, change: Arc<dyn Change<S>>) {
+    pub(super) fn expect(&self, givers: usize, change: Arc<dyn ShardChange<S>>) {
         let mut inner = self.lock();
         (inner.givers_left, inner.take) = (givers, Some(change));
     }

@@ -6,18 +6,18 @@ use super::shard::Shard;
 use kameo::actor::ActorRef;
 use std::sync::Arc;
 
-pub(super) struct Member<S: Shard> {
+pub(super) struct ShardMember<S: Shard> {
     pub(super) cell: Arc<Cell<S>>,
     pub(super) actor: ActorRef<Owner<S>>,
 }
 
-impl<S: Shard> Clone for Member<S> {
+impl<S: Shard> Clone for ShardMember<S> {
     fn clone(&self) -> Self {
         Self { cell: Arc::clone(&self.cell), actor: self.actor.clone() }
     }
 }
 
-impl<S: Shard> Member<S> {
+impl<S: Shard> ShardMember<S> {
     /// Wakes the actor, which is not at work.
     pub(super) fn wake(&self) {
         // Its own mailbox has room: only those send who found it asleep, and one who is awake sends to itself. One that

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// One message in so many is followed from its sender to its actor: three readings of the clock for each would cost more
-/// than the routing that they measure. What comes out is multiplied.
+/// One message in so many is followed from its sender to its actor: three readings of the clock for each would cost
+/// more than the routing that they measure. What comes out is multiplied.
 const SAMPLED: u8 = 64;
 
 /// Whether this message is one of them.

@@ -16,7 +16,7 @@ mod resize;
 mod router;
 mod shard;
 
-pub use error::{AskError, GatherError, ResizeError, TellError};
+pub use error::{AskError, GatherError, ResizeError, SendError};
 pub use gather::{Gathered, Missing, top, total};
 pub use options::{AfterPanic, GroupOptions, GroupOptionsError, MAX_MAILBOX, MAX_SHARDS};
 pub use report::{GroupMetrics, ShardMetrics};
@@ -96,8 +96,8 @@ impl<S: Shard> ActorGroup<S> {
     ///
     /// # Errors
     ///
-    /// [`TellError`] with the message, which has not been accepted.
-    pub fn try_tell(&self, key: impl Into<KeyHash>, message: S::Message) -> Result<(), TellError<S::Message>> {
+    /// [`SendError`] with the message, which has not been accepted.
+    pub fn try_send(&self, key: impl Into<KeyHash>, message: S::Message) -> Result<(), SendError<S::Message>> {
         let address = Address::Key(key.into());
         self.router.offer(Envelope { message, reply: None, address, accepted: None }).map_err(refused)
     }
@@ -106,17 +106,17 @@ impl<S: Shard> ActorGroup<S> {
     ///
     /// # Errors
     ///
-    /// [`TellError`] with the message, which has not been accepted.
+    /// [`SendError`] with the message, which has not been accepted.
     ///
     /// # Cancel safety
     ///
     /// A message whose sending is dropped while it waits for room has not been accepted, and is dropped with it.
-    pub async fn tell(
+    pub async fn send(
         &self,
         key: impl Into<KeyHash>,
         message: S::Message,
         wait: Duration,
-    ) -> Result<(), TellError<S::Message>> {
+    ) -> Result<(), SendError<S::Message>> {
         let envelope = Envelope { message, reply: None, address: Address::Key(key.into()), accepted: None };
         match self.router.offer(envelope) {
             Err(Refused::Full(envelope)) => self.router.offer_until(envelope, deadline(wait)).await.map_err(refused),
@@ -166,8 +166,8 @@ impl<S: Shard> ActorGroup<S> {
         self.router.ask(Address::Key(key.into()), message, deadline(timeout)).await
     }
 
-    /// Sends a message to the shard of this number, and waits for room in its mailbox and for the answer, together up to
-    /// this time.
+    /// Sends a message to the shard of this number, and waits for room in its mailbox and for the answer, together up
+    /// to this time.
     ///
     /// # Errors
     ///
@@ -208,8 +208,8 @@ impl<S: Shard> ActorGroup<S> {
     ///
     /// # Errors
     ///
-    /// [`TellError`] with the message, which has not been accepted; `Stopped` also for a number that no shard has.
-    pub fn try_tell_shard(&self, shard: u32, message: S::Message) -> Result<(), TellError<S::Message>> {
+    /// [`SendError`] with the message, which has not been accepted; `Stopped` also for a number that no shard has.
+    pub fn try_send_shard(&self, shard: u32, message: S::Message) -> Result<(), SendError<S::Message>> {
         let address = Address::Shard(shard);
         self.router.offer(Envelope { message, reply: None, address, accepted: None }).map_err(refused)
     }
@@ -239,11 +239,11 @@ impl<S: Shard> ActorGroup<S> {
 
 impl<S: Resizable> ActorGroup<S> {
     /// Changes the number of shards, while messages come. About 1/n of the keys move for each of n shards that comes or
-    /// goes, with what their shards know about them; messages about them wait at their new shard until it knows that, and
-    /// none is lost, doubled or overtaken. Shards whose keys only leave go on at once.
+    /// goes, with what their shards know about them; messages about them wait at their new shard until it knows that,
+    /// and none is lost, doubled or overtaken. Shards whose keys only leave go on at once.
     ///
-    /// It takes as long as the messages that are at work, and those that their actors have taken out with them: a handler
-    /// must not wait for it.
+    /// It takes as long as the messages that are at work, and those that their actors have taken out with them: a
+    /// handler must not wait for it.
     ///
     /// # Errors
     ///
@@ -263,9 +263,9 @@ fn deadline(wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 30))
 }
 
-fn refused<S: Shard>(refused: Refused<S>) -> TellError<S::Message> {
+fn refused<S: Shard>(refused: Refused<S>) -> SendError<S::Message> {
     match refused {
-        Refused::Full(envelope) => TellError::Full(envelope.message),
-        Refused::Closed(envelope) => TellError::Stopped(envelope.message),
+        Refused::Full(envelope) => SendError::Full(envelope.message),
+        Refused::Closed(envelope) => SendError::Stopped(envelope.message),
     }
 }

@@ -39,7 +39,7 @@ pub enum AfterPanic {
     /// They are handled once the shard has recovered: only the message at which it panicked is gone.
     #[default]
     Keep,
-    /// They are dropped and counted, and whoever asked is told.
+    /// They are dropped and counted, and whoever asked gets an error.
     Drop,
 }
 

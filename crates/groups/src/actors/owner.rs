@@ -1,5 +1,5 @@
-//! The actor that owns a shard, supervised: it works through the mailbox, and when it panics another one goes on where it
-//! was.
+//! The actor that owns a shard, supervised: it works through the mailbox, and when it panics another one goes on where
+//! it was.
 
 use super::cell::{Body, Cell};
 use super::mailbox::{Envelope, Next};
@@ -139,15 +139,15 @@ async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, pace: &mut Pace)
             // Whoever asked may have ceased to wait.
             let _nobody = reply.send(answer);
         }
-        if pace.is_over() {
+        if pace.has_expired() {
             tokio::task::yield_now().await;
             *pace = Pace::new();
         }
     }
 }
 
-/// When a slice of time is over. Reading the clock takes as long as handling a small message, so it is read once in several
-/// of these, and after each that takes long.
+/// When a slice of time has passed. Reading the clock takes as long as handling a small message, so it is read once in
+/// several of these, and after each that takes long.
 struct Pace {
     began: Instant,
     read: Instant,
@@ -161,7 +161,7 @@ impl Pace {
         Self { began: now, read: now, every: 1, unread: 0 }
     }
 
-    fn is_over(&mut self) -> bool {
+    fn has_expired(&mut self) -> bool {
         self.unread += 1;
         if self.unread < self.every {
             return false;

@@ -95,8 +95,8 @@ impl GroupMetrics {
         (sum > 0).then(|| most as f64 * self.shards.len() as f64 / sum as f64)
     }
 
-    /// Time that messages have spent before they were handled: routing, waiting for room, and waiting in the mailbox. Added up
-    /// over all messages, many of which wait at the same time.
+    /// Time that messages have spent before they were handled: routing, waiting for room, and waiting in the mailbox.
+    /// Added up over all messages, many of which wait at the same time.
     #[must_use]
     pub fn coordination(&self) -> Duration {
         self.routing + self.waiting + self.queueing()

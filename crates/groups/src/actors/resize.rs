@@ -1,8 +1,8 @@
 //! Changing the number of shards while messages come, and ending them.
 
 use super::error::ResizeError;
-use super::handover::HandOver;
-use super::member::Member;
+use super::handover::Handover;
+use super::member::ShardMember;
 use super::options::check_shards;
 use super::router::{Router, place};
 use super::shard::{Resizable, Shard};
@@ -16,7 +16,7 @@ pub(super) async fn resize<S: Resizable>(router: &Arc<Router<S>>, shards: u32) -
     let changed = tokio::spawn(async move { change(&router, shards).await });
     changed.await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "the state of a new shard could not be made");
-        Err(ResizeError::HandOver(shards.get() - 1))
+        Err(ResizeError::Handover(shards.get() - 1))
     })
 }
 
@@ -30,42 +30,47 @@ async fn change<S: Resizable>(router: &Router<S>, shards: NonZeroU32) -> Result<
     if old == new {
         return Ok(());
     }
-    let mut after: Vec<Member<S>> = before.iter().take(new).cloned().collect();
+    let mut after: Vec<ShardMember<S>> = before.iter().take(new).cloned().collect();
     for shard in after.len()..new {
         after.push(router.spawn(router.cell(u32::try_from(shard).unwrap_or(u32::MAX))).await);
     }
-    let hand_over = Arc::new(HandOver::new(u32::try_from(old).unwrap_or(u32::MAX), after.clone(), shards));
-    switch(router, &before, &after, &hand_over);
-    let failed = hand_over.done().await;
+    let handover = Arc::new(Handover::new(u32::try_from(old).unwrap_or(u32::MAX), after.clone(), shards));
+    switch(router, &before, &after, &handover);
+    let failed = handover.done().await;
     for member in before.iter().skip(new) {
         member.cell.ended.cancelled().await;
         router.gone.add(&member.cell.meters);
     }
     tracing::info!(group = router.options.id, from = old, to = new, "the number of shards has changed");
-    failed.map_or(Ok(()), |shard| Err(ResizeError::HandOver(shard)))
+    failed.map_or(Ok(()), |shard| Err(ResizeError::Handover(shard)))
 }
 
-/// From here on messages go to the new members. What waited goes to where it belongs now, in its order: before any message
-/// that is sent later.
-fn switch<S: Resizable>(router: &Router<S>, before: &[Member<S>], after: &[Member<S>], hand_over: &Arc<HandOver<S>>) {
+/// From here on messages go to the new members. What waited goes to where it belongs now, in its order: before any
+/// message that is sent later.
+fn switch<S: Resizable>(
+    router: &Router<S>,
+    before: &[ShardMember<S>],
+    after: &[ShardMember<S>],
+    handover: &Arc<Handover<S>>,
+) {
     let (old, new) = (before.len(), after.len());
     // Those whose keys leave: all of them for new shards, and those that go otherwise.
     let givers = if new > old { before } else { &before[new..] };
     let takers = if new > old { &after[old..] } else { after };
     let mut members = router.write();
     for taker in takers {
-        taker.cell.mailbox.expect(givers.len(), hand_over.clone());
+        taker.cell.mailbox.expect(givers.len(), handover.clone());
     }
     let waited: Vec<_> = before.iter().map(|member| member.cell.mailbox.drain()).collect();
     for envelope in waited.into_iter().flatten() {
-        // A message to a shard that is no more is dropped: whoever asked is told.
+        // A message to a shard that is no more is dropped: whoever asked gets an error.
         if let Some(member) = place(after, envelope.address) {
             member.cell.mailbox.put_back(envelope);
         }
     }
     // Only now: a shard that has given must not find a message any more about what it gave.
     for giver in givers {
-        giver.cell.mailbox.give(hand_over.clone());
+        giver.cell.mailbox.give(handover.clone());
     }
     members.set(&after.to_vec());
     drop(members);
@@ -88,7 +93,7 @@ pub(super) async fn stop<S: Shard>(router: &Arc<Router<S>>) -> Vec<S> {
         for member in &members {
             member.close();
         }
-        for Member { cell, .. } in members {
+        for ShardMember { cell, .. } in members {
             cell.ended.cancelled().await;
             router.gone.add(&cell.meters);
             states.extend(cell.slot.lock().await.body.take().map(|body| body.state));

@@ -4,7 +4,7 @@ use super::cell::Cell;
 use super::copies::{Copies, Writing};
 use super::error::AskError;
 use super::mailbox::{Address, Envelope, Refused};
-use super::member::Member;
+use super::member::ShardMember;
 use super::meters::{Meters, Routing, is_sampled};
 use super::options::GroupOptions;
 use super::owner::{self, Supervisor};
@@ -22,9 +22,9 @@ pub(super) struct Router<S: Shard> {
     pub(super) options: GroupOptions,
     make: Make<S>,
     supervisor: ActorRef<Supervisor>,
-    /// Whoever sends holds it for reading until the message is in its mailbox: under the write lock nobody is on the way to a
-    /// shard that is no longer the right one.
-    members: Copies<Vec<Member<S>>>,
+    /// Whoever sends holds it for reading until the message is in its mailbox: under the write lock nobody is on the
+    /// way to a shard that is no longer the right one.
+    members: Copies<Vec<ShardMember<S>>>,
     /// One change of the members at a time, and none while somebody gathers.
     pub(super) change: tokio::sync::RwLock<()>,
     pub(super) routing: Routing,
@@ -57,16 +57,16 @@ impl<S: Shard> Router<S> {
         Arc::new(Cell::new(&self.options, shard, (self.make)(shard)))
     }
 
-    pub(super) async fn spawn(&self, cell: Arc<Cell<S>>) -> Member<S> {
+    pub(super) async fn spawn(&self, cell: Arc<Cell<S>>) -> ShardMember<S> {
         let actor = owner::spawn(&self.supervisor, &cell).await;
-        Member { cell, actor }
+        ShardMember { cell, actor }
     }
 
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<Member<S>>> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<ShardMember<S>>> {
         self.members.read()
     }
 
-    pub(super) fn write(&self) -> Writing<'_, Vec<Member<S>>> {
+    pub(super) fn write(&self) -> Writing<'_, Vec<ShardMember<S>>> {
         self.members.write()
     }
 
@@ -159,7 +159,7 @@ impl<S: Shard> Drop for Router<S> {
 }
 
 /// The shard to which a message goes; none if there is no such shard, or no shard at all any more.
-pub(super) fn place<S: Shard>(members: &[Member<S>], address: Address) -> Option<&Member<S>> {
+pub(super) fn place<S: Shard>(members: &[ShardMember<S>], address: Address) -> Option<&ShardMember<S>> {
     let shards = NonZeroU32::new(u32::try_from(members.len()).ok()?)?;
     match address {
         Address::Key(key) => members.get(key.shard(shards) as usize),

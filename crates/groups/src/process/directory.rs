@@ -25,21 +25,21 @@ impl Default for Limits {
     }
 }
 
-/// All groups whose messages are of one type. Clones are cheap, and share the groups; two that were made separately share
-/// nothing.
+/// All groups whose messages are of one type. Clones are cheap, and share the groups; two that were made separately
+/// share nothing.
 ///
 /// Whoever has this value can reach every tenant. Pass on a [`Tenant`] to whoever must not.
 pub struct ProcessGroups<M> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<Tenants<M>>,
 }
 
-struct Shared<M> {
+struct Tenants<M> {
     limits: Limits,
     tenants: Mutex<HashMap<Arc<str>, Tenant<M>>>,
 }
 
-/// The groups of one tenant. It is a capability: no other tenant's groups can be reached, seen or counted with it. Clones
-/// are cheap, and share the groups.
+/// The groups of one tenant. It is a capability: no other tenant's groups can be reached, seen or counted with it.
+/// Clones are cheap, and share the groups.
 pub struct Tenant<M> {
     own: Arc<Own<M>>,
 }
@@ -59,7 +59,7 @@ impl<M> ProcessGroups<M> {
     /// No groups yet, and never more than the limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { shared: Arc::new(Shared { limits, tenants: Mutex::default() }) }
+        Self { shared: Arc::new(Tenants { limits, tenants: Mutex::default() }) }
     }
 
     /// The groups of this tenant, which has none at first.
@@ -140,8 +140,9 @@ impl<M> Tenant<M> {
         self.own.groups().keys().cloned().collect()
     }
 
-    /// Deletes a group. Its members get what was accepted before, and then [`Left::Deleted`](super::Left::Deleted); who
-    /// has a handle of it gets [`Deleted`](super::Deleted), also when another group of this name is created.
+    /// Deletes a group. Its members get what was accepted before, and then
+    /// [`LeaveReason::Deleted`](super::LeaveReason::Deleted); who has a handle of it gets [`Deleted`](super::Deleted),
+    /// also when another group of this name is created.
     ///
     /// # Errors
     ///

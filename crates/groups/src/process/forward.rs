@@ -1,9 +1,9 @@
-//! Actors as members: a task takes the messages out of the member's queue and tells them to the actor.
+//! Actors as members: a task takes the messages out of the member's queue and sends them to the actor.
 
 use super::error::GroupError;
 use super::group::Group;
 use super::member::Member;
-use super::seat::{JoinOptions, Left};
+use super::seat::{JoinOptions, LeaveReason};
 use kameo::Actor;
 use kameo::actor::{ActorRef, WeakActorRef};
 use kameo::error::ActorStopReason;
@@ -15,14 +15,14 @@ use std::time::Duration;
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 impl<M: Clone + Send + 'static> Group<M> {
-    /// Makes an actor a member: it is told every broadcast, and at last why it is a member no more, unless it has stopped
-    /// itself. An actor that stops or panics has left, and membership keeps no actor running.
+    /// Makes an actor a member: it is sent every broadcast, and at last why it is a member no more, unless it has
+    /// stopped itself. An actor that stops or panics has left, and membership keeps no actor running.
     ///
     /// The queue of the options is filled while the actor's mailbox is full, so an actor with an unbounded mailbox is
     /// never slow. What waits in the queue when the actor ends is lost with it.
     ///
-    /// The task that does this ends with the membership, once the actor has been told; nothing in it can panic but what
-    /// drops a message, and then the actor has left.
+    /// The task that does this ends with the membership, once the actor has been notified; nothing in it can panic but
+    /// what drops a message, and then the actor has left.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl<M: Clone + Send + 'static> Group<M> {
     /// Outside a tokio runtime.
     pub fn join_actor<A>(&self, id: &str, actor: &ActorRef<A>, options: JoinOptions) -> Result<(), GroupError>
     where
-        A: Actor + Message<M> + Message<Left>,
+        A: Actor + Message<M> + Message<LeaveReason>,
     {
         let (member, actor) = (self.join(id, options)?, actor.downgrade());
         tokio::spawn(async move {
@@ -44,15 +44,15 @@ impl<M: Clone + Send + 'static> Group<M> {
     }
 }
 
-/// Tells the actor what the member receives, until one of them ends.
-async fn forward<M, A>(mut member: Member<M>, actor: &WeakActorRef<A>) -> Left
+/// Sends the actor what the member receives, until one of them ends.
+async fn forward<M, A>(mut member: Member<M>, actor: &WeakActorRef<A>) -> LeaveReason
 where
     M: Clone + Send + 'static,
-    A: Actor + Message<M> + Message<Left>,
+    A: Actor + Message<M> + Message<LeaveReason>,
 {
     let mut stopped = std::pin::pin!(actor.wait_for_shutdown_with_result(|ended| match ended {
-        Ok(ActorStopReason::Panicked(_)) | Err(_) => Left::Panicked,
-        Ok(_) => Left::Stopped,
+        Ok(ActorStopReason::Panicked(_)) | Err(_) => LeaveReason::Panicked,
+        Ok(_) => LeaveReason::Stopped,
     }));
     let why = loop {
         let next = tokio::select! {
@@ -61,15 +61,15 @@ where
         };
         // Not kept while waiting for the next message: nobody else may want the actor any more.
         let Some(actor) = actor.upgrade() else { break last_word(stopped).await };
-        let told = match next {
+        let delivered = match next {
             Ok(message) => actor.tell(message).send().await.is_ok(),
             Err(why) => {
-                // One that has stopped meanwhile need not be told.
+                // One that has stopped meanwhile need not be notified.
                 let _ = actor.tell(why).send().await;
                 return why;
             }
         };
-        if !told {
+        if !delivered {
             drop(actor);
             break last_word(stopped).await;
         }
@@ -78,6 +78,6 @@ where
     why
 }
 
-async fn last_word(stopped: impl Future<Output = Left>) -> Left {
-    tokio::time::timeout(LAST_WORD, stopped).await.unwrap_or(Left::Stopped)
+async fn last_word(stopped: impl Future<Output = LeaveReason>) -> LeaveReason {
+    tokio::time::timeout(LAST_WORD, stopped).await.unwrap_or(LeaveReason::Stopped)
 }

@@ -3,7 +3,7 @@
 use super::error::{Deleted, GroupError, MAX_QUEUE, name};
 use super::member::Member;
 use super::roster::Roster;
-use super::seat::{JoinOptions, Left, MemberStats, Offered, Seat, Slow};
+use super::seat::{JoinOptions, LeaveReason, MemberStats, Offered, Seat, Slow};
 use super::watch::Watch;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::fmt;
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 /// A handle of a group. Clones are cheap, and are the same group.
 pub struct Group<M> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<GroupState<M>>,
 }
 
-struct Shared<M> {
+struct GroupState<M> {
     roster: Arc<Roster<M>>,
     counts: Counts,
 }
@@ -62,7 +62,7 @@ pub struct GroupStats {
 
 impl<M> Group<M> {
     pub(super) fn new(path: Arc<str>, limit: usize) -> Self {
-        let shared = Shared { roster: Arc::new(Roster::new(path, limit)), counts: Counts::default() };
+        let shared = GroupState { roster: Arc::new(Roster::new(path, limit)), counts: Counts::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -72,12 +72,13 @@ impl<M> Group<M> {
         &self.roster().path
     }
 
-    /// Becomes a member, from the next broadcast on: of those that are on their way it gets all or none, each by itself.
+    /// Becomes a member, from the next broadcast on: of those that are on their way it gets all or none, each by
+    /// itself.
     ///
     /// # Errors
     ///
-    /// [`GroupError::AlreadyJoined`] while there is a member of this name; a bad name or queue, too many members, a group
-    /// that was deleted.
+    /// [`GroupError::AlreadyJoined`] while there is a member of this name; a bad name or queue, too many members, a
+    /// group that was deleted.
     pub fn join(&self, id: &str, options: JoinOptions) -> Result<Member<M>, GroupError> {
         if !(1..=MAX_QUEUE).contains(&options.queue) {
             return Err(GroupError::Queue(options.queue));
@@ -87,13 +88,17 @@ impl<M> Group<M> {
     }
 
     /// Has a member leave, whoever holds its [`Member`], which still gets what is in its queue, and then
-    /// [`Left::Removed`].
+    /// [`LeaveReason::Removed`].
     ///
     /// # Errors
     ///
     /// [`GroupError::NotAMember`] if nobody of this name is; a group that was deleted.
     pub fn leave(&self, id: &str) -> Result<(), GroupError> {
-        if self.roster().remove(id, Left::Removed)? { Ok(()) } else { Err(GroupError::NotAMember(id.to_owned())) }
+        if self.roster().remove(id, LeaveReason::Removed)? {
+            Ok(())
+        } else {
+            Err(GroupError::NotAMember(id.to_owned()))
+        }
     }
 
     /// The names of those who are there, in their order.
@@ -157,13 +162,13 @@ impl<M: Clone> Group<M> {
         Ok(outcome)
     }
 
-    /// Gives the message to every member, and tells how many have accepted it. All who have room get it at once; then
+    /// Gives the message to every member, and returns how many have accepted it. All who have room get it at once; then
     /// those who are to be [waited for](Slow::Wait) are, together, each for its own time.
     ///
-    /// So within a broadcast nobody waits for another member, and a sender who awaits each broadcast before the next has
-    /// them in their order at every member. What a slow member delays, for no longer than its time, is this sender's next
-    /// broadcast; [`offer`](Self::offer) waits for nobody. Between two senders there is no order, and members may get their
-    /// messages in different orders.
+    /// So within a broadcast nobody waits for another member, and a sender who awaits each broadcast before the next
+    /// has them in their order at every member. What a slow member delays, for no longer than its time, is this
+    /// sender's next broadcast; [`offer`](Self::offer) waits for nobody. Between two senders there is no order, and
+    /// members may get their messages in different orders.
     ///
     /// Whoever joins or leaves meanwhile gets the message or not.
     ///
@@ -174,8 +179,8 @@ impl<M: Clone> Group<M> {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, those who had room have the message. A dropped broadcast has given up waiting for the others,
-    /// who go without, uncounted.
+    /// From the first poll on, those who had room have the message. A dropped broadcast has given up waiting for the
+    /// others, who go without, uncounted.
     pub async fn broadcast(&self, message: M) -> Result<Accepted, Deleted> {
         let (mut outcome, full) = self.offer_to_all(message)?;
         // Nearly always nobody: then there is nothing to wait for, and nothing to allocate.
@@ -202,7 +207,9 @@ impl<M: Clone> Group<M> {
             match (seat.offer(message.clone()), seat.options.slow) {
                 (Offered::Full(message), Slow::Wait(wait)) => full.push(Full { seat: Arc::clone(seat), message, wait }),
                 // Of several senders who find it full one puts it out.
-                (Offered::Full(_), _) => outcome.evicted += usize::from(self.roster().end_seat(seat, Left::Evicted)),
+                (Offered::Full(_), _) => {
+                    outcome.evicted += usize::from(self.roster().end_seat(seat, LeaveReason::Evicted))
+                }
                 (offered, _) => outcome.count(&offered),
             }
         }

@@ -1,7 +1,7 @@
 //! A membership, as the member has it.
 
 use super::roster::Roster;
-use super::seat::{Left, MemberStats, Seat};
+use super::seat::{LeaveReason, MemberStats, Seat};
 use std::sync::{Arc, Weak};
 use std::task::ready;
 use tokio::task::coop;
@@ -9,13 +9,13 @@ use tokio::task::coop;
 /// A membership in a group. Dropping it leaves the group, so a task that ends, is aborted or panics has left.
 ///
 /// It does not keep the group: when nobody has a [`Group`](super::Group), a [`Tenant`](super::Tenant) or the
-/// [`ProcessGroups`](super::ProcessGroups) any more, the members get [`Left::Deleted`].
+/// [`ProcessGroups`](super::ProcessGroups) any more, the members get [`LeaveReason::Deleted`].
 #[derive(Debug)]
 pub struct Member<M> {
     seat: Arc<Seat<M>>,
     roster: Weak<Roster<M>>,
-    /// What others are told when this is dropped.
-    leaves_as: Option<Left>,
+    /// What others are notified of when this is dropped.
+    leaves_as: Option<LeaveReason>,
 }
 
 impl<M> Member<M> {
@@ -38,7 +38,7 @@ impl<M> Member<M> {
     /// # Cancel safety
     ///
     /// A dropped wait has taken no message.
-    pub async fn recv(&mut self) -> Result<M, Left> {
+    pub async fn recv(&mut self) -> Result<M, LeaveReason> {
         std::future::poll_fn(|cx| {
             // A member that always finds a message would never let its thread go.
             let budget = ready!(coop::poll_proceed(cx));
@@ -54,7 +54,7 @@ impl<M> Member<M> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
-    pub fn try_recv(&mut self) -> Result<Option<M>, Left> {
+    pub fn try_recv(&mut self) -> Result<Option<M>, LeaveReason> {
         self.seat.try_next().transpose()
     }
 
@@ -70,15 +70,15 @@ impl<M> Member<M> {
         self.seat.stats()
     }
 
-    /// Leaves, as something else than [`Left::Stopped`].
-    pub(super) fn leave_as(mut self, why: Left) {
+    /// Leaves, as something else than [`LeaveReason::Stopped`].
+    pub(super) fn leave_as(mut self, why: LeaveReason) {
         self.leaves_as = Some(why);
     }
 }
 
 impl<M> Drop for Member<M> {
     fn drop(&mut self) {
-        let unwinding = if std::thread::panicking() { Left::Panicked } else { Left::Stopped };
+        let unwinding = if std::thread::panicking() { LeaveReason::Panicked } else { LeaveReason::Stopped };
         if let Some(roster) = self.roster.upgrade() {
             roster.end_seat(&self.seat, self.leaves_as.unwrap_or(unwinding));
         }

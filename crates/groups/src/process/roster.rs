@@ -1,14 +1,14 @@
-//! Who is in a group. Everything that changes that does so under one lock, and tells those who watch under it as well, so
-//! that they see the changes in their order and none twice.
+//! Who is in a group. Everything that changes that does so under one lock, and notifies those who watch under it as
+//! well, so that they see the changes in their order and none twice.
 
 use super::error::{Deleted, GroupError};
-use super::seat::{JoinOptions, Left, Seat};
+use super::seat::{JoinOptions, LeaveReason, Seat};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
-/// Changes that wait for somebody who watches. Who falls further behind is told the members anew.
+/// Changes that wait for somebody who watches. Who falls further behind is sent the members anew.
 const WATCHED: usize = 256;
 
 /// What happened to the members of a group.
@@ -19,7 +19,7 @@ pub enum Change {
     /// One more.
     Joined(Arc<str>),
     /// One less, and why.
-    Left(Arc<str>, Left),
+    Left(Arc<str>, LeaveReason),
 }
 
 /// The members of one group.
@@ -65,7 +65,7 @@ impl<M> Roster<M> {
     }
 
     /// Ends the membership of whoever has this name; false if nobody has.
-    pub(super) fn remove(&self, id: &str, why: Left) -> Result<bool, Deleted> {
+    pub(super) fn remove(&self, id: &str, why: LeaveReason) -> Result<bool, Deleted> {
         let mut state = self.living()?;
         let Some((id, seat)) = state.seats.remove_entry(id) else { return Ok(false) };
         seat.end(why);
@@ -74,7 +74,7 @@ impl<M> Roster<M> {
     }
 
     /// Ends this membership; false if it has ended, and somebody else may have the name by now.
-    pub(super) fn end_seat(&self, seat: &Arc<Seat<M>>, why: Left) -> bool {
+    pub(super) fn end_seat(&self, seat: &Arc<Seat<M>>, why: LeaveReason) -> bool {
         let mut state = self.state();
         let is_there = state.seats.get(&seat.id).is_some_and(|other| Arc::ptr_eq(other, seat));
         if is_there {
@@ -85,12 +85,12 @@ impl<M> Roster<M> {
         is_there
     }
 
-    /// Ends the group: nobody joins, nothing is accepted any more, and everybody is told.
+    /// Ends the group: nobody joins, nothing is accepted any more, and everybody is notified.
     pub(super) fn end(&self) {
         let mut state = self.state();
         (state.ended, state.list, state.changes) = (true, None, None);
         for seat in std::mem::take(&mut state.seats).into_values() {
-            seat.end(Left::Deleted);
+            seat.end(LeaveReason::Deleted);
         }
     }
 

@@ -13,7 +13,7 @@ pub enum Slow {
     Wait(Duration),
     /// The oldest message of the queue makes room, and is counted.
     DropOldest,
-    /// The member is put out. It still gets what is in its queue, and then [`Left::Evicted`].
+    /// The member is put out. It still gets what is in its queue, and then [`LeaveReason::Evicted`].
     Evict,
 }
 
@@ -35,7 +35,7 @@ impl Default for JoinOptions {
 
 /// Why somebody is a member no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Left {
+pub enum LeaveReason {
     /// It has ended, or left by itself.
     #[error("it has stopped")]
     Stopped,
@@ -96,7 +96,7 @@ struct Queue<M> {
     accepted: u64,
     dropped: u64,
     refused: u64,
-    ended: Option<Left>,
+    ended: Option<LeaveReason>,
     reader: Option<Waker>,
 }
 
@@ -171,7 +171,7 @@ impl<M> Seat<M> {
     }
 
     /// The next message. What was accepted before the end comes before the end.
-    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<M, Left>> {
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<M, LeaveReason>> {
         let mut queue = self.queue();
         if let Some(next) = self.pop(&mut queue) {
             return Poll::Ready(next);
@@ -183,11 +183,11 @@ impl<M> Seat<M> {
     }
 
     /// The next message, if one is there.
-    pub(super) fn try_next(&self) -> Option<Result<M, Left>> {
+    pub(super) fn try_next(&self) -> Option<Result<M, LeaveReason>> {
         self.pop(&mut self.queue())
     }
 
-    fn pop(&self, queue: &mut Queue<M>) -> Option<Result<M, Left>> {
+    fn pop(&self, queue: &mut Queue<M>) -> Option<Result<M, LeaveReason>> {
         let Some(message) = queue.messages.pop_front() else { return queue.ended.map(Err) };
         if matches!(self.options.slow, Slow::Wait(_)) {
             self.room.add_permits(1);
@@ -195,8 +195,8 @@ impl<M> Seat<M> {
         Some(Ok(message))
     }
 
-    /// Lets nothing more in, and tells the member, and whoever waits for room.
-    pub(super) fn end(&self, why: Left) {
+    /// Lets nothing more in, and notifies the member, and whoever waits for room.
+    pub(super) fn end(&self, why: LeaveReason) {
         let mut queue = self.queue();
         queue.ended.get_or_insert(why);
         let reader = queue.reader.take();
@@ -251,11 +251,14 @@ mod tests {
         for slow in [Slow::DropOldest, Slow::Evict, Slow::Wait(Duration::ZERO)] {
             let seat = seat(2, slow);
             seat.offer(1);
-            seat.end(Left::Removed);
-            seat.end(Left::Deleted);
+            seat.end(LeaveReason::Removed);
+            seat.end(LeaveReason::Deleted);
             assert_eq!(seat.offer(2), Offered::Ended);
             assert_eq!(seat.try_next(), Some(Ok(1)));
-            assert_eq!((seat.try_next(), seat.try_next()), (Some(Err(Left::Removed)), Some(Err(Left::Removed))));
+            assert_eq!(
+                (seat.try_next(), seat.try_next()),
+                (Some(Err(LeaveReason::Removed)), Some(Err(LeaveReason::Removed)))
+            );
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 #[derive(Debug)]
 pub struct Watch<M> {
     roster: Weak<Roster<M>>,
-    /// None before the members were told, and where changes were missed.
+    /// None before the members were sent, and where changes were missed.
     changes: Option<Receiver<Change>>,
 }
 

@@ -6,8 +6,8 @@ mod resize;
 use crate::support::{SOON, wait_until};
 use evenfold_groups::KeyHash;
 use evenfold_groups::{
-    ActorGroup, AskError, GatherError, GroupOptions, GroupOptionsError, MAX_SHARDS, Missing, Resizable, Shard,
-    TellError, top, total,
+    ActorGroup, AskError, GatherError, GroupOptions, GroupOptionsError, MAX_SHARDS, Missing, Resizable, SendError,
+    Shard, top, total,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 pub(super) const LONG: Duration = Duration::from_secs(30);
 pub(super) const NO_TIME: Duration = Duration::from_millis(1);
 
-/// What each sender has told about each key: its last number, and how many there were.
+/// What each sender has sent about each key: its last number, and how many there were.
 #[derive(Default)]
 pub(super) struct Ledger {
     keys: HashMap<String, HashMap<u32, (u64, u64)>>,
@@ -46,7 +46,7 @@ pub(super) enum To {
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Said {
+pub(super) enum LedgerReply {
     Nothing,
     Counts(Vec<(u64, String)>),
     Recovered(u64),
@@ -54,9 +54,9 @@ pub(super) enum Said {
 
 impl Shard for Ledger {
     type Message = To;
-    type Reply = Said;
+    type Reply = LedgerReply;
 
-    async fn handle(&mut self, message: To) -> Said {
+    async fn handle(&mut self, message: To) -> LedgerReply {
         match message {
             To::Note { key, sender, number } => {
                 let (last, count) = self.keys.entry(key.clone()).or_default().entry(sender).or_default();
@@ -69,20 +69,20 @@ impl Shard for Ledger {
                 let gate = self.gate.clone().expect("a gate");
                 gate.acquire().await.expect("an open gate").forget();
             }
-            To::Panic => panic!("told to"),
+            To::Panic => panic!("asked to panic"),
             To::Counts => {
                 let count = |of: &HashMap<u32, (u64, u64)>| of.values().map(|(_, count)| count).sum();
-                return Said::Counts(self.keys.iter().map(|(key, of)| (count(of), key.clone())).collect());
+                return LedgerReply::Counts(self.keys.iter().map(|(key, of)| (count(of), key.clone())).collect());
             }
-            To::Recovered => return Said::Recovered(self.recovered),
+            To::Recovered => return LedgerReply::Recovered(self.recovered),
         }
-        Said::Nothing
+        LedgerReply::Nothing
     }
 
     async fn recover(&mut self) {
         if self.recoveries_to_fail > 0 {
             self.recoveries_to_fail -= 1;
-            panic!("told not to recover");
+            panic!("set not to recover");
         }
         self.recovered += 1;
     }
@@ -94,7 +94,7 @@ impl Resizable for Ledger {
     fn give(&mut self, leaves: &(dyn Fn(KeyHash) -> bool + Send + Sync)) -> Vec<(KeyHash, Self::Item)> {
         if self.gives_to_fail > 0 {
             self.gives_to_fail -= 1;
-            panic!("told not to give");
+            panic!("set not to give");
         }
         let leaving: Vec<_> = self.keys.keys().filter(|key| leaves(KeyHash::from(*key))).cloned().collect();
         leaving.into_iter().filter_map(|key| Some((KeyHash::from(&key), self.keys.remove_entry(&key)?))).collect()
@@ -117,11 +117,11 @@ pub(super) async fn ledgers(shards: u32) -> ActorGroup<Ledger> {
     ActorGroup::start(options(shards, 1024), |_| Ledger::default()).await.unwrap()
 }
 
-/// A group whose shards wait at one gate when they are told to pass, and a mailbox of this size.
+/// A group whose shards wait at one gate when they get `Pass`, and a mailbox of this size.
 pub(super) async fn gated(shards: u32, mailbox: usize) -> (ActorGroup<Ledger>, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
-    let make = move |_| Ledger { gate: Some(Arc::clone(&held)), ..Ledger::default() };
+    let shared_gate = Arc::clone(&gate);
+    let make = move |_| Ledger { gate: Some(Arc::clone(&shared_gate)), ..Ledger::default() };
     (ActorGroup::start(options(shards, mailbox), make).await.unwrap(), gate)
 }
 
@@ -135,14 +135,14 @@ pub(super) async fn counts(group: &ActorGroup<Ledger>) -> HashMap<String, u64> {
     counts
 }
 
-fn merge(mut all: Vec<(u64, String)>, said: Said) -> Vec<(u64, String)> {
-    let Said::Counts(more) = said else { panic!("{said:?}") };
+fn merge(mut all: Vec<(u64, String)>, reply: LedgerReply) -> Vec<(u64, String)> {
+    let LedgerReply::Counts(more) = reply else { panic!("{reply:?}") };
     all.extend(more);
     all
 }
 
-fn counted(said: Said) -> Vec<(u64, String)> {
-    merge(Vec::new(), said)
+fn counted(reply: LedgerReply) -> Vec<(u64, String)> {
+    merge(Vec::new(), reply)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +150,7 @@ async fn each_key_has_one_shard_and_its_messages_are_handled_in_order() {
     let group = ledgers(4).await;
     for number in 1..=100 {
         for key in 0..50 {
-            group.tell(&format!("key {key}"), note(&format!("key {key}"), 1, number), LONG).await.unwrap();
+            group.send(&format!("key {key}"), note(&format!("key {key}"), 1, number), LONG).await.unwrap();
         }
     }
     let counts = counts(&group).await;
@@ -165,14 +165,14 @@ async fn each_key_has_one_shard_and_its_messages_are_handled_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_mailbox_is_reported_or_waited_for_as_the_caller_wants() {
     let (group, gate) = gated(1, 3).await;
-    group.try_tell("a", To::Pass).unwrap();
+    group.try_send("a", To::Pass).unwrap();
     for number in 1..=2 {
-        group.try_tell("a", note("a", 1, number)).unwrap();
+        group.try_send("a", note("a", 1, number)).unwrap();
     }
     assert_eq!(group.metrics().depth(), 3);
 
-    assert_eq!(group.try_tell("a", note("a", 1, 3)), Err(TellError::Full(note("a", 1, 3))));
-    assert_eq!(group.tell("a", note("a", 1, 3), NO_TIME).await, Err(TellError::Full(note("a", 1, 3))));
+    assert_eq!(group.try_send("a", note("a", 1, 3)), Err(SendError::Full(note("a", 1, 3))));
+    assert_eq!(group.send("a", note("a", 1, 3), NO_TIME).await, Err(SendError::Full(note("a", 1, 3))));
     assert_eq!(group.try_ask("a", To::Counts, LONG).await, Err(AskError::Full));
     assert_eq!(group.ask("a", To::Counts, NO_TIME).await, Err(AskError::Full));
 
@@ -181,7 +181,7 @@ async fn a_full_mailbox_is_reported_or_waited_for_as_the_caller_wants() {
             let group = group.clone();
             tokio::spawn(async move {
                 for number in 1..=5 {
-                    group.tell("b", note("b", sender, number), LONG).await.unwrap();
+                    group.send("b", note("b", sender, number), LONG).await.unwrap();
                 }
             })
         })
@@ -202,7 +202,7 @@ async fn a_question_times_out_and_is_left_out_if_its_turn_has_not_come() {
     assert_eq!(group.ask("a", To::Pass, NO_TIME).await, Err(AskError::TimedOut));
     assert_eq!(group.ask("a", note("a", 1, 1), NO_TIME).await, Err(AskError::TimedOut));
     gate.add_permits(2);
-    assert_eq!(group.ask("a", note("a", 1, 1), LONG).await, Ok(Said::Nothing));
+    assert_eq!(group.ask("a", note("a", 1, 1), LONG).await, Ok(LedgerReply::Nothing));
     assert_eq!(counts(&group).await, HashMap::from([("a".to_owned(), 1)]));
     assert!(group.metrics().shards[0].abandoned >= 1);
 }
@@ -212,15 +212,16 @@ async fn all_shards_answer_together_with_totals_and_the_greatest() {
     let group = ledgers(5).await;
     for key in 1..=100_u32 {
         for number in 1..=u64::from(key) {
-            group.tell(&key.to_string(), note(&key.to_string(), 1, number), LONG).await.unwrap();
+            group.send(&key.to_string(), note(&key.to_string(), 1, number), LONG).await.unwrap();
         }
     }
-    let sum = |said| counted(said).into_iter().map(|(count, _)| count).sum::<u64>();
-    let all = group.ask_all(|_| To::Counts, 0, |all, said| total(all, sum(said)), LONG, Missing::Fail).await.unwrap();
+    let sum = |reply| counted(reply).into_iter().map(|(count, _)| count).sum::<u64>();
+    let all = group.ask_all(|_| To::Counts, 0, |all, reply| total(all, sum(reply)), LONG, Missing::Fail).await.unwrap();
     assert_eq!((all.value, all.answered, all.missing), (5050, 5, vec![]));
 
     let mut greatest = top(3);
-    let best = group.ask_all(|_| To::Counts, Vec::new(), |all, said| greatest(all, counted(said)), LONG, Missing::Fail);
+    let best =
+        group.ask_all(|_| To::Counts, Vec::new(), |all, reply| greatest(all, counted(reply)), LONG, Missing::Fail);
     let expected = [100, 99, 98].map(|key: u64| (key, key.to_string()));
     assert_eq!(best.await.unwrap().value, expected);
 }
@@ -229,16 +230,16 @@ async fn all_shards_answer_together_with_totals_and_the_greatest() {
 async fn shards_that_do_not_answer_in_time_fail_the_question_or_are_named() {
     let (group, gate) = gated(3, 10).await;
     for key in 0..10_u64 {
-        group.tell(key, note(&key.to_string(), 1, 1), LONG).await.unwrap();
+        group.send(key, note(&key.to_string(), 1, 1), LONG).await.unwrap();
     }
     let all = counts(&group).await.len();
-    let held_up = async |policy| {
+    let ask_while_shard_1_waits = async |policy| {
         let message = |shard| if shard == 1 { To::Pass } else { To::Counts };
-        let merge = |sum, said| sum + if said == Said::Nothing { 0 } else { counted(said).len() };
+        let merge = |sum, reply| sum + if reply == LedgerReply::Nothing { 0 } else { counted(reply).len() };
         group.ask_all(message, 0, merge, Duration::from_millis(300), policy).await
     };
-    assert_eq!(held_up(Missing::Fail).await, Err(GatherError::Missing { missing: vec![1] }));
-    let partial = held_up(Missing::Partial).await.unwrap();
+    assert_eq!(ask_while_shard_1_waits(Missing::Fail).await, Err(GatherError::Missing { missing: vec![1] }));
+    let partial = ask_while_shard_1_waits(Missing::Partial).await.unwrap();
     assert_eq!((partial.answered, partial.missing), (2, vec![1]));
     assert!(partial.value < all);
     gate.add_permits(10);
@@ -263,20 +264,20 @@ async fn numbers_out_of_their_limits_are_refused_in_a_sentence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_is_stopped_handles_what_it_accepted_and_accepts_no_more() {
     let (group, gate) = gated(1, 100).await;
-    group.try_tell("a", To::Pass).unwrap();
+    group.try_send("a", To::Pass).unwrap();
     for number in 1..=50 {
-        group.try_tell("a", note("a", 1, number)).unwrap();
+        group.try_send("a", note("a", 1, number)).unwrap();
     }
     let stopping = tokio::spawn({
         let group = group.clone();
         async move { group.stop().await }
     });
-    wait_until("the end", SOON, async || group.try_tell("b", To::Counts).is_err()).await;
+    wait_until("the end", SOON, async || group.try_send("b", To::Counts).is_err()).await;
     gate.add_permits(1);
     let shards = stopping.await.unwrap();
     assert_eq!(shards[0].keys["a"][&1], (50, 50));
 
-    assert_eq!(group.try_tell("a", To::Counts), Err(TellError::Stopped(To::Counts)));
+    assert_eq!(group.try_send("a", To::Counts), Err(SendError::Stopped(To::Counts)));
     assert_eq!(group.ask("a", To::Counts, LONG).await, Err(AskError::Stopped));
     let gathered = group.ask_all(|_| To::Counts, 0, |sum, _| sum, LONG, Missing::Partial).await;
     assert_eq!(gathered, Err(GatherError::Stopped));
@@ -289,7 +290,7 @@ async fn the_actors_end_with_the_last_clone_after_what_was_accepted() {
     let (group, gate) = gated(2, 10).await;
     let clone = group.clone();
     for key in 0..10_u64 {
-        clone.tell(key, To::Pass, LONG).await.unwrap();
+        clone.send(key, To::Pass, LONG).await.unwrap();
     }
     drop((group, clone));
     gate.add_permits(10);
@@ -302,9 +303,9 @@ async fn the_actors_end_with_the_last_clone_after_what_was_accepted() {
 async fn the_report_says_where_the_time_went_in_80_columns() {
     let group = ledgers(3).await;
     for number in 1..=20_000 {
-        group.tell("a", note("a", 1, number), LONG).await.unwrap();
+        group.send("a", note("a", 1, number), LONG).await.unwrap();
     }
-    group.tell("b", note("b", 1, 1), LONG).await.unwrap();
+    group.send("b", note("b", 1, 1), LONG).await.unwrap();
     counts(&group).await;
     let metrics = group.metrics();
     assert_eq!(metrics.handled(), 20_001 + 3);

@@ -2,7 +2,7 @@
 
 use crate::support::groups::{group, join, plain, queued, soon};
 use evenfold_groups::ProcessGroups;
-use evenfold_groups::process::{Accepted, Change, GroupError, JoinOptions, Left, Limits, Member, Slow};
+use evenfold_groups::process::{Accepted, Change, GroupError, JoinOptions, LeaveReason, Limits, Member, Slow};
 use std::sync::Arc;
 
 fn names(ids: &[Arc<str>]) -> Vec<&str> {
@@ -101,15 +101,15 @@ fn names_queues_and_numbers_beyond_the_limits_are_refused_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn a_deleted_group_tells_its_members_after_what_they_had_and_refuses_broadcasts_for_ever() {
+async fn a_deleted_group_notifies_its_members_after_what_they_had_and_refuses_broadcasts_for_ever() {
     let (groups, group) = group();
     let acme = groups.tenant("acme").unwrap();
     let (mut idle, mut busy) = (plain(&group, "idle"), plain(&group, "busy"));
     let waiting = tokio::spawn(async move { (idle.recv().await, idle.recv().await) });
     group.broadcast(1).await.unwrap();
     acme.delete("ns", "g").unwrap();
-    assert_eq!(soon(waiting).await.unwrap(), (Ok(1), Err(Left::Deleted)));
-    assert_eq!((busy.recv().await, busy.recv().await), (Ok(1), Err(Left::Deleted)));
+    assert_eq!(soon(waiting).await.unwrap(), (Ok(1), Err(LeaveReason::Deleted)));
+    assert_eq!((busy.recv().await, busy.recv().await), (Ok(1), Err(LeaveReason::Deleted)));
     let recreated = acme.create("ns", "g").unwrap();
     let mut new = plain(&recreated, "new");
     let refused = group.broadcast(2).await.unwrap_err();
@@ -120,23 +120,23 @@ async fn a_deleted_group_tells_its_members_after_what_they_had_and_refuses_broad
 }
 
 #[tokio::test]
-async fn members_are_told_when_nobody_has_a_handle_of_their_group_any_more() {
+async fn members_are_notified_when_nobody_has_a_handle_of_their_group_any_more() {
     let (groups, group) = group();
     let mut member = plain(&group, "m");
     drop(groups);
     group.broadcast(1).await.unwrap();
     drop(group);
-    assert_eq!((member.recv().await, member.recv().await), (Ok(1), Err(Left::Deleted)));
+    assert_eq!((member.recv().await, member.recv().await), (Ok(1), Err(LeaveReason::Deleted)));
 }
 
 #[tokio::test]
-async fn a_member_that_is_removed_gets_what_it_had_and_is_told() {
+async fn a_member_that_is_removed_gets_what_it_had_and_is_notified() {
     let (_groups, group) = group();
     let mut member = plain(&group, "m");
     group.broadcast(1).await.unwrap();
     group.leave("m").unwrap();
     assert_eq!(group.broadcast(2).await.unwrap().accepted, 0);
-    assert_eq!((member.recv().await, member.recv().await), (Ok(1), Err(Left::Removed)));
+    assert_eq!((member.recv().await, member.recv().await), (Ok(1), Err(LeaveReason::Removed)));
 }
 
 #[tokio::test]
@@ -159,18 +159,18 @@ async fn a_task_that_ends_is_aborted_or_panics_has_left_and_who_watches_learns_h
     };
     let tasks = [run(ends), run(aborted), run(panics)];
     tasks[1].abort();
-    assert_eq!(soon(watch.next()).await, Some(Change::Left("aborted".into(), Left::Stopped)));
+    assert_eq!(soon(watch.next()).await, Some(Change::Left("aborted".into(), LeaveReason::Stopped)));
     assert_eq!(names(&group.members().unwrap()), ["ends", "panics"]);
     group.broadcast(2).await.unwrap();
     let mut left = [soon(watch.next()).await.unwrap(), soon(watch.next()).await.unwrap()];
     left.sort_by_key(|change| format!("{change:?}"));
-    assert_eq!(left, ["ends", "panics"].map(|id| Change::Left(id.into(), Left::Panicked)));
+    assert_eq!(left, ["ends", "panics"].map(|id| Change::Left(id.into(), LeaveReason::Panicked)));
     assert!(group.is_empty());
     let again = run(plain(&group, "ends"));
     group.broadcast(3).await.unwrap();
     soon(again).await.unwrap();
     assert_eq!(soon(watch.next()).await, Some(Change::Joined("ends".into())));
-    assert_eq!(soon(watch.next()).await, Some(Change::Left("ends".into(), Left::Stopped)));
+    assert_eq!(soon(watch.next()).await, Some(Change::Left("ends".into(), LeaveReason::Stopped)));
 }
 
 #[tokio::test]
@@ -183,8 +183,8 @@ async fn who_watches_sees_removals_evictions_and_the_end() {
     group.broadcast(1).await.unwrap();
     group.broadcast(2).await.unwrap();
     groups.tenant("acme").unwrap().delete("ns", "g").unwrap();
-    assert_eq!(soon(watch.next()).await, Some(Change::Left("m".into(), Left::Removed)));
-    assert_eq!(soon(watch.next()).await, Some(Change::Left("n".into(), Left::Evicted)));
+    assert_eq!(soon(watch.next()).await, Some(Change::Left("m".into(), LeaveReason::Removed)));
+    assert_eq!(soon(watch.next()).await, Some(Change::Left("n".into(), LeaveReason::Evicted)));
     assert_eq!((soon(watch.next()).await, soon(watch.next()).await), (None, None));
     assert_eq!(soon(group.watch().next()).await, None);
 }
@@ -201,5 +201,5 @@ async fn who_falls_behind_with_watching_gets_all_members_and_then_the_changes_si
     let _last = plain(&group, "last");
     assert_eq!(soon(watch.next()).await, Some(Change::Members(vec!["last".into(), "stays".into()])));
     group.leave("last").unwrap();
-    assert_eq!(soon(watch.next()).await, Some(Change::Left("last".into(), Left::Removed)));
+    assert_eq!(soon(watch.next()).await, Some(Change::Left("last".into(), LeaveReason::Removed)));
 }

@@ -1,9 +1,9 @@
-//! Process groups: whatever many senders and members do at the same time, the order of each sender is kept, nothing comes
-//! twice, nothing goes astray, and the figures add up.
+//! Process groups: whatever many senders and members do at the same time, the order of each sender is kept, nothing
+//! comes twice, nothing goes astray, and the figures add up.
 
 use crate::support::groups::soon;
 use evenfold_groups::ProcessGroups;
-use evenfold_groups::process::{Accepted, Group, JoinOptions, Left, Member, MemberStats, Slow};
+use evenfold_groups::process::{Accepted, Group, JoinOptions, LeaveReason, Member, MemberStats, Slow};
 use fastrand::Rng;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -78,7 +78,7 @@ async fn listen(group: usize, mut member: Member<Sent>, slow: Slow, limit: Optio
                 *from = Seen { last: sent.number, count: from.count + 1 };
             }
             Err(why) => {
-                assert!(matches!(why, Left::Deleted | Left::Evicted | Left::Removed), "{why}");
+                assert!(matches!(why, LeaveReason::Deleted | LeaveReason::Evicted | LeaveReason::Removed), "{why}");
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::support::groups::{group, join, plain, queued, soon};
 use crate::support::{SOON, wait_until};
-use evenfold_groups::process::{Accepted, Left, Slow};
+use evenfold_groups::process::{Accepted, LeaveReason, Slow};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_slow_member_loses_its_oldest_is_evicted_or_refuses_and_the_others_los
     let members: Vec<_> = stats.members.iter().map(|m| (&*m.id, m.queued, m.dropped, m.refused)).collect();
     assert_eq!(members, [("drops", 2, 2, 0), ("fast", 4, 0, 0), ("waits", 2, 0, 2)]);
     assert_eq!((queued(&mut fast), queued(&mut drops), drops.dropped()), (vec![1, 2, 3, 4], vec![3, 4], 2));
-    assert_eq!((queued(&mut evicted), evicted.try_recv()), (vec![1, 2], Err(Left::Evicted)));
+    assert_eq!((queued(&mut evicted), evicted.try_recv()), (vec![1, 2], Err(LeaveReason::Evicted)));
     assert_eq!((queued(&mut waits), waits.try_recv()), (vec![1, 2], Ok(None)));
 }
 

@@ -1,12 +1,12 @@
 //! Shards that panic.
 
-use super::{LONG, Ledger, NO_TIME, Said, To, counts, gated, ledgers, note, options};
+use super::{LONG, Ledger, LedgerReply, NO_TIME, To, counts, gated, ledgers, note, options};
 use evenfold_groups::{ActorGroup, AfterPanic, AskError, GroupOptions, Missing};
 use std::collections::HashMap;
 
 async fn recoveries(group: &ActorGroup<Ledger>) -> Vec<u64> {
-    let merge = |mut all: Vec<u64>, said| {
-        let Said::Recovered(times) = said else { panic!("{said:?}") };
+    let merge = |mut all: Vec<u64>, reply| {
+        let LedgerReply::Recovered(times) = reply else { panic!("{reply:?}") };
         all.push(times);
         all
     };
@@ -17,12 +17,12 @@ async fn recoveries(group: &ActorGroup<Ledger>) -> Vec<u64> {
 async fn a_shard_that_panics_is_restarted_with_its_state_and_the_others_notice_nothing() {
     let group = ledgers(3).await;
     for key in 0..30_u64 {
-        group.tell(key, note(&key.to_string(), 1, 1), LONG).await.unwrap();
+        group.send(key, note(&key.to_string(), 1, 1), LONG).await.unwrap();
     }
     assert_eq!(group.ask_shard(1, To::Panic, LONG).await, Err(AskError::Panicked));
     assert_eq!(recoveries(&group).await, [0, 1, 0]);
     for key in 0..30_u64 {
-        group.tell(key, note(&key.to_string(), 1, 2), LONG).await.unwrap();
+        group.send(key, note(&key.to_string(), 1, 2), LONG).await.unwrap();
     }
     assert!(counts(&group).await.values().all(|count| *count == 2));
     assert_eq!(group.metrics().panics(), 1);
@@ -32,10 +32,10 @@ async fn a_shard_that_panics_is_restarted_with_its_state_and_the_others_notice_n
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_wait_while_their_shard_panics_again_and_again_are_handled_in_order() {
     let (group, gate) = gated(1, 1000).await;
-    group.try_tell("a", To::Pass).unwrap();
+    group.try_send("a", To::Pass).unwrap();
     for number in 1..=100 {
-        group.try_tell("a", note("a", 1, number)).unwrap();
-        group.try_tell("a", To::Panic).unwrap();
+        group.try_send("a", note("a", 1, number)).unwrap();
+        group.try_send("a", To::Panic).unwrap();
     }
     gate.add_permits(1);
     assert_eq!(counts(&group).await, HashMap::from([("a".to_owned(), 100)]));
@@ -47,13 +47,13 @@ async fn messages_that_wait_while_their_shard_panics_again_and_again_are_handled
 async fn messages_that_wait_are_dropped_and_counted_if_the_policy_says_so() {
     let options = GroupOptions { after_panic: AfterPanic::Drop, ..options(1, 100) };
     let (other, gate) = gated(1, 1).await;
-    let held = gate.clone();
-    let make = move |_| Ledger { gate: Some(held.clone()), ..Ledger::default() };
+    let shared_gate = gate.clone();
+    let make = move |_| Ledger { gate: Some(shared_gate.clone()), ..Ledger::default() };
     let group = ActorGroup::start(options, make).await.unwrap();
-    group.try_tell("a", To::Pass).unwrap();
-    group.try_tell("a", To::Panic).unwrap();
+    group.try_send("a", To::Pass).unwrap();
+    group.try_send("a", To::Panic).unwrap();
     for number in 1..=50 {
-        group.try_tell("a", note("a", 1, number)).unwrap();
+        group.try_send("a", note("a", 1, number)).unwrap();
     }
     let asking = group.ask("a", To::Counts, LONG);
     let opening = async { gate.add_permits(1) };
@@ -67,9 +67,9 @@ async fn messages_that_wait_are_dropped_and_counted_if_the_policy_says_so() {
 async fn a_shard_that_panics_while_it_recovers_tries_again_and_loses_nothing() {
     let make = |_| Ledger { recoveries_to_fail: 3, ..Ledger::default() };
     let group = ActorGroup::start(options(1, 100), make).await.unwrap();
-    group.tell("a", note("a", 1, 1), LONG).await.unwrap();
-    group.tell("a", To::Panic, LONG).await.unwrap();
-    group.tell("a", note("a", 1, 2), LONG).await.unwrap();
+    group.send("a", note("a", 1, 1), LONG).await.unwrap();
+    group.send("a", To::Panic, LONG).await.unwrap();
+    group.send("a", note("a", 1, 2), LONG).await.unwrap();
     assert_eq!(counts(&group).await, HashMap::from([("a".to_owned(), 2)]));
     assert_eq!(recoveries(&group).await, [1]);
 }

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
-/// Several senders tell about several keys, while the number of shards goes from one number to the next.
+/// Several senders send messages about several keys, while the number of shards goes from one number to the next.
 async fn under_load(sizes: &[u32], mailbox: usize, panics: bool) -> (u64, HashMap<String, u64>, Vec<String>) {
     const SENDERS: u32 = 4;
     const KEYS: usize = 40;
     let group = ActorGroup::start(options(3, mailbox), |_| Ledger::default()).await.unwrap();
-    let over = AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     let send = async |sender: u32| {
         let mut rounds = 0;
-        while rounds < 3 || !over.load(Ordering::SeqCst) {
+        while rounds < 3 || !done.load(Ordering::SeqCst) {
             rounds += 1;
             for key in (0..KEYS).map(|key| format!("key {key}")) {
-                group.tell(&key, note(&key, sender, rounds), LONG).await.unwrap();
+                group.send(&key, note(&key, sender, rounds), LONG).await.unwrap();
             }
             if panics && sender == 0 {
-                group.tell(rounds, To::Panic, LONG).await.unwrap();
+                group.send(rounds, To::Panic, LONG).await.unwrap();
             }
         }
         rounds
@@ -32,12 +32,12 @@ async fn under_load(sizes: &[u32], mailbox: usize, panics: bool) -> (u64, HashMa
             group.resize(shards).await.unwrap();
             assert_eq!(group.shards(), shards);
         }
-        over.store(true, Ordering::SeqCst);
+        done.store(true, Ordering::SeqCst);
     };
     // A key that was left out of an answer, because it was on its way, would make the sum smaller than the one before.
     let gather = async {
         let mut sum = 0;
-        while !over.load(Ordering::SeqCst) {
+        while !done.load(Ordering::SeqCst) {
             let next = counts(&group).await.values().sum();
             assert!(next >= sum, "{next} after {sum}");
             sum = next;
@@ -71,7 +71,7 @@ async fn about_a_share_of_the_keys_moves_to_a_new_shard_and_none_between_the_oth
     let group = ledgers(4).await;
     for key in 0..10_000 {
         let key = format!("key {key}");
-        group.tell(&key, note(&key, 1, 1), LONG).await.unwrap();
+        group.send(&key, note(&key, 1, 1), LONG).await.unwrap();
     }
     let before = counts(&group).await;
     group.resize(5).await.unwrap();
@@ -88,7 +88,7 @@ async fn senders_who_wait_for_room_at_a_shard_that_goes_get_it_where_their_keys_
     }
     let send = async |key: u64| {
         for number in 1..=3 {
-            group.tell(key, note(&key.to_string(), 1, number), LONG).await.unwrap();
+            group.send(key, note(&key.to_string(), 1, number), LONG).await.unwrap();
         }
     };
     let sending = futures_util::future::join_all((0..40).map(send));
@@ -104,15 +104,15 @@ async fn senders_who_wait_for_room_at_a_shard_that_goes_get_it_where_their_keys_
 #[tokio::test(flavor = "multi_thread")]
 async fn senders_who_wait_for_room_at_a_shard_that_stays_get_it_where_their_keys_are_now() {
     let (group, gate) = gated(1, 2).await;
-    group.try_tell("a", To::Pass).unwrap();
-    group.try_tell("a", note("a", 1, 1)).unwrap();
+    group.try_send("a", To::Pass).unwrap();
+    group.try_send("a", note("a", 1, 1)).unwrap();
     let (waiting, mut done) = (Arc::new(Semaphore::new(0)), Vec::new());
     for key in 0..40_u64 {
         let (group, waiting) = (group.clone(), Arc::clone(&waiting));
         done.push(tokio::spawn(async move {
-            assert!(group.try_tell(key, To::Counts).is_err());
+            assert!(group.try_send(key, To::Counts).is_err());
             waiting.add_permits(1);
-            group.tell(key, note(&key.to_string(), 1, 1), LONG).await
+            group.send(key, note(&key.to_string(), 1, 1), LONG).await
         }));
     }
     waiting.acquire_many(40).await.unwrap().forget();
@@ -140,7 +140,7 @@ async fn a_shard_that_panics_while_it_gives_tries_again_and_gives_all() {
     let group = ActorGroup::start(options(2, 1000), make).await.unwrap();
     for key in 0..100 {
         let key = format!("key {key}");
-        group.tell(&key, note(&key, 1, 1), LONG).await.unwrap();
+        group.send(&key, note(&key, 1, 1), LONG).await.unwrap();
     }
     let before = counts(&group).await;
     group.resize(5).await.unwrap();
@@ -149,11 +149,11 @@ async fn a_shard_that_panics_while_it_gives_tries_again_and_gives_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shard_that_can_never_give_is_told_and_the_group_goes_on() {
+async fn a_shard_that_can_never_give_is_reported_and_the_group_goes_on() {
     let make = |shard| Ledger { gives_to_fail: if shard == 0 { 99 } else { 0 }, ..Ledger::default() };
     let group = ActorGroup::start(options(2, 1000), make).await.unwrap();
-    assert_eq!(group.resize(3).await, Err(ResizeError::HandOver(0)));
+    assert_eq!(group.resize(3).await, Err(ResizeError::Handover(0)));
     assert_eq!(group.shards(), 3);
-    group.tell("a", note("a", 1, 1), LONG).await.unwrap();
+    group.send("a", note("a", 1, 1), LONG).await.unwrap();
     assert_eq!(counts(&group).await.len(), 1);
 }
