@@ -1,4 +1,5 @@
-//! Requests to one node travel together: whatever waits when there is room for a frame. Nobody waits for a frame to fill.
+//! Requests to one node travel together: whatever waits when there is room for a frame. Nobody waits for a frame to
+//! fill.
 
 use super::error::{NotSent, PeerError};
 use super::frame::{Answered, Answers, HEAD, QUESTION, Questions};
@@ -23,7 +24,8 @@ pub(super) struct Asked {
     pub(super) answer: oneshot::Sender<Result<Bytes, PeerError>>,
 }
 
-/// A request is either sent or given up, by whoever claims it first: so the asker who gives up knows whether it was sent.
+/// A request is either sent or abandoned, by whoever claims it first: so the asker who abandons it knows whether it was
+/// sent.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Claim(Arc<AtomicBool>);
 

@@ -4,8 +4,8 @@ use super::{NodeId, Record};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// What nodes of this version say to each other. It comes first in every record and frame, so that another version is told
-/// by it.
+/// The version of what nodes send to each other. It comes first in every record and frame, so that another version is
+/// recognised by it.
 pub(super) const PROTOCOL: u8 = 2;
 
 /// How far a node has come.
@@ -25,14 +25,14 @@ pub(super) enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Beat {
     pub(super) protocol: u8,
-    /// Drawn at the start: two processes with one name are told apart by it.
+    /// Drawn at the start: two processes with one name differ in it.
     pub(super) incarnation: u64,
     /// How many came before.
     pub(super) count: u64,
     pub(super) shards: u32,
     pub(super) state: State,
-    /// The heartbeat of another process with the same name that it replaces: its incarnation and count. Only a process that
-    /// lives can name one that is new.
+    /// The heartbeat of another process with the same name that it replaces: its incarnation and count. Only a process
+    /// that lives can name one that is new.
     pub(super) replaces: Option<(u64, u64)>,
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// When the last heartbeat that was acknowledged was sent: not when the acknowledgement came, as the others count from an
-/// earlier time then.
+/// When the last heartbeat that was acknowledged was sent: not when the acknowledgement came, as the others count from
+/// an earlier time then.
 #[derive(Debug)]
 pub(super) struct Certainty {
     since: Instant,

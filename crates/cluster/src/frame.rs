@@ -11,7 +11,8 @@ pub(super) const QUESTION: usize = 4;
 /// The bytes before each answer: whether it is one, and its length.
 pub(super) const ANSWER: usize = 5;
 
-/// The most questions of a frame: each is answered by a task of its own, so the bytes alone would allow a hundred thousand.
+/// The most questions of a frame: each is answered by a task of its own, so the bytes alone would allow a hundred
+/// thousand.
 pub(super) const MAX_QUESTIONS: usize = 1_024;
 
 /// How long an asker can have its frame kept at most.
@@ -100,7 +101,7 @@ impl Questions {
 }
 
 impl Answers {
-    /// A frame of at most so many bytes: answers that have no room are told to be too large.
+    /// A frame of at most so many bytes: answers that have no room are replaced by "too large".
     pub(super) fn encode(self, max: usize) -> Bytes {
         let mut frame = BytesMut::new();
         frame.put_u8(PROTOCOL);
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_has_no_room_is_told_to_be_too_large_and_the_others_arrive() {
+    fn an_answer_that_has_no_room_is_replaced_by_too_large_and_the_others_arrive() {
         let large = Answered::Answer(Bytes::from(vec![1; 100]));
         let small = Answered::Answer(Bytes::from_static(b"small"));
         let frame = Answers::All(vec![large, small.clone(), Answered::Panicked]).encode(64);

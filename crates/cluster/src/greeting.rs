@@ -1,14 +1,15 @@
 //! How nodes get to know each other: by a request that is answered only after each knows the other.
 //!
-//! A node that joins writes its record, and only then lists the records. So of two that join at the same moment at least one
-//! sees the other, and greets it. Nobody is active before all whom it saw have answered its greeting; hence all who are
-//! active know each other, whatever heartbeats were missed.
+//! A node that joins writes its record, and only then lists the records. So of two that join at the same moment at
+//! least one sees the other, and greets it. Nobody is active before all whom it saw have answered its greeting; hence
+//! all who are active know each other, whatever heartbeats were missed.
 //!
-//! Where records can be lost, a listing alone does not show everybody who lives: a node that joins listens for heartbeats for as
-//! long as a node may be silent, greets whom it has heard, and lists the records again.
+//! Where records can be lost, a listing alone does not show everybody who lives: a node that joins listens for
+//! heartbeats for as long as a node may be silent, greets those whose heartbeats it has received, and lists the records
+//! again.
 //!
-//! A heartbeat alone makes nobody known: somebody could replay those of the dead. What a node has answered or sent itself,
-//! together with its record, does.
+//! A heartbeat alone makes nobody known: somebody could replay those of the dead. What a node has answered or sent
+//! itself, together with its record, does.
 
 use super::beat::{Beat, State};
 use super::frame::{Answers, Questions};
@@ -61,8 +62,8 @@ pub(super) struct Greeter {
     incarnation: u64,
     options: ClusterOptions,
     observer: mpsc::Sender<Admit>,
-    /// The incarnations and counts of those that were found dead: as long as their records say nothing else, nobody needs to
-    /// wait for them again.
+    /// The incarnations and counts of those that were found dead: as long as their records say nothing else, nobody
+    /// needs to wait for them again.
     dead: Mutex<HashMap<NodeId, (u64, u64)>>,
 }
 
@@ -105,8 +106,8 @@ impl Greeter {
         Ok(())
     }
 
-    /// How long a node that joins listens for the heartbeats of those who have lost their records: whoever is silent for longer
-    /// is dead for everybody else as well.
+    /// How long a node that joins listens for the heartbeats of those who have lost their records: whoever is silent
+    /// for longer is dead for everybody else as well.
     pub(super) fn listens_for(&self) -> Duration {
         if self.transport.may_lose_records() { self.options.dead_after } else { Duration::ZERO }
     }

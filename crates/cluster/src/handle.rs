@@ -32,9 +32,10 @@ where
     Q: Serialize + DeserializeOwned + Send + 'static,
     A: Serialize + DeserializeOwned + Send + 'static,
 {
-    /// Becomes a member, after all who are there have answered that they know this node, and this node knows them. One that
-    /// does not answer is waited for as long as it shows that it lives, and [`dead_after`](ClusterOptions::dead_after) longer.
-    /// What others ask is answered by `answer`, from before this returns.
+    /// Becomes a member, after all who are there have answered that they know this node, and this node knows them. One
+    /// that does not answer is waited for as long as it shows that it lives, and
+    /// [`dead_after`](ClusterOptions::dead_after) longer. What others ask is answered by `answer`, from before this
+    /// returns.
     ///
     /// Where the transport may lose records, as NATS does when it starts again, this takes at least
     /// [`dead_after`](ClusterOptions::dead_after): it listens for the heartbeats of those whose records are lost.
@@ -44,8 +45,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`JoinError`]: nobody can be reached, the node runs already, the others have another number of shards, or the times
-    /// don't fit each other.
+    /// [`JoinError`]: nobody can be reached, the node runs already, the others have another number of shards, or the
+    /// times don't fit each other.
     ///
     /// # Cancel safety
     ///
@@ -57,7 +58,7 @@ where
         answer: impl Answer<Q, A>,
     ) -> Result<Self, JoinError> {
         let options = options.check()?;
-        // Before anything is written: what others write from now on is heard.
+        // Before anything is written: what others write from now on is received.
         let writes = transport.writes().await?;
         let listening = Instant::now();
         let name = Name::take(Arc::clone(&transport), node.clone(), &options).await?;
@@ -76,8 +77,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`PeerError::NotSent`] where the question was certainly not handled, [`PeerError::Unanswered`] where it may have been,
-    /// or may be yet.
+    /// [`PeerError::NotSent`] where the question was certainly not handled, [`PeerError::Unanswered`] where it may have
+    /// been, or may be yet.
     ///
     /// # Cancel safety
     ///
@@ -109,21 +110,22 @@ impl<Q, A> Cluster<Q, A> {
         &self.shared.node
     }
 
-    /// Who is there and who owns what, as far as this node knows. While it is cut off from the others that is what it knew
-    /// before.
+    /// Who is there and who owns what, as far as this node knows. While it is cut off from the others that is what it
+    /// knew before.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.shared.view.borrow())
     }
 
-    /// The other nodes that this one knows, and each set that takes its place. All who are or have been members know each other,
-    /// whatever their views are.
+    /// The other nodes that this one knows, and each set that takes its place. All who are or have been members know
+    /// each other, whatever their views are.
     #[must_use]
     pub fn known(&self) -> watch::Receiver<Arc<Known>> {
         self.shared.known.clone()
     }
 
-    /// Greets all who have records, as when it joined: others may have taken this node for dead, and may have joined since.
+    /// Greets all who have records, as when it joined: others may have taken this node for dead, and may have joined
+    /// since.
     ///
     /// # Errors
     ///
@@ -139,8 +141,8 @@ impl<Q, A> Cluster<Q, A> {
     }
 
     /// Whether the others certainly don't take this node for dead: its last acknowledged heartbeat was sent less than
-    /// [`dead_after`](ClusterOptions::dead_after) minus one [`heartbeat`](ClusterOptions::heartbeat) ago. No wall clock has a
-    /// part in it.
+    /// [`dead_after`](ClusterOptions::dead_after) minus one [`heartbeat`](ClusterOptions::heartbeat) ago. No wall clock
+    /// has a part in it.
     ///
     /// It says nothing about what happens after the call: a process may be paused at any time. What must not be done
     /// twice is decided elsewhere, in the log.
@@ -149,10 +151,11 @@ impl<Q, A> Cluster<Q, A> {
         self.shared.certainty.is_certain()
     }
 
-    /// How often it was certain again after it had not been. Others may have taken it for dead in between, without its view
-    /// having changed: what it has owned since before may have been another node's for a while.
+    /// How often it was certain again after it had not been. Others may have taken it for dead in between, without its
+    /// view having changed: what it has owned since before may have been another node's for a while.
     ///
-    /// Whoever finds it [certain](Self::is_certain) first, and the same number after that, knows that there was no lapse.
+    /// Whoever finds it [certain](Self::is_certain) first, and the same number after that, knows that there was no
+    /// lapse.
     #[must_use]
     pub fn lapses(&self) -> watch::Receiver<u64> {
         self.shared.certainty.lapses()
@@ -164,8 +167,9 @@ impl<Q, A> Cluster<Q, A> {
         self.shared.counts.metrics(self.shared.view.borrow().members().len())
     }
 
-    /// Gives its shards to the others, and goes on answering: their views have changed, or will within a moment. Without
-    /// others it keeps them. Waits until the others can know it, for [`dead_after`](ClusterOptions::dead_after) at most.
+    /// Gives its shards to the others, and goes on answering: their views have changed, or will within a moment.
+    /// Without others it keeps them. Waits until the others can know it, for [`dead_after`](ClusterOptions::dead_after)
+    /// at most.
     ///
     /// # Cancel safety
     ///
@@ -174,8 +178,9 @@ impl<Q, A> Cluster<Q, A> {
         self.shared.show(State::Leaving).await;
     }
 
-    /// Leaves: answers what it has accepted, for [`dead_after`](ClusterOptions::dead_after) at most, tells the others, and ends
-    /// all tasks. They learn it at once if the transport can be reached, and else as if it had been killed.
+    /// Leaves: answers what it has accepted, for [`dead_after`](ClusterOptions::dead_after) at most, notifies the
+    /// others, and ends all tasks. They learn it at once if the transport can be reached, and else as if it had been
+    /// killed.
     ///
     /// # Cancel safety
     ///
@@ -187,7 +192,8 @@ impl<Q, A> Cluster<Q, A> {
         self.shared.certainty.end();
     }
 
-    /// Waits until it is a member no more, and tells why. Whoever learns that another process has taken its name must stop.
+    /// Waits until it is a member no more, and returns why. Whoever learns that another process has taken its name must
+    /// stop.
     ///
     /// # Cancel safety
     ///

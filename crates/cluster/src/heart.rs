@@ -29,8 +29,8 @@ pub(super) struct Name {
     limit: Duration,
 }
 
-/// Another process whose heartbeat was found in this one's record. It may be there, with the same name; or somebody has written an
-/// old heartbeat again. One that is there answers: it names a heartbeat that this process has written since.
+/// Another process whose heartbeat was found in this one's record. It may be there, with the same name; or somebody has
+/// written an old heartbeat again. One that is there answers: it names a heartbeat that this process has written since.
 #[derive(Debug, Clone, Copy)]
 struct Rival {
     found: Instant,
@@ -39,8 +39,8 @@ struct Rival {
 }
 
 impl Name {
-    /// Takes the name. One that another process had, which was killed, is free when it has been silent long enough by the
-    /// clock of this process: nobody knows how old a record is.
+    /// Takes the name. One that another process had, which was killed, is free when it has been silent long enough by
+    /// the clock of this process: nobody knows how old a record is.
     pub(super) async fn take(
         transport: Arc<dyn Transport>,
         node: NodeId,
@@ -60,16 +60,16 @@ impl Name {
             };
             match name.write().await {
                 Ok(()) => return Ok(name),
-                // Somebody else was faster: that one's heartbeats will tell.
+                // Somebody else was faster: that one's heartbeats will show it.
                 Err(WriteError::Conflict) => {}
                 Err(WriteError::Unreachable(error)) => return Err(error.into()),
             }
         }
     }
 
-    /// Waits as long as a dead node would be silent, and gives the revision of the record then. A record that changes meanwhile is
-    /// no proof of a process: anybody may have written that can't be read, and somebody an old heartbeat again. A process answers
-    /// besides, and its answer is bound to the question.
+    /// Waits as long as a dead node would be silent, and gives the revision of the record then. A record that changes
+    /// meanwhile is no proof of a process: anybody may have written that can't be read, and somebody an old heartbeat
+    /// again. A process answers besides, and its answer is bound to the question.
     async fn outlast(&self, other: Beat, options: &ClusterOptions) -> Result<u64, JoinError> {
         let (started, mut seen) = (Instant::now(), other);
         loop {
@@ -113,8 +113,8 @@ impl Name {
     /// Writes the next heartbeat.
     pub(super) async fn beat(&mut self, state: State) -> Result<(), BeatError> {
         self.beat.next(state);
-        // A node that gets no answers can't be asked either. Others hear every write, also one that is refused: so first of all
-        // it makes sure that there are answers, and is silent until then, for the others to take over.
+        // A node that gets no answers can't be asked either. Others hear every write, also one that is refused: so
+        // first of all it makes sure that there are answers, and is silent until then, for the others to take over.
         if self.answered {
             match self.write().await {
                 Ok(()) => return self.written(),
@@ -148,8 +148,8 @@ impl Name {
         if self.beat.state == State::Gone || self.rival.is_some_and(|rival| names(rival.asked)) {
             return Err(BeatError::Superseded);
         }
-        // One that names this process's last heartbeat has found it, and waits for the answer: this process is there, and the
-        // other one is certain of nothing.
+        // One that names this process's last heartbeat has found it, and waits for the answer: this process is there,
+        // and the other one is certain of nothing.
         if self.rival.is_none() && !names(self.acknowledged) {
             tracing::warn!(
                 node = %self.node,
@@ -162,8 +162,8 @@ impl Name {
         Ok(())
     }
 
-    /// Its heartbeat is there. That makes nobody certain while another process may be, which has not answered yet: that one's
-    /// last acknowledged heartbeat was no later than when it was found.
+    /// Its heartbeat is there. That makes nobody certain while another process may be, which has not answered yet: that
+    /// one's last acknowledged heartbeat was no later than when it was found.
     fn written(&mut self) -> Result<(), BeatError> {
         if self.rival.is_some_and(|rival| rival.found.elapsed() < self.certain_for) {
             let reason = "whether another process has this node's name is not known yet";

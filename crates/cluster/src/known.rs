@@ -14,9 +14,9 @@ pub enum Stage {
     Leaving,
 }
 
-/// The other nodes that a node knows: all who have announced themselves, have not left, and have not been silent for so long
-/// that they are dead. Every two nodes that are or have been members know each other. It is never changed: another one takes
-/// its place.
+/// The other nodes that a node knows: all who have announced themselves, have not left, and have not been silent for so
+/// long that they are dead. Every two nodes that are or have been members know each other. It is never changed: another
+/// one takes its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     nodes: BTreeMap<NodeId, Acquaintance>,

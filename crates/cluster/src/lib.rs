@@ -1,7 +1,7 @@
 //! Nodes that divide shards among them: who is there, who owns what, and how they ask each other.
 //!
-//! It knows neither what is asked nor what a shard is. What must not happen twice is not decided here, but by the log: a
-//! view may be late, and two nodes may have different ones for some seconds.
+//! It knows neither what is asked nor what a shard is. What must not happen twice is not decided here, but by the log:
+//! a view may be late, and two nodes may have different ones for some seconds.
 //!
 //! ```
 //! use evenfold_cluster::{Answer, Cluster, ClusterOptions, NodeId, local};

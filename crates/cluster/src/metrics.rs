@@ -1,3 +1,5 @@
+//! What a node has done in its cluster, counted.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a node has done in its cluster since it joined.

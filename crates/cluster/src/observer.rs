@@ -29,7 +29,7 @@ pub(super) struct Observer {
     peers: Peers,
     greeter: Arc<Greeter>,
     admits: mpsc::Receiver<Admit>,
-    /// Those who are greeted because a heartbeat of theirs was heard.
+    /// Those who are greeted because a heartbeat of theirs was received.
     greeted: BTreeSet<NodeId>,
     greetings: FuturesUnordered<BoxFuture<'static, NodeId>>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Observer {
 pub(super) struct Published {
     pub(super) known: watch::Sender<Arc<Known>>,
     pub(super) view: watch::Sender<Arc<View>>,
-    /// How many are being greeted because a heartbeat of theirs was heard.
+    /// How many are being greeted because a heartbeat of theirs was received.
     pub(super) greetings: watch::Sender<usize>,
 }
 
@@ -66,7 +66,7 @@ impl Observer {
         Self { node, options, writes, peers, greeter, admits, greeted: BTreeSet::new(), greetings }
     }
 
-    /// Keeps what is published up to date, until the transport gives up.
+    /// Keeps what is published up to date, until the transport fails.
     pub(super) async fn run(
         mut self,
         mut own: watch::Receiver<Beat>,
@@ -155,8 +155,9 @@ impl Observer {
         }
     }
 
-    /// Takes in a node that has answered or asked just now, if its record is of the same process. The record is read here,
-    /// between two writes: what is written after it is heard after it, so a node that has left meanwhile is not taken in for good.
+    /// Takes in a node that has answered or asked just now, if its record is of the same process. The record is read
+    /// here, between two writes: what is written after it is received after it, so a node that has left meanwhile is
+    /// not taken in for good.
     async fn admit(&mut self, admit: &Admit) -> (Effect, Admission) {
         let greeter = Arc::clone(&self.greeter);
         let record = greeter.read(&admit.node).await.ok().flatten();
@@ -169,9 +170,9 @@ impl Observer {
         }
     }
 
-    /// Looks after those that have been silent for too long. Silence can be this node's own: while its own heartbeats are
-    /// not acknowledged it takes nobody for dead, and after that it listens anew. Else a NATS server that starts again, without
-    /// the records, would make each node believe that it is the only one.
+    /// Looks after those that have been silent for too long. Silence can be this node's own: while its own heartbeats
+    /// are not acknowledged it takes nobody for dead, and after that it listens anew. Else a NATS server that starts
+    /// again, without the records, would make each node believe that it is the only one.
     async fn bury(&mut self, certainty: &Certainty) -> Effect {
         if certainty.age().is_none_or(|age| age > self.options.heartbeat * 2) {
             self.peers.listen_again(Instant::now());

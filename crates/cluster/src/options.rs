@@ -1,3 +1,5 @@
+//! The options of a node, their limits and defaults.
+
 use super::JoinError;
 use super::frame::MAX_QUESTIONS;
 use std::num::NonZeroU32;
@@ -51,8 +53,8 @@ impl ClusterOptions {
         Ok(Self { queue, batch, in_flight, answering, ..self })
     }
 
-    /// How long after a heartbeat was sent nobody takes this node for dead, if it was acknowledged: one interval less than
-    /// it takes, for whoever has not heard that one.
+    /// How long after a heartbeat was sent nobody takes this node for dead, if it was acknowledged: one interval less
+    /// than it takes, for whoever has not received that one.
     pub(super) fn certain_for(&self) -> Duration {
         self.dead_after.saturating_sub(self.heartbeat)
     }

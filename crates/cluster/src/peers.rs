@@ -1,4 +1,4 @@
-//! Who lives, by what was heard of them. No clock of another machine has a part in it.
+//! Who lives, by what was received from them. No clock of another machine has a part in it.
 
 use super::NodeId;
 use super::beat::{Beat, State};
@@ -21,7 +21,7 @@ pub(super) struct Peers {
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     beat: Beat,
-    heard: Instant,
+    last_seen: Instant,
 }
 
 /// What a heartbeat changes.
@@ -41,7 +41,8 @@ impl Peers {
         Self { dead_after, shards, known: BTreeMap::new(), listening_since: now }
     }
 
-    /// Takes in a heartbeat that was seen on its way: the write may be refused, so it tells only what can't be wrong.
+    /// Takes in a heartbeat that was seen on its way: the write may be refused, so only what can't be wrong is taken
+    /// from it.
     pub(super) fn hear(&mut self, node: &NodeId, beat: Beat, now: Instant) -> Effect {
         match self.known.get(node) {
             Some(known) if known.beat.incarnation != beat.incarnation => Effect::Unknown,
@@ -51,7 +52,7 @@ impl Peers {
         }
     }
 
-    /// Takes in what the record of a node says that was silent; unless it was read before what was heard since.
+    /// Takes in what the record of a node says that was silent; unless it was read before what was received since.
     pub(super) fn settle(&mut self, node: &NodeId, record: Option<Beat>, now: Instant) -> Effect {
         let Some(known) = self.known.get(node) else { return Effect::Nothing };
         match record {
@@ -71,7 +72,7 @@ impl Peers {
     pub(super) fn admit(&mut self, node: &NodeId, record: Beat, now: Instant) -> Effect {
         match self.known.get_mut(node) {
             Some(known) if known.beat.incarnation == record.incarnation && known.beat.count >= record.count => {
-                known.heard = now;
+                known.last_seen = now;
                 Effect::Nothing
             }
             _ => self.take(node, record, now),
@@ -82,7 +83,7 @@ impl Peers {
         if beat.state == State::Gone {
             return self.remove(node);
         }
-        let before = self.known.insert(node.clone(), Peer { beat, heard: now });
+        let before = self.known.insert(node.clone(), Peer { beat, last_seen: now });
         if before.is_none() && beat.shards != self.shards {
             tracing::warn!(%node, shards = beat.shards, "a node with another number of shards is not a member: start it again with {}", self.shards);
         }
@@ -99,10 +100,10 @@ impl Peers {
     }
 
     fn is_silent(&self, peer: &Peer, now: Instant) -> bool {
-        now.saturating_duration_since(peer.heard.max(self.listening_since)) >= self.dead_after
+        now.saturating_duration_since(peer.last_seen.max(self.listening_since)) >= self.dead_after
     }
 
-    /// Those who may be dead, and the incarnation and count of the last heartbeat of each: their records tell.
+    /// Those who may be dead, and the incarnation and count of the last heartbeat of each: their records show it.
     pub(super) fn silent(&self, now: Instant) -> Vec<(NodeId, (u64, u64))> {
         let silent = self.known.iter().filter(|(_, peer)| self.is_silent(peer, now));
         silent.map(|(node, peer)| (node.clone(), (peer.beat.incarnation, peer.beat.count))).collect()

@@ -1,7 +1,7 @@
 //! Which node owns which shard: rendezvous hashing (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit
-//! Rates", 1998). Each node has a weight for each shard, and the heaviest owns it. So a node that joins takes shards from
-//! all and moves none between the others, and one that leaves gives its own alone; whoever knows the same members comes
-//! to the same answer, without asking anybody.
+//! Rates", 1998). Each node has a weight for each shard, and the heaviest owns it. So a node that joins takes shards
+//! from all and moves none between the others, and one that leaves gives its own alone; whoever knows the same members
+//! comes to the same answer, without asking anybody.
 
 use super::NodeId;
 use evenfold_groups::KeyHash;
@@ -23,7 +23,8 @@ fn weight(node: u64, shard: u32) -> u64 {
 }
 
 /// The finalizer of `SplitMix64` (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014, with
-/// Stafford's constants, Mix13). FNV-1a alone leaves similar names with similar hashes, and few of them with all shards.
+/// Stafford's constants, Mix13). FNV-1a alone leaves similar names with similar hashes, and few of them with all
+/// shards.
 fn mix(mut bits: u64) -> u64 {
     bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

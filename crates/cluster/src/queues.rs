@@ -29,8 +29,8 @@ pub(super) struct Queues {
     options: ClusterOptions,
     counts: Arc<Counts>,
     tasks: Tasks,
-    /// Requests are put in while it is locked for reading, so a queue that is found empty while it is locked for writing
-    /// can go.
+    /// Requests are put in while it is locked for reading, so a queue that is found empty while it is locked for
+    /// writing can go.
     open: RwLock<HashMap<NodeId, mpsc::Sender<Asked>>>,
 }
 

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio_util::sync::CancellationToken;
 
-/// How many bytes of questions are read before other tasks have their turn: to read a frame as a whole takes so long that many of
-/// them at once would keep everything else from its thread, this node's heartbeats too.
+/// How many bytes of questions are read before other tasks have their turn: to read a frame as a whole takes so long
+/// that many of them at once would keep everything else from its thread, this node's heartbeats too.
 const READ_AT_ONCE: usize = 64 * 1_024;
 
 /// What answers the questions of other nodes.
@@ -82,7 +82,7 @@ where
         let server = Arc::new(self);
         let mut answering = JoinSet::new();
         while let Some(Some(incoming)) = stop.run_until_cancelled(requests.next()).await {
-            // Those that panic have told so in their answers.
+            // Those that panic have reported so in their answers.
             while answering.try_join_next().is_some() {}
             if answering.len() < server.limit {
                 answering.spawn(Arc::clone(&server).answer(incoming));
@@ -102,7 +102,8 @@ where
         let Some(questions) = Questions::decode(incoming.frame) else {
             return incoming.reply.send(Answers::Unreadable.encode(self.max_frame)).await;
         };
-        // Who is active must be known to all: a node that asks, and was never heard of, is not to be overlooked any longer.
+        // Who is active must be known to all: a node that asks, and was never known, is not to be overlooked any
+        // longer.
         let answers = if !self.acquaintances.admit(&questions.from, questions.incarnation).await {
             Answers::Stranger
         } else if questions.all.is_empty() {

@@ -82,7 +82,7 @@ impl Shared {
         let end = tasks.clone();
         tasks.spawn(async move {
             observing.await;
-            end.end(Ended::Failed("the transport tells no heartbeats any more".to_owned()));
+            end.end(Ended::Failed("the transport delivers no heartbeats any more".to_owned()));
         });
         let end = tasks.stop.clone().drop_guard();
         let queues = Queues::new(transport, node.clone(), incarnation, options, Arc::clone(&counts), tasks.clone());

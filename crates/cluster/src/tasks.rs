@@ -22,7 +22,8 @@ impl Tasks {
         Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), ended: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// Starts one that ends when all of them are to. One that panics ends the others too: half a node would be a mystery.
+    /// Starts one that ends when all of them are to. One that panics ends the others too: half a node would be a
+    /// mystery.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.spawn_to_its_end(async move {

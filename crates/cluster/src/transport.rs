@@ -10,8 +10,8 @@ use std::time::Duration;
 /// How nodes reach each other: [in one process](super::local) or [over NATS](super::nats).
 ///
 /// It carries requests to a node, messages to all who have subscribed, and a small table of records, one per node, in
-/// which the nodes show that they live. Where a limit of time is given, it holds: whoever hears nothing until then gets an
-/// error.
+/// which the nodes show that they live. Where a limit of time is given, it holds: whoever hears nothing until then gets
+/// an error.
 ///
 /// # Cancel safety
 ///
@@ -28,10 +28,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
         limit: Duration,
     ) -> BoxFuture<'a, Result<Bytes, RequestError>>;
 
-    /// The requests to this node, until the stream is dropped. Where two serve one node, only one of them gets a request.
+    /// The requests to this node, until the stream is dropped. Where two serve one node, only one of them gets a
+    /// request.
     fn serve<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<Requests, Unreachable>>;
 
-    /// Sends a message to all who have subscribed, this node too. Those of one sender arrive in their order, or not at all.
+    /// Sends a message to all who have subscribed, this node too. Those of one sender arrive in their order, or not at
+    /// all.
     fn publish<'a>(&'a self, topic: &'a str, frame: Bytes) -> BoxFuture<'a, Result<(), Unreachable>>;
 
     /// The messages to a topic from now on. A topic is named like a [`NodeId`].
@@ -43,7 +45,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// The record of a node.
     fn read<'a>(&'a self, node: &'a NodeId, limit: Duration) -> BoxFuture<'a, Result<Option<Record>, Unreachable>>;
 
-    /// Replaces the record of a node if its revision still is the expected one, 0 where there is none. Gives the new one.
+    /// Replaces the record of a node if its revision still is the expected one, 0 where there is none. Gives the new
+    /// one.
     fn write<'a>(
         &'a self,
         node: &'a NodeId,
@@ -52,14 +55,14 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
         limit: Duration,
     ) -> BoxFuture<'a, Result<u64, WriteError>>;
 
-    /// Whether records that were written can be lost, so that a node that lives may have none until its next heartbeat. Whoever
-    /// joins listens for heartbeats as well then.
+    /// Whether records that were written can be lost, so that a node that lives may have none until its next heartbeat.
+    /// Whoever joins listens for heartbeats as well then.
     fn may_lose_records(&self) -> bool {
         false
     }
 
-    /// What is written from now on. It is a hint, and no truth: writes that were refused may be among them, and some may
-    /// be missing.
+    /// What is written from now on. It is a hint, and no truth: writes that were refused may be among them, and some
+    /// may be missing.
     fn writes(&self) -> BoxFuture<'_, Result<Writes, Unreachable>>;
 }
 
@@ -67,7 +70,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 pub type Requests = BoxStream<'static, Incoming>;
 
 /// Messages to a topic, as they arrive.
-pub type Subscription = BoxStream<'static, Heard>;
+pub type Subscription = BoxStream<'static, Delivery>;
 
 /// The nodes whose records are written, and what is written.
 pub type Writes = BoxStream<'static, (NodeId, Bytes)>;
@@ -77,13 +80,13 @@ pub struct Incoming {
     /// What was asked.
     pub frame: Bytes,
     /// To answer it.
-    pub reply: Reply,
+    pub reply: Responder,
 }
 
 /// The way back to whoever has asked. One that is dropped leaves them to their limit of time.
-pub struct Reply(Box<dyn FnOnce(Bytes) -> BoxFuture<'static, ()> + Send>);
+pub struct Responder(Box<dyn FnOnce(Bytes) -> BoxFuture<'static, ()> + Send>);
 
-impl Reply {
+impl Responder {
     /// A way back.
     pub fn new(send: impl FnOnce(Bytes) -> BoxFuture<'static, ()> + Send + 'static) -> Self {
         Self(Box::new(send))
@@ -103,10 +106,11 @@ impl fmt::Debug for Incoming {
 
 /// What a subscriber gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum Delivery {
     /// A message.
     Frame(Bytes),
-    /// Messages may be missing, before this or among those that follow: more came than the queue holds, or the connection was lost.
+    /// Messages may be missing, before this or among those that follow: more came than the queue holds, or the
+    /// connection was lost.
     Missed,
 }
 

@@ -3,7 +3,8 @@
 use super::{NodeId, placement};
 use std::num::NonZeroU32;
 
-/// The members that a node knows of, and which of them owns each shard. It is never changed: another one takes its place.
+/// The members that a node knows of, and which of them owns each shard. It is never changed: another one takes its
+/// place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     members: Vec<NodeId>,

@@ -2,7 +2,7 @@
 
 use super::network::{Cut, MAX_FRAME, Network, QUEUE, Subscriber, Wire};
 use crate::transport::{
-    Heard, Incoming, Reply, RequestError, Requests, Subscription, Transport, Unreachable, WriteError, Writes,
+    Delivery, Incoming, RequestError, Requests, Responder, Subscription, Transport, Unreachable, WriteError, Writes,
 };
 use crate::{NodeId, Record};
 use bytes::Bytes;
@@ -58,7 +58,7 @@ impl Endpoint {
             return std::future::pending().await;
         }
         let (answer, answered) = oneshot::channel();
-        let reply = Reply::new(move |frame| {
+        let reply = Responder::new(move |frame| {
             Box::pin(async move {
                 if wire.sends() {
                     // Nobody may wait for it any more.
@@ -71,7 +71,7 @@ impl Endpoint {
         let answer = answered.await;
         match answer {
             Ok(answer) if self.wire.receives() => Ok(answer),
-            // Only the limit of time tells it.
+            // Only the limit of time shows it.
             _ => std::future::pending().await,
         }
     }
@@ -116,11 +116,11 @@ impl Transport for Endpoint {
         let missed = Arc::new(AtomicBool::new(false));
         let subscriber = Subscriber { queue, missed: Arc::clone(&missed), wire: self.wire.clone() };
         self.network.state().topics.entry(topic.to_owned()).or_default().push(subscriber);
-        let heard = stream::unfold((receiver, missed), |(mut receiver, missed)| async {
-            let heard = next_heard(&mut receiver, &missed).await?;
-            Some((heard, (receiver, missed)))
+        let deliveries = stream::unfold((receiver, missed), |(mut receiver, missed)| async {
+            let delivery = next_delivery(&mut receiver, &missed).await?;
+            Some((delivery, (receiver, missed)))
         });
-        Box::pin(std::future::ready(Ok(heard.boxed())))
+        Box::pin(std::future::ready(Ok(deliveries.boxed())))
     }
 
     fn nodes(&self, limit: Duration) -> BoxFuture<'_, Result<Vec<NodeId>, Unreachable>> {
@@ -152,11 +152,11 @@ impl Transport for Endpoint {
     }
 }
 
-/// The next message, or that some are missing, which is told first: whoever looks again at what the messages are about
-/// then has seen all that was missed.
-async fn next_heard(queue: &mut mpsc::Receiver<Bytes>, missed: &AtomicBool) -> Option<Heard> {
+/// The next message, or that some are missing, which is reported first: whoever looks again at what the messages are
+/// about then has seen all that was missed.
+async fn next_delivery(queue: &mut mpsc::Receiver<Bytes>, missed: &AtomicBool) -> Option<Delivery> {
     if missed.swap(false, Ordering::SeqCst) {
-        return Some(Heard::Missed);
+        return Some(Delivery::Missed);
     }
-    queue.recv().await.map(Heard::Frame)
+    queue.recv().await.map(Delivery::Frame)
 }

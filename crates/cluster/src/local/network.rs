@@ -18,11 +18,11 @@ pub(super) const MAX_FRAME: usize = 1_000_000;
 /// strangers.
 #[derive(Debug, Clone, Default)]
 pub struct Network {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<NetworkState>>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct NetworkState {
     pub(super) nodes: HashMap<NodeId, (mpsc::Sender<Incoming>, Wire)>,
     pub(super) topics: HashMap<String, Vec<Subscriber>>,
     pub(super) records: BTreeMap<NodeId, Record>,
@@ -86,7 +86,7 @@ impl Network {
         self.state().records.clear();
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, NetworkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,7 +95,7 @@ impl Network {
         let Some(subscribers) = state.topics.get_mut(topic) else { return };
         subscribers.retain(|subscriber| !subscriber.queue.is_closed());
         for subscriber in subscribers.iter() {
-            // One that is cut off is told as well: a connection that is lost is noticed.
+            // One that is cut off is notified as well: a connection that is lost is noticed.
             if !subscriber.wire.receives() || subscriber.queue.try_send(frame.clone()).is_err() {
                 subscriber.missed.store(true, Ordering::SeqCst);
             }

@@ -1,8 +1,8 @@
 //! Asking a node.
 //!
-//! A request goes to one session of a node: what a node draws when it begins to serve. So one that was recorded is nothing to a
-//! process that starts later, and of two processes with one name one gets it. The session, and a ticket by which the node tells
-//! its askers apart, come with the answer to a greeting, which is bound to it like every answer.
+//! A request goes to one session of a node: what a node draws when it begins to serve. So one that was recorded is
+//! nothing to a process that starts later, and of two processes with one name one gets it. The session, and a ticket by
+//! which the node distinguishes its askers, come with the answer to a greeting, which is bound to it like every answer.
 
 use super::inbox::{Inbox, Nobody};
 use super::link::Link;
@@ -25,12 +25,12 @@ pub(super) const GREETED: usize = 16 + 8;
 pub(super) struct Calls {
     link: Arc<Link>,
     inbox: Arc<Inbox>,
-    peers: Mutex<HashMap<NodeId, Arc<Peer>>>,
+    peers: Mutex<HashMap<NodeId, Arc<PeerSession>>>,
 }
 
 /// A session of another node, as it was when it was greeted.
 #[derive(Debug)]
-struct Peer {
+struct PeerSession {
     session: Uuid,
     ticket: u64,
     /// How many requests have been sealed for it.
@@ -62,8 +62,8 @@ impl Calls {
         match self.send(to, &peer, &frame, until).await {
             Ok(answer) => Ok(answer),
             Err(Unsettled::Failed(error)) => Err(error),
-            // What the server says has no seal: somebody else may have sent it in its place, and so also that nobody is there
-            // to be greeted. Only another session, which is sealed, shows that this one is gone.
+            // What the server says has no seal: somebody else may have sent it in its place, and so also that nobody is
+            // there to be greeted. Only another session, which is sealed, shows that this one is gone.
             Err(Unsettled::Nobody) => match self.greet(to, until).await {
                 Ok(next) if next.session != peer.session => {
                     self.send(to, &next, &frame, until).await.map_err(|unsettled| match unsettled {
@@ -76,7 +76,13 @@ impl Calls {
         }
     }
 
-    async fn send(&self, to: &NodeId, peer: &Arc<Peer>, frame: &Bytes, until: Instant) -> Result<Bytes, Unsettled> {
+    async fn send(
+        &self,
+        to: &NodeId,
+        peer: &Arc<PeerSession>,
+        frame: &Bytes,
+        until: Instant,
+    ) -> Result<Bytes, Unsettled> {
         let address = self.inbox.address();
         let number = peer.sealed.fetch_add(1, Ordering::Relaxed) + 1;
         let head = [peer.ticket.to_be_bytes(), number.to_be_bytes()].concat();
@@ -91,7 +97,8 @@ impl Calls {
                 Err(Unsettled::Nobody)
             }
             Err(_) => {
-                // It may have another session by now, and somebody who is not that node keeps the server from saying so.
+                // It may have another session by now, and somebody who is not that node keeps the server from saying
+                // so.
                 self.forget(to, peer);
                 Err(Unsettled::Failed(RequestError::Unanswered("none came in time".to_owned())))
             }
@@ -99,7 +106,7 @@ impl Calls {
     }
 
     /// Asks a node for its session. Nothing has been handled if there is no answer.
-    async fn greet(&self, to: &NodeId, until: Instant) -> Result<Arc<Peer>, RequestError> {
+    async fn greet(&self, to: &NodeId, until: Instant) -> Result<Arc<PeerSession>, RequestError> {
         let address = self.inbox.address();
         let place = [to.as_str().as_bytes(), address.subject.as_bytes()];
         let (message, code) = self.link.seal.seal(Purpose::Greeting, &place, &[], &[]);
@@ -112,7 +119,7 @@ impl Calls {
         };
         let (session, ticket) = greeted(&answer)
             .ok_or_else(|| RequestError::NotSent(format!("node {to} answers in another version's words")))?;
-        let peer = Arc::new(Peer { session, ticket, sealed: AtomicU64::new(0) });
+        let peer = Arc::new(PeerSession { session, ticket, sealed: AtomicU64::new(0) });
         self.peers().insert(to.clone(), Arc::clone(&peer));
         Ok(peer)
     }
@@ -126,8 +133,8 @@ impl Calls {
         })
     }
 
-    /// A node shows with its heartbeats which session it has: another one than that of a process before it, to which requests
-    /// would go in vain.
+    /// A node shows with its heartbeats which session it has: another one than that of a process before it, to which
+    /// requests would go in vain.
     pub(super) fn has_session(&self, node: &NodeId, session: Uuid) {
         let mut peers = self.peers();
         if peers.get(node).is_some_and(|known| known.session != session) {
@@ -135,14 +142,14 @@ impl Calls {
         }
     }
 
-    fn forget(&self, to: &NodeId, peer: &Arc<Peer>) {
+    fn forget(&self, to: &NodeId, peer: &Arc<PeerSession>) {
         let mut peers = self.peers();
         if peers.get(to).is_some_and(|known| Arc::ptr_eq(known, peer)) {
             peers.remove(to);
         }
     }
 
-    fn peers(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<Peer>>> {
+    fn peers(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<PeerSession>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Messages that may wait for each subscription; further ones are lost, which is told. Frames are large.
+/// Messages that may wait for each subscription; further ones are lost, which is reported. Frames are large.
 const SUBSCRIPTION: usize = 1_024;
 
 /// How long until a connection attempt is given up.
@@ -28,7 +28,8 @@ const PING: Duration = Duration::from_secs(1);
 /// Whether it was reported that a server without a secret listens to other machines.
 static EXPOSED: Once = Once::new();
 
-/// What happens to the connection. More than can happen while they are looked at; of more of them one is as good as all.
+/// What happens to the connection. More than can happen while they are looked at; of more of them one is as good as
+/// all.
 pub(super) type Events = mpsc::Receiver<Event>;
 
 /// Connects. What happens then is for [`follow`]; what the server refuses is noted at once.
@@ -97,7 +98,7 @@ pub(super) async fn follow(mut events: Events, inbox: Arc<Inbox>) -> (Losses, Ab
             take_in(&event, &inbox, &sender).await;
         }
     });
-    // The first connection is no loss, and is not told to anybody.
+    // The first connection is no loss, and is not reported to anybody.
     let _ = timeout(CONNECT, receiver.changed()).await;
     (Losses(receiver), AbortOnDropHandle::new(task))
 }
@@ -106,8 +107,8 @@ async fn take_in(event: &Event, inbox: &Inbox, losses: &watch::Sender<u64>) {
     match event {
         Event::SlowConsumer(_) => losses.send_modify(|count| *count += 1),
         Event::Disconnected => tracing::warn!("the connection to NATS is lost"),
-        // The subscriptions are there again once NATS has answered what was sent behind them: what was missed was missed
-        // before.
+        // The subscriptions are there again once NATS has answered what was sent behind them: what was missed was
+        // missed before.
         Event::Connected => {
             let _ = inbox.settled().await;
             if *losses.borrow() > 0 {

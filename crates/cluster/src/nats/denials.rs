@@ -3,7 +3,8 @@
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// What the server has refused last, as this user may not do it. It is said on the connection, not to who has asked.
+/// What the server has refused last, as this user may not do it. It is reported on the connection, not to the one who
+/// has asked.
 #[derive(Debug)]
 pub(super) struct Denials(watch::Sender<Option<(Instant, String)>>);
 

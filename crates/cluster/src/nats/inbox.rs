@@ -1,7 +1,7 @@
 //! Where answers arrive.
 //!
-//! The client's own requests take the first message that comes for an answer, and anybody may send one who has read where it
-//! is to go. Here only the one that was sealed for the request ends the waiting for it.
+//! The client's own requests take the first message that comes for an answer, and anybody may send one who has read
+//! where it is to go. Here only the one that was sealed for the request ends the waiting for it.
 
 use super::link::{Link, unreachable};
 use crate::seal::{Code, Purpose};
@@ -69,9 +69,9 @@ impl Inbox {
         Address { inbox: self, token, subject: format!("{}.{token}", self.subject) }
     }
 
-    /// Waits until the server has taken in what was sent to it before: it goes by the order, so a message of this connection
-    /// to itself tells it. A flush only tells that the bytes have gone out. It is an error too if the server has refused something
-    /// meanwhile.
+    /// Waits until the server has taken in what was sent to it before: it goes by the order, so a message of this
+    /// connection to itself shows it. A flush only shows that the bytes have gone out. It is an error too if the server
+    /// has refused something meanwhile.
     pub(super) async fn settled(&self) -> Result<(), Unreachable> {
         self.settled_since(Instant::now()).await
     }
@@ -85,7 +85,8 @@ impl Inbox {
     }
 
     pub(super) async fn settled_since(&self, begun: Instant) -> Result<(), Unreachable> {
-        // What is refused is said before that, but reaches this process by a way of its own: the second time is for that.
+        // What is refused is reported before that, but reaches this process by a way of its own: the second time is for
+        // that.
         for _ in 0..2 {
             let address = self.address();
             let (_, code) = self.link.seal.seal(Purpose::Request, &[address.subject.as_bytes()], &[], &[]);
@@ -159,8 +160,9 @@ async fn take_in(mut messages: Subscriber, link: Arc<Link>, waiting: Waiting) {
 
 /// None if it is not the answer.
 fn opened(message: &Message, code: &Code, link: &Link) -> Option<Result<Bytes, Nobody>> {
-    // The server's word has no seal, so anybody may send this in its place who can publish to the inbox: answers are numbered, so
-    // their subjects can be guessed once one was seen. What follows from it is looked at again before it is believed (see `calls`).
+    // The server's word has no seal, so anybody may send this in its place who can publish to the inbox: answers are
+    // numbered, so their subjects can be guessed once one was seen. What follows from it is looked at again before it
+    // is believed (see `calls`).
     if message.status == Some(StatusCode::NO_RESPONDERS) {
         return Some(Err(Nobody));
     }

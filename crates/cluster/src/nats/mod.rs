@@ -1,8 +1,8 @@
 //! A transport over NATS, with `JetStream` for the records.
 //!
-//! The node `a` of the cluster `c` is greeted at the subject `evenfold.c.node.a` and gets requests at the one of its session below
-//! that; messages go to `evenfold.c.topic.…`, answers to `evenfold.c.inbox.…`, and the records are the bucket `evenfold_c`. So
-//! several clusters can share a NATS.
+//! The node `a` of the cluster `c` is greeted at the subject `evenfold.c.node.a` and gets requests at the one of its
+//! session below that; messages go to `evenfold.c.topic.…`, answers to `evenfold.c.inbox.…`, and the records are the
+//! bucket `evenfold_c`. So several clusters can share a NATS.
 //!
 //! Everything is sealed under the cluster's secret, as whoever reaches the server can send anything to anybody.
 
@@ -39,7 +39,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use topics::Topics;
 
-/// A connection to NATS, for one cluster. A connection that is lost is made again, for ever; requests are refused meanwhile.
+/// A connection to NATS, for one cluster. A connection that is lost is made again, for ever; requests are refused
+/// meanwhile.
 pub struct Nats {
     link: Arc<Link>,
     inbox: Arc<Inbox>,
@@ -68,8 +69,8 @@ impl Nats {
     ///
     /// # Errors
     ///
-    /// [`NatsError`]: there is no secret where one is needed, a file can't be used, nobody answers within 5 seconds, the user is
-    /// refused or may not do what a node must, or there is no `JetStream`.
+    /// [`NatsError`]: there is no secret where one is needed, a file can't be used, nobody answers within 5 seconds,
+    /// the user is refused or may not do what a node must, or there is no `JetStream`.
     ///
     /// # Cancel safety
     ///

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// Where NATS is, and how to get in.
 #[derive(Clone)]
 pub struct NatsOptions {
-    /// `nats://user:password@host:port`, or `tls://…`, of which only the host is needed; several with commas between them, of which
-    /// the first user and password that are given are for all.
+    /// `nats://user:password@host:port`, or `tls://…`, of which only the host is needed; several with commas between
+    /// them, of which the first user and password that are given are for all.
     pub url: String,
     /// Which cluster.
     pub cluster: NodeId,
@@ -21,8 +21,8 @@ pub struct NatsOptions {
     pub secret: Option<ClusterSecret>,
     /// Who connects, where that is not in the address.
     pub credentials: Option<Credentials>,
-    /// The certificates, in PEM, by which the server's is known, in place of those of the system. Then there is no connection
-    /// without TLS, whatever the address says.
+    /// The certificates, in PEM, by which the server's is known, in place of those of the system. Then there is no
+    /// connection without TLS, whatever the address says.
     pub ca: Option<PathBuf>,
 }
 

@@ -20,8 +20,8 @@ use uuid::Uuid;
 /// When NATS removes what a dead node has left, silently. Nothing depends on it.
 const CLEANED_UP: Duration = Duration::from_hours(1);
 
-/// How often a bucket that others are making is asked for again, and the pause before that: half a second is many times what it
-/// takes them.
+/// How often a bucket that others are making is asked for again, and the pause before that: half a second is many times
+/// what it takes them.
 const TRIES: u32 = 20;
 const AGAIN: Duration = Duration::from_millis(25);
 
@@ -42,11 +42,11 @@ impl Records {
         Self { link, context, bucket }
     }
 
-    /// Makes the bucket if there is none: in memory, as heartbeats are not worth keeping. So NATS may lose it when it starts
-    /// again, and then it is made again.
+    /// Makes the bucket if there is none: in memory, as heartbeats are not worth keeping. So NATS may lose it when it
+    /// starts again, and then it is made again.
     ///
-    /// By hand, as the client's own way to create a bucket first asks for the account in words that the server of Debian 12, 2.9.10, does not
-    /// know.
+    /// By hand, as the client's own way to create a bucket first asks for the account in words that the server of
+    /// Debian 12, 2.9.10, does not know.
     pub(super) async fn create(&self) -> Result<(), String> {
         let config = Config {
             name: format!("KV_{}", self.bucket),
@@ -65,8 +65,8 @@ impl Records {
         loop {
             match self.context.create_stream(config.clone()).await {
                 Ok(_) => return Ok(()),
-                // Nodes that make it at the same time: to the server the bucket of one overlaps with that of another, the same
-                // one, until it is there.
+                // Nodes that make it at the same time: to the server the bucket of one overlaps with that of another,
+                // the same one, until it is there.
                 Err(error) if tries < TRIES && overlaps(error.kind()) => tries += 1,
                 Err(error) => return Err(error.to_string()),
             }
@@ -105,7 +105,8 @@ impl Records {
         }
     }
 
-    /// The node whose record is written, its session, and what is written; none for what no node of this cluster has sealed.
+    /// The node whose record is written, its session, and what is written; none for what no node of this cluster has
+    /// sealed.
     pub(super) fn written(&self, message: Message) -> Option<(NodeId, Uuid, Bytes)> {
         let node = node_of(message.subject.as_str())?;
         let opened = self.open(&node, &message.subject, message.payload)?;
@@ -120,8 +121,8 @@ impl Records {
         opened
     }
 
-    /// Half of the time is for the case that NATS has started again without the bucket. It does not say so: as nodes subscribe
-    /// to the same subjects, somebody is there to hear, and nobody to acknowledge.
+    /// Half of the time is for the case that NATS has started again without the bucket. It does not say so: as nodes
+    /// subscribe to the same subjects, somebody is there to hear, and nobody to acknowledge.
     pub(super) async fn write(
         &self,
         node: &NodeId,

@@ -5,7 +5,7 @@ use super::inbox::Inbox;
 use super::link::Link;
 use crate::NodeId;
 use crate::seal::{Code, Purpose, Windows};
-use crate::transport::{Incoming, Reply, Requests, Unreachable};
+use crate::transport::{Incoming, Requests, Responder, Unreachable};
 use async_nats::{Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
@@ -30,8 +30,8 @@ struct Served {
 
 /// Begins a session of this node.
 ///
-/// The subscriptions are in no queue group: whoever joined it would swallow requests. Two processes with one name, for the moment
-/// that this can last, both answer greetings, and each request is for the session of one of them.
+/// The subscriptions are in no queue group: whoever joined it would swallow requests. Two processes with one name, for
+/// the moment that this can last, both answer greetings, and each request is for the session of one of them.
 pub(super) async fn serve(link: &Arc<Link>, inbox: &Inbox, node: &NodeId) -> Result<Requests, Unreachable> {
     let session = Uuid::new_v4();
     let requests = inbox.subscribe(link.session(node, session)).await?;
@@ -86,7 +86,7 @@ impl Served {
                 continue;
             }
             let (link, code) = (Arc::clone(&self.link), opened.code);
-            let reply = Reply::new(move |frame| Box::pin(answer(link, reply, code, frame)));
+            let reply = Responder::new(move |frame| Box::pin(answer(link, reply, code, frame)));
             return Some(Incoming { frame: opened.body, reply });
         }
     }

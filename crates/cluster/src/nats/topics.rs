@@ -4,7 +4,7 @@ use super::connection::Losses;
 use super::inbox::Inbox;
 use super::link::{HEAD, Link, unreachable};
 use crate::seal::{Purpose, Windows};
-use crate::transport::{Heard, Subscription, Unreachable};
+use crate::transport::{Delivery, Subscription, Unreachable};
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
-/// How many senders are remembered for each subscription. What one has sent that is forgotten could come again; and so could what was
-/// sent before the subscription was made. So a topic is for what does no harm then.
+/// How many senders are remembered for each subscription. What one has sent that is forgotten could come again; and so
+/// could what was sent before the subscription was made. So a topic is for what does no harm then.
 const SENDERS: usize = 4_096;
 
 /// The sending side of a connection.
@@ -61,21 +61,22 @@ pub(super) async fn subscribe(
     let messages = inbox.subscribe(link.topic(topic)).await?;
     let (link, topic, windows) = (Arc::clone(link), topic.to_owned(), Windows::new(SENDERS));
     let subscribed = Subscribed { link, topic, messages, losses, windows };
-    let heard = stream::unfold(subscribed, |mut subscribed| async { Some((subscribed.next().await?, subscribed)) });
-    Ok(heard.boxed())
+    let deliveries =
+        stream::unfold(subscribed, |mut subscribed| async { Some((subscribed.next().await?, subscribed)) });
+    Ok(deliveries.boxed())
 }
 
 impl Subscribed {
-    async fn next(&mut self) -> Option<Heard> {
+    async fn next(&mut self) -> Option<Delivery> {
         loop {
             let message = tokio::select! {
                 // First: whoever looks again then at what the messages are about has seen all that was missed.
                 biased;
-                () = self.losses.more() => return Some(Heard::Missed),
+                () = self.losses.more() => return Some(Delivery::Missed),
                 message = self.messages.next() => message?,
             };
             if let Some(frame) = self.open(message) {
-                return Some(Heard::Frame(frame));
+                return Some(Delivery::Frame(frame));
             }
         }
     }

@@ -13,7 +13,8 @@ pub(super) fn identify(options: ConnectOptions, servers: &[ServerAddr]) -> Conne
     }
 }
 
-/// Text as it was before `@`, `:` and `/` were percent-encoded, to be written in an address. What is no encoding stays as it is.
+/// Text as it was before `@`, `:` and `/` were percent-encoded, to be written in an address. What is no encoding stays
+/// as it is.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,8 +1,8 @@
-//! What makes the messages of the nodes of one cluster theirs: a code of authentication (HMAC-SHA-256) under a secret that they
-//! share. Whoever reaches the NATS server reads everything, and can send nothing that a node takes in.
+//! What makes the messages of the nodes of one cluster theirs: a code of authentication (HMAC-SHA-256) under a secret
+//! that they share. Whoever reaches the NATS server reads everything, and can send nothing that a node takes in.
 //!
-//! Each purpose has a key of its own, made of the secret and the cluster's name; each code covers the version, where the message
-//! goes, and all its bytes. So what was sealed for one purpose, place or cluster is nothing at another.
+//! Each purpose has a key of its own, made of the secret and the cluster's name; each code covers the version, where
+//! the message goes, and all its bytes. So what was sealed for one purpose, place or cluster is nothing at another.
 //!
 //! That a message comes once is a matter of [windows](window): the seal alone does not show it.
 
@@ -81,7 +81,8 @@ impl Seal {
         }))
     }
 
-    /// The head and the body as one message for this place, and its code. The number of the place's parts is the purpose's.
+    /// The head and the body as one message for this place, and its code. The number of the place's parts is the
+    /// purpose's.
     pub(super) fn seal(&self, purpose: Purpose, place: &[&[u8]], head: &[u8], body: &[u8]) -> (Bytes, Code) {
         let mut message = BytesMut::with_capacity(SEALED + head.len() + body.len());
         message.put_u8(VERSION);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_for_its_purpose_place_cluster_and_secret_alone() {
+    fn a_sealed_message_opens_for_its_purpose_place_cluster_and_secret_alone() {
         let own = seal(SECRET, "c");
         for (purpose, _) in Purpose::ALL {
             let (message, code) = own.seal(purpose, &[b"a", b"b"], &[7, 8], b"body");

@@ -6,11 +6,12 @@ use uuid::Uuid;
 /// The fewest bytes of a secret.
 pub const MIN_SECRET: usize = 16;
 
-/// The key where nodes have no secret. Everybody knows it: it keeps nobody out, and there is one way for a message to go.
+/// The key where nodes have no secret. Everybody knows it: it keeps nobody out, and there is one way for a message to
+/// go.
 const PUBLIC: &[u8] = b"evenfold without a secret";
 
-/// What the nodes of a cluster know and nobody else: at least 16 bytes ([`MIN_SECRET`]), the same on every node. It is shown
-/// nowhere.
+/// What the nodes of a cluster know and nobody else: at least 16 bytes ([`MIN_SECRET`]), the same on every node. It is
+/// shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClusterSecret(Box<[u8]>);
 

@@ -46,8 +46,8 @@ fn place(number: u64) -> (usize, u64) {
     (usize::try_from(at / 64).unwrap_or_default(), 1 << (at % 64))
 }
 
-/// The windows of several senders. Where there are more than it may remember, the one that has sent nothing for longest is
-/// forgotten.
+/// The windows of several senders. Where there are more than it may remember, the one that has sent nothing for longest
+/// is forgotten.
 #[derive(Debug)]
 pub(crate) struct Windows<K> {
     of: HashMap<K, (u64, Window)>,

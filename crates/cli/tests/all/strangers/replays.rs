@@ -4,7 +4,7 @@ use super::wire::{CLUSTER, Member, Pair, Recording, SECRET, counter, send, send_
 use crate::support::{NatsServer, SOON, wait_until};
 use bytes::Bytes;
 use evenfold_cluster::Transport;
-use evenfold_cluster::transport::Heard;
+use evenfold_cluster::transport::Delivery;
 use futures_util::{FutureExt, StreamExt};
 use std::collections::BTreeSet;
 
@@ -147,7 +147,7 @@ async fn a_broadcast_that_is_sent_again_reaches_no_subscriber_twice() {
     let mut heard = receiver.subscribe("t").await.unwrap();
     for text in ["one", "two", "three"] {
         sender.publish("t", text.into()).await.unwrap();
-        assert_eq!(heard.next().await, Some(Heard::Frame(text.into())));
+        assert_eq!(heard.next().await, Some(Delivery::Frame(text.into())));
         wait_until("it is recorded", SOON, async || !recording.with(".topic.t").is_empty()).await;
         for message in recording.with(".topic.t") {
             send_again(&client, &message).await;

@@ -54,7 +54,7 @@ async fn large_requests_share_a_frame_only_as_far_as_they_fit_and_one_that_never
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_answer_that_panics_or_does_not_come_is_told_and_harms_no_other() {
+async fn one_answer_that_panics_or_does_not_come_is_reported_and_harms_no_other() {
     let network = Network::new();
     let (a, _) = join(&network, "a").await;
     let (b, endpoint) = join(&network, "b").await;
@@ -120,7 +120,8 @@ async fn rate<F: Future<Output = ()> + Send + 'static>(ask: impl Fn() -> F + Clo
     f64::from(64 * each) / started.elapsed().as_secs_f64()
 }
 
-/// The figures are printed; what is promised is that frames are shared, as a rate depends on whatever else the machine does.
+/// The figures are printed; what is promised is that frames are shared, as a rate depends on whatever else the machine
+/// does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_ask_over_nats_share_frames() {
     let connector = Connector::nats();

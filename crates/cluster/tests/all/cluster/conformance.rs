@@ -5,7 +5,7 @@ use super::nodes::{LIMIT, id};
 use crate::support::{SOON, wait_until};
 use bytes::Bytes;
 use evenfold_cluster::Transport;
-use evenfold_cluster::transport::{Heard, RequestError, Requests, WriteError};
+use evenfold_cluster::transport::{Delivery, RequestError, Requests, WriteError};
 use futures_util::{FutureExt, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ over_both!(
     a_frame_of_the_largest_size_arrives_and_a_larger_one_is_refused,
     of_two_that_serve_a_node_one_gets_a_request,
     messages_of_a_sender_come_in_their_order_to_all_subscribers,
-    a_subscriber_that_falls_behind_is_told_and_goes_on,
+    a_subscriber_that_falls_behind_is_notified_and_goes_on,
     a_record_is_written_over_the_expected_revision_alone,
     writes_are_seen_and_nodes_with_records_are_listed,
 );
@@ -144,22 +144,22 @@ async fn messages_of_a_sender_come_in_their_order_to_all_subscribers(connector: 
     for subscribed in &mut subscribed {
         let mut next = [0_u8; 2];
         for _ in 0..400 {
-            let Some(Heard::Frame(frame)) = subscribed.next().await else { panic!("something is missing") };
+            let Some(Delivery::Frame(frame)) = subscribed.next().await else { panic!("something is missing") };
             assert_eq!(frame[1], next[usize::from(frame[0])]);
             next[usize::from(frame[0])] += 1;
         }
     }
     one.publish("u", Bytes::from_static(b"last")).await.unwrap();
-    assert_eq!(elsewhere.next().await, Some(Heard::Frame(Bytes::from_static(b"last"))), "topics are apart");
+    assert_eq!(elsewhere.next().await, Some(Delivery::Frame(Bytes::from_static(b"last"))), "topics are apart");
 }
 
-async fn a_subscriber_that_falls_behind_is_told_and_goes_on(connector: Connector) {
+async fn a_subscriber_that_falls_behind_is_notified_and_goes_on(connector: Connector) {
     let (one, other) = (connector.transport().await, connector.transport().await);
     let (mut slow, mut fast) = (one.subscribe("t").await.unwrap(), other.subscribe("t").await.unwrap());
     // More than may wait; the one who reads does not fall behind.
     for number in 0..3_000_u32 {
         one.publish("t", number.to_be_bytes().to_vec().into()).await.unwrap();
-        assert_eq!(fast.next().await, Some(Heard::Frame(number.to_be_bytes().to_vec().into())));
+        assert_eq!(fast.next().await, Some(Delivery::Frame(number.to_be_bytes().to_vec().into())));
     }
     let mut received = BTreeSet::new();
     let mut missed = 0;
@@ -167,22 +167,22 @@ async fn a_subscriber_that_falls_behind_is_told_and_goes_on(connector: Connector
     wait_until("the last one comes", SOON, async || {
         one.publish("t", last.clone()).await.unwrap();
         match slow.next().await.unwrap() {
-            Heard::Missed => missed += 1,
-            Heard::Frame(frame) if frame == last => return true,
-            Heard::Frame(frame) => drop(received.insert(frame)),
+            Delivery::Missed => missed += 1,
+            Delivery::Frame(frame) if frame == last => return true,
+            Delivery::Frame(frame) => drop(received.insert(frame)),
         }
         // All that waits is taken out first.
-        while let Some(Some(heard)) = slow.next().now_or_never() {
-            match heard {
-                Heard::Missed => missed += 1,
-                Heard::Frame(frame) => drop(received.insert(frame)),
+        while let Some(Some(delivery)) = slow.next().now_or_never() {
+            match delivery {
+                Delivery::Missed => missed += 1,
+                Delivery::Frame(frame) => drop(received.insert(frame)),
             }
         }
         false
     })
     .await;
     assert!(received.len() >= 1_000 && received.len() < 3_000, "{}", received.len());
-    assert!(missed > 0, "it was told");
+    assert!(missed > 0, "it was notified");
 }
 
 async fn a_record_is_written_over_the_expected_revision_alone(connector: Connector) {

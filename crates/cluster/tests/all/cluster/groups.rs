@@ -28,7 +28,7 @@ fn member(groups: &Groups<Message>, tenant: &str, namespace: &str) -> Member<Mes
 }
 
 async fn next(member: &mut Member<Message>) -> Message {
-    tokio::time::timeout(LIMIT, member.recv()).await.expect("it was not told").unwrap()
+    tokio::time::timeout(LIMIT, member.recv()).await.expect("it was not notified").unwrap()
 }
 
 async fn members_on_every_node_get_every_broadcast_in_order_per_sender(connector: Connector) {
@@ -71,7 +71,7 @@ async fn tenants_and_namespaces_stay_apart_on_every_node(connector: Connector) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_that_was_lost_is_told_as_something_that_was_missed() {
+async fn a_broadcast_that_was_lost_is_reported_as_missed() {
     let network = Network::new();
     let (sends, receives) = (network.endpoint(), network.endpoint());
     let (a, b) = (groups(Arc::new(sends.clone()), "a").await, groups(Arc::new(receives.clone()), "b").await);

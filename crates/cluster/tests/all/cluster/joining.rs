@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-async fn join_over(transport: Arc<dyn Transport>, name: &str) -> Result<Node, JoinError> {
+async fn join_with_transport(transport: Arc<dyn Transport>, name: &str) -> Result<Node, JoinError> {
     Cluster::join(transport, id(name), ClusterOptions::default(), Echo(id(name))).await
 }
 
@@ -19,14 +19,14 @@ fn knows(node: &Node, other: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_that_join_at_once_know_each_other_before_any_is_a_member_although_no_write_is_heard() {
+async fn nodes_that_join_at_once_know_each_other_before_any_is_a_member_although_no_write_is_received() {
     for seed in 0..200 {
         let (network, names) = (Network::new(), ["a", "b", "c", "d", "e"]);
         let plan = Plan { delay: Duration::from_millis(20), lost_writes: 100, ..Plan::GOOD };
         let start = Instant::now();
         let joining = names.into_iter().zip(0..).map(|(name, n)| {
             let transport = Arc::new(Shaky::new(&network, plan, seed * 5 + n));
-            async move { (join_over(transport, name).await.unwrap(), Instant::now()) }
+            async move { (join_with_transport(transport, name).await.unwrap(), Instant::now()) }
         });
         let joined = join_all(joining).await;
         assert!(start.elapsed() < Duration::from_secs(1), "nobody is waited for who is there: {:?}", start.elapsed());
@@ -44,8 +44,8 @@ async fn of_two_members_the_one_that_was_first_knows_the_other_when_its_join_ret
         let network = Network::new();
         let plan = Plan { delay: Duration::from_millis(20), lost_writes: 100, ..Plan::GOOD };
         let transport = |n: u64| Arc::new(Shaky::new(&network, plan, seed * 2 + n));
-        let first = join_over(transport(0), "a").await.unwrap();
-        let second = join_over(transport(1), "b").await.unwrap();
+        let first = join_with_transport(transport(0), "a").await.unwrap();
+        let second = join_with_transport(transport(1), "b").await.unwrap();
         assert!(knows(&first, "b") && knows(&second, "a"), "seed {seed}");
     }
 }
@@ -62,7 +62,7 @@ async fn one_that_joins_is_known_to_be_joining_while_another_one_does_not_answer
     let gone = silent.read(&id("b"), Duration::from_secs(1)).await.unwrap().unwrap();
     silent.write(&id("b"), gone.revision, frozen.value, Duration::from_secs(1)).await.unwrap();
     let started = Instant::now();
-    let joining = tokio::spawn(join_over(Arc::new(network.endpoint()), "c"));
+    let joining = tokio::spawn(join_with_transport(Arc::new(network.endpoint()), "c"));
     let mut known = a.known();
     known.wait_for(|known| known.contains(&id("c"))).await.unwrap();
     assert_eq!(known.borrow().nodes().collect::<Vec<_>>(), [(&id("c"), Stage::Joining)]);

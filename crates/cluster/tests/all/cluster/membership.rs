@@ -62,7 +62,7 @@ async fn one_that_is_silent_is_noticed_within_3_seconds_and_not_before_2() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_cut_off_keeps_its_view_and_is_uncertain_before_others_take_over() {
+async fn a_node_that_is_cut_off_keeps_its_view_and_is_uncertain_before_others_own_its_shards() {
     let network = Network::new();
     let (a, _) = join(&network, "a").await;
     let (b, endpoint) = join(&network, "b").await;
