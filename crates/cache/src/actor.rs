@@ -1,9 +1,9 @@
 //! What is sent to the actor of a shard.
 
 use super::CacheError;
-use super::answer::{Condition, Counted, Stored};
+use super::answer::{Condition, Incremented, Stored};
 use super::gate::Pass;
-use super::key::Key;
+use super::key::CacheKey;
 use super::packed::Kept;
 use super::shard::{CacheShard, Moved};
 use evenfold_groups::KeyHash;
@@ -18,25 +18,25 @@ const SWEPT_AT_ONCE: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Message {
     Put {
-        key: Key,
+        key: CacheKey,
         kept: Kept,
         ttl: Option<Duration>,
         condition: Condition,
         pass: Pass,
     },
     Delete {
-        key: Key,
+        key: CacheKey,
         condition: Condition,
         pass: Pass,
     },
     Incr {
-        key: Key,
+        key: CacheKey,
         delta: i64,
         pass: Pass,
     },
-    /// Remove what is over, without waiting for a change.
+    /// Remove what has expired, without waiting for a change.
     Sweep,
-    /// Tell what there is.
+    /// Report how many entries and bytes there are.
     Describe,
     #[cfg(test)]
     Panic(fn(&mut CacheShard)),
@@ -44,11 +44,11 @@ pub(super) enum Message {
 
 /// What it answers.
 #[derive(Debug)]
-pub(super) enum Reply {
+pub(super) enum ShardReply {
     Put(Result<Stored, CacheError>),
     Deleted(Result<bool, CacheError>),
-    Counted(Result<Counted, CacheError>),
-    /// Whether nothing that is over is left.
+    Incremented(Result<Incremented, CacheError>),
+    /// Whether no expired entry is left.
     Swept(bool),
     Described {
         entries: u64,
@@ -58,15 +58,17 @@ pub(super) enum Reply {
 
 impl Shard for CacheShard {
     type Message = Message;
-    type Reply = Reply;
+    type Reply = ShardReply;
 
-    async fn handle(&mut self, message: Message) -> Reply {
+    async fn handle(&mut self, message: Message) -> ShardReply {
         match message {
-            Message::Put { key, kept, ttl, condition, pass: _pass } => Reply::Put(self.put(key, kept, ttl, condition)),
-            Message::Delete { key, condition, pass: _pass } => Reply::Deleted(self.delete(&key, condition)),
-            Message::Incr { key, delta, pass: _pass } => Reply::Counted(self.incr(key, delta)),
-            Message::Sweep => Reply::Swept(self.sweep(SWEPT_AT_ONCE)),
-            Message::Describe => Reply::Described { entries: self.entries(), bytes: self.bytes() },
+            Message::Put { key, kept, ttl, condition, pass: _pass } => {
+                ShardReply::Put(self.put(key, kept, ttl, condition))
+            }
+            Message::Delete { key, condition, pass: _pass } => ShardReply::Deleted(self.delete(&key, condition)),
+            Message::Incr { key, delta, pass: _pass } => ShardReply::Incremented(self.incr(key, delta)),
+            Message::Sweep => ShardReply::Swept(self.sweep(SWEPT_AT_ONCE)),
+            Message::Describe => ShardReply::Described { entries: self.entries(), bytes: self.bytes() },
             #[cfg(test)]
             Message::Panic(half_way) => {
                 half_way(self);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A value that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct CachedValue {
     /// The value.
     pub value: Value,
     /// The version with which it was put. No other put or count, of any key, has the same.
@@ -69,7 +69,7 @@ pub struct Stored {
 
 /// A count that was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
+pub struct Incremented {
     /// The sum.
     pub value: i64,
     /// The new version.
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_holds_or_tells_the_current_version() {
+    fn a_condition_holds_or_returns_the_current_version() {
         let holding = [
             (Condition::Always, None),
             (Condition::Always, Some(3)),

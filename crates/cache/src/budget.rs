@@ -1,6 +1,6 @@
 //! The memory budget: what an entry takes up, and who may have how much.
 
-use super::key::Key;
+use super::key::CacheKey;
 use super::packed::Kept;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// What is kept about every entry besides its key and its value, in bytes.
 ///
 /// It is made up of 96 for the entry in the map (88, and the allocator's), 24 for its slot there (9, in a table that is
-/// between half full and nearly full, and for a while has another one beside it), 40 for its place in the order, 16 for
-/// its ghost, and 72 for what has been replaced and is not freed yet, and the gaps that many threads leave. The sum was
-/// chosen by measuring, as the resident memory that full caches add to a process: through ten million writes by several
-/// threads (`evenfold bench cache`), and by one (`tests/all/cache/memory.rs`), where it is more than is needed.
+/// between half full and nearly full, and for a while has another one next to it), 40 for its place in the order, 16
+/// for its ghost, and 72 for what has been replaced and is not freed yet, and the gaps that many threads leave. The sum
+/// was chosen by measuring, as the resident memory that full caches add to a process: through ten million writes by
+/// several threads (`evenfold bench cache`), and by one (`tests/all/cache/memory.rs`), where it is more than is needed.
 const PER_ENTRY: usize = 96 + 24 + 40 + 16 + 72;
 
 /// What is kept about an entry that expires, besides: 16 bytes in a tree, which is half full where what comes later
@@ -26,8 +26,8 @@ const fn allocated(bytes: usize) -> usize {
 }
 
 /// What an entry takes up, in bytes.
-pub(super) fn cost(key: &Key, kept: &Kept, expires: bool) -> u64 {
-    let key = if matches!(key, Key::Long(_)) { allocated(key.heap_bytes()) } else { 0 };
+pub(super) fn cost(key: &CacheKey, kept: &Kept, expires: bool) -> u64 {
+    let key = if matches!(key, CacheKey::Long(_)) { allocated(key.heap_bytes()) } else { 0 };
     let value = kept.heap_bytes().map_or(0, allocated);
     let about = PER_ENTRY + if expires { PER_EXPIRY } else { 0 };
     (about + key + value) as u64
@@ -89,7 +89,7 @@ mod tests {
     use crate::Value;
 
     #[test]
-    fn what_is_taken_never_exceeds_the_limit_however_many_take() {
+    fn the_bytes_taken_never_exceed_the_limit_however_many_take() {
         let budget = Budget::new(1000, 4);
         assert_eq!(budget.share(), 250);
         std::thread::scope(|scope| {
@@ -110,13 +110,14 @@ mod tests {
 
     /// What [`PER_ENTRY`] was measured with.
     #[test]
-    fn what_is_kept_about_an_entry_has_not_grown() {
-        assert_eq!(size_of::<(Key, crate::entry::Entry)>(), 88);
+    fn the_bytes_kept_about_an_entry_have_not_grown() {
+        assert_eq!(size_of::<(CacheKey, crate::entry::CacheEntry)>(), 88);
     }
 
     #[test]
     fn an_entry_costs_its_bytes_and_what_is_kept_about_it() {
-        let cost = |key: &str, value: Value, expires| cost(&Key::new(key).unwrap(), &Kept::new(value, None), expires);
+        let cost =
+            |key: &str, value: Value, expires| cost(&CacheKey::new(key).unwrap(), &Kept::new(value, None), expires);
         let least = cost("k", true.into(), false);
         assert_eq!(cost("k", 1.into(), false), least, "a number is in the entry");
         assert_eq!(cost("k", true.into(), true), least + 40);

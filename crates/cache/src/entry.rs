@@ -9,12 +9,12 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// The shard of an entry that no shard has: it is on its way from one to another.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// More uses than this are not told apart.
+/// More uses than this are not distinguished.
 const MAX_USES: u8 = 3;
 
 /// What the map has about a key.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct CacheEntry {
     pub(super) kept: Kept,
     pub(super) version: u64,
     /// In nanoseconds since the start of the cache; [`NEVER`] for none.
@@ -27,15 +27,15 @@ pub(super) struct Entry {
     uses: AtomicU8,
 }
 
-impl Entry {
+impl CacheEntry {
     /// An entry at no place yet.
     pub(super) fn new(kept: Kept, version: u64, expires: u64, bytes: u32) -> Self {
         let (shard, slot, uses) = (AtomicU32::new(NOWHERE), AtomicU32::new(0), AtomicU8::new(0));
         Self { kept, version, expires, bytes, shard, slot, uses }
     }
 
-    /// Where its shard's actor has it. Relaxed is enough: what an actor writes is read by itself, by one that has been
-    /// told of the entry in a message since, or after a panic by itself.
+    /// Where its shard's actor has it. Relaxed is enough: what an actor writes is read by itself, by one that has
+    /// received the entry in a message since, or after a panic by itself.
     pub(super) fn place(&self) -> (u32, u32) {
         (self.shard.load(Ordering::Relaxed), self.slot.load(Ordering::Relaxed))
     }
@@ -62,8 +62,8 @@ impl Entry {
         self.uses.store(uses, Ordering::Relaxed);
     }
 
-    /// Whether its time is over at this moment.
-    pub(super) fn is_over(&self, now: u64) -> bool {
+    /// Whether it has expired at this moment.
+    pub(super) fn is_expired(&self, now: u64) -> bool {
         self.expires <= now
     }
 }

@@ -1,3 +1,5 @@
+//! Why the cache has not done what was asked.
+
 use super::options::{MAX_KEY_BYTES, MAX_TTL, MIN_TTL};
 use evenfold_groups::{AskError, ResizeError};
 
@@ -51,7 +53,8 @@ pub enum CacheError {
     /// The cache is in maintenance: it answers reads and accepts no change.
     #[error("the cache is in maintenance and accepts no changes; try again later")]
     Maintenance,
-    /// The change made its shard's actor panic, which is a bug. Whether it was made is not known; other keys are all right.
+    /// The change made its shard's actor panic, which is a bug. Whether it was made is not known; other keys are all
+    /// right.
     #[error("the change made its shard panic, which is a bug; read the key to see whether it was made")]
     Panicked,
     /// The cache has been stopped.

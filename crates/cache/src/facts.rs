@@ -1,6 +1,6 @@
-//! What a cache tells about itself, gathered.
+//! The statistics of a cache, gathered from its shards.
 
-use super::actor::{Message, Reply};
+use super::actor::{Message, ShardReply};
 use super::{Cache, ShardHealth, ShardStats, Stats};
 use futures_util::future::join_all;
 use std::sync::PoisonError;
@@ -30,7 +30,7 @@ impl Cache {
         let asked = group.metrics().shards.into_iter().map(async |metrics| {
             let answer = group.ask_shard(metrics.shard, Message::Describe, deadline).await;
             let (answers, entries, bytes) = match answer {
-                Ok(Reply::Described { entries, bytes }) => (true, entries, bytes),
+                Ok(ShardReply::Described { entries, bytes }) => (true, entries, bytes),
                 _ => (false, 0, 0),
             };
             ShardHealth { shard: metrics.shard, answers, depth: metrics.depth, entries, bytes }

@@ -20,8 +20,8 @@ pub(super) struct Pass(Arc<Gate>);
 impl Gate {
     /// Lets a change in; none while the gate is closed.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Pass> {
-        // First in, then a look: `close` does it the other way round, so that in the one order of all four that there is
-        // (sequential consistency), one of them sees the other.
+        // First in, then a look: `close` does it the other way round, so that in the one order of all four that there
+        // is (sequential consistency), one of them sees the other.
         self.inside.fetch_add(1, Ordering::SeqCst);
         let pass = Pass(Arc::clone(self));
         (!self.closed.load(Ordering::SeqCst)).then_some(pass)

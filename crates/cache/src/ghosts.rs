@@ -1,6 +1,6 @@
 //! The keys that have left a shard's small queue lately, as hashes.
 
-use super::key::Key;
+use super::key::CacheKey;
 
 /// The fewest places there are.
 const FEWEST: usize = 64;
@@ -18,7 +18,7 @@ pub(super) struct Ghosts {
 
 impl Ghosts {
     /// Remembers a key that leaves, and as many of those before it as the main queue has entries.
-    pub(super) fn remember(&mut self, key: &Key, main: usize) {
+    pub(super) fn remember(&mut self, key: &CacheKey, main: usize) {
         if self.places.len() < main.max(FEWEST) {
             self.grow(main.max(FEWEST).next_power_of_two());
         }
@@ -30,7 +30,7 @@ impl Ghosts {
     }
 
     /// Whether the key is remembered, which it then is no longer.
-    pub(super) fn forget(&mut self, key: &Key) -> bool {
+    pub(super) fn forget(&mut self, key: &CacheKey) -> bool {
         if self.places.is_empty() {
             return false;
         }
@@ -45,7 +45,7 @@ impl Ghosts {
 
     /// The place is taken from the lower half of the hash, the mark from the upper. A mark of 0 is an empty place.
     #[expect(clippy::cast_possible_truncation, reason = "it is cut in halves")]
-    fn place(&self, key: &Key) -> (usize, u32) {
+    fn place(&self, key: &CacheKey) -> (usize, u32) {
         // FNV's low bits are good enough for neither: multiplied by 2^64 / phi (Knuth, The Art of Computer Programming,
         // volume 3, section 6.4), and turned, since the upper bits of the product depend on all.
         let hash = key.hash().value().wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);

@@ -1,11 +1,12 @@
 //! A value that was found and is not unpacked yet.
 
 use super::packed::Kept;
-use super::{Found, Value};
+use super::{CachedValue, Value};
 use std::time::Duration;
 
-/// A value that was found, as it is kept: it shares its bytes with the cache, and is kept as long as this is, also when it has been
-/// evicted since. Whoever has to know what it takes up in memory can look before it is [opened](Self::open).
+/// A value that was found, as it is kept: it shares its bytes with the cache, and is kept as long as this is, also when
+/// it has been evicted since. Whoever has to know what it takes up in memory can look before it is
+/// [opened](Self::open).
 #[derive(Debug, Clone)]
 pub struct Hit {
     pub(super) kept: Kept,
@@ -35,8 +36,8 @@ impl Hit {
         self.kept.value_bytes()
     }
 
-    /// How many bytes of memory opening it takes at most: none for a value that is not compressed, and for a compressed one its bytes
-    /// twice, since it is unpacked and then copied into an allocation of its own.
+    /// How many bytes of memory opening it takes at most: none for a value that is not compressed, and for a compressed
+    /// one its bytes twice, since it is unpacked and then copied into an allocation of its own.
     #[must_use]
     pub fn opening_bytes(&self) -> usize {
         if self.plain().is_some() { 0 } else { 2 * self.value_bytes() }
@@ -44,8 +45,8 @@ impl Hit {
 
     /// The value, unpacked. None if what is kept is not what was compressed, which no code path can bring about.
     #[must_use]
-    pub fn open(self) -> Option<Found> {
+    pub fn open(self) -> Option<CachedValue> {
         let Self { kept, version, expires_in } = self;
-        kept.value().map(|value| Found { value, version, expires_in })
+        kept.value().map(|value| CachedValue { value, version, expires_in })
     }
 }

@@ -1,6 +1,6 @@
-//! The one task of a cache: once a second it has the shards remove what is over, and looks for a hot one.
+//! The one task of a cache: once a second it has the shards remove what has expired, and looks for a hot one.
 
-use super::actor::{Message, Reply};
+use super::actor::{Message, ShardReply};
 use super::hot::Watch;
 use super::shard::CacheShard;
 use super::shared::Shared;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// How long what is over may take up memory when nothing changes, and what a hot shard is hot within.
+/// How long expired entries may take up memory when nothing changes, and what a hot shard is hot within.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Keeper {
@@ -49,7 +49,7 @@ impl Keeper {
 
     /// Each message removes some; the changes that wait come in between.
     async fn sweep(&self) {
-        let both = |done, reply| done && !matches!(reply, Reply::Swept(false));
+        let both = |done, reply| done && !matches!(reply, ShardReply::Swept(false));
         let ask = || self.group.ask_all(|_| Message::Sweep, true, both, INTERVAL, Missing::Partial);
         // An error means that the group has ended.
         while ask().await.is_ok_and(|swept| !swept.value) {}

@@ -12,7 +12,7 @@ const SHORT: usize = 22;
 
 /// The key of an entry.
 #[derive(Debug, Clone)]
-pub(super) enum Key {
+pub(super) enum CacheKey {
     Short { len: u8, bytes: [u8; SHORT] },
     Long(Arc<[u8]>),
 }
@@ -21,7 +21,7 @@ pub(super) enum Key {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a>(pub(super) &'a str);
 
-impl Key {
+impl CacheKey {
     /// # Errors
     ///
     /// A key that is empty or too long, or has a control character: such a key breaks logs, URLs and headers.
@@ -65,15 +65,15 @@ impl Key {
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for CacheKey {
     fn eq(&self, other: &Self) -> bool {
         self.bytes() == other.bytes()
     }
 }
 
-impl Eq for Key {}
+impl Eq for CacheKey {}
 
-impl Hash for Key {
+impl Hash for CacheKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.bytes());
     }
@@ -85,8 +85,8 @@ impl Hash for Wanted<'_> {
     }
 }
 
-impl Equivalent<Key> for Wanted<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<CacheKey> for Wanted<'_> {
+    fn equivalent(&self, key: &CacheKey) -> bool {
         self.0.as_bytes() == key.bytes()
     }
 }
@@ -99,29 +99,29 @@ mod tests {
 
     #[test]
     fn keys_have_1_to_512_bytes_and_no_control_characters() {
-        assert_eq!(Key::new(""), Err(CacheError::KeyEmpty));
-        assert_eq!(Key::new(&"é".repeat(257)), Err(CacheError::KeyTooLong { bytes: 514 }));
+        assert_eq!(CacheKey::new(""), Err(CacheError::KeyEmpty));
+        assert_eq!(CacheKey::new(&"é".repeat(257)), Err(CacheError::KeyTooLong { bytes: 514 }));
         for character in ['\0', '\n', '\u{7f}', '\u{9f}'] {
-            assert_eq!(Key::new(&format!("a{character}\n")), Err(CacheError::KeyNotAllowed { character }));
+            assert_eq!(CacheKey::new(&format!("a{character}\n")), Err(CacheError::KeyNotAllowed { character }));
         }
         for fine in ["a", " ", "/", "é", &"é".repeat(256), &"k".repeat(SHORT), &"k".repeat(SHORT + 1)] {
-            assert_eq!(Key::new(fine).map(|key| key.bytes().to_vec()), Ok(fine.as_bytes().to_vec()));
+            assert_eq!(CacheKey::new(fine).map(|key| key.bytes().to_vec()), Ok(fine.as_bytes().to_vec()));
         }
     }
 
     #[test]
     fn a_key_takes_no_more_room_than_a_string() {
-        assert_eq!(size_of::<Key>(), 24);
+        assert_eq!(size_of::<CacheKey>(), 24);
     }
 
     proptest! {
         #[test]
         fn a_key_is_found_by_its_text_and_by_no_other(one in "[a-c]{1,40}", other in "[a-c]{1,40}") {
-            let key = Key::new(&one).unwrap();
+            let key = CacheKey::new(&one).unwrap();
             let hasher = std::hash::RandomState::new();
             prop_assert_eq!(hasher.hash_one(Wanted(&one)), hasher.hash_one(&key));
             prop_assert_eq!(Wanted(&other).equivalent(&key), one == other);
-            prop_assert_eq!(Key::new(&other).unwrap() == key, one == other);
+            prop_assert_eq!(CacheKey::new(&other).unwrap() == key, one == other);
         }
     }
 }

@@ -26,7 +26,7 @@ mod tests;
 mod value;
 mod view;
 
-pub use answer::{Condition, Counted, Found, Put, Stored};
+pub use answer::{CachedValue, Condition, Incremented, Put, Stored};
 pub use error::CacheError;
 pub use hit::Hit;
 pub use options::{
@@ -37,12 +37,12 @@ pub use value::{Json, NotJson, Number, Value};
 
 pub use evenfold_groups::{MAX_MAILBOX, MAX_SHARDS};
 
-use actor::{Message, Reply};
+use actor::{Message, ShardReply};
 use evenfold_groups::KeyHash;
 use evenfold_groups::{ActorGroup, AfterPanic, GroupOptions};
 use gate::{Gate, Pass};
 use keeper::Keeper;
-use key::Key;
+use key::CacheKey;
 use packed::Kept;
 use shard::CacheShard;
 use shared::Shared;
@@ -109,17 +109,18 @@ impl Cache {
 
     /// The value of a key. It neither waits nor locks, in maintenance as well, and counts as a use.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<Found> {
+    pub fn get(&self, key: &str) -> Option<CachedValue> {
         self.find(key)?.open()
     }
 
-    /// As [`get`](Self::get), without unpacking a compressed value: for whoever has to know before how much memory that takes.
+    /// As [`get`](Self::get), without unpacking a compressed value: for whoever has to know before how much memory that
+    /// takes.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Hit> {
         let Shared { view, load, budget, .. } = &*self.inner.shared;
         let found = match view.look(key) {
             Look::Found { kept, version, expires_in } => Some(Hit { kept, version, expires_in }),
-            Look::Over | Look::Absent => None,
+            Look::Expired | Look::Absent => None,
         };
         if load.read(found.is_some()) {
             load.sampled(KeyHash::from(key).shard(budget.shards()));
@@ -127,8 +128,8 @@ impl Cache {
         found
     }
 
-    /// Puts a value, in the place of the one before and its time to live. Without a time to live it is there until it is
-    /// evicted.
+    /// Puts a value, in the place of the one before and its time to live. Without a time to live it is there until it
+    /// is evicted.
     ///
     /// # Errors
     ///
@@ -145,7 +146,7 @@ impl Cache {
         ttl: Option<Duration>,
         condition: Condition,
     ) -> Result<Stored, CacheError> {
-        let key = Key::new(key)?;
+        let key = CacheKey::new(key)?;
         let (bytes, limit) = (value.len(), self.inner.options.max_item_bytes);
         if bytes > limit {
             return Err(CacheError::TooLarge { bytes, limit });
@@ -156,7 +157,7 @@ impl Cache {
         let pass = self.enter()?;
         let kept = Kept::new(value, self.inner.options.compress_above_bytes);
         match self.ask(key.hash(), Message::Put { key, kept, ttl, condition, pass }).await? {
-            Reply::Put(outcome) => outcome,
+            ShardReply::Put(outcome) => outcome,
             _ => Err(CacheError::Panicked),
         }
     }
@@ -171,10 +172,10 @@ impl Cache {
     ///
     /// As for [`put`](Self::put).
     pub async fn delete(&self, key: &str, condition: Condition) -> Result<bool, CacheError> {
-        let key = Key::new(key)?;
+        let key = CacheKey::new(key)?;
         let pass = self.enter()?;
         match self.ask(key.hash(), Message::Delete { key, condition, pass }).await? {
-            Reply::Deleted(outcome) => outcome,
+            ShardReply::Deleted(outcome) => outcome,
             _ => Err(CacheError::Panicked),
         }
     }
@@ -188,11 +189,11 @@ impl Cache {
     /// # Cancel safety
     ///
     /// As for [`put`](Self::put).
-    pub async fn incr(&self, key: &str, delta: i64) -> Result<Counted, CacheError> {
-        let key = Key::new(key)?;
+    pub async fn incr(&self, key: &str, delta: i64) -> Result<Incremented, CacheError> {
+        let key = CacheKey::new(key)?;
         let pass = self.enter()?;
         match self.ask(key.hash(), Message::Incr { key, delta, pass }).await? {
-            Reply::Counted(outcome) => outcome,
+            ShardReply::Incremented(outcome) => outcome,
             _ => Err(CacheError::Panicked),
         }
     }
@@ -219,8 +220,8 @@ impl Cache {
         }
     }
 
-    /// Maintenance: refuses changes with [`Maintenance`](CacheError::Maintenance) from now on, and waits until those that
-    /// were accepted have been made, or the cache is [resumed](Self::resume). Reads go on.
+    /// Maintenance: refuses changes with [`Maintenance`](CacheError::Maintenance) from now on, and waits until those
+    /// that were accepted have been made, or the cache is [resumed](Self::resume). Reads go on.
     ///
     /// # Cancel safety
     ///
@@ -253,7 +254,7 @@ impl Cache {
         self.inner.gate.enter().ok_or(CacheError::Maintenance)
     }
 
-    async fn ask(&self, key: KeyHash, message: Message) -> Result<Reply, CacheError> {
+    async fn ask(&self, key: KeyHash, message: Message) -> Result<ShardReply, CacheError> {
         Ok(self.inner.group.try_ask(key, message, self.inner.options.request_timeout).await?)
     }
 }

@@ -46,7 +46,8 @@ impl Load {
         let stripe = &self.stripes[if number < OWN { number } else { OWN + number % SHARED }];
         let count = if hit { &stripe.hits } else { &stripe.misses };
         let before = if number < OWN {
-            // Nobody else writes it, so that nothing is lost, and an atomic addition costs as much as a tenth of a read.
+            // Nobody else writes it, so that nothing is lost, and an atomic addition costs as much as a tenth of a
+            // read.
             let before = count.load(Ordering::Relaxed);
             count.store(before + 1, Ordering::Relaxed);
             before

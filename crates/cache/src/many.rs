@@ -1,16 +1,18 @@
 //! Many keys at once.
 
-use super::{Cache, CacheError, Condition, Found, Put, Stored};
+use super::{Cache, CacheError, CachedValue, Condition, Put, Stored};
 use futures_util::stream::{self, StreamExt};
 use std::collections::HashMap;
 
-/// So many changes of one call are on their way at a time: a call can't fill a mailbox on its own, unless that is smaller.
+/// So many changes of one call are on their way at a time: a call can't fill a mailbox on its own, unless that is
+/// smaller.
 const AT_A_TIME: usize = 64;
 
 impl Cache {
-    /// Each key's value, as [`get`](Self::get) gives it. They are read one after another, and may be of different moments.
+    /// Each key's value, as [`get`](Self::get) gives it. They are read one after another, and may be of different
+    /// moments.
     #[must_use]
-    pub fn get_many(&self, keys: &[&str]) -> Vec<Option<Found>> {
+    pub fn get_many(&self, keys: &[&str]) -> Vec<Option<CachedValue>> {
         keys.iter().map(|key| self.get(key)).collect()
     }
 
@@ -25,7 +27,8 @@ impl Cache {
         in_order(puts, |put| &put.key, put).await
     }
 
-    /// Each as [`delete`](Self::delete) does it without a condition, with its own outcome, in the order of the arguments.
+    /// Each as [`delete`](Self::delete) does it without a condition, with its own outcome, in the order of the
+    /// arguments.
     ///
     /// # Cancel safety
     ///
@@ -50,7 +53,7 @@ async fn in_order<T, R, F: Future<Output = R>>(
         }
         groups[group].push((index, item));
     }
-    // Not an async closure: the compiler could not tell that the whole may move between threads.
+    // Not an async closure: the compiler could not prove that the whole may move between threads.
     let change = &change;
     let one = |group: Vec<(usize, T)>| async move {
         let mut outcomes = Vec::with_capacity(group.len());

@@ -34,7 +34,7 @@ pub struct CacheOptions {
     /// How many changes may wait at one shard: 1 to [`MAX_MAILBOX`]. Further ones are refused with
     /// [`Busy`](super::CacheError::Busy).
     pub max_shard_mailbox: usize,
-    /// How long a change waits for its answer before it gives up with [`TimedOut`](super::CacheError::TimedOut). At
+    /// How long a change waits for its answer before it fails with [`TimedOut`](super::CacheError::TimedOut). At
     /// least 1 ms.
     pub request_timeout: Duration,
     /// Values of more bytes than this are kept compressed (LZ4), if that makes them smaller by an eighth: less memory
@@ -43,8 +43,8 @@ pub struct CacheOptions {
 }
 
 impl Default for CacheOptions {
-    /// Called `cache`, as many shards as processors, 256 MiB, values of 1 MiB, 1,024 changes waiting per shard for 2 seconds, and no
-    /// compression.
+    /// Called `cache`, as many shards as processors, 256 MiB, values of 1 MiB, 1,024 changes waiting per shard for 2
+    /// seconds, and no compression.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {

@@ -7,7 +7,7 @@
 //! alone, and readers have nothing to move: a use is a mark in the entry.
 
 use super::ghosts::Ghosts;
-use super::key::Key;
+use super::key::CacheKey;
 
 /// Which queue an entry is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ const NONE: u32 = u32::MAX;
 /// An entry's place: between the one that came later and the one that came earlier.
 #[derive(Debug)]
 struct Node {
-    key: Key,
+    key: CacheKey,
     bytes: u32,
     later: u32,
     earlier: u32,
@@ -62,13 +62,13 @@ impl Order {
     }
 
     /// Takes up an entry that has just been put.
-    pub(super) fn admit(&mut self, key: Key, bytes: u32) -> u32 {
+    pub(super) fn admit(&mut self, key: CacheKey, bytes: u32) -> u32 {
         let queue = if self.ghosts.forget(&key) { Queue::Main } else { Queue::Small };
         self.push(key, bytes, queue)
     }
 
     /// Takes up an entry, as the latest of a queue.
-    pub(super) fn push(&mut self, key: Key, bytes: u32, queue: Queue) -> u32 {
+    pub(super) fn push(&mut self, key: CacheKey, bytes: u32, queue: Queue) -> u32 {
         let node = Node { key, bytes, later: NONE, earlier: NONE, queue: Some(queue) };
         let slot = if self.free == NONE {
             self.nodes.push(node);
@@ -85,14 +85,14 @@ impl Order {
     }
 
     /// Takes an entry out: its key, its bytes, and the queue it was in. None if there is none at the slot.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<(Key, u32, Queue)> {
+    pub(super) fn remove(&mut self, slot: u32) -> Option<(CacheKey, u32, Queue)> {
         let queue = self.nodes.get(slot as usize)?.queue?;
         self.unlink(slot, queue);
         let node = &mut self.nodes[slot as usize];
         (node.queue, node.later) = (None, self.free);
         self.free = slot;
         // A free slot keeps no allocation.
-        let key = std::mem::replace(&mut node.key, Key::Short { len: 0, bytes: Default::default() });
+        let key = std::mem::replace(&mut node.key, CacheKey::Short { len: 0, bytes: Default::default() });
         Some((key, node.bytes, queue))
     }
 
@@ -106,7 +106,7 @@ impl Order {
         }
     }
 
-    pub(super) fn key(&self, slot: u32) -> Option<&Key> {
+    pub(super) fn key(&self, slot: u32) -> Option<&CacheKey> {
         self.nodes.get(slot as usize).filter(|node| node.queue.is_some()).map(|node| &node.key)
     }
 
@@ -128,7 +128,7 @@ impl Order {
 
     /// The entry that is to leave, which is still there. `uses` gives how often an entry was used, and lets it be
     /// changed. Every look at an entry lowers its uses or finds the one to leave, so that this ends.
-    pub(super) fn victim(&mut self, mut uses: impl FnMut(&Key, fn(u8) -> u8) -> u8) -> Option<u32> {
+    pub(super) fn victim(&mut self, mut uses: impl FnMut(&CacheKey, fn(u8) -> u8) -> u8) -> Option<u32> {
         loop {
             let small_is_large = self.small.bytes * 10 >= self.small.bytes + self.main.bytes;
             if self.main.len == 0 || small_is_large && self.small.len > 0 {

@@ -7,24 +7,25 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) enum Kept {
     Plain(Value),
-    Packed(Kind, Arc<[u8]>),
+    Packed(PackedKind, Arc<[u8]>),
 }
 
 /// What a compressed value was.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum PackedKind {
     String,
     Json,
     Bytes,
 }
 
 impl Kept {
-    /// Compresses a value of more than `above` bytes, if an eighth is saved: less is not worth that every read undoes it.
+    /// Compresses a value of more than `above` bytes, if an eighth is saved: less is not worth that every read undoes
+    /// it.
     pub(super) fn new(value: Value, above: Option<usize>) -> Self {
         let (kind, bytes) = match &value {
-            Value::String(text) => (Kind::String, text.as_bytes()),
-            Value::Json(json) => (Kind::Json, json.text().as_bytes()),
-            Value::Bytes(bytes) => (Kind::Bytes, &**bytes),
+            Value::String(text) => (PackedKind::String, text.as_bytes()),
+            Value::Json(json) => (PackedKind::Json, json.text().as_bytes()),
+            Value::Bytes(bytes) => (PackedKind::Bytes, &**bytes),
             Value::Number(_) | Value::Bool(_) => return Self::Plain(value),
         };
         if above.is_none_or(|above| bytes.len() <= above) {
@@ -45,9 +46,9 @@ impl Kept {
         };
         let bytes = lz4_flex::decompress_size_prepended(&packed).ok()?;
         Some(match kind {
-            Kind::String => Value::String(String::from_utf8(bytes).ok()?.into()),
-            Kind::Json => Value::Json(Json(String::from_utf8(bytes).ok()?.into())),
-            Kind::Bytes => Value::Bytes(bytes.into()),
+            PackedKind::String => Value::String(String::from_utf8(bytes).ok()?.into()),
+            PackedKind::Json => Value::Json(Json(String::from_utf8(bytes).ok()?.into())),
+            PackedKind::Bytes => Value::Bytes(bytes.into()),
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a cache tells about itself.
+//! The statistics of a cache.
 
 use std::time::Duration;
 

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_in_one_sentence() {
+    fn a_text_that_is_not_json_is_refused_in_one_sentence() {
         for text in ["", "nul", "{", "1 2", "\"\\ud800\"", "01"] {
             let error = Value::from_json(text).unwrap_err().to_string();
             assert!(error.contains("send one JSON value") && !error.contains('\n'), "{error}");

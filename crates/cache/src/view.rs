@@ -3,8 +3,8 @@
 //! One map and not one per shard, so that a reader needs not know how many shards there are, and misses nothing while
 //! their number changes.
 
-use super::entry::{Entry, NEVER};
-use super::key::{Key, Wanted};
+use super::entry::{CacheEntry, NEVER};
+use super::key::{CacheKey, Wanted};
 use super::packed::Kept;
 use foldhash::quality::RandomState;
 use papaya::{Guard, HashMap};
@@ -16,12 +16,12 @@ use tokio::time::Instant;
 /// thread, or what few large entries the readers of this moment hold back.
 const LARGE: u32 = 4096;
 
-/// The map, and the clock that decides what in it is over.
+/// The map, and the clock that decides what in it has expired.
 #[derive(Debug)]
 pub(super) struct View {
-    /// Hashed by seeded foldhash: the seed is drawn at random, so that colliding keys can't be prepared, and short keys take
-    /// a fraction of the time that the standard library's `SipHash` takes.
-    map: HashMap<Key, Entry, RandomState>,
+    /// Hashed by seeded foldhash: the seed is drawn at random, so that colliding keys can't be prepared, and short keys
+    /// take a fraction of the time that the standard library's `SipHash` takes.
+    map: HashMap<CacheKey, CacheEntry, RandomState>,
     start: Instant,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct View {
 #[derive(Debug)]
 pub(super) enum Look {
     Found { kept: Kept, version: u64, expires_in: Option<Duration> },
-    Over,
+    Expired,
     Absent,
 }
 
@@ -53,8 +53,8 @@ impl View {
             None
         } else {
             let now = self.now();
-            if entry.is_over(now) {
-                return Look::Over;
+            if entry.is_expired(now) {
+                return Look::Expired;
             }
             Some(Duration::from_nanos(entry.expires - now))
         };
@@ -63,12 +63,12 @@ impl View {
     }
 
     /// What the owner of a key wants to know about its entry, without marking it as used.
-    pub(super) fn peek<T>(&self, key: &Key, of: impl FnOnce(&Entry) -> T) -> Option<T> {
+    pub(super) fn peek<T>(&self, key: &CacheKey, of: impl FnOnce(&CacheEntry) -> T) -> Option<T> {
         self.map.pin().get(key).map(of)
     }
 
     /// Puts an entry in the place of the one before, whose uses it takes over: to be put once more is a use.
-    pub(super) fn insert(&self, key: Key, entry: Entry) {
+    pub(super) fn insert(&self, key: CacheKey, entry: CacheEntry) {
         let guard = self.map.guard();
         if let Some(before) = self.map.get(&key, &guard) {
             entry.set_uses(before.uses());
@@ -79,7 +79,7 @@ impl View {
         }
     }
 
-    pub(super) fn remove(&self, key: &Key) {
+    pub(super) fn remove(&self, key: &CacheKey) {
         let guard = self.map.guard();
         if self.map.remove(key, &guard).is_some_and(|before| before.bytes >= LARGE) {
             guard.flush();
@@ -87,7 +87,7 @@ impl View {
     }
 
     /// What one shard has, in the order in which it was put.
-    pub(super) fn of_shard(&self, shard: u32) -> Vec<(Key, u32, u64)> {
+    pub(super) fn of_shard(&self, shard: u32) -> Vec<(CacheKey, u32, u64)> {
         let map = self.map.pin();
         let own = map.iter().filter(|(_, entry)| entry.place().0 == shard);
         let mut own: Vec<_> =

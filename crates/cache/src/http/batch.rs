@@ -1,5 +1,5 @@
-//! Many keys in one request. What is wrong with the request is found before any of it is done; what a shard then says is
-//! told for each key.
+//! Many keys in one request. What is wrong with the request is found before any of it is done; what a shard then
+//! answers is reported for each key.
 
 use super::entry::{self, room_of};
 use super::error::{ApiError, ErrorCode};
@@ -96,8 +96,8 @@ struct GetAnswer {
     ttl_sec: Option<f64>,
 }
 
-/// Reads a list up to the limit of a batch, and nothing beyond: a body has room for millions of empty keys, each of which would
-/// take up many times the bytes that it was sent with.
+/// Reads a list up to the limit of a batch, and nothing beyond: a body has room for millions of empty keys, each of
+/// which would take up many times the bytes that it was sent with.
 fn at_most_a_batch<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct Batch<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Batch<T> {
@@ -130,8 +130,8 @@ fn check<'a>(mut keys: impl ExactSizeIterator<Item = &'a str>) -> Result<(), Api
     keys.try_for_each(key::check)
 }
 
-/// Reads the keys of a batch, each of which may be named once. Otherwise a request of a few bytes could ask for a large value a
-/// thousand times.
+/// Reads the keys of a batch, each of which may be named once. Otherwise a request of a few bytes could ask for a large
+/// value a thousand times.
 async fn keys_of(state: &State, body: Incoming, place: &mut Place) -> Result<Vec<String>, ApiError> {
     let body = body_of(state, body, place).await?;
     let Keys { keys } = body::parse(&body)?;
@@ -158,8 +158,8 @@ pub(super) fn get_documented(documented: Documented) -> Documented {
 pub(super) async fn get(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
     let Call { state, body, .. } = call;
     let keys = keys_of(&state, body, &mut place).await?;
-    // What is found stays in memory until it is written into the answer, which waits for nothing: as many requests do that at a time
-    // as there are threads.
+    // What is found stays in memory until it is written into the answer, which waits for nothing: as many requests do
+    // that at a time as there are threads.
     let found: Vec<Option<Hit>> = keys.iter().map(|key| state.cache.find(key)).collect();
     let room = |(key, hit): (&String, &Option<Hit>)| AROUND_A_KEY + key.len() + hit.as_ref().map_or(0, room_of);
     let room = keys.iter().zip(&found).map(room).sum();

@@ -33,8 +33,8 @@ pub(super) fn of_change(headers: &HeaderMap) -> Result<Condition, ApiError> {
     }
 }
 
-/// Whether a reader has this version already: `If-None-Match` with it among others, or `*`. Tags are compared weakly, as
-/// RFC 9110 asks for; those that are no versions of ours match none.
+/// Whether a reader has this version already: `If-None-Match` with it among others, or `*`. Tags are compared weakly,
+/// as RFC 9110 asks for; those that are no versions of ours match none.
 pub(super) fn is_known(headers: &HeaderMap, current: u64) -> bool {
     let lists = headers.get_all(header::IF_NONE_MATCH).iter();
     let mut tags = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);

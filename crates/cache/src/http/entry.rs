@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::kind::Kind;
-use crate::{CacheError, Found, Hit, MAX_TTL, MIN_TTL, Value};
+use crate::{CacheError, CachedValue, Hit, MAX_TTL, MIN_TTL, Value};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use evenfold_http::answer::Answer;
@@ -63,9 +63,9 @@ impl NewEntry<'_> {
 }
 
 /// The value that a JSON text stands for, if it is of this type.
-pub(super) fn value(json: &RawValue, said: Option<Kind>) -> Result<Value, ApiError> {
+pub(super) fn value(json: &RawValue, declared: Option<Kind>) -> Result<Value, ApiError> {
     let invalid = |message: String| ApiError::new(ErrorCode::InvalidValue, message);
-    if said == Some(Kind::Base64) {
+    if declared == Some(Kind::Base64) {
         let bytes = serde_json::from_str::<Cow<'_, str>>(json.get()).ok().and_then(|text| STANDARD.decode(&*text).ok());
         return bytes.map(|bytes| Value::Bytes(bytes.into())).ok_or_else(|| {
             invalid("a value of the type base64 is a string in padded base64 (RFC 4648, section 4)".to_owned())
@@ -73,10 +73,12 @@ pub(super) fn value(json: &RawValue, said: Option<Kind>) -> Result<Value, ApiErr
     }
     let value = Value::from_raw(json).map_err(|error| invalid(error.to_string()))?;
     let is = Kind::of(&value);
-    match said {
-        Some(said) if said != is => {
-            Err(invalid(format!("the value is said to be {} and is {}; leave the type out", said.name(), is.name())))
-        }
+    match declared {
+        Some(declared) if declared != is => Err(invalid(format!(
+            "the type is given as {}, but the value is of type {}; leave the type out",
+            declared.name(),
+            is.name()
+        ))),
         _ => Ok(value),
     }
 }
@@ -87,7 +89,8 @@ pub(super) fn ttl(seconds: Option<f64>) -> Result<Option<Duration>, ApiError> {
     ttl.map(Some).ok_or_else(|| CacheError::TtlOutOfRange.into())
 }
 
-/// Adds a value that was found, as JSON, with these bytes before and after its fields. What it takes in memory is counted before.
+/// Adds a value that was found, as JSON, with these bytes before and after its fields. What it takes in memory is
+/// counted before.
 ///
 /// Written by hand: the value is already text, and every answer to a read goes through here.
 pub(super) fn write(answer: &mut Answer, hit: Hit, before: &[u8], after: &[u8]) -> Result<(), ApiError> {
@@ -110,13 +113,14 @@ fn room(value: &Value) -> usize {
     text + AROUND_A_VALUE
 }
 
-/// How many bytes an answer about this value has, or somewhat fewer: without the escapes of a text, and compressed bytes as they are.
+/// How many bytes an answer about this value has, or somewhat fewer: without the escapes of a text, and compressed
+/// bytes as they are.
 pub(super) fn room_of(hit: &Hit) -> usize {
     hit.plain().map_or_else(|| hit.value_bytes() + AROUND_A_VALUE, room)
 }
 
 /// The fields of a value, without braces around them; there is [room] for them, except for escapes.
-fn write_found(answer: &mut Answer, found: &Found) -> Result<(), OverBudget> {
+fn write_found(answer: &mut Answer, found: &CachedValue) -> Result<(), OverBudget> {
     answer.out().extend_from_slice(b"\"value\":");
     write_value(answer, &found.value)?;
     let kind = Kind::of(&found.value).name();
@@ -162,7 +166,7 @@ mod tests {
     }
 
     /// As JSON, and whether there was room for it.
-    fn written(found: &Found) -> (String, bool) {
+    fn written(found: &CachedValue) -> (String, bool) {
         let mut answer = Answer::new(InFlight::new(1, usize::MAX).enter().unwrap());
         answer.reserve(room(&found.value) + 1).unwrap();
         let room = answer.out().capacity();
@@ -174,12 +178,12 @@ mod tests {
         (String::from_utf8(out).unwrap(), fits)
     }
 
-    fn text(found: &Found) -> String {
+    fn text(found: &CachedValue) -> String {
         written(found).0
     }
 
     fn shown(value: Value) -> String {
-        text(&Found { value, version: 7, expires_in: None })
+        text(&CachedValue { value, version: 7, expires_in: None })
     }
 
     #[test]
@@ -229,7 +233,7 @@ mod tests {
             assert_eq!(ttl(wrong), Err(ErrorCode::InvalidTtl), "{wrong}");
         }
         assert_eq!(ttl("1e999"), Err(ErrorCode::MalformedJson), "no number of 64 bits");
-        let left = |left| Found { value: Value::from(true), version: 1, expires_in: Some(left) };
+        let left = |left| CachedValue { value: Value::from(true), version: 1, expires_in: Some(left) };
         for (time, text) in [(1, "0.001"), (1_000_000, "0.001"), (1_000_001, "0.002"), (90_061_000_000, "90.061")] {
             let body = super::tests::text(&left(Duration::from_nanos(time)));
             assert!(body.ends_with(&format!(",\"ttlSec\":{text}}}")), "{body}");
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_entry_is_refused_with_a_code() {
+    fn a_body_that_is_not_an_entry_is_refused_with_a_code() {
         for (body, code) in [
             ("", ErrorCode::MalformedJson),
             ("{", ErrorCode::MalformedJson),
@@ -258,11 +262,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sent_is_what_a_json_reader_reads(string: String, bytes: Vec<u8>) {
+        fn a_sent_answer_is_what_a_json_reader_reads(string: String, bytes: Vec<u8>) {
             let body: serde_json::Value = serde_json::from_str(&shown(Value::from(string.as_str()))).unwrap();
             prop_assert_eq!(&body["value"], &serde_json::Value::from(string));
             let (body, fits) =
-                written(&Found { value: Value::from(&bytes[..]), version: u64::MAX, expires_in: Some(MAX_TTL) });
+                written(&CachedValue { value: Value::from(&bytes[..]), version: u64::MAX, expires_in: Some(MAX_TTL) });
             prop_assert!(fits, "there is room for all of it");
             let body: serde_json::Value = serde_json::from_str(&body).unwrap();
             prop_assert_eq!(STANDARD.decode(body["value"].as_str().unwrap()).unwrap(), bytes);

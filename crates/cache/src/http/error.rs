@@ -18,7 +18,7 @@ error_codes! {
         NotANumber = 409, "the value to be counted up is not a whole number of 64 bits";
         Overflow = 409, "the sum does not fit into 64 bits";
         PreconditionFailed = 412, "the key does not have the version that was asked for; the current one is in the answer";
-        InvalidValue = 422, "the value is not of the type that it is said to have";
+        InvalidValue = 422, "the value is not of the type that is given";
         InvalidTtl = 422, "the time to live is out of range";
         InvalidShards = 422, "the number of shards is out of range";
         Busy = 503, "the shard's mailbox is full; nothing was changed";
@@ -66,7 +66,7 @@ impl From<CacheError> for ApiError {
             CacheError::Overflow => ErrorCode::Overflow,
             CacheError::TtlOutOfRange => ErrorCode::InvalidTtl,
             CacheError::Maintenance => ErrorCode::Maintenance,
-            CacheError::Panicked | CacheError::Resize(ResizeError::HandOver(_)) => ErrorCode::Internal,
+            CacheError::Panicked | CacheError::Resize(ResizeError::Handover(_)) => ErrorCode::Internal,
             CacheError::Stopped | CacheError::Resize(ResizeError::Stopped) => ErrorCode::Stopped,
             CacheError::NoRoom { .. } => ErrorCode::NoRoom,
             CacheError::Resize(ResizeError::Options(_)) => ErrorCode::InvalidShards,

@@ -13,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use std::fmt;
 use std::sync::Arc;
 
-/// What has been counted up to one moment, and how it is told.
+/// What has been counted up to one moment, and how it is reported.
 struct Scrape {
     state: Arc<State>,
     stats: Stats,

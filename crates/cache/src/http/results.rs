@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 /// What a result is in memory, and in the answer, besides its key: numbers, or an error with its sentence.
 const AROUND_A_RESULT: usize = 1024;
 
-/// A key is in memory twice, and in the answer each byte of it may be escaped, since it may have quotes but no control characters.
+/// A key is in memory twice, and in the answer each byte of it may be escaped, since it may have quotes but no control
+/// characters.
 const ESCAPED_KEY: usize = 4;
 
 /// What was done, in the order of the entries or keys.
@@ -55,12 +56,14 @@ impl Done {
     }
 }
 
-/// What keys take up while a batch is made, and the answer about them. Counted before, since what was changed is answered.
+/// What keys take up while a batch is made, and the answer about them. Counted before, since what was changed is
+/// answered.
 pub(super) fn room_for_results(keys: &[String]) -> usize {
     keys.iter().map(|key| AROUND_A_RESULT + ESCAPED_KEY * key.len()).sum()
 }
 
-/// What was done about each key; where nothing was done about any, as in maintenance, the whole answer is the first error.
+/// What was done about each key; where nothing was done about any, as in maintenance, the whole answer is the first
+/// error.
 pub(super) fn results<T>(
     place: Place,
     keys: Vec<String>,

@@ -1,3 +1,5 @@
+//! The cache as an HTTP service: its options, its routes, its document.
+
 use super::docs::ABOUT;
 use super::error::{CurrentVersion, ErrorCode};
 use super::routes;

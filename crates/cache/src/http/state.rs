@@ -20,18 +20,19 @@ const APART: (usize, usize) = (64, 16 * 1024 * 1024);
 /// How a service serves its cache.
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
-    /// What needs a token; without, everything is open to whoever can connect, but changes are not taken from web pages.
+    /// What needs a token; without, everything is open to whoever can connect, but changes are not taken from web
+    /// pages.
     pub auth: Option<Auth>,
     /// How many requests for keys may be in flight; further ones are answered with 503. At least 1.
     pub max_inflight: usize,
-    /// How many bytes all of them may have in memory together, with their bodies as far as they have come, their values, and
-    /// their answers until these are written; further ones are answered with 503. 2 KiB of each are not counted. One request that needs more than
-    /// that by itself is let through at a time.
+    /// How many bytes all of them may have in memory together, with their bodies as far as they have come, their
+    /// values, and their answers until these are written; further ones are answered with 503. 2 KiB of each are not
+    /// counted. One request that needs more than that by itself is let through at a time.
     pub max_inflight_bytes: usize,
-    /// How long a body may take to come, and a shard to tell its health.
+    /// How long a body may take to come, and a shard to report its health.
     pub request_timeout: Duration,
-    /// What the cache allows a value, in bytes. A body may have six times as many, and 1 KiB, so that every value can be
-    /// sent however it is escaped; the bodies of a batch, and what it answers, as many, or 16 MiB if that is more.
+    /// What the cache allows a value, in bytes. A body may have six times as many, and 1 KiB, so that every value can
+    /// be sent however it is escaped; the bodies of a batch, and what it answers, as many, or 16 MiB if that is more.
     pub max_item_bytes: usize,
 }
 

@@ -4,10 +4,10 @@ mod moving;
 
 pub(super) use moving::Moved;
 
-use crate::answer::{Condition, Counted, Stored};
+use crate::answer::{Condition, Incremented, Stored};
 use crate::budget::cost;
-use crate::entry::{Entry, NEVER};
-use crate::key::Key;
+use crate::entry::{CacheEntry, NEVER};
+use crate::key::CacheKey;
 use crate::order::Order;
 use crate::packed::Kept;
 use crate::shared::Shared;
@@ -48,7 +48,7 @@ impl CacheShard {
 
     pub(crate) fn put(
         &mut self,
-        key: Key,
+        key: CacheKey,
         kept: Kept,
         ttl: Option<Duration>,
         condition: Condition,
@@ -61,30 +61,30 @@ impl CacheShard {
         Ok(Stored { version, created: current.is_none() })
     }
 
-    pub(crate) fn delete(&mut self, key: &Key, condition: Condition) -> Result<bool, CacheError> {
+    pub(crate) fn delete(&mut self, key: &CacheKey, condition: Condition) -> Result<bool, CacheError> {
         let now = self.begin(key);
         let current = self.current(key, now);
         condition.check(current.as_ref().map(|current| current.version))?;
         if current.is_some()
-            && let Some((_, slot)) = self.shared.view.peek(key, Entry::place)
+            && let Some((_, slot)) = self.shared.view.peek(key, CacheEntry::place)
         {
             self.remove(slot);
         }
         Ok(current.is_some())
     }
 
-    pub(crate) fn incr(&mut self, key: Key, delta: i64) -> Result<Counted, CacheError> {
+    pub(crate) fn incr(&mut self, key: CacheKey, delta: i64) -> Result<Incremented, CacheError> {
         let now = self.begin(&key);
         let current = self.current(&key, now);
         let expires = current.as_ref().map_or(NEVER, |current| current.expires);
         let before = current.map_or(Ok(0), |current| current.number.ok_or(CacheError::NotANumber))?;
         let value = before.checked_add(delta).ok_or(CacheError::Overflow)?;
         let version = self.store(key, Kept::Plain(Value::from(value)), expires, now)?;
-        Ok(Counted { value, version })
+        Ok(Incremented { value, version })
     }
 
     /// Removes up to `limit` entries whose time is over, and what is above the share, which may have become smaller.
-    /// True if nothing is over any more.
+    /// True if nothing expired is left.
     pub(crate) fn sweep(&mut self, limit: usize) -> bool {
         let now = self.shared.view.now();
         let done = !(0..limit).all(|_| self.remove_expired(now));
@@ -102,7 +102,7 @@ impl CacheShard {
     }
 
     /// What comes before every change. Gives the moment at which the change is made.
-    fn begin(&mut self, key: &Key) -> u64 {
+    fn begin(&mut self, key: &CacheKey) -> u64 {
         self.shared.load.changed(self.index);
         self.sweep(SWEPT_BY_CHANGE);
         self.adopt(key);
@@ -110,19 +110,19 @@ impl CacheShard {
     }
 
     /// The key's entry, unless its time is over.
-    fn current(&self, key: &Key, now: u64) -> Option<Current> {
-        let of = |entry: &Entry| {
+    fn current(&self, key: &CacheKey, now: u64) -> Option<Current> {
+        let of = |entry: &CacheEntry| {
             let (version, expires) = (entry.version, entry.expires);
-            (!entry.is_over(now)).then(|| Current { version, expires, number: entry.kept.as_i64() })
+            (!entry.is_expired(now)).then(|| Current { version, expires, number: entry.kept.as_i64() })
         };
         self.shared.view.peek(key, of).flatten()
     }
 
-    fn store(&mut self, key: Key, kept: Kept, expires: u64, now: u64) -> Result<u64, CacheError> {
+    fn store(&mut self, key: CacheKey, kept: Kept, expires: u64, now: u64) -> Result<u64, CacheError> {
         let bytes = self.make_room(&key, &kept, expires != NEVER, now)?;
         let version = self.shared.versions.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Entry::new(kept, version, expires, bytes);
-        let of = |before: &Entry| (before.place().1, before.bytes, before.expires);
+        let entry = CacheEntry::new(kept, version, expires, bytes);
+        let of = |before: &CacheEntry| (before.place().1, before.bytes, before.expires);
         let before = self.shared.view.peek(&key, of);
         let slot = match before {
             Some((slot, _, at)) => {
@@ -142,8 +142,8 @@ impl CacheShard {
         Ok(version)
     }
 
-    /// Takes room for an entry in the place of the one before, and gives its bytes. What is over leaves first.
-    fn make_room(&mut self, key: &Key, kept: &Kept, expires: bool, now: u64) -> Result<u32, CacheError> {
+    /// Takes room for an entry in the place of the one before, and gives its bytes. What has expired leaves first.
+    fn make_room(&mut self, key: &CacheKey, kept: &Kept, expires: bool, now: u64) -> Result<u32, CacheError> {
         let (cost, share) = (cost(key, kept, expires), self.shared.budget.share());
         let no_room = CacheError::NoRoom { bytes: cost, limit: share };
         let Some(bytes) = u32::try_from(cost).ok().filter(|_| cost <= share) else { return Err(no_room) };
@@ -173,8 +173,8 @@ impl CacheShard {
 
     fn evict(&mut self) -> bool {
         let Self { order, shared, .. } = self;
-        let uses = |key: &Key, change: fn(u8) -> u8| {
-            let look = |entry: &Entry| {
+        let uses = |key: &CacheKey, change: fn(u8) -> u8| {
+            let look = |entry: &CacheEntry| {
                 let uses = entry.uses();
                 entry.set_uses(change(uses));
                 uses

@@ -1,8 +1,8 @@
 //! Keys that come to a shard and leave it, and its bookkeeping made anew.
 
 use super::CacheShard;
-use crate::entry::{Entry, NEVER, NOWHERE};
-use crate::key::Key;
+use crate::entry::{CacheEntry, NEVER, NOWHERE};
+use crate::key::CacheKey;
 use crate::order::{Order, Queue};
 use evenfold_groups::KeyHash;
 use std::collections::BTreeSet;
@@ -10,15 +10,15 @@ use std::collections::BTreeSet;
 /// What a shard knows about a key, on its way to another. What the entry takes up stays taken.
 #[derive(Debug)]
 pub(crate) struct Moved {
-    key: Key,
+    key: CacheKey,
     bytes: u32,
     expires: u64,
     queue: Queue,
 }
 
 impl CacheShard {
-    /// Makes the bookkeeping anew, from what is in the view. Whatever a panic came between: room is taken before an entry
-    /// is put there and given back after it has been removed, so there is too much of it at worst.
+    /// Makes the bookkeeping anew, from what is in the view. Whatever a panic came between: room is taken before an
+    /// entry is put there and given back after it has been removed, so there is too much of it at worst.
     pub(crate) fn rebuild(&mut self) {
         (self.order, self.expiring) = (Order::new(), BTreeSet::new());
         let mut found = 0;
@@ -78,8 +78,8 @@ impl CacheShard {
     }
 
     /// Takes an entry up that no shard has: the one that was to take it over has panicked before it did.
-    pub(super) fn adopt(&mut self, key: &Key) {
-        let lost = |entry: &Entry| (entry.place().0 == NOWHERE).then_some((entry.bytes, entry.expires));
+    pub(super) fn adopt(&mut self, key: &CacheKey) {
+        let lost = |entry: &CacheEntry| (entry.place().0 == NOWHERE).then_some((entry.bytes, entry.expires));
         if let Some((bytes, expires)) = self.shared.view.peek(key, lost).flatten() {
             self.take_over(std::iter::once(Moved { key: key.clone(), bytes, expires, queue: Queue::Small }));
         }

@@ -2,7 +2,7 @@
 
 use crate::answer::Condition;
 use crate::budget::cost;
-use crate::key::Key;
+use crate::key::CacheKey;
 use crate::packed::Kept;
 use crate::shard::CacheShard;
 use crate::shared::Shared;
@@ -40,7 +40,7 @@ fn name(key: usize) -> String {
 }
 
 fn bytes(key: usize) -> u64 {
-    cost(&Key::new(&name(key)).unwrap(), &value(key), false)
+    cost(&CacheKey::new(&name(key)).unwrap(), &value(key), false)
 }
 
 /// An exact LRU, by its bytes.
@@ -74,7 +74,7 @@ fn shard(trace: &[usize], budget: u64) -> usize {
         if let Look::Found { .. } = shared.view.look(&name(key)) {
             hits += 1;
         } else {
-            owner.put(Key::new(&name(key)).unwrap(), value(key), None, Condition::Always).unwrap();
+            owner.put(CacheKey::new(&name(key)).unwrap(), value(key), None, Condition::Always).unwrap();
             assert!(shared.budget.used() <= budget);
         }
     }

@@ -1,7 +1,7 @@
 //! A shard's bookkeeping is made anew from the entries, wherever a panic has left it.
 
 use crate::actor::Message;
-use crate::key::Key;
+use crate::key::CacheKey;
 use crate::shard::{CacheShard, Moved};
 use crate::shared::Shared;
 use crate::{Cache, CacheError, CacheOptions, Condition, Value};
@@ -82,7 +82,7 @@ async fn what_was_put_with_a_time_to_live_still_expires_after_a_panic() {
 async fn an_entry_that_was_given_and_not_taken_is_taken_up_by_the_next_change() {
     let shared = Arc::new(Shared::new(1024 * 1024, 1));
     let mut giver = CacheShard::new(0, Arc::clone(&shared));
-    let key = |n: i64| Key::new(&format!("key:{n}")).unwrap();
+    let key = |n: i64| CacheKey::new(&format!("key:{n}")).unwrap();
     let kept = |n: i64| crate::packed::Kept::Plain(n.into());
     for n in 0..10 {
         giver.put(key(n), kept(n), None, Condition::Always).unwrap();

@@ -8,7 +8,7 @@ mod never_too_much;
 mod operation;
 mod times;
 
-use evenfold_cache::{Cache, CacheError, CacheOptions, Condition, Found, MAX_TTL, Put, Value};
+use evenfold_cache::{Cache, CacheError, CacheOptions, CachedValue, Condition, MAX_TTL, Put, Value};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ async fn cache(shards: u32) -> Cache {
     Cache::start(CacheOptions { shards, ..CacheOptions::default() }).await.unwrap()
 }
 
-fn value(found: Option<Found>) -> Option<Value> {
+fn value(found: Option<CachedValue>) -> Option<Value> {
     found.map(|found| found.value)
 }
 
 #[tokio::test]
-async fn what_is_put_is_found_until_it_is_deleted() {
+async fn a_value_that_was_put_is_found_until_it_is_deleted() {
     let cache = cache(3).await;
     let json = Value::from_json("{\"a\": [1, 2.50]}").unwrap();
     let values = ["text".into(), (-5).into(), true.into(), json, (&[0_u8, 255][..]).into(), "".into()];
@@ -33,7 +33,7 @@ async fn what_is_put_is_found_until_it_is_deleted() {
         let first = cache.put(&key, put.clone(), None, ALWAYS).await.unwrap();
         let second = cache.put(&key, put.clone(), None, ALWAYS).await.unwrap();
         assert!(first.created && !second.created && second.version > first.version);
-        assert_eq!(cache.get(&key), Some(Found { value: put, version: second.version, expires_in: None }));
+        assert_eq!(cache.get(&key), Some(CachedValue { value: put, version: second.version, expires_in: None }));
         assert_eq!(cache.delete(&key, ALWAYS).await, Ok(true));
         assert_eq!(cache.delete(&key, ALWAYS).await, Ok(false));
         assert_eq!(cache.get(&key), None);

@@ -48,7 +48,7 @@ async fn keys_are_any_text_and_two_spellings_are_one_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_asks_for_a_version_and_is_told_the_current_one() {
+async fn a_change_asks_for_a_version_and_is_answered_with_the_current_one() {
     let served = Cached::plain().await;
     let mut client = served.client().await;
     let body = r#"{"value":1}"#;

@@ -1,4 +1,4 @@
-//! Requests in flight: how many there may be, how many bytes they may have, and when they are over.
+//! Requests in flight: how many there may be, how many bytes they may have, and when they end.
 
 use crate::support::{Cached, Client, SOON, wait_until};
 use evenfold_cache::http::ServiceOptions;
@@ -24,12 +24,12 @@ const REST: &str = "ue\":1}";
 async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
     let served =
         Cached::new(CacheOptions::default(), ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
-    let mut held = half_a_put(&served, "/v1/kv/a").await;
+    let mut waiting = half_a_put(&served, "/v1/kv/a").await;
     let refused = served.client().await.get("/v1/kv/b").await;
     assert_eq!((refused.code(), refused.header("retry-after")), ((503, "too_many_in_flight".to_owned()), Some("1")));
     assert_eq!(served.client().await.get("/healthz").await.status, 200, "who looks on is let in");
-    held.send(REST).await;
-    assert_eq!(held.answer().await.unwrap().status, 201);
+    waiting.send(REST).await;
+    assert_eq!(waiting.answer().await.unwrap().status, 201);
     // The place is free once the answer is written, which may be a moment after it is read.
     wait_until("its place", SOON, async || served.client().await.get("/v1/kv/a").await.status == 200).await;
     let gone = half_a_put(&served, "/v1/kv/b").await;
@@ -39,25 +39,25 @@ async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_given_up() {
+async fn a_body_that_does_not_come_times_out() {
     let service = ServiceOptions { request_timeout: Duration::from_millis(50), ..ServiceOptions::default() };
     let served = Cached::new(CacheOptions::default(), service).await;
     let mut client = served.client().await;
     client.send("PUT /v1/kv/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{\"val").await;
     assert_eq!(client.answer().await.unwrap().code(), (408, "body_timeout".to_owned()));
-    assert!(client.answer().await.is_none(), "the rest can't be told from a request");
+    assert!(client.answer().await.is_none(), "the rest can't be distinguished from a request");
     served.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_in_flight_is_made_and_answered_after_a_shutdown() {
     let served = Cached::plain().await;
-    let mut held = half_a_put(&served, "/v1/kv/a").await;
+    let mut waiting = half_a_put(&served, "/v1/kv/a").await;
     served.shutdown.cancel();
     let gone = async || tokio::net::TcpStream::connect(served.address).await.is_err();
     wait_until("the end of the listener", SOON, gone).await;
-    held.send(REST).await;
-    assert_eq!(held.answer().await.unwrap().status, 201);
+    waiting.send(REST).await;
+    assert_eq!(waiting.answer().await.unwrap().status, 201);
     assert!(served.cache.get("a").is_some());
     served.end().await;
 }

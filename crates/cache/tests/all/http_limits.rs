@@ -88,8 +88,8 @@ async fn a_batch_names_a_key_once_unless_it_puts() {
     for path in ["/v1/kv/batch/get", "/v1/kv/batch/delete"] {
         let refused = client.post(path, r#"{"keys":["b","a\"","c","a\u0022"]}"#).await;
         assert_eq!(refused.code(), (422, "invalid_body".to_owned()), "{path}");
-        let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert_eq!(said, r#"the key "a\"" is named twice; name each key once"#);
+        let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(message, r#"the key "a\"" is named twice; name each key once"#);
     }
     assert_eq!(client.get("/v1/kv/a").await.status, 200, "nothing was deleted");
     let twice = r#"{"entries":[{"key":"a","value":2},{"key":"a","value":3}]}"#;
@@ -106,7 +106,7 @@ async fn with_tiny_mailbox() -> Cached {
 
 /// One thread: what several clients have sent is all taken before the actor of the shard gets its turn.
 #[tokio::test]
-async fn a_full_mailbox_is_told_changes_nothing_and_empties() {
+async fn a_full_mailbox_is_reported_changes_nothing_and_empties() {
     let served = with_tiny_mailbox().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -135,7 +135,7 @@ async fn a_full_mailbox_is_told_changes_nothing_and_empties() {
 }
 
 #[tokio::test]
-async fn a_batch_tells_which_of_its_changes_a_full_mailbox_has_refused() {
+async fn a_batch_reports_which_of_its_changes_a_full_mailbox_has_refused() {
     let served = with_tiny_mailbox().await;
     let mut client = served.client().await;
     let entries: Vec<Value> = (0..20).map(|n| json!({"key": n.to_string(), "value": n})).collect();
@@ -152,7 +152,7 @@ async fn a_batch_tells_which_of_its_changes_a_full_mailbox_has_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_maintenance_reads_go_on_and_changes_are_told_to_come_back() {
+async fn in_maintenance_reads_go_on_and_changes_are_answered_with_retry_after() {
     let served = Cached::plain().await;
     let mut client = served.client().await;
     client.put("/v1/kv/a", r#"{"value":1}"#).await;

@@ -15,12 +15,12 @@ pub struct Call {
 }
 
 /// A version and the value that has it.
-pub type Held = Option<(u64, i64)>;
+pub type Entry = Option<(u64, i64)>;
 
 /// What was asked for, and the answer.
 #[derive(Debug, Clone)]
 pub enum Did {
-    Get(Held),
+    Get(Entry),
     Put {
         now: (u64, i64),
         created: bool,
@@ -46,15 +46,15 @@ pub enum Did {
 
 impl Did {
     /// What is held afterwards; none if it can't have been done to what was held before.
-    fn apply(&self, held: Held) -> Option<Held> {
-        let version = held.map(|(version, _)| version);
+    fn apply(&self, entry: Entry) -> Option<Entry> {
+        let version = entry.map(|(version, _)| version);
         let (possible, after) = match self {
-            Self::Get(seen) => (*seen == held, held),
-            Self::Put { now, created } => (*created == held.is_none(), Some(*now)),
+            Self::Get(seen) => (*seen == entry, entry),
+            Self::Put { now, created } => (*created == entry.is_none(), Some(*now)),
             Self::PutIf { version: expected, now } => (*expected == version, Some(*now)),
-            Self::Conflict { version: expected, current } => (*current == version && expected != current, held),
-            Self::Incr { by, now } => (held.map_or(0, |(_, value)| value) + by == now.1, Some(*now)),
-            Self::Delete { was_there } => (*was_there == held.is_some(), None),
+            Self::Conflict { version: expected, current } => (*current == version && expected != current, entry),
+            Self::Incr { by, now } => (entry.map_or(0, |(_, value)| value) + by == now.1, Some(*now)),
+            Self::Delete { was_there } => (*was_there == entry.is_some(), None),
         };
         possible.then_some(after)
     }
@@ -66,17 +66,17 @@ pub fn is_linearizable(calls: &[Call]) -> bool {
     let all = if calls.len() == 128 { u128::MAX } else { (1 << calls.len()) - 1 };
     let mut seen = HashSet::new();
     let mut open = vec![(0_u128, None)];
-    while let Some((done, held)) = open.pop() {
+    while let Some((done, entry)) = open.pop() {
         if done == all {
             return true;
         }
-        if !seen.insert((done, held)) {
+        if !seen.insert((done, entry)) {
             continue;
         }
         let left = || calls.iter().enumerate().filter(move |(n, _)| done & (1 << n) == 0);
         let first_return = left().map(|(_, call)| call.ended).min().unwrap_or(u64::MAX);
         for (n, call) in left().filter(|(_, call)| call.began < first_return) {
-            open.extend(call.did.apply(held).map(|held| (done | 1 << n, held)));
+            open.extend(call.did.apply(entry).map(|entry| (done | 1 << n, entry)));
         }
     }
     false
@@ -92,7 +92,7 @@ fn histories_that_some_order_explains_are_accepted() {
     let fine: [&[(u64, u64, Did)]; 4] = [
         &[],
         &[(0, 1, Put { now: (1, 7), created: true }), (2, 3, Get(Some((1, 7)))), (4, 5, Delete { was_there: true })],
-        // Reads beside a put see it or not, whichever began first.
+        // Reads concurrent to a put see it or not, whichever began first.
         &[
             (0, 9, Put { now: (1, 7), created: true }),
             (1, 2, Get(None)),

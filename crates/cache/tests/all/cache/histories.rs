@@ -1,7 +1,7 @@
 //! Records what tasks do to a store, and see of it.
 
-use super::checker::{Call, Did, Held};
-use evenfold_cache::{Cache, CacheError, Condition, Found, Value};
+use super::checker::{Call, Did, Entry};
+use evenfold_cache::{Cache, CacheError, CachedValue, Condition, Value};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 /// What is tested: a cache, or one that is broken on purpose.
 pub trait Store: Clone + Send + Sync + 'static {
-    fn get(&self, key: &str) -> Held;
+    fn get(&self, key: &str) -> Entry;
     fn put(&self, key: &str, value: i64) -> impl Future<Output = (u64, bool)> + Send;
     fn put_if(
         &self,
@@ -21,7 +21,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn delete(&self, key: &str) -> impl Future<Output = bool> + Send;
 }
 
-fn held(found: Option<Found>) -> Held {
+fn entry_of(found: Option<CachedValue>) -> Entry {
     found.map(|found| match found.value {
         Value::Number(number) => (found.version, number.as_i64().unwrap()),
         other => panic!("{other:?}"),
@@ -29,8 +29,8 @@ fn held(found: Option<Found>) -> Held {
 }
 
 impl Store for Cache {
-    fn get(&self, key: &str) -> Held {
-        held(Cache::get(self, key))
+    fn get(&self, key: &str) -> Entry {
+        entry_of(Cache::get(self, key))
     }
 
     async fn put(&self, key: &str, value: i64) -> (u64, bool) {
@@ -59,14 +59,14 @@ impl Store for Cache {
 
 /// A cache whose reads come from a copy, which is up to date at every second one only.
 #[derive(Clone)]
-pub struct Stale(pub Cache, pub Arc<Mutex<(u64, HashMap<String, Held>)>>);
+pub struct Stale(pub Cache, pub Arc<Mutex<(u64, HashMap<String, Entry>)>>);
 
 /// A cache whose conditions are looked at first and forgotten then.
 #[derive(Clone)]
 pub struct Unconditional(pub Cache);
 
 impl Store for Stale {
-    fn get(&self, key: &str) -> Held {
+    fn get(&self, key: &str) -> Entry {
         let mut copy = self.1.lock().unwrap();
         copy.0 += 1;
         if copy.0.is_multiple_of(2) || !copy.1.contains_key(key) {
@@ -93,7 +93,7 @@ impl Store for Stale {
 }
 
 impl Store for Unconditional {
-    fn get(&self, key: &str) -> Held {
+    fn get(&self, key: &str) -> Entry {
         Store::get(&self.0, key)
     }
 
@@ -124,9 +124,9 @@ async fn call(store: &impl Store, key: &str, random: &mut fastrand::Rng, seen: &
     let value = random.i64(..1_000_000);
     match random.u8(..10) {
         0..5 => {
-            let held = store.get(key);
-            *seen = held.map(|(version, _)| version);
-            Did::Get(held)
+            let found = store.get(key);
+            *seen = found.map(|(version, _)| version);
+            Did::Get(found)
         }
         5 => {
             let (version, created) = store.put(key, value).await;

@@ -17,9 +17,13 @@ fn alone(test: &str) -> bool {
     let name = format!("cache::memory::{test}");
     let mut command = Command::new(std::env::current_exe().unwrap());
     let output = command.args(["--exact", &name, "--nocapture"]).env(VARIABLE, "1").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    println!("{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{stdout}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    println!("{stdout}");
     false
 }
 
@@ -112,7 +116,7 @@ fn replacing_flat_out_takes_up_no_more_and_more() {
                 cache.put(&format!("key:{}", n % 8), value, None, Condition::Always).await.unwrap();
                 most = most.max(resident().saturating_sub(before));
             }
-            println!("at most {} KiB beside {} KiB", most / 1024, cache.stats().bytes / 1024);
+            println!("at most {} KiB of memory with {} KiB of entries", most / 1024, cache.stats().bytes / 1024);
             assert!(most < 16 * MIB, "{most}");
         });
     }

@@ -1,14 +1,16 @@
 //! Times to live, by a clock that the tests move.
 
 use super::{ALWAYS, cache};
-use evenfold_cache::{Cache, CacheError, CacheOptions, Condition, Counted, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL, Value};
+use evenfold_cache::{
+    Cache, CacheError, CacheOptions, Condition, Incremented, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL, Value,
+};
 use std::time::Duration;
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
 async fn counting_keeps_the_time_to_live_and_takes_only_whole_numbers() {
     let cache = cache(1).await;
-    assert!(matches!(cache.incr("new", -3).await, Ok(Counted { value: -3, .. })));
+    assert!(matches!(cache.incr("new", -3).await, Ok(Incremented { value: -3, .. })));
     cache.put("k", i64::MAX.into(), Some(Duration::from_secs(2)), ALWAYS).await.unwrap();
     assert_eq!(cache.incr("k", 1).await, Err(CacheError::Overflow));
     advance(Duration::from_secs(1)).await;
@@ -56,7 +58,7 @@ async fn a_put_replaces_the_time_to_live() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_over_takes_up_no_memory_for_longer_than_a_second_or_two_though_nobody_writes() {
+async fn expired_entries_take_up_no_memory_for_longer_than_a_second_or_two_though_nobody_writes() {
     let cache = cache(2).await;
     for n in 0..5_000_i64 {
         let ttl = Duration::from_millis(if n < 4_000 { 500 } else { 60_000 });
@@ -72,7 +74,7 @@ async fn what_is_over_takes_up_no_memory_for_longer_than_a_second_or_two_though_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_over_makes_room_before_anything_is_evicted() {
+async fn expired_entries_make_room_before_anything_is_evicted() {
     let options = CacheOptions { shards: 1, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
     let cache = Cache::start(options).await.unwrap();
     let large = |bytes: usize| Value::from("x".repeat(bytes).as_str());
