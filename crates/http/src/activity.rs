@@ -25,11 +25,12 @@ mod state {
     pub(super) const CLOSED: u8 = 2;
 }
 
-/// What happens on a connection. All but the state is written by its own task alone, so that relaxed accesses are enough.
+/// What happens on a connection. All but the state is written by its own task alone, so that relaxed accesses are
+/// enough.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Whoever makes room closes an idle connection, and its own task makes an idle one busy: each exchanges what it has seen, so that
-    /// a request that has begun is never cut off for that.
+    /// Whoever makes room closes an idle connection, and its own task makes an idle one busy: each exchanges what it
+    /// has seen, so that a request that has begun is never cut off for that.
     state: AtomicU8,
     /// Requests whose headers have come.
     begun: AtomicU64,
@@ -88,14 +89,14 @@ impl Activity {
 
     /// Waits until for a whole interval no request has begun, none was being answered, and no stream was read.
     ///
-    /// hyper can limit the time for headers, by a timer that is set anew for each request; one for each interval costs the
-    /// requests nothing.
+    /// hyper can limit the time for headers, by a timer that is set anew for each request; one for each interval costs
+    /// the requests nothing.
     pub(super) async fn silence(&self, interval: Duration) {
         let mut before = (0, 0);
         loop {
             tokio::time::sleep(interval.max(Duration::from_millis(1))).await;
             let now = (self.begun.load(Ordering::Relaxed), self.taken.load(Ordering::Relaxed));
-            // A stream that has nothing to say is read as long as everything it has said was taken.
+            // A stream that has nothing to send counts as read as long as everything it has sent was taken.
             let read = now.1 != before.1 || !self.blocked.load(Ordering::Relaxed);
             let busy = self.answering.load(Ordering::Relaxed) || (self.streaming.load(Ordering::Relaxed) && read);
             if now.0 == before.0 && !busy {

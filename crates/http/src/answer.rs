@@ -60,7 +60,7 @@ impl Answer {
     }
 }
 
-/// For what is longer than can be said before. Fails only over the budget.
+/// For answers whose length is not known before. Fails only over the budget.
 impl Write for Answer {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         self.reserve(part.len()).map_err(|OverBudget| io::ErrorKind::OutOfMemory)?;
@@ -75,19 +75,19 @@ impl Write for Answer {
 
 /// A body that is there already, with the place that it has until it is written, or its connection ends.
 ///
-/// The bytes own the place: hyper drops the body as soon as it has all of its bytes, and the bytes when the socket has taken
-/// them.
+/// The bytes own the place: hyper drops the body as soon as it has all of its bytes, and the bytes when the socket has
+/// taken them.
 pub fn body(bytes: Vec<u8>, mut place: Place) -> Body {
     place.settle(bytes.capacity());
-    Body::from(Bytes::from_owner(InFlight { bytes, _place: place }))
+    Body::from(Bytes::from_owner(PlacedBytes { bytes, _place: place }))
 }
 
-struct InFlight {
+struct PlacedBytes {
     bytes: Vec<u8>,
     _place: Place,
 }
 
-impl AsRef<[u8]> for InFlight {
+impl AsRef<[u8]> for PlacedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

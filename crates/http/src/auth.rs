@@ -41,7 +41,7 @@ impl ApiToken {
         }
     }
 
-    /// Compares without ending at the first byte that differs: how long it takes tells the length of the token, and
+    /// Compares without ending at the first byte that differs: how long it takes reveals the length of the token, and
     /// nothing of what it says.
     fn is(&self, other: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(other).into()
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_need_the_token_and_reads_need_it_when_it_is_said() {
+    fn writes_need_the_token_and_reads_need_it_when_that_is_configured() {
         for (reads, access) in [(false, Access::Write), (true, Access::Write), (true, Access::Read)] {
             let gate = gate(Scheme::Header, reads);
             let header = |token| Some((X_API_TOKEN, token));

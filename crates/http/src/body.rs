@@ -92,8 +92,8 @@ async fn next(body: &mut Pin<&mut impl HttpBody<Data = Bytes>>) -> Result<Option
 /// What the JSON of a body says, borrowing its texts.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyError> {
     serde_json::from_slice(body).map_err(|error| {
-        let told = error.to_string();
-        if error.is_data() { BodyError::Invalid(told) } else { BodyError::Malformed(told) }
+        let message = error.to_string();
+        if error.is_data() { BodyError::Invalid(message) } else { BodyError::Malformed(message) }
     })
 }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_told() {
+    async fn a_body_that_breaks_off_is_reported() {
         let parts = [Ok(Bytes::from_static(b"a")), Err(std::io::Error::other("gone"))];
         assert_eq!(read_of(Body::from_stream(stream::iter(parts))).await, Err(BodyError::Incomplete));
     }

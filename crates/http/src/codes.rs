@@ -25,8 +25,8 @@ pub(crate) fn name<C: Code>(code: C) -> String {
 
 /// Declares the codes of a service: an enum with a variant for each of these, and for each that all services have.
 ///
-/// A code is declared as `Name = status, "what has happened";`. The status decides which headers an answer has: 401 comes with
-/// the challenge, 503 with Retry-After, and after 408 the connection is closed.
+/// A code is declared as `Name = status, "what has happened";`. The status decides which headers an answer has: 401
+/// comes with the challenge, 503 with Retry-After, and after 408 the connection is closed.
 ///
 /// The crate that declares them depends on serde and utoipa.
 #[macro_export]

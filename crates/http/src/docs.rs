@@ -1,5 +1,5 @@
-//! The OpenAPI document of a service, and a page that shows it. The page is one file without anything from elsewhere, so
-//! that it works offline.
+//! The OpenAPI document of a service, and a page that shows it. The page is one file without anything from elsewhere,
+//! so that it works offline.
 
 use super::auth::{Access, Scheme};
 use super::documented::Documented;
@@ -60,8 +60,8 @@ fn operations<S: Service>() -> (Paths, Components) {
     (paths, components)
 }
 
-/// Where the document and the page are. Whoever opens the address alone is led to the page, relative to it: the service may be
-/// behind another name. Like the page that is no operation, and is not in the document.
+/// Where the document and the page are. Whoever opens the address alone is led to the page, relative to it: the service
+/// may be behind another name. Like the page that is no operation, and is not in the document.
 impl<S: Service> Route<S> {
     const DOCUMENTS: &'static [Self] = &[
         Self::of_documents("/", |_| redirect()),

@@ -1,5 +1,5 @@
-//! What a route takes and answers, for the OpenAPI document. Its method and path, who may ask and how it fails follow from the
-//! [`Route`].
+//! What a route takes and answers, for the OpenAPI document. Its method and path, who may ask and how it fails follow
+//! from the [`Route`].
 
 use super::auth::Access;
 use super::codes::{self, Code};
@@ -30,7 +30,7 @@ pub struct Documented {
 }
 
 /// An answer that is no error.
-pub struct Answer {
+pub struct DocumentedAnswer {
     response: ResponseBuilder,
     schemas: Schemas,
 }
@@ -54,7 +54,7 @@ fn refer<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     Ref::from_schema_name(T::name()).into()
 }
 
-impl Answer {
+impl DocumentedAnswer {
     /// An answer without a body.
     #[must_use]
     pub fn empty(description: &str) -> Self {
@@ -175,7 +175,7 @@ impl Documented {
 
     /// An answer that is no error.
     #[must_use]
-    pub fn answer(mut self, status: u16, answer: Answer) -> Self {
+    pub fn answer(mut self, status: u16, answer: DocumentedAnswer) -> Self {
         self.responses.insert(status, answer.response.build());
         self.schemas.extend(answer.schemas);
         self

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The upper bounds of the buckets, in microseconds; the last bucket has no bound. The first ones are for what is done in
-/// memory, the last ones for what waits for a database that is away.
+/// The upper bounds of the buckets, in microseconds; the last bucket has no bound. The first ones are for what is done
+/// in memory, the last ones for what waits for a database that is away.
 const BOUNDS: [u64; 17] =
     [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
 

@@ -1,7 +1,7 @@
 //! Which names a service answers to.
 //!
-//! A page in a browser can have its own name resolved to an address of this machine, and then reads what a service there answers, as if
-//! it were the page's own (DNS rebinding). The header Host still has the page's name.
+//! A page in a browser can have its own name resolved to an address of this machine, and then reads what a service
+//! there answers, as if it were the page's own (DNS rebinding). The header Host still has the page's name.
 
 use axum::http::{HeaderMap, Uri, Version, header};
 use std::net::{IpAddr, SocketAddr};
@@ -89,15 +89,15 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The names for a connection that came to this address of a listener; none if every name is fine, as it is for services that other
-    /// machines reach, unless some are listed.
+    /// The names for a connection that came to this address of a listener; none if every name is fine, as it is for
+    /// services that other machines reach, unless some are listed.
     pub(super) fn of(listener: IpAddr, local: SocketAddr, allowed: &AllowedHosts) -> Option<Self> {
         let any = !listener.is_loopback() && allowed.0.is_empty();
         (!any).then(|| Self { own: local.ip().to_canonical(), text: local.to_string(), allowed: allowed.clone() })
     }
 
-    /// Whether a request is for this service, by the header Host, and by the target if that has a host as well. Without Host only the
-    /// oldest of clients ask, which are no browsers.
+    /// Whether a request is for this service, by the header Host, and by the target if that has a host as well. Without
+    /// Host only the oldest of clients ask, which are no browsers.
     pub(super) fn include(&self, version: Version, target: &Uri, headers: &HeaderMap) -> bool {
         if target.authority().is_some_and(|authority| !self.has(authority.as_str())) {
             return false;
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_can_not_be_listed() {
+    fn a_text_that_is_no_name_can_not_be_listed() {
         for wrong in ["", "a b", "a:80", "http://a", "*", "[a]", "10.0.0.1:80"] {
             assert_eq!(AllowedHosts::new(["a", wrong]), Err(InvalidHost(wrong.to_owned())), "{wrong}");
         }

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So many bytes of a request are not counted: there are places for so many requests only. So small requests, nearly all, share no count
-/// but that of the places, are answered also while large ones have all of the bytes, and nobody is refused the answer to a change that
-/// was made.
+/// So many bytes of a request are not counted: there are places for so many requests only. So small requests, nearly
+/// all, share no count but that of the places, are answered also while large ones have all of the bytes, and nobody is
+/// refused the answer to a change that was made.
 pub const FREE: usize = 2048;
 
-/// What is said to a request that gets no place.
+/// The message to a request that gets no place.
 pub const ALL_TAKEN: &str = "as many requests are in flight as may be; try again in a moment";
 
-/// What is said to a request for which there are not enough bytes left.
+/// The message to a request for which there are not enough bytes left.
 pub const OVER_BUDGET: &str =
     "the requests and answers in flight have as many bytes as they may; try again in a moment";
 
 /// As many places as there may be requests, and as many bytes as these may have.
 ///
-/// One request by itself may need more than all of the bytes: such a one is let through while there is no other. So there are never more
-/// bytes than the budget, what one request may have, and [`FREE`] for each place.
+/// One request by itself may need more than all of the bytes: such a one is let through while there is no other. So
+/// there are never more bytes than the budget, what one request may have, and [`FREE`] for each place.
 #[derive(Debug)]
 pub struct InFlight {
     places: usize,
@@ -75,8 +75,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// From now on it has so many bytes. To be called before they are allocated, and after they are freed: to have fewer is
-    /// always possible.
+    /// From now on it has so many bytes. To be called before they are allocated, and after they are freed: to have
+    /// fewer is always possible.
     pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let counted = bytes.saturating_sub(FREE);
         if counted <= self.bytes || self.oversize {
@@ -106,7 +106,8 @@ impl Place {
         Ok(())
     }
 
-    /// Counts what is there already, also over the budget: the answer to a change that was made is given whatever there is.
+    /// Counts what is there already, also over the budget: the answer to a change that was made is given whatever there
+    /// is.
     pub fn settle(&mut self, bytes: usize) {
         let (bytes, before) = (bytes.saturating_sub(FREE), self.bytes);
         self.bytes = bytes;

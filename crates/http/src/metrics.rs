@@ -1,5 +1,5 @@
-//! Figures for Prometheus: those that every service has, and how they are written. Nothing is global: each service counts for
-//! itself.
+//! Figures for Prometheus: those that every service has, and how they are written. Nothing is global: each service
+//! counts for itself.
 
 use crate::answer::body;
 use crate::histogram::{Counts, Histogram};
@@ -40,7 +40,8 @@ struct Row {
 }
 
 impl Requests {
-    /// Nothing was answered yet. In the order of the routes; the last rows are those of the document and of what is no route.
+    /// Nothing was answered yet. In the order of the routes; the last rows are those of the document and of what is no
+    /// route.
     #[must_use]
     pub fn of<S: Service>() -> Self {
         let names = S::ROUTES.iter().chain(Route::<S>::documents()).map(|route| route.name).chain([OTHER]);

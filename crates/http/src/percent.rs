@@ -41,7 +41,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_not_encoded_right_is_told() {
+    fn a_wrong_encoding_is_reported() {
         for wrong in ["%", "%4", "%zz", "%+1", "a%"] {
             assert_eq!(decoded(wrong), Err(InvalidEncoding::Digits), "{wrong}");
         }

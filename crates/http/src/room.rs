@@ -5,21 +5,21 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-/// As many connections as there may be. When all places are taken, the next one takes that of a connection without a request under
-/// way: first of those that have never sent the whole head of one, the oldest first, and then of those that have sent none for long. Whoever
-/// opens connections and sends nothing drives out his own.
+/// As many connections as there may be. When all places are taken, the next one takes that of a connection without a
+/// request under way: first of those that have never sent the whole head of one, the oldest first, and then of those
+/// that have sent none for long. Whoever opens connections and sends nothing drives out his own.
 #[derive(Debug)]
 pub(super) struct Room {
     places: usize,
     open: JoinSet<()>,
     /// Those that had no request when they were last looked at, the oldest first.
-    fresh: VecDeque<Member>,
+    fresh: VecDeque<OpenConnection>,
     /// Those that had one.
-    known: VecDeque<Member>,
+    known: VecDeque<OpenConnection>,
 }
 
 #[derive(Debug)]
-struct Member {
+struct OpenConnection {
     /// Gone when the connection has ended.
     activity: Weak<Activity>,
     task: AbortHandle,
@@ -43,7 +43,7 @@ impl Room {
 
     pub(super) fn add(&mut self, activity: &Arc<Activity>, connection: impl Future<Output = ()> + Send + 'static) {
         let task = self.open.spawn(connection);
-        self.fresh.push_back(Member { activity: Arc::downgrade(activity), task, begun: 0 });
+        self.fresh.push_back(OpenConnection { activity: Arc::downgrade(activity), task, begun: 0 });
         // Those that have ended are found when room is made, or here, before there are more of them than of the others.
         if self.fresh.len() + self.known.len() > 2 * self.open.len() + 64 {
             self.fresh.retain(|member| member.activity.strong_count() > 0);
@@ -61,11 +61,12 @@ impl Room {
             }
             self.known.push_back(member);
         }
-        // Those that have had a request since they were last looked at are spared once, and so on the second way round none is.
+        // Those that have had a request since they were last looked at are spared once, and so on the second way round
+        // none is.
         self.close_known(|member, begun| begun == member.begun) || self.close_known(|_, _| true)
     }
 
-    fn close_known(&mut self, may: impl Fn(&Member, u64) -> bool) -> bool {
+    fn close_known(&mut self, may: impl Fn(&OpenConnection, u64) -> bool) -> bool {
         for _ in 0..self.known.len() {
             let Some(mut member) = self.known.pop_front() else { break };
             let Some(activity) = member.activity.upgrade() else { continue };

@@ -31,7 +31,8 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// What its document says besides the routes; a service without has no document and no page.
     const ABOUT: Option<About>;
-    /// Its routes. Of two that match a request, the first one is taken, so that what comes most often is declared first.
+    /// Its routes. Of two that match a request, the first one is taken, so that what comes most often is declared
+    /// first.
     const ROUTES: &'static [Route<Self>];
 
     /// Who may ask.
@@ -96,7 +97,8 @@ pub enum Handler<S: Service> {
     Unlimited(fn(Call<S>) -> Answering<S>),
     /// Answers with a place among so many. The place belongs into the answer, where it is until the answer is written.
     Limited(&'static Limit<S>, fn(Call<S>, Place) -> Answering<S>),
-    /// As [`Limited`](Self::Limited), without waiting for anything: for what comes so often that a future costs too much.
+    /// As [`Limited`](Self::Limited), without waiting for anything: for what comes so often that a future costs too
+    /// much.
     Immediate(&'static Limit<S>, fn(&Call<S>, Place) -> Answered<S>),
     /// Answers with what is in memory once for all: the service's document.
     Document(fn(&Bytes) -> Response<Body>),

@@ -5,7 +5,7 @@ use super::codes::General;
 use super::error::ApiError;
 use super::route::{Answered, Call, ErrorOf, Handler, Service};
 use super::serve::Respond;
-use super::table::{Entry, Found, Table};
+use super::table::{Entry, RouteMatch, Table};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
@@ -108,11 +108,11 @@ impl<S: Service> Respond for Router<S> {
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let begun = Instant::now();
         let (row, response) = match self.table.find(request.method(), request.uri().path()) {
-            Found::Route(entry, parameter) => (entry.row, self.route(entry, parameter, request).await),
-            Found::OtherMethod { access, allow } => {
+            RouteMatch::Route(entry, parameter) => (entry.row, self.route(entry, parameter, request).await),
+            RouteMatch::OtherMethod { access, allow } => {
                 (self.table.other(), self.unknown(Some((access, allow)), request.headers()))
             }
-            Found::Nothing => (self.table.other(), self.unknown(None, request.headers())),
+            RouteMatch::Nothing => (self.table.other(), self.unknown(None, request.headers())),
         };
         self.state.requests().answered(row, response.status(), begun.elapsed());
         response

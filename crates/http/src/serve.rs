@@ -27,19 +27,20 @@ const FOR_PROBES: usize = 64;
 /// What connections may cost, and what they may ask for.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How many connections are open at a time. The next one takes the place of one without a request under way: of the oldest that
-    /// has never sent the whole head of a request, or of one that has sent none for long. While all have requests, 64 more are open: on
-    /// these, `/healthz` and `/readyz` are answered, and everything else with 503. At least 1.
+    /// How many connections are open at a time. The next one takes the place of one without a request under way: of the
+    /// oldest that has never sent the whole head of a request, or of one that has sent none for long. While all have
+    /// requests, 64 more are open: on these, `/healthz` and `/readyz` are answered, and everything else with 503. At
+    /// least 1.
     pub connections: usize,
     /// A connection on which nothing is answered, and no request has begun, is closed after this long, or twice as long
-    /// at most. That ends idle connections, headers that come too slowly, and answers that are read too slowly. A stream
-    /// stays open as long as its client takes what it is sent. At least 1 ms.
+    /// at most. That ends idle connections, headers that come too slowly, and answers that are read too slowly. A
+    /// stream stays open as long as its client takes what it is sent. At least 1 ms.
     pub idle: Duration,
     /// How long requests in flight may take to be answered after a shutdown; then their connections are cut.
     pub grace: Duration,
-    /// The names that the service answers to, by the header Host, besides the address that is asked, and `localhost` where that is of
-    /// this machine alone. While there are none, a service that listens on a loopback address answers to no other name, and one
-    /// that other machines reach to any. What is refused gets 421.
+    /// The names that the service answers to, by the header Host, besides the address that is asked, and `localhost`
+    /// where that is of this machine alone. While there are none, a service that listens on a loopback address answers
+    /// to no other name, and one that other machines reach to any. What is refused gets 421.
     pub allowed_hosts: AllowedHosts,
 }
 
@@ -108,7 +109,8 @@ struct Open<S> {
 impl<S: Respond> Open<S> {
     fn new(listener: &TcpListener, service: S, limits: Limits) -> Self {
         let (clients, probes) = (Room::new(limits.connections.max(1)), Room::new(FOR_PROBES));
-        // A listener that does not know where it is can't accept either. If it could, what it is not known to be is not trusted.
+        // A listener that does not know where it is can't accept either. If it could, what it is not known to be is not
+        // trusted.
         let listening = listener.local_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
         Self { service, limits, listening, clients, probes, closing: CancellationToken::new(), complained: None }
     }

@@ -29,7 +29,7 @@ struct Pattern {
 }
 
 /// What a request asks for.
-pub(super) enum Found<'a, S: Service> {
+pub(super) enum RouteMatch<'a, S: Service> {
     /// A route, and where its parameter is in the path.
     Route(&'a Entry<S>, Range<usize>),
     /// A path without this method.
@@ -84,21 +84,21 @@ impl<S: Service> Table<S> {
     }
 
     /// A service has a handful of routes, and what comes most often is the first of them.
-    pub(super) fn find(&self, method: &Asked, path: &str) -> Found<'_, S> {
+    pub(super) fn find(&self, method: &Asked, path: &str) -> RouteMatch<'_, S> {
         let asked = Method::of(method);
         for entry in self.entries.iter().filter(|entry| Some(entry.route.method) == asked) {
             if let Some(parameter) = entry.pattern.find(path) {
-                return Found::Route(entry, parameter);
+                return RouteMatch::Route(entry, parameter);
             }
         }
         self.other_methods(path)
     }
 
-    fn other_methods(&self, path: &str) -> Found<'_, S> {
+    fn other_methods(&self, path: &str) -> RouteMatch<'_, S> {
         let others = self.entries.iter().filter(|entry| entry.pattern.find(path).is_some());
         let routes: Vec<_> = others.map(|entry| entry.route).collect();
         if routes.is_empty() {
-            return Found::Nothing;
+            return RouteMatch::Nothing;
         }
         // What is not known needs the token, except where nothing does.
         let open = routes.iter().all(|route| route.access == Access::Open);
@@ -110,7 +110,7 @@ impl<S: Service> Table<S> {
         }
         // Names of methods are a header's value.
         let allow = HeaderValue::from_str(&methods.join(",")).unwrap_or(HeaderValue::from_static(""));
-        Found::OtherMethod { access: if open { Access::Open } else { Access::Write }, allow }
+        RouteMatch::OtherMethod { access: if open { Access::Open } else { Access::Write }, allow }
     }
 
     pub(super) fn other(&self) -> usize {

@@ -5,7 +5,7 @@ use super::state::State;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use evenfold_http::body;
-use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::inflight::Place;
 use evenfold_http::route::Call;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub(super) fn resize_documented(documented: Documented) -> Documented {
         .operation("resize", "administration", "Change the number of shards")
         .description("While the service runs; answered once it is done.")
         .body::<Shards>()
-        .answer(200, Answer::json::<Shards>("It is done."))
+        .answer(200, DocumentedAnswer::json::<Shards>("It is done."))
 }
 
 pub(super) async fn resize(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -52,7 +52,7 @@ pub(super) fn drain_documented(documented: Documented) -> Documented {
             "Changes are refused with 503 from now on; answered once those that were accepted are made. Reads are \
              answered.",
         )
-        .answer(200, Answer::json::<Maintenance>("No change is under way."))
+        .answer(200, DocumentedAnswer::json::<Maintenance>("No change is under way."))
 }
 
 pub(super) async fn drain(call: Call<State>, _place: Place) -> Result<Response, ApiError> {
@@ -67,7 +67,7 @@ pub(super) async fn drain(call: Call<State>, _place: Place) -> Result<Response, 
 pub(super) fn resume_documented(documented: Documented) -> Documented {
     documented
         .operation("resume", "administration", "End maintenance")
-        .answer(200, Answer::json::<Maintenance>("Changes are accepted."))
+        .answer(200, DocumentedAnswer::json::<Maintenance>("Changes are accepted."))
 }
 
 pub(super) fn resume(state: &State, _place: Place) -> Response {

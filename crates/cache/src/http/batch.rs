@@ -13,7 +13,7 @@ use axum::http::header;
 use axum::response::Response;
 use evenfold_http::answer::Answer;
 use evenfold_http::body;
-use evenfold_http::documented::{Answer as Answered, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::error::JSON;
 use evenfold_http::inflight::{OverBudget, Place};
 use evenfold_http::route::Call;
@@ -152,7 +152,7 @@ pub(super) fn get_documented(documented: Documented) -> Documented {
     documented
         .operation("get", "batches", "Read many values")
         .body::<Keys>()
-        .answer(200, Answered::json::<GetAnswers>("In the order of the keys."))
+        .answer(200, DocumentedAnswer::json::<GetAnswers>("In the order of the keys."))
 }
 
 pub(super) async fn get(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -198,7 +198,7 @@ pub(super) fn set_documented(documented: Documented) -> Documented {
         .operation("set", "batches", "Put many values")
         .description("All of them are checked before the first is put; the puts are no transaction.")
         .body::<Entries<'_>>()
-        .answer(200, Answered::json::<Results>("In the order of the entries; some may have failed."))
+        .answer(200, DocumentedAnswer::json::<Results>("In the order of the entries; some may have failed."))
 }
 
 pub(super) async fn set(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -233,7 +233,7 @@ pub(super) fn delete_documented(documented: Documented) -> Documented {
     documented
         .operation("delete", "batches", "Delete many keys")
         .body::<Keys>()
-        .answer(200, Answered::json::<Results>("In the order of the keys; some may have failed."))
+        .answer(200, DocumentedAnswer::json::<Results>("In the order of the keys; some may have failed."))
 }
 
 pub(super) async fn delete(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

@@ -6,7 +6,7 @@ use crate::ShardHealth;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,8 +50,8 @@ pub(super) fn healthz_documented(documented: Documented) -> Documented {
     documented
         .operation("healthz", "watching", "Alive?")
         .description("Asks the actor of each shard.")
-        .answer(200, Answer::json::<Health>("Every shard answers."))
-        .answer(503, Answer::json::<Health>("At least one shard does not answer."))
+        .answer(200, DocumentedAnswer::json::<Health>("Every shard answers."))
+        .answer(503, DocumentedAnswer::json::<Health>("At least one shard does not answer."))
 }
 
 pub(super) async fn healthz(state: &State) -> Response {
@@ -64,7 +64,7 @@ pub(super) async fn healthz(state: &State) -> Response {
 pub(super) fn readyz_documented(documented: Documented) -> Documented {
     documented
         .operation("readyz", "watching", "Ready for changes?")
-        .answer(200, Answer::json::<Ready>("Changes are accepted."))
+        .answer(200, DocumentedAnswer::json::<Ready>("Changes are accepted."))
 }
 
 pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {

@@ -7,7 +7,7 @@ use super::state::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use evenfold_http::body;
-use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::inflight::Place;
 use evenfold_http::route::Call;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub(super) fn documented(documented: Documented) -> Documented {
         .operation("incr", "keys", "Count")
         .description("Adds to a whole number of 64 bits, in one step. The time to live stays as it is.")
         .body::<Count<'_>>()
-        .answer(200, Answer::json::<CountAnswer>("The sum.").header("ETag", "The new version in quotes."))
+        .answer(200, DocumentedAnswer::json::<CountAnswer>("The sum.").header("ETag", "The new version in quotes."))
 }
 
 pub(super) async fn incr(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

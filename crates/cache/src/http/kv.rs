@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenfold_http::answer::{self, Answer};
 use evenfold_http::body;
-use evenfold_http::documented::{Answer as Answered, Documented, text};
+use evenfold_http::documented::{Documented, DocumentedAnswer, text};
 use evenfold_http::error::JSON;
 use evenfold_http::inflight::Place;
 use evenfold_http::route::Call;
@@ -64,8 +64,8 @@ pub(super) fn get_documented(documented: Documented) -> Documented {
         .description("Never waits for a change of any key.")
         .in_path::<Key>("The key, percent-encoded.")
         .header("If-None-Match", text(), "Versions in quotes that the reader has.")
-        .answer(200, Answered::json::<Entry>("The value.").header("ETag", version))
-        .answer(304, Answered::empty("The reader has the version that there is.").header("ETag", version))
+        .answer(200, DocumentedAnswer::json::<Entry>("The value.").header("ETag", version))
+        .answer(304, DocumentedAnswer::empty("The reader has the version that there is.").header("ETag", version))
 }
 
 pub(super) fn get(call: &Call<State>, place: Place) -> Result<Response, ApiError> {
@@ -92,8 +92,8 @@ pub(super) fn put_documented(documented: Documented) -> Documented {
         .header("If-Match", text().pattern(Some(MATCHED)), "The version in quotes that is to be replaced, or *.")
         .header("If-None-Match", text().pattern(Some(r"^\*$")), "Only *: the key must be absent.")
         .body::<NewEntry<'_>>()
-        .answer(200, Answered::json::<PutAnswer>("Replaced.").header("ETag", NEW_VERSION))
-        .answer(201, Answered::json::<PutAnswer>("Created.").header("ETag", NEW_VERSION))
+        .answer(200, DocumentedAnswer::json::<PutAnswer>("Replaced.").header("ETag", NEW_VERSION))
+        .answer(201, DocumentedAnswer::json::<PutAnswer>("Created.").header("ETag", NEW_VERSION))
 }
 
 pub(super) async fn put(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -120,7 +120,7 @@ pub(super) fn delete_documented(documented: Documented) -> Documented {
         .description("With `If-Match` only if it has this version.")
         .in_path::<Key>("The key, percent-encoded.")
         .header("If-Match", text().pattern(Some(MATCHED)), "The version in quotes that is to be deleted, or *.")
-        .answer(204, Answered::empty("Deleted."))
+        .answer(204, DocumentedAnswer::empty("Deleted."))
 }
 
 pub(super) async fn delete(call: Call<State>, _place: Place) -> Result<Response, ApiError> {

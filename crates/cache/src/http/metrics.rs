@@ -4,7 +4,7 @@ use super::error::{ApiError, ErrorCode};
 use super::state::State;
 use crate::Stats;
 use axum::response::Response;
-use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::inflight::Place;
 use evenfold_http::metrics::{answer, counter, gauge, text};
 use prometheus_client::collector::Collector;
@@ -92,7 +92,7 @@ pub(super) fn documented(documented: Documented) -> Documented {
         )
         .answer(
             200,
-            Answer::text(
+            DocumentedAnswer::text(
                 "OpenMetrics text; every name starts with evenfold_cache_.",
                 "application/openmetrics-text",
             ),

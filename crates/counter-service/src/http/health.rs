@@ -6,7 +6,7 @@ use crate::Node;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use evenfold::projection::{Member, Phase, Trouble};
-use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use serde::Serialize;
 use std::time::Instant;
 use utoipa::ToSchema;
@@ -24,7 +24,9 @@ pub(super) struct Ready {
 }
 
 pub(super) fn healthz_documented(documented: Documented) -> Documented {
-    documented.operation("healthz", "watching", "Alive?").answer(200, Answer::json::<Health>("The process answers."))
+    documented
+        .operation("healthz", "watching", "Alive?")
+        .answer(200, DocumentedAnswer::json::<Health>("The process answers."))
 }
 
 pub(super) fn healthz() -> Response {
@@ -33,7 +35,9 @@ pub(super) fn healthz() -> Response {
 
 pub(super) fn readyz_documented(documented: Documented) -> Documented {
     let ready = "Every node of this process can answer requests, and its workers fold the log.";
-    documented.operation("readyz", "watching", "Ready for requests?").answer(200, Answer::json::<Ready>(ready))
+    documented
+        .operation("readyz", "watching", "Ready for requests?")
+        .answer(200, DocumentedAnswer::json::<Ready>(ready))
 }
 
 pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {

@@ -7,7 +7,7 @@ use crate::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, is_amount};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use evenfold_http::body::{self, BodyError};
-use evenfold_http::documented::{Answer, Documented, text};
+use evenfold_http::documented::{Documented, DocumentedAnswer, text};
 use evenfold_http::inflight::Place;
 use evenfold_http::route::Call;
 use serde::{Deserialize, Deserializer};
@@ -77,7 +77,7 @@ pub(super) fn documented(documented: Documented) -> Documented {
              repeated with its key is counted once, and answered alike.",
         )
         .optional_body::<Increment<'_>>()
-        .answer(200, Answer::json::<Counter>("It is counted."))
+        .answer(200, DocumentedAnswer::json::<Counter>("It is counted."))
 }
 
 pub(super) async fn increment(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

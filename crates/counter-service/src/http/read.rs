@@ -5,7 +5,7 @@ use super::state::State;
 use super::value::{Counter, Name, answer, id_in, json, write_json};
 use crate::{MAX_TOP, is_top};
 use axum::response::Response;
-use evenfold_http::documented::{Answer, Documented, number};
+use evenfold_http::documented::{Documented, DocumentedAnswer, number};
 use evenfold_http::inflight::Place;
 use evenfold_http::route::Call;
 use utoipa::ToSchema;
@@ -24,7 +24,7 @@ pub(super) fn read_documented(documented: Documented) -> Documented {
              at 0.",
         )
         .inline_in_path::<Name>("The counter, percent-encoded.")
-        .answer(200, Answer::json::<Counter>("What it stands at."))
+        .answer(200, DocumentedAnswer::json::<Counter>("What it stands at."))
 }
 
 pub(super) async fn read(call: Call<State>, place: Place) -> Result<Response, ApiError> {
@@ -57,7 +57,7 @@ pub(super) fn top_documented(documented: Documented) -> Documented {
         .operation("top", "counters", "The counters of the highest values")
         .description("Of all shards and nodes; of equal ones the name that comes first.")
         .in_query("top", top, "How many; 20 without.")
-        .answer(200, Answer::json::<Counters>("The highest first."))
+        .answer(200, DocumentedAnswer::json::<Counters>("The highest first."))
 }
 
 pub(super) async fn top(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

@@ -7,7 +7,7 @@ use crate::{Counted, CounterId, ServiceError, Watching};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::inflight::Place;
 use evenfold_http::route::Call;
 use futures_util::stream;
@@ -31,7 +31,7 @@ pub(super) fn documented(documented: Documented) -> Documented {
              ends when the service stops.",
         )
         .inline_in_path::<Name>("The counter, percent-encoded.")
-        .answer(200, Answer::text("A stream that stays open.", "text/event-stream"))
+        .answer(200, DocumentedAnswer::text("A stream that stays open.", "text/event-stream"))
 }
 
 pub(super) async fn watch(call: Call<State>, place: Place) -> Result<Response, ApiError> {

@@ -4,7 +4,7 @@ use crate::support::{Client, SOON};
 use axum::body::Body;
 use evenfold_http::auth::{Access, ApiToken, Auth, Gate, Scheme};
 use evenfold_http::docs::About;
-use evenfold_http::documented::{Answer, Documented};
+use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::error::{self, NoDetails};
 use evenfold_http::inflight::InFlight;
 use evenfold_http::metrics::{Requests, text};
@@ -57,7 +57,7 @@ fn refused(code: KioskCode) -> Result<Response<Body>, KioskError> {
 }
 
 fn plain(documented: Documented) -> Documented {
-    documented.operation("buy", "kiosk", "Buy").answer(200, Answer::empty("Bought."))
+    documented.operation("buy", "kiosk", "Buy").answer(200, DocumentedAnswer::empty("Bought."))
 }
 
 impl Service for Kiosk {
@@ -169,7 +169,7 @@ async fn a_request_takes_the_first_route_that_has_its_method_and_its_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_route_is_404_and_a_path_without_the_method_says_which_it_has() {
+async fn a_path_without_a_route_is_404_and_one_without_the_method_says_which_it_has() {
     let served = Served::plain().await;
     let mut client = served.client().await;
     for path in ["/paper", "/paper/a/b", "/paper/a/page/b", "/buy/", "//", "/docs/", "/Buy"] {
@@ -190,7 +190,7 @@ async fn what_is_no_route_is_404_and_a_path_without_the_method_says_which_it_has
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_known_needs_the_token_and_what_is_open_does_not() {
+async fn an_unknown_path_needs_the_token_and_an_open_one_does_not() {
     let auth = Auth { token: ApiToken::new("secret").unwrap(), reads: false };
     let served = Served::new(Some(auth), 1).await;
     let mut client = served.client().await;
@@ -215,10 +215,10 @@ async fn a_route_answers_with_its_own_limit_and_says_so_in_the_document() {
     assert_eq!(client.post("/buy", "").await.code(), (503, "crowded".to_owned()));
     let api = client.get("/docs/openapi.json").await.json();
     let responses = api["paths"]["/buy"]["post"]["responses"].as_object().unwrap();
-    let said: Vec<_> =
+    let described: Vec<_> =
         responses.iter().map(|(status, answer)| (&**status, answer["description"].as_str().unwrap())).collect();
     assert_eq!(
-        said,
+        described,
         [
             ("200", "Bought."),
             ("401", "`unauthorized`: the token is missing, or is another one."),

@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Answers `/at-once` and probes at once, `/panic` not at all, `/flood` with a stream that never ends, `/drops` with one of as much as
-/// is let, and anything else when it is let.
+/// Answers `/at-once` and probes at once, `/panic` not at all, `/flood` with a stream that never ends, `/drops` with
+/// one of as much as is let, and anything else when it is let.
 #[derive(Clone)]
 struct Doorman {
     begun: Arc<AtomicUsize>,
@@ -74,9 +74,9 @@ impl Served {
         Client::connect(self.address).await
     }
 
-    /// A client whose request has come and is held.
-    async fn held(&self) -> Client {
-        self.asking("/held").await
+    /// A client whose request has come and is waiting.
+    async fn waiting(&self) -> Client {
+        self.asking("/waiting").await
     }
 
     /// A client whose request has come.
@@ -100,29 +100,29 @@ impl Served {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_are_answered_after_a_shutdown_and_new_ones_are_not_taken() {
     let served = Served::new(Limits::default()).await;
-    let (mut held, mut idle) = (served.held().await, served.client().await);
+    let (mut waiting, mut idle) = (served.waiting().await, served.client().await);
     assert_eq!(idle.get("/at-once").await.status, 200);
     served.shutdown.cancel();
     wait_until("the end of the listener", SOON, async || TcpStream::connect(served.address).await.is_err()).await;
     assert!(idle.answer().await.is_none(), "connections without a request end");
     served.doorman.let_through.add_permits(1);
-    assert_eq!(held.answer().await.unwrap().body, "through");
-    assert!(held.answer().await.is_none());
+    assert_eq!(waiting.answer().await.unwrap().body, "through");
+    assert!(waiting.answer().await.is_none());
     served.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_answered_within_the_grace_is_cut_off() {
+async fn a_request_that_is_not_answered_within_the_grace_is_cut_off() {
     let served = Served::new(Limits { grace: Duration::from_millis(20), ..Limits::default() }).await;
-    let mut held = served.held().await;
+    let mut waiting = served.waiting().await;
     served.end().await;
-    assert!(held.answer().await.is_none());
+    assert!(waiting.answer().await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_are_closed_and_those_that_wait_for_an_answer_are_not() {
     let served = Served::new(Limits { idle: Duration::from_millis(20), ..Limits::default() }).await;
-    let mut held = served.held().await;
+    let mut waiting = served.waiting().await;
     // One after the other, so that the one that waits has been there for several times the limit.
     for _ in 0..4 {
         let mut idle = served.client().await;
@@ -132,7 +132,7 @@ async fn silent_connections_are_closed_and_those_that_wait_for_an_answer_are_not
         assert!(slow.answer().await.is_none(), "the headers did not come");
     }
     served.doorman.let_through.add_permits(1);
-    assert_eq!(held.answer().await.unwrap().body, "through");
+    assert_eq!(waiting.answer().await.unwrap().body, "through");
     served.end().await;
 }
 
@@ -183,14 +183,14 @@ async fn streams_end_at_once_at_a_shutdown_whether_they_are_read_or_not() {
     served.doorman.let_through.add_permits(1);
     assert_eq!(reader.chunk().await.as_deref(), Some("drop"));
     served.end().await;
-    assert_eq!(reader.chunk().await, None, "the end is told");
+    assert_eq!(reader.chunk().await, None, "the end is sent");
     drop(deaf);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_every_connection_has_a_request_probes_alone_are_answered() {
     let served = Served::new(Limits { connections: 2, ..Limits::default() }).await;
-    let (mut first, _second) = (served.held().await, served.held().await);
+    let (mut first, _second) = (served.waiting().await, served.waiting().await);
     // More than there are places for probes, so that those that send nothing make room there as well.
     let mut silent = Vec::new();
     for _ in 0..100 {
@@ -243,7 +243,7 @@ async fn a_panic_ends_its_own_connection_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_http_is_answered_with_400_and_the_end() {
+async fn bytes_that_are_not_http_are_answered_with_400_and_the_end() {
     let served = Served::new(Limits::default()).await;
     for bytes in ["nonsense\r\n\r\n", "GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
         let mut client = served.client().await;
