@@ -1,7 +1,7 @@
 //! Our own server, as this process uses it.
 
 use super::output::complain;
-use evenfold_embedded::{self as embedded, EmbeddedError, Left};
+use evenfold_embedded::{self as embedded, EmbeddedError, LeaveOutcome};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -36,7 +36,7 @@ pub(super) fn start_server(options: &embedded::Options) -> Result<(String, Used)
 }
 
 /// Leaves our own server, where this process uses it; blocks until that is done.
-pub(super) fn leave_server() -> Result<Option<Left>, EmbeddedError> {
+pub(super) fn leave_server() -> Result<Option<LeaveOutcome>, EmbeddedError> {
     let mut own = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     own.take().map(embedded::Server::stop).transpose()
 }

@@ -66,7 +66,7 @@ impl Binaries {
         self.dir.join(name)
     }
 
-    /// Asks the server for its version as the user who is to run it, which also tells whether that user
+    /// Asks the server for its version as the user who is to run it, which also shows whether that user
     /// reaches it.
     fn probe(dir: &Path, user: &Identity) -> io::Result<Self> {
         for program in PROGRAMS {

@@ -16,10 +16,10 @@ use super::place::Place;
 use super::poll::poll;
 use super::{postmaster, settings};
 
-/// The user who owns the databases. Its name is all that tells it apart: whoever reaches the socket is it.
+/// The user who owns the databases. Its name is all that distinguishes it: whoever reaches the socket is it.
 pub(super) const SUPERUSER: &str = "evenfold";
 
-/// Has a server run, and tells the directory of its socket.
+/// Has a server run, and returns the directory of its socket.
 pub(super) fn ensure_running(place: &Place, options: &Options) -> Result<PathBuf, EmbeddedError> {
     if let Some(socket_dir) = postmaster::settle(place)? {
         if options.durable && !settings::is_durable(place) {
@@ -113,16 +113,16 @@ fn pg_ctl_start(place: &Place, binaries: &Binaries) -> Result<Output, EmbeddedEr
         .map_err(EmbeddedError::io("run", &program))
 }
 
-/// The error of a program: what it said itself, else the end of the server's log.
+/// The error of a program: what it printed itself, else the end of the server's log.
 fn failed(program: &'static str, place: &Place, stderr: &[u8]) -> EmbeddedError {
     let log = fs::read(place.log()).unwrap_or_default();
     let texts = if program == "postgres" { [log.as_slice(), stderr] } else { [stderr, log.as_slice()] };
-    let line = texts.into_iter().find_map(telling_line);
+    let line = texts.into_iter().find_map(reason_line);
     EmbeddedError::Failed { program, line: line.unwrap_or_else(|| "it gave no reason".to_owned()), log: place.log() }
 }
 
 /// The last line that reports an error, else the last one: hints and farewells come after the reason.
-fn telling_line(text: &[u8]) -> Option<String> {
+fn reason_line(text: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().map(str::trim).rev().filter(|line| !line.is_empty());
     let reports = |line: &&str| ["FATAL:", "PANIC:", "error:"].iter().any(|word| line.contains(word));
@@ -151,11 +151,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_told_by_its_last_fatal_line() {
+    fn an_error_is_reported_by_its_last_fatal_line() {
         let log = b"LOG:  starting\nFATAL:  could not bind\nHINT:  is another running?\nLOG:  shut down\n\n";
-        assert_eq!(telling_line(log).unwrap(), "FATAL:  could not bind");
-        assert_eq!(telling_line(b"one\ntwo\n").unwrap(), "two");
-        assert!(telling_line(b"\n").is_none());
+        assert_eq!(reason_line(log).unwrap(), "FATAL:  could not bind");
+        assert_eq!(reason_line(b"one\ntwo\n").unwrap(), "two");
+        assert!(reason_line(b"\n").is_none());
     }
 
     #[test]

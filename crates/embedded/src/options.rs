@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub struct Options {
     /// The directory of the database, by convention `.evenfold/pg`; made where it does not exist.
     pub data_dir: PathBuf,
-    /// Whether commits survive a crash of the server or the machine; true unless said otherwise. A server that runs
+    /// Whether commits survive a crash of the server or the machine; true by default. A server that runs
     /// without is switched over by the first who asks for it, and not back while it runs.
     pub durable: bool,
     /// The directory of `initdb`, `pg_ctl` and `postgres` (`EVENFOLD_PG_BIN`). By default the first of

@@ -1,4 +1,4 @@
-//! The server's main process, as its `postmaster.pid` tells it, and as it really is: the file of a killed
+//! The server's main process, as its `postmaster.pid` describes it, and as it really is: the file of a killed
 //! server stays behind, and its process id may be another process's by now.
 
 use std::ffi::OsStr;
@@ -149,7 +149,7 @@ fn is_postmaster(pid: Pid, data: &Path) -> bool {
     works_in.is_some() && works_in == identity(data)
 }
 
-/// Whether the process is a `postgres`, as near as can be told without `/proc`.
+/// Whether the process is a `postgres`, as near as can be known without `/proc`.
 #[cfg(not(target_os = "linux"))]
 fn is_postmaster(pid: Pid, _data: &Path) -> bool {
     std::process::Command::new("/bin/ps")
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pid_file_tells_process_socket_and_readiness() {
+    fn a_pid_file_names_process_socket_and_readiness() {
         let file = PidFile::parse(b"4711\n/srv/pg/data\n1\n5432\n/srv/pg/run\n\n123 4\nready   \n").unwrap();
         assert_eq!(file.pid, Pid::from_raw(4711));
         assert_eq!(file.data, Path::new("/srv/pg/data"));

@@ -10,7 +10,7 @@ use super::place::Place;
 /// The last line of `postgresql.conf`, so that ours win.
 pub(super) const INCLUDE: &str = "\ninclude = 'evenfold.conf'\n";
 
-/// What switches durability off. Its presence in the file is what tells a later start of it.
+/// What switches durability off. Its presence in the file is how a later start knows of it.
 const VOLATILE: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";
 
 /// Writes the settings of a server that listens in `socket_dir`.
@@ -23,7 +23,8 @@ pub(super) fn write(place: &Place, socket_dir: &Path, durable: bool) -> Result<(
     text.extend(quoted_list(socket_dir));
     // PostgreSQL's 100 are used up by ten workers with a pool each.
     text.extend(b"\nmax_connections = 200\n");
-    // The user is called like the schema that evenfold makes, which the usual "$user" would put before everybody's tables.
+    // The user is called like the schema that evenfold makes, which the usual "$user" would put before everybody's
+    // tables.
     text.extend(b"search_path = 'public'\n");
     if !durable {
         text.extend(VOLATILE.as_bytes());

@@ -1,4 +1,4 @@
-//! The own PostgreSQL server: shared, crash-proof, and told in sentences when it can't be had.
+//! The own PostgreSQL server: shared, crash-proof, and explained in sentences when it can't be had.
 //!
 //! Runs as root (the server then runs as `postgres` or `nobody`) and as an ordinary user.
 //! `EVENFOLD_PG_BIN` names other binaries than those that are found.
@@ -17,13 +17,13 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenfold_embedded::{self as embedded, EmbeddedError, Left, Options, Reset, Server, ShutDown};
+use evenfold_embedded::{self as embedded, EmbeddedError, LeaveOutcome, Options, Reset, Server, ShutDown};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid, getpgid, getsid};
 use tempfile::TempDir;
 
-/// The variable by which a test tells the copy of this binary that it starts which directory to use.
-const HELD_DIR: &str = "EVENFOLD_TEST_HELD_DIR";
+/// The variable by which a test gives the copy of this binary that it starts the directory to use.
+const LOCKED_DIR: &str = "EVENFOLD_TEST_LOCKED_DIR";
 
 /// A directory as a checkout would have it; its server is stopped at the end of the test.
 struct Checkout {
@@ -134,7 +134,7 @@ impl Holder {
         let test = test.split_once("::").map_or(test, |(_, test)| test);
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
-            .env(HELD_DIR, data_dir)
+            .env(LOCKED_DIR, data_dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -171,7 +171,7 @@ impl Drop for Holder {
 /// Not a test of its own: the other process of the tests below, which ends with its standard input.
 #[test]
 fn holder() {
-    let Some(dir) = std::env::var_os(HELD_DIR) else {
+    let Some(dir) = std::env::var_os(LOCKED_DIR) else {
         return;
     };
     // Whoever runs the tests in the background may have them ignore interrupts, and we would inherit that.

@@ -22,7 +22,7 @@ fn two_checkouts_do_not_collide() {
 }
 
 #[test]
-fn what_is_wrong_with_a_directory_or_binaries_is_a_sentence() {
+fn a_wrong_directory_and_wrong_binaries_are_reported_in_a_sentence() {
     let scratch = Checkout::new();
     let root = scratch.root.path();
     let with_bin = |name: &str| Options { bin_dir: Some(root.join(name)), ..options(&root.join(format!("{name}-pg"))) };
@@ -103,7 +103,7 @@ fn a_directory_that_the_server_cannot_reach_is_replaced_and_named() {
     assert!(!replaced.starts_with(checkout.root.path()), "{}", replaced.display());
     assert!(!home.join("pg").exists());
     sql(&server.url(), "create table mine ()");
-    assert_eq!(server.stop().unwrap(), Left::Stopped);
+    assert_eq!(server.stop().unwrap(), LeaveOutcome::Stopped);
 
     // A database that is there is found even when the directory opens up.
     fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
@@ -111,7 +111,7 @@ fn a_directory_that_the_server_cannot_reach_is_replaced_and_named() {
     assert_eq!((status.data_dir, status.relocated), (replaced.clone(), true));
     let server = checkout.start();
     assert_eq!(sql(&server.url(), "select count(*) from mine"), "0");
-    assert_eq!(server.stop().unwrap(), Left::Stopped);
+    assert_eq!(server.stop().unwrap(), LeaveOutcome::Stopped);
     fs::remove_dir_all(replaced).unwrap();
 }
 
@@ -139,7 +139,7 @@ fn a_path_may_hold_any_character() {
         let server = checkout.start();
         let url = server.url();
         assert_eq!(sql(&url, "select 1"), "1", "{url}");
-        assert_eq!(server.stop().unwrap(), Left::Stopped);
+        assert_eq!(server.stop().unwrap(), LeaveOutcome::Stopped);
         let _ = fs::remove_dir(url.split_once("?host=").unwrap().1);
     }
 }
@@ -207,5 +207,5 @@ fn a_reset_removes_the_database_alone_and_the_next_start_makes_a_new_one() {
 
     let server = checkout.start();
     assert!(try_sql(&server.url(), "table mine").unwrap_err().contains("does not exist"));
-    assert_eq!(server.stop().unwrap(), Left::Stopped, "it is not kept any more");
+    assert_eq!(server.stop().unwrap(), LeaveOutcome::Stopped, "it is not kept any more");
 }

@@ -11,7 +11,7 @@ fn the_first_in_starts_the_server_and_the_last_out_stops_it() {
     assert_eq!(sql(&url, "select current_user, current_database()"), "evenfold|postgres");
     assert!(!server.relocated());
 
-    assert_eq!(server.stop().unwrap(), Left::Stopped);
+    assert_eq!(server.stop().unwrap(), LeaveOutcome::Stopped);
     assert!(!checkout.data().join("postmaster.pid").exists());
     eventually("the server's end", || !runs(pid));
     assert!(try_sql(&url, "select 1").is_err());
@@ -22,11 +22,11 @@ fn the_first_to_leave_does_not_stop_a_shared_server() {
     let checkout = Checkout::new();
     let (first, second) = (checkout.start(), checkout.start());
     assert_eq!(first.url(), second.url());
-    assert_eq!(first.stop().unwrap(), Left::StillUsed);
+    assert_eq!(first.stop().unwrap(), LeaveOutcome::StillUsed);
     assert_eq!(sql(&second.url(), "select 1"), "1");
 
     let holder = Holder::holding(&checkout.options.data_dir);
-    assert_eq!(second.stop().unwrap(), Left::StillUsed);
+    assert_eq!(second.stop().unwrap(), LeaveOutcome::StillUsed);
     let url = embedded::status(&checkout.options).unwrap().url;
     assert_eq!(sql(&url, "select 1"), "1");
     let pid = checkout.pid();
@@ -59,7 +59,7 @@ fn a_server_left_behind_by_a_killed_user_is_found_used_and_stopped() {
     assert!(server.was_abandoned());
     assert!(!checkout.start().was_abandoned(), "it has a user again");
     assert_eq!(sql(&server.url(), "select 1"), "1");
-    assert_eq!(server.stop().unwrap(), Left::Stopped);
+    assert_eq!(server.stop().unwrap(), LeaveOutcome::Stopped);
     eventually("the server's end", || !runs(pid));
 }
 
@@ -75,8 +75,8 @@ fn a_killed_server_is_started_again_with_its_data() {
     let second = checkout.start();
     assert_ne!(checkout.pid(), pid);
     assert_eq!(sql(&second.url(), "select sum(n) from kept"), "500500");
-    assert_eq!(first.stop().unwrap(), Left::StillUsed);
-    assert_eq!(second.stop().unwrap(), Left::Stopped);
+    assert_eq!(first.stop().unwrap(), LeaveOutcome::StillUsed);
+    assert_eq!(second.stop().unwrap(), LeaveOutcome::Stopped);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_start_that_was_killed_half_way_is_taken_up_or_cleaned_up() {
 
         let server = checkout.start();
         assert_eq!(sql(&server.url(), "select 1"), "1", "killed at {stage}");
-        assert_eq!(server.stop().unwrap(), Left::Stopped, "killed at {stage}");
+        assert_eq!(server.stop().unwrap(), LeaveOutcome::Stopped, "killed at {stage}");
         // A killed user's initdb may live a moment longer; the next start sweeps up after it.
         eventually("no half-made database", || {
             checkout.start();
@@ -150,7 +150,7 @@ fn concurrent_first_starts_make_one_server() {
     });
     let servers: BTreeSet<_> = seen.iter().map(|(pid, system, _)| (pid, system)).collect();
     assert_eq!(servers.len(), 1, "{seen:?}");
-    let stops = seen.iter().filter(|(_, _, left)| *left == Left::Stopped);
+    let stops = seen.iter().filter(|(_, _, left)| *left == LeaveOutcome::Stopped);
     assert_eq!(stops.count(), 1, "{seen:?}");
 }
 
@@ -243,14 +243,14 @@ fn a_kept_server_stays_until_it_is_shut_down() {
     assert_eq!(kept.url, asked.url);
     let user = checkout.start();
     assert!(!user.was_abandoned(), "somebody wants it to run");
-    assert_eq!(user.stop().unwrap(), Left::Kept);
+    assert_eq!(user.stop().unwrap(), LeaveOutcome::Kept);
     assert_eq!(sql(&kept.url, "select 1"), "1");
 
     let user = checkout.start();
     let refused = embedded::shut_down(&checkout.options).unwrap_err();
     assert!(refused.to_string().contains("in use by other evenfold processes"), "{refused}");
     assert!(embedded::status(&checkout.options).unwrap().kept, "a refusal changes nothing");
-    assert_eq!(user.stop().unwrap(), Left::Kept);
+    assert_eq!(user.stop().unwrap(), LeaveOutcome::Kept);
 
     assert_eq!(embedded::shut_down(&checkout.options).unwrap(), ShutDown::Stopped);
     assert_eq!(embedded::shut_down(&checkout.options).unwrap(), ShutDown::NotRunning);
