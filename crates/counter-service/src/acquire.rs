@@ -1,22 +1,23 @@
 //! Taking over the shards that have become this node's.
 //!
-//! A shard is claimed: all nodes that are known are asked, not only the one that this node believes to have had it, which may
-//! not have taken it over itself. Each answers for as long as it owns the shard, claims it or takes it over, that the asker
-//! must wait. So of several that claim a shard at most one gets the answers of all, whatever their views are; and it learns
-//! who has something of the shard, and takes that over before it owns it.
+//! A shard is claimed: all nodes that are known are asked, not only the one that this node believes to have had it,
+//! which may not have taken it over itself. Each answers for as long as it owns the shard, claims it or takes it over,
+//! that the asker must wait. So of several that claim a shard at most one gets the answers of all, whatever their views
+//! are; and it learns who has something of the shard, and takes that over before it owns it.
 //!
-//! A node that becomes known meanwhile is asked as well. It can't be active before this one has answered its greeting, which
-//! is after it has become known.
+//! A node that becomes known meanwhile is asked as well. It can't be active before this one has answered its greeting,
+//! which is after it has become known.
 //!
-//! Where counters are in the log, and a node that lives does not answer, waiting for it would cost more than it saves: the
-//! log decides. Counters in memory would be lost, or counted twice: there it is waited for until it answers or is dead.
+//! Where counters are in the log, and a node that lives does not answer, waiting for it would cost more than it saves:
+//! the log decides. Counters in memory would be lost, or counted twice: there it is waited for until it answers or is
+//! dead.
 //!
-//! A node that was silent for so long that others may have taken it for dead begins anew, also if its own view has never
-//! changed: what it knows of its counters may be old.
+//! A node that was silent for so long that others may have taken it for dead begins anew, also if its own view has
+//! never changed: what it knows of its counters may be old.
 
 use super::claims::{Asked, Claims};
 use super::ownership::Ownership;
-use super::question::{Claimed, Question, Reply};
+use super::question::{Claimed, NodeReply, Question};
 use super::shard::CounterShard;
 use super::taking::{ANSWER, PATIENCE, Taking};
 use evenfold_cluster::{Cluster, Known, NodeId, Stage, View};
@@ -69,7 +70,7 @@ impl Acquiring {
     pub(super) fn new(
         ownership: Arc<Ownership>,
         shards: ActorGroup<CounterShard>,
-        cluster: Cluster<Question, Reply>,
+        cluster: Cluster<Question, NodeReply>,
         durable: bool,
     ) -> Self {
         let view = cluster.view();
@@ -145,8 +146,8 @@ impl Acquiring {
         }
     }
 
-    /// Whether somebody has become known who is a member already, while this node owned something. Each may own the same, as when
-    /// one has taken the other for dead: what both have is only brought together if it is claimed again.
+    /// Whether somebody has become known who is a member already, while this node owned something. Each may own the
+    /// same, as when one has taken the other for dead: what both have is only brought together if it is claimed again.
     fn is_late(&self, before: &Known, now: &Known) -> bool {
         let mut new = now.nodes().filter(|(node, stage)| *stage != Stage::Joining && !before.contains(node));
         self.taking.ownership.len() > 0 && new.next().is_some()
@@ -262,9 +263,9 @@ impl Acquiring {
     }
 }
 
-async fn question(cluster: Cluster<Question, Reply>, node: NodeId, asked: Asked) -> Ended {
+async fn question(cluster: Cluster<Question, NodeReply>, node: NodeId, asked: Asked) -> Ended {
     match cluster.ask(&node, Question::Claim { shards: asked.shards() }, ANSWER).await {
-        Ok(Reply::Claimed(answers)) => Ended::Asked(node, asked, Some(answers)),
+        Ok(NodeReply::Claimed(answers)) => Ended::Asked(node, asked, Some(answers)),
         Ok(_) | Err(_) => Ended::Asked(node, asked, None),
     }
 }

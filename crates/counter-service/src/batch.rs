@@ -1,19 +1,20 @@
 //! What a shard takes together: loaded, decided, appended, and answered.
 //!
-//! The log decides. Each event expects the version that its counter had when it was decided; if another node has appended
-//! meanwhile, or the answer is lost, the counters concerned are read back, what may have been appended is looked for by its
-//! event id, and the rest is decided again. So nothing is counted twice, whoever believes to own the shard.
+//! The log decides. Each event expects the version that its counter had when it was decided; if another node has
+//! appended meanwhile, or the answer is lost, the counters concerned are read back, what may have been appended is
+//! looked for by its event id, and the rest is decided again. So nothing is counted twice, whoever believes to own the
+//! shard.
 //!
-//! All of an attempt is of one epoch of the log. A counter that was read before the server was replaced, or went back to an
-//! earlier state, may have the same version and another value after it: an append that rested on it would be accepted,
-//! and answered wrongly.
+//! All of an attempt is of one epoch of the log. A counter that was read before the server was replaced, or went back
+//! to an earlier state, may have the same version and another value after it: an append that rested on it would be
+//! accepted, and answered wrongly.
 
-use super::command::{Call, Counted, Outcome, Refused, What};
+use super::command::{Call, CounterValue, Outcome, Refused, What};
 use super::decide::{Decided, Known, decide, repeated};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
-use super::ownership::Held;
+use super::ownership::OwnedShard;
 use super::storage::{Loaded, Log, Sessions};
 use evenfold::database::back_off;
 use evenfold::event::RecordedEvent;
@@ -46,7 +47,7 @@ struct Pending {
 pub(super) struct Done {
     /// In which all of it was read and appended, except what may be appended yet.
     pub(super) epoch: u64,
-    pub(super) counters: Vec<(CounterId, Option<Counted>)>,
+    pub(super) counters: Vec<(CounterId, Option<CounterValue>)>,
     pub(super) answers: Vec<(Call, Outcome)>,
     /// Whether something of it may be appended yet.
     pub(super) doubtful: bool,
@@ -68,7 +69,7 @@ impl Batch {
     }
 
     /// Does what it takes until each call has an answer, or until the deadline.
-    pub(super) async fn run(mut self, log: &Log, meters: &Meters, shard: Held<'_>, deadline: Instant) -> Done {
+    pub(super) async fn run(mut self, log: &Log, meters: &Meters, shard: OwnedShard<'_>, deadline: Instant) -> Done {
         let ids: HashSet<CounterId> = self.pending.iter().map(|pending| pending.id().clone()).collect();
         let (mut failures, mut why) = (0, "the log has not answered in time".to_owned());
         loop {
@@ -81,11 +82,11 @@ impl Batch {
                 Ok(Next::Pause(problem)) => {
                     why = problem;
                     // Past the deadline the next attempt ends at once.
-                    let _over = timeout_at(deadline, sleep(back_off(failures).min(LONGEST_PAUSE))).await;
+                    let _deadline = timeout_at(deadline, sleep(back_off(failures).min(LONGEST_PAUSE))).await;
                     failures += 1;
                 }
                 Err(_) => {
-                    self.give_up(&log.epochs().problem().unwrap_or(why));
+                    self.time_out(&log.epochs().problem().unwrap_or(why));
                     break;
                 }
             }
@@ -222,8 +223,8 @@ impl Batch {
                 none_of_it(None);
                 self.stopped()
             }
-            // These are the database's answers, and an appender tells those of a connection that was lost apart: nothing was
-            // appended.
+            // These are the database's answers, and an appender distinguishes those of a connection that was lost:
+            // nothing was appended.
             AppendError::Contended | AppendError::TooMany(_) | AppendError::Database(_) => {
                 none_of_it(None);
                 Next::Pause(error.to_string())
@@ -244,8 +245,8 @@ impl Batch {
         Next::End
     }
 
-    /// The time is over.
-    fn give_up(&mut self, why: &str) {
+    /// The time has run out.
+    fn time_out(&mut self, why: &str) {
         for Pending { call, maybe } in std::mem::take(&mut self.pending) {
             self.doubtful |= maybe;
             let error = if maybe { ServiceError::TimedOut } else { ServiceError::Unavailable };
@@ -253,7 +254,7 @@ impl Batch {
         }
     }
 
-    /// The shard belongs to another node now, or may, without this one having been told: then what it reads is right, but
+    /// The shard belongs to another node now, or may, without this one having noticed: then what it reads is right, but
     /// what it appends would make the other one's reads old.
     fn hand_back(&mut self, own: bool) {
         for Pending { call, maybe } in std::mem::take(&mut self.pending) {
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_was_read_in_another_epoch_decides_nothing() {
-        let known = [(CounterId::new("a").unwrap(), Ok(Counted { value: 8, version: 8 }))];
+        let known = [(CounterId::new("a").unwrap(), Ok(CounterValue { value: 8, version: 8 }))];
         let mut batch = Batch::new(Vec::new(), 1, known.into_iter().collect());
         batch.enter(1);
         assert_eq!(batch.known.len(), 1);

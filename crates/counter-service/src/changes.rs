@@ -1,6 +1,6 @@
 //! The process group through which the workers and the shards of a process publish which counters have changed.
 
-use super::command::{Call, Counted, Outcome};
+use super::command::{Call, CounterValue, Outcome};
 use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::counters::{Changes, CounterRow, Subscribers};
 use evenfold::number::Position;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// The tenant, the namespace and the name of the group.
 pub(crate) const PLACE: (&str, &str, &str) = ("evenfold", "counters", "changes");
 
-/// The group in which [`Changes`] are published: that of the tenant `evenfold`, in the namespace `counters`, with the name
-/// `changes`. It is created if there is none.
+/// The group in which [`Changes`] are published: that of the tenant `evenfold`, in the namespace `counters`, with the
+/// name `changes`. It is created if there is none.
 ///
 /// Who joins late, or whose queue has [dropped](evenfold_groups::process::Member::dropped) something, reads again.
 ///
@@ -46,9 +46,9 @@ impl Subscribers for Members {
     }
 }
 
-/// Tells those who watch what has been counted. Workers tell it too, once they have folded it, but they may be in other
-/// processes; what was told before is not newer.
-pub(super) fn tell<'a>(changes: &Group<Arc<Changes>>, answers: impl Iterator<Item = (&'a Call, &'a Outcome)>) {
+/// Publishes to those who watch what has been counted. Workers publish it too, once they have folded it, but they may
+/// be in other processes; what was published before is not newer.
+pub(super) fn publish<'a>(changes: &Group<Arc<Changes>>, answers: impl Iterator<Item = (&'a Call, &'a Outcome)>) {
     if changes.is_empty() {
         return;
     }
@@ -56,12 +56,12 @@ pub(super) fn tell<'a>(changes: &Group<Arc<Changes>>, answers: impl Iterator<Ite
     let rows: Vec<_> =
         counted.filter(|(command, _)| command.changes()).map(|(command, at)| row(&command.id, *at)).collect();
     if !rows.is_empty() {
-        // It may have been deleted just now: then there is nobody to be told.
+        // It may have been deleted just now: then there is nobody to notify.
         let _ = changes.offer(Arc::new(Changes::Listed(rows)));
     }
 }
 
-fn row(id: &CounterId, counted: Counted) -> CounterRow {
+fn row(id: &CounterId, counted: CounterValue) -> CounterRow {
     CounterRow {
         aggregate_type: AGGREGATE_TYPE.to_owned(),
         aggregate_id: id.as_str().to_owned(),

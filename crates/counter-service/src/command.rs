@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// What a counter stands at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counted {
+pub struct CounterValue {
     /// The sum of its increments.
     pub value: i64,
     /// How many events it has had: 0 if it is not known.
@@ -46,7 +46,7 @@ impl Command {
 }
 
 /// What became of a command.
-pub(super) type Outcome = Result<Counted, Refused>;
+pub(super) type Outcome = Result<CounterValue, Refused>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Refused {

@@ -1,6 +1,6 @@
 //! What commands do to counters. It knows no log: asked the same, it says the same.
 
-use super::command::{Command, Counted, Outcome, What};
+use super::command::{Command, CounterValue, Outcome, What};
 use super::error::ServiceError;
 use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::event::{InvalidEvent, NewEvent, RecordedEvent};
@@ -19,14 +19,14 @@ struct Payload {
     amount: i64,
 }
 
-/// Beside the event: what was answered, for whoever repeats the request.
+/// Stored with the event: what was answered, for whoever repeats the request.
 #[derive(Debug, Serialize, Deserialize)]
 struct Metadata {
     value: i64,
 }
 
-/// What counters stand at in the log; or why that can't be said of one.
-pub(super) type Known = Map<Result<Counted, String>>;
+/// What counters stand at in the log; or why that is not known of one.
+pub(super) type Known = Map<Result<CounterValue, String>>;
 
 /// By counter. The hashes have a random seed, as names come from outside.
 pub(super) type Map<T> = HashMap<CounterId, T, RandomState>;
@@ -42,7 +42,7 @@ pub(super) struct Decided {
     /// Of each command; none if it repeats one before it, and has to wait for what becomes of that.
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// What the counters that change stand at then.
-    pub(super) changed: Map<Counted>,
+    pub(super) changed: Map<CounterValue>,
 }
 
 /// Decides commands one after the other. Each of their counters must be known.
@@ -99,8 +99,8 @@ fn event(
     id: &CounterId,
     amount: i64,
     event_id: Uuid,
-    before: Counted,
-    after: Counted,
+    before: CounterValue,
+    after: CounterValue,
 ) -> Result<NewEvent, InvalidEvent> {
     NewEvent::new(AGGREGATE_TYPE, id.as_str(), EVENT_TYPE, &Payload { amount })?
         .with_event_id(event_id)
@@ -119,7 +119,7 @@ pub(super) fn repeated(command: &Command, found: &RecordedEvent) -> Outcome {
         (What::Increment { amount, .. }, Some(Payload { amount: same }), Some(Metadata { value }))
             if of_this && same == amount =>
         {
-            Ok(Counted { value, version: found.version.get() })
+            Ok(CounterValue { value, version: found.version.get() })
         }
         _ => Err(ServiceError::KeyReused.into()),
     }
@@ -144,19 +144,19 @@ mod tests {
     }
 
     fn known(counters: &[(&str, i64, i64)]) -> Known {
-        counters.iter().map(|&(name, value, version)| (id(name), Ok(Counted { value, version }))).collect()
+        counters.iter().map(|&(name, value, version)| (id(name), Ok(CounterValue { value, version }))).collect()
     }
 
     #[test]
     fn each_command_sees_those_before_it() {
         let commands = [read("a"), increment("a", 2, 1), increment("b", 7, 2), increment("a", 3, 3), read("a")];
         let decided = decide(commands.iter(), &known(&[("a", 10, 4), ("b", 0, 0)]));
-        let counted = |value, version| Some(Ok(Counted { value, version }));
+        let counted = |value, version| Some(Ok(CounterValue { value, version }));
         assert_eq!(decided.outcomes, [counted(10, 4), counted(12, 5), counted(7, 1), counted(15, 6), counted(15, 6)]);
         assert_eq!(decided.of, [1, 2, 3]);
         let expected: Vec<_> = decided.events.iter().map(evenfold::event::NewEvent::expected).collect();
         assert_eq!(expected, [4, 0, 5].map(|version| Version::new(version).into()));
-        assert_eq!(decided.changed[&id("a")], Counted { value: 15, version: 6 });
+        assert_eq!(decided.changed[&id("a")], CounterValue { value: 15, version: 6 });
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         let commands = [increment("a", 1, 1), increment("a", -1, 2)];
         let decided = decide(commands.iter(), &known(&[("a", i64::MAX, 4)]));
         let overflow = ServiceError::Overflow { value: i64::MAX, amount: 1 };
-        let less = Counted { value: i64::MAX - 1, version: 5 };
+        let less = CounterValue { value: i64::MAX - 1, version: 5 };
         assert_eq!(decided.outcomes, [Some(Err(overflow.into())), Some(Ok(less))]);
         assert_eq!(decided.events.len(), 1);
     }
@@ -193,7 +193,10 @@ mod tests {
         };
         let found = |name: &str, payload: &str, metadata: Option<&str>| of_type(EVENT_TYPE, name, payload, metadata);
         let (command, value) = (increment("a", 5, 1), Some(r#"{"value":11}"#));
-        assert_eq!(repeated(&command, &found("a", r#"{"amount":5}"#, value)), Ok(Counted { value: 11, version: 3 }));
+        assert_eq!(
+            repeated(&command, &found("a", r#"{"amount":5}"#, value)),
+            Ok(CounterValue { value: 11, version: 3 })
+        );
         let others = [
             found("b", r#"{"amount":5}"#, value),
             found("a", r#"{"amount":6}"#, value),

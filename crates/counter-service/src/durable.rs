@@ -1,8 +1,8 @@
 //! The counters of a shard that keeps them in the log.
 
 use super::batch::Batch;
-use super::changes::tell;
-use super::command::{Call, Counted, Outcome, Refused};
+use super::changes::publish;
+use super::command::{Call, CounterValue, Outcome, Refused};
 use super::decide::Known;
 use super::error::ServiceError;
 use super::id::{AGGREGATE_TYPE, CounterId};
@@ -47,7 +47,7 @@ pub(super) struct Durable {
     /// The epoch of the log that the counters are of.
     epoch: u64,
     /// As they are in the log, unless another node has appended; none for those of which that is not known.
-    counters: Actors<Option<Counted>>,
+    counters: Actors<Option<CounterValue>>,
     waiting: VecDeque<Call>,
     busy: bool,
     /// Until when an append may come in of which the shard hears nothing: nothing that it reads is kept until then.
@@ -74,7 +74,7 @@ impl Work {
         // Before those who wait for it have no time left: they are to learn whether it is known that nothing was
         // counted.
         let deadline = Instant::now() + common.request_timeout * 9 / 10;
-        let run = batch.run(&common.log, &common.meters, common.ownership.held(shard), deadline);
+        let run = batch.run(&common.log, &common.meters, common.ownership.owned_shard(shard), deadline);
         Finished { done: AssertUnwindSafe(run).catch_unwind().await.ok(), releases }
     }
 }
@@ -89,7 +89,7 @@ impl Durable {
 
     /// Answers at once what it can; the rest is to be taken to the log.
     pub(super) fn call(&mut self, call: Call) -> Option<Work> {
-        let shard = self.common.ownership.held(self.shard);
+        let shard = self.common.ownership.owned_shard(self.shard);
         let (own, may_count) = (shard.is_own(), shard.may_count());
         // An increment that another owner does not know of would make its reads old: it waits until it is clear who is.
         if !own || call.command.changes() && !may_count {
@@ -149,13 +149,14 @@ impl Durable {
             for (id, counted) in done.counters {
                 *self.counter(&id) = counted.filter(|_| good);
             }
-            // What has ended with its epoch may be told after those who watch have read what is left: see `forget`.
+            // What has ended with its epoch may be published after those who watch have read what is left: see
+            // `forget`.
             if done.epoch == self.epoch {
-                tell(&self.common.changes, done.answers.iter().map(|(call, outcome)| (call, outcome)));
+                publish(&self.common.changes, done.answers.iter().map(|(call, outcome)| (call, outcome)));
             }
             // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits
             // for this one to end, or one that can't have taken over yet. Otherwise that one has to say it.
-            let known = self.common.ownership.held(self.shard).may_count()
+            let known = self.common.ownership.owned_shard(self.shard).may_count()
                 || self.released.iter().any(|(_, waiting)| !waiting.is_closed());
             for (call, outcome) in done.answers {
                 let unsure = !known && call.command.changes() && outcome.is_ok();
@@ -163,12 +164,12 @@ impl Durable {
                 self.answer(call, if unsure { Err(late().into()) } else { outcome });
             }
         } else {
-            // What it had decided may be in the log. Whoever waited is told by the end of his call.
+            // What it had decided may be in the log. Whoever waited learns it from the end of the call.
             tracing::error!(shard = self.shard, "a batch panicked; its counters are read back");
             self.doubt();
         }
         for (holding, waiting) in std::mem::take(&mut self.released) {
-            self.hand_over(holding, waiting);
+            self.hand_off(holding, waiting);
         }
         self.common.meters.counters(self.shard, self.counters.len());
         self.begin()
@@ -193,17 +194,17 @@ impl Durable {
         if self.busy {
             self.released.push((part.holding, done));
         } else {
-            self.hand_over(part.holding, done);
+            self.hand_off(part.holding, done);
         }
     }
 
     /// Nothing is on its way any more, and so there is nothing else to hand over.
-    fn hand_over(&self, holding: u64, done: oneshot::Sender<Released>) {
-        let was = self.common.ownership.handed_over(self.shard, holding);
+    fn hand_off(&self, holding: u64, done: oneshot::Sender<Released>) {
+        let was = self.common.ownership.handed_off(self.shard, holding);
         let _nobody = done.send(if was { Released::Done } else { Released::Refused });
     }
 
-    /// An append may be on its way of which nothing will be heard.
+    /// An append may be on its way whose outcome will never be known.
     fn doubt(&mut self) {
         self.doubtful = Some(Instant::now() + LATEST_APPEND);
         self.forget();
@@ -229,14 +230,14 @@ impl Durable {
         alive
     }
 
-    fn counter(&mut self, id: &CounterId) -> &mut Option<Counted> {
+    fn counter(&mut self, id: &CounterId) -> &mut Option<CounterValue> {
         self.common.meters.passivated.add(self.counters.make_room(1) as u64);
         self.counters.get_or_insert(IdHash::of(id.as_str()), (AGGREGATE_TYPE, id.as_str()), || None)
     }
 
     /// What the shard knows of its counters: of all of them nothing, if it is another node's, or the database is
     /// away.
-    pub(super) fn counters(&self) -> impl Iterator<Item = (&str, Counted)> {
+    pub(super) fn counters(&self) -> impl Iterator<Item = (&str, CounterValue)> {
         let epochs = self.common.log.epochs();
         let present = epochs.is_alive() && epochs.number() == self.epoch;
         let owns = present && self.common.ownership.owns(self.shard);

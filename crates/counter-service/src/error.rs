@@ -29,7 +29,7 @@ pub enum ServiceError {
     #[error("the idempotency key was used for something else; give every increment a key of its own")]
     KeyReused,
     /// The log has an event of this counter that can't be applied: nothing has happened.
-    #[error("an event of this counter can't be applied ({0}); `evenfold parked list` tells more, and what can be done")]
+    #[error("an event of this counter can't be applied ({0}); `evenfold parked list` shows more, and what can be done")]
     Parked(String),
     /// A node that keeps counters in memory only has as many as it may: nothing has happened.
     #[error("as many counters are in memory as may be; raise --max-actors, or start the service without --volatile")]

@@ -1,7 +1,7 @@
 //! What is done when the server behind the log may be another one, or in an earlier state.
 //!
-//! No shard answers from an epoch that is over, whether it was told or not. This frees their memory, and has those who watch
-//! read again.
+//! No shard answers from an epoch that has ended, whether it was notified or not. This frees their memory, and has
+//! those who watch read again.
 
 use super::message::Message;
 use super::shard::CounterShard;
@@ -27,8 +27,8 @@ pub(super) async fn follow(
         let all = (0..shards.shards()).map(|shard| shards.ask_shard(shard, Message::Forget, Duration::MAX));
         // A group that has ended has nothing to forget.
         let _ended = join_all(all).await;
-        // After each shard's last word on the epoch before: of two versions the higher one would count. It may have been
-        // deleted just now, and then there is nobody to be told.
+        // After each shard's last word on the epoch before: of two versions the higher one would count. It may have
+        // been deleted just now, and then there is nobody to notify.
         let _nobody = changes.offer(Arc::new(Changes::Any));
     }
 }

@@ -24,7 +24,7 @@ pub enum InvalidCounterId {
     /// It has no bytes, or too many.
     #[error("a counter's name has 1 to {MAX_COUNTER_ID} bytes, and this one has {0}")]
     Length(usize),
-    /// It could not be told from others where it is shown.
+    /// It could not be distinguished from others where it is shown.
     #[error("a counter's name has no control characters, and this one has {0:?}")]
     Control(char),
 }

@@ -25,8 +25,8 @@ use tokio_util::task::TaskTracker;
 /// Enough to have every processor at work: each is made by all shards at once.
 pub(super) const TOPS: usize = 4;
 
-/// How many names may be in the lists of other nodes that wait here: each takes memory, and 16 of the longest questions are
-/// more than is answered in time.
+/// How many names may be in the lists of other nodes that wait here: each takes memory, and 16 of the longest questions
+/// are more than is answered in time.
 const WAITING_NAMES: usize = 16 * MAX_NAMED;
 
 pub(super) struct Inner {
@@ -37,7 +37,7 @@ pub(super) struct Inner {
     pub(super) ownership: Arc<Ownership>,
     pub(super) meters: Arc<Meters>,
     pub(super) shard_count: NonZeroU32,
-    /// Where those are told who watch here.
+    /// Where those who watch here are notified.
     pub(super) watchers: Group<Arc<Changes>>,
     /// Somebody has begun to watch here.
     pub(super) begun: Arc<Notify>,
@@ -47,8 +47,8 @@ pub(super) struct Inner {
     pub(super) tops: Arc<Semaphore>,
     /// How many counters more other nodes may name in lists that are not made yet.
     pub(super) names: Semaphore,
-    /// What is done beside the requests, until the node is dropped.
-    pub(super) beside: CancellationToken,
+    /// Ends the background tasks, which run until the node is dropped.
+    pub(super) background: CancellationToken,
     _dropped: DropGuard,
 }
 
@@ -101,12 +101,12 @@ impl Inner {
         };
         let parts = (Arc::clone(&ownership), changes.clone(), Arc::clone(&meters), log.clone());
         let shards = start_shards(&options, parts).await?;
-        let (requests, beside) = (TaskTracker::new(), CancellationToken::new());
+        let (requests, background) = (TaskTracker::new(), CancellationToken::new());
         if let Some(common) = &log {
             let epochs = Arc::clone(common.log.epochs());
-            tokio::spawn(forget::follow(epochs, shards.clone(), changes.clone(), beside.clone()));
+            tokio::spawn(forget::follow(epochs, shards.clone(), changes.clone(), background.clone()));
         }
-        let dropped = beside.clone().drop_guard();
+        let dropped = background.clone().drop_guard();
         Ok(Self {
             options,
             log,
@@ -119,13 +119,13 @@ impl Inner {
             requests,
             tops: Arc::new(Semaphore::new(TOPS)),
             names: Semaphore::new(WAITING_NAMES),
-            beside,
+            background,
             _dropped: dropped,
         })
     }
 
-    /// Which history of the log is behind what is answered from now on: another one, where the node's database may have lost
-    /// something.
+    /// Which history of the log is behind what is answered from now on: another one, where the node's database may have
+    /// lost something.
     pub(super) fn history(&self) -> u64 {
         self.log.as_ref().map_or(0, |common| common.log.epochs().number())
     }

@@ -8,8 +8,8 @@ pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// The namespace of the event ids that are made of texts; drawn once, at random.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5f0c_60d2_7a4b_4c3e_9d0a_b1f7_2c55_8e93);
 
-/// Names a request, so that repeating it changes nothing: it is the id of the event. A UUID is taken as it is, any other text
-/// of 1 to 255 visible ASCII characters ([`MAX_IDEMPOTENCY_KEY`]) is made into one (version 5, RFC 9562).
+/// Names a request, so that repeating it changes nothing: it is the id of the event. A UUID is taken as it is, any
+/// other text of 1 to 255 visible ASCII characters ([`MAX_IDEMPOTENCY_KEY`]) is made into one (version 5, RFC 9562).
 ///
 /// An event's id is unique in the whole log, so a key is good for one request of one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,18 +1,18 @@
 //! What a node that leaves has to hand over.
 
 use super::inner::Inner;
-use super::question::{Question, Reply};
+use super::question::{NodeReply, Question};
 use evenfold_cluster::{Cluster, Stage};
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long a node that leaves waits while nobody takes anything over from it.
-const HANDING_OVER: Duration = Duration::from_secs(4);
+const HANDOFF_LIMIT: Duration = Duration::from_secs(4);
 
 impl Inner {
-    /// Waits until others have taken over all that this node has, as long as somebody is there who could, be it a node that
-    /// only joins, and as long as it goes on.
-    pub(super) async fn hand_over(&self, cluster: &Cluster<Question, Reply>) {
+    /// Waits until others have taken over all that this node has, as long as somebody is there who could, be it a node
+    /// that only joins, and as long as it goes on.
+    pub(super) async fn hand_off(&self, cluster: &Cluster<Question, NodeReply>) {
         let (mut progress, mut known) = (self.ownership.progress(), cluster.known());
         loop {
             progress.mark_unchanged();
@@ -27,15 +27,15 @@ impl Inner {
                     changed = known.changed() => changed,
                 }
             };
-            if timeout(HANDING_OVER, next).await.is_err() {
-                tracing::warn!(node = %cluster.id(), shards = left, "nobody has taken over shards of this node for {HANDING_OVER:?}, and it leaves with them");
+            if timeout(HANDOFF_LIMIT, next).await.is_err() {
+                tracing::warn!(node = %cluster.id(), shards = left, "nobody has taken over shards of this node for {HANDOFF_LIMIT:?}, and it leaves with them");
                 return;
             }
         }
     }
 
     /// Whether somebody has begun to join of whom this node does not know yet: it is in the records.
-    async fn appears(&self, cluster: &Cluster<Question, Reply>) -> bool {
+    async fn appears(&self, cluster: &Cluster<Question, NodeReply>) -> bool {
         let met = cluster.meet_all().await;
         if let Err(error) = met {
             tracing::warn!(node = %cluster.id(), %error, "whether anybody could take over shards of this node is not known");
@@ -44,6 +44,6 @@ impl Inner {
     }
 }
 
-fn could_take(cluster: &Cluster<Question, Reply>) -> bool {
+fn could_take(cluster: &Cluster<Question, NodeReply>) -> bool {
     cluster.known().borrow().nodes().any(|(_, stage)| matches!(stage, Stage::Joining | Stage::Live))
 }

@@ -1,7 +1,7 @@
 //! The counter service: increments in, events in the log, values out.
 //!
-//! The counters of a [`Node`] are divided among the shards of an actor group. A shard takes what waits for it, decides it
-//! against its counters, appends the events, and answers when they are committed.
+//! The counters of a [`Node`] are divided among the shards of an actor group. A shard takes what waits for it, decides
+//! it against its counters, appends the events, and answers when they are committed.
 
 mod acquire;
 mod batch;
@@ -36,7 +36,7 @@ mod waiting;
 mod watch;
 
 pub use changes::{changes_group, subscribers};
-pub use command::Counted;
+pub use command::CounterValue;
 pub use error::ServiceError;
 pub use evenfold::log::GroupCommits;
 pub use id::{CounterId, InvalidCounterId, MAX_COUNTER_ID};

@@ -7,9 +7,10 @@ use std::fmt;
 /// The most counters of the highest values that may be asked for.
 pub const MAX_TOP: usize = 1_000;
 
-/// The most counters that another node may name. It names the rows of the read model that it has read: as many as it was asked
-/// for, and twice as many each time that so many counters have less by now that those it has not read can be among the highest.
-/// The read model is behind by milliseconds, in which hardly any are decremented: the longest list is doubled twice.
+/// The most counters that another node may name. It names the rows of the read model that it has read: as many as it
+/// was asked for, and twice as many each time that so many counters have less by now that those it has not read can be
+/// among the highest. The read model is behind by milliseconds, in which hardly any are decremented: the longest list
+/// is doubled twice.
 pub(super) const MAX_NAMED: usize = 4 * MAX_TOP;
 
 /// Whether it may be added. An increment by 0 is none, and the log would keep it.

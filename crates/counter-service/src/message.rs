@@ -1,7 +1,7 @@
 //! What a shard is sent.
 
 use super::batch::Done;
-use super::command::{Command, Counted, Outcome};
+use super::command::{Command, CounterValue, Outcome};
 use super::id::CounterId;
 use super::question::{Part, Released};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) enum Message {
     /// more.
     Release(Part, oneshot::Sender<Released>),
     /// Another node has handed this over.
-    Take(Vec<(CounterId, Counted)>),
+    Take(Vec<(CounterId, CounterValue)>),
     /// It is to be this node's now, which has taken over all that others had of it.
     Begin,
     /// The log may have less than was read from it.

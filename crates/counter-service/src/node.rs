@@ -1,7 +1,7 @@
 //! One node: where requests enter.
 
 use super::acquire::Acquiring;
-use super::command::{Command, Counted, What};
+use super::command::{Command, CounterValue, What};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::inner::Inner;
@@ -27,8 +27,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node by itself. Whoever watches a counter is told through the group of [`changes_group`] in these groups: give
-    /// them to the workers of the log too.
+    /// Starts a node by itself. Whoever watches a counter is notified through the group of [`changes_group`] in these
+    /// groups: give them to the workers of the log too.
     ///
     /// # Errors
     ///
@@ -45,9 +45,9 @@ impl Node {
         Ok(Self { inner: Arc::new(Inner::start(options, storage, groups, true).await?) })
     }
 
-    /// Starts a node of a cluster. What is told to the group of [`changes_group`] in these groups, which no other node of the
-    /// process must have been given, is passed on to whoever watches, at any node. It returns as soon as the node is a member; [`is_ready`](Self::is_ready) once it has
-    /// taken over its shards.
+    /// Starts a node of a cluster. What is published to the group of [`changes_group`] in these groups, which no other
+    /// node of the process must have been given, is passed on to whoever watches, at any node. It returns as soon as
+    /// the node is a member; [`is_ready`](Self::is_ready) once it has taken over its shards.
     ///
     /// # Errors
     ///
@@ -75,13 +75,13 @@ impl Node {
         let acquiring =
             Acquiring::new(Arc::clone(&inner.ownership), inner.shards.clone(), cluster, inner.log.is_some());
         // They end with the node, and run no code but this room's.
-        tokio::spawn(acquiring.run(inner.beside.clone()));
-        tokio::spawn(relay.run(watched, inner.beside.clone()));
+        tokio::spawn(acquiring.run(inner.background.clone()));
+        tokio::spawn(relay.run(watched, inner.background.clone()));
         Ok(Self { inner })
     }
 
-    /// Adds to a counter, and gives what it stands at by that. With a key, repeating the request changes nothing and gives
-    /// the same answer, at any node of the cluster, for ever.
+    /// Adds to a counter, and gives what it stands at by that. With a key, repeating the request changes nothing and
+    /// gives the same answer, at any node of the cluster, for ever.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Node {
         id: &CounterId,
         amount: i64,
         key: Option<IdempotencyKey>,
-    ) -> Result<Counted, ServiceError> {
+    ) -> Result<CounterValue, ServiceError> {
         let event_id = match (key, &self.inner.log) {
             (Some(_), None) => return Err(ServiceError::KeysNeedTheLog),
             // There is no event.
@@ -107,8 +107,8 @@ impl Node {
         self.ask(Command { id: id.clone(), what }).await
     }
 
-    /// What a counter stands at: all increments that were answered before are in it. One that nobody has incremented stands at
-    /// 0.
+    /// What a counter stands at: all increments that were answered before are in it. One that nobody has incremented
+    /// stands at 0.
     ///
     /// # Errors
     ///
@@ -117,11 +117,11 @@ impl Node {
     /// # Cancel safety
     ///
     /// A read that is dropped changes nothing.
-    pub async fn get(&self, id: &CounterId) -> Result<Counted, ServiceError> {
+    pub async fn get(&self, id: &CounterId) -> Result<CounterValue, ServiceError> {
         self.ask(Command { id: id.clone(), what: What::Read }).await
     }
 
-    async fn ask(&self, command: Command) -> Result<Counted, ServiceError> {
+    async fn ask(&self, command: Command) -> Result<CounterValue, ServiceError> {
         let _counted = self.enter()?;
         self.inner.ask(command).await
     }
@@ -131,9 +131,9 @@ impl Node {
         if self.inner.requests.is_closed() { Err(ServiceError::Stopped) } else { Ok(token) }
     }
 
-    /// The counters of the highest values, and so many of them: the highest first, and of equal ones the name that comes
-    /// first. It is what all nodes have in memory, and for the other counters what the read model has, which is behind the log
-    /// by some milliseconds.
+    /// The counters of the highest values, and so many of them: the highest first, and of equal ones the name that
+    /// comes first. It is what all nodes have in memory, and for the other counters what the read model has, which is
+    /// behind the log by some milliseconds.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl Node {
         let (view, owned) = (cluster.view(), ownership.len());
         let own = view.owned_by(cluster.id()).count();
         if owned < own {
-            Err(not_taken_over(owned, own, ownership.waiting.longest()))
+            Err(takeover_pending(owned, own, ownership.waiting.longest()))
         } else if !cluster.is_certain() {
             Err("the node is cut off from the cluster".to_owned())
         } else {
@@ -206,8 +206,8 @@ impl Node {
         self.inner.ownership.cluster().map(Cluster::watch)
     }
 
-    /// Waits until the node is a member of its cluster no more, and tells why in a sentence: another process has taken its
-    /// name, for one. A node by itself never is.
+    /// Waits until the node is a member of its cluster no more, and returns why in a sentence: another process has
+    /// taken its name, for one. A node by itself never is.
     ///
     /// # Cancel safety
     ///
@@ -230,10 +230,10 @@ impl Node {
         inner.requests.wait().await;
         if let Some(cluster) = inner.ownership.cluster() {
             cluster.announce_leaving().await;
-            inner.hand_over(cluster).await;
+            inner.hand_off(cluster).await;
             cluster.leave().await;
         }
-        inner.beside.cancel();
+        inner.background.cancel();
         inner.shards.stop().await;
         if let Some(common) = &inner.log {
             common.log.close().await;
@@ -241,7 +241,7 @@ impl Node {
     }
 }
 
-fn not_taken_over(owned: usize, own: usize, waiting: Option<(NodeId, Duration)>) -> String {
+fn takeover_pending(owned: usize, own: usize, waiting: Option<(NodeId, Duration)>) -> String {
     let taken = format!("the node is taking over its shards: it has {owned} of {own}");
     match waiting {
         Some((node, since)) => {

@@ -23,7 +23,8 @@ pub struct NodeOptions {
     /// [`MAX_SHARDS`](evenfold_groups::MAX_SHARDS).
     pub shards: u32,
     /// How many counters are in memory at a time, by all shards together; at least one for each. With
-    /// [`Storage::Durable`] those that have been idle longest make room, with [`Storage::Volatile`] further ones are refused.
+    /// [`Storage::Durable`] those that have been idle longest make room, with [`Storage::Volatile`] further ones are
+    /// refused.
     pub max_actors: usize,
     /// How many commands may wait for one shard; further ones are refused.
     pub max_waiting: usize,
@@ -44,10 +45,10 @@ pub enum StartError {
     /// A number is out of its limits.
     #[error(transparent)]
     Options(#[from] GroupOptionsError),
-    /// The process groups have no room for the one that is told of changes.
+    /// The process groups have no room for the one that receives changes.
     #[error(transparent)]
     Groups(#[from] GroupError),
-    /// Other nodes can't be told of changes.
+    /// Other nodes can't be notified of changes.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
     /// The cluster can't be joined.

@@ -1,9 +1,9 @@
 //! Which shards are this node's, and of which it has something that is to be handed over.
 //!
-//! A shard has at most one owner, because a node owns it only after all other nodes have answered that they neither own nor
-//! claim it, and no node answers that while it claims the shard itself.
+//! A shard has at most one owner, because a node owns it only after all other nodes have answered that they neither own
+//! nor claim it, and no node answers that while it claims the shard itself.
 
-use super::question::{Claimed, Question, Reply};
+use super::question::{Claimed, NodeReply, Question};
 use super::waiting::Waiting;
 use evenfold_cluster::Cluster;
 use std::sync::OnceLock;
@@ -22,12 +22,12 @@ const TAKING: u64 = 2;
 const OWN: u64 = 3;
 /// Whether it has something of the shard.
 const HOLDS: u64 = 0b100;
-/// What is added to the number of the holding, which is in the other bits: whoever takes the shard over names it, so that a
-/// question that was late concerns no later holding.
+/// What is added to the number of the holding, which is in the other bits: whoever takes the shard over names it, so
+/// that a question that was late concerns no later holding.
 const NUMBER: u64 = 0b1000;
 
-/// What a node believes to be the owner of. It may be wrong about that where others have taken it for dead: then the log
-/// refuses what it appends.
+/// What a node believes to be the owner of. It may be wrong about that where others have taken it for dead: then the
+/// log refuses what it appends.
 pub(super) struct Ownership {
     shards: Box<[AtomicU64]>,
     /// Counts what was handed over.
@@ -35,7 +35,7 @@ pub(super) struct Ownership {
     /// Whom this node waits for.
     pub(super) waiting: Waiting,
     /// None while the node has not joined, and where it is by itself. With how often its certainty has lapsed.
-    cluster: OnceLock<(Cluster<Question, Reply>, watch::Receiver<u64>)>,
+    cluster: OnceLock<(Cluster<Question, NodeReply>, watch::Receiver<u64>)>,
     /// The lapses after which everything was given up that was known before.
     outlived: AtomicU64,
 }
@@ -82,8 +82,8 @@ impl Ownership {
     }
 
     /// One of the shards.
-    pub(super) fn held(&self, shard: u32) -> Held<'_> {
-        Held { ownership: self, shard }
+    pub(super) fn owned_shard(&self, shard: u32) -> OwnedShard<'_> {
+        OwnedShard { ownership: self, shard }
     }
 
     /// Begins to ask the others; whether it did not before.
@@ -141,7 +141,7 @@ impl Ownership {
     }
 
     /// Whoever has taken this holding over has all of it; whether it was still there.
-    pub(super) fn handed_over(&self, shard: u32, holding: u64) -> bool {
+    pub(super) fn handed_off(&self, shard: u32, holding: u64) -> bool {
         let done = self.change(shard, |word| (holding_of(word, holding) == Holding::This).then_some(word & !HOLDS));
         self.progressed();
         done
@@ -167,18 +167,18 @@ impl Ownership {
         self.shards.iter().filter(|word| word.load(Ordering::SeqCst) & PHASE == OWN).count()
     }
 
-    pub(super) fn join(&self, cluster: Cluster<Question, Reply>) {
+    pub(super) fn join(&self, cluster: Cluster<Question, NodeReply>) {
         let lapses = cluster.lapses();
         // A node joins once.
         let _first = self.cluster.set((cluster, lapses));
     }
 
-    pub(super) fn cluster(&self) -> Option<&Cluster<Question, Reply>> {
+    pub(super) fn cluster(&self) -> Option<&Cluster<Question, NodeReply>> {
         self.cluster.get().map(|(cluster, _)| cluster)
     }
 
-    /// Whether no other node can have taken this one for dead since it has owned what it owns: then nobody else has appended
-    /// to that.
+    /// Whether no other node can have taken this one for dead since it has owned what it owns: then nobody else has
+    /// appended to that.
     pub(super) fn is_certain(&self) -> bool {
         self.cluster.get().is_none_or(|(cluster, lapses)| {
             // In this order: what makes it certain again has counted the lapse before.
@@ -206,17 +206,18 @@ fn kept(word: u64) -> u64 {
 
 /// A shard, as its node holds it.
 #[derive(Clone, Copy)]
-pub(super) struct Held<'a> {
+pub(super) struct OwnedShard<'a> {
     ownership: &'a Ownership,
     shard: u32,
 }
 
-impl Held<'_> {
+impl OwnedShard<'_> {
     pub(super) fn is_own(self) -> bool {
         self.ownership.owns(self.shard)
     }
 
-    /// Whether what is appended now is known to whoever owns the shard after this node: it loads its counters later than that.
+    /// Whether what is appended now is known to whoever owns the shard after this node: it loads its counters later
+    /// than that.
     pub(super) fn may_count(self) -> bool {
         self.is_own() && self.ownership.is_certain()
     }
@@ -260,8 +261,8 @@ mod tests {
         }
         shards.lose(0);
         let last = numbers[2] + 1;
-        assert!(numbers.iter().all(|number| !shards.handed_over(0, *number)));
-        assert!(shards.handed_over(0, last) && !shards.handed_over(0, last));
+        assert!(numbers.iter().all(|number| !shards.handed_off(0, *number)));
+        assert!(shards.handed_off(0, last) && !shards.handed_off(0, last));
         assert_eq!((shards.claimed(0), shards.holding(0, last)), (Claimed::Free, Holding::Nothing));
     }
 }

@@ -4,7 +4,7 @@ use super::command::{Command, Outcome, Refused};
 use super::error::ServiceError;
 use super::inner::Inner;
 use super::message::Message;
-use super::question::{Claimed, Part, Question, Released, Reply};
+use super::question::{Claimed, NodeReply, Part, Question, Released};
 use evenfold_cluster::{Answer, NodeId};
 use std::sync::Weak;
 use tokio::sync::oneshot;
@@ -14,26 +14,26 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub(super) struct Peer(pub(super) Weak<Inner>);
 
-impl Answer<Question, Reply> for Peer {
-    async fn answer(&self, _from: &NodeId, question: Question) -> Reply {
-        let Some(node) = self.0.upgrade().filter(|_| question.is_allowed()) else { return Reply::Refused };
+impl Answer<Question, NodeReply> for Peer {
+    async fn answer(&self, _from: &NodeId, question: Question) -> NodeReply {
+        let Some(node) = self.0.upgrade().filter(|_| question.is_allowed()) else { return NodeReply::Refused };
         match question {
             Question::Command(command) => {
                 let deadline = Instant::now() + node.options.request_timeout;
-                Reply::Outcome(node.here(command, deadline).await)
+                NodeReply::Outcome(node.here(command, deadline).await)
             }
-            Question::Claim { shards } => node.claimed(&shards).map_or(Reply::Refused, Reply::Claimed),
+            Question::Claim { shards } => node.claimed(&shards).map_or(NodeReply::Refused, NodeReply::Claimed),
             Question::Release { shard, part } => {
-                node.release(shard, part).await.map_or(Reply::Refused, Reply::Released)
+                node.release(shard, part).await.map_or(NodeReply::Refused, NodeReply::Released)
             }
             Question::Top { limit, named } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
                 // It was looked at that they are few. Those that wait take memory, so what would be too many is not
                 // waited for.
                 let names = u32::try_from(named.len()).unwrap_or(u32::MAX);
-                let Ok(_counted) = node.names.try_acquire_many(names) else { return Reply::Refused };
+                let Ok(_counted) = node.names.try_acquire_many(names) else { return NodeReply::Refused };
                 let deadline = Instant::now() + node.options.request_timeout;
-                node.top_here(limit, &named, deadline).await.map_or(Reply::Refused, Reply::Top)
+                node.top_here(limit, &named, deadline).await.map_or(NodeReply::Refused, NodeReply::Top)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What nodes ask each other.
 
-use super::command::{Command, Counted, Outcome, What};
+use super::command::{Command, CounterValue, Outcome, What};
 use super::id::CounterId;
 use super::limits::{is_amount, is_top, named};
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,12 @@ pub(super) enum Question {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(super) enum NodeReply {
     Outcome(Outcome),
     /// In the order of the shards.
     Claimed(Vec<Claimed>),
     Released(Released),
-    Top(Vec<Ranked>),
+    Top(Vec<RankedCounter>),
     /// The node can't answer that now.
     Refused,
 }
@@ -61,7 +61,7 @@ pub(super) struct Part {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Released {
     /// Counters that are kept in memory only. The node keeps them, too, until the next part is asked for.
-    Part(Vec<(CounterId, Counted)>),
+    Part(Vec<(CounterId, CounterValue)>),
     /// There is nothing left, and the node has nothing of the shard any more.
     Done,
     /// It is not for whoever asks: the claim is to be made again.
@@ -70,7 +70,7 @@ pub(super) enum Released {
 
 /// A counter by its value. The greater one has the higher value or, with the same, the name that comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Ranked {
+pub(super) struct RankedCounter {
     pub(super) value: i64,
     pub(super) id: Reverse<CounterId>,
 }

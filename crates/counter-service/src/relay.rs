@@ -1,7 +1,7 @@
-//! Telling those who watch at any node what this process has counted.
+//! Publishes to those who watch at any node what this process has counted.
 //!
-//! It costs nothing while nobody watches: whoever is watched at tells the others so, again and again, and they pass on what
-//! they commit for as long as they are told.
+//! It costs nothing while nobody watches: a node with watchers announces that to the others, again and again, and they
+//! pass on what they commit for as long as that is announced.
 
 use super::id::AGGREGATE_TYPE;
 use super::options::StartError;
@@ -19,20 +19,21 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
-/// Where it is told that somebody watches, and where changes are.
+/// Where it is announced that somebody watches, and where changes are published.
 const WATCHED: &str = "watched";
 const CHANGES: &str = "changes";
 
-/// How often it is told that somebody watches.
+/// How often it is announced that somebody watches.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long it counts.
 const COUNTS: Duration = Duration::from_secs(3);
 
-/// How many changes wait for being passed on. Whoever misses one is told so.
+/// How many changes wait for being passed on. Whoever misses one is notified of that.
 const QUEUE: usize = 1_024;
 
-/// Passes changes on from the group in which the workers of a process tell them to those in which the watchers of all nodes are.
+/// Passes changes on from the group in which the workers of a process publish them to those in which the watchers of
+/// all nodes are.
 pub(super) struct Relay {
     id: String,
     source: Group<Arc<Changes>>,
@@ -74,12 +75,12 @@ impl Relay {
             tokio::select! {
                 changes = received(&mut member) => match changes {
                     Some(changes) => self.pass(changes).await,
-                    // Its group was deleted: nothing is told there any more.
+                    // Its group was deleted: nothing is published there any more.
                     None => member = None,
                 },
                 Some(_) = watched.next() => until = Instant::now() + COUNTS,
-                () = self.begun.notified() => until = self.tell(until).await,
-                _ = again.tick() => until = self.tell(until).await,
+                () = self.begun.notified() => until = self.announce(until).await,
+                _ = again.tick() => until = self.announce(until).await,
             }
             if Instant::now() >= until {
                 member = None;
@@ -92,12 +93,12 @@ impl Relay {
         }
     }
 
-    /// Tells the other nodes if somebody watches here; until when that counts here.
-    async fn tell(&self, until: Instant) -> Instant {
+    /// Announces to the other nodes that somebody watches here, if so; until when that counts here.
+    async fn announce(&self, until: Instant) -> Instant {
         if self.watchers.is_empty() {
             return until;
         }
-        // It is told again soon.
+        // It is announced again soon.
         let _unreachable = self.transport.publish(WATCHED, Bytes::new()).await;
         Instant::now() + COUNTS
     }
@@ -106,13 +107,13 @@ impl Relay {
         let Some(changes) = of_counters(changes) else { return };
         let (tenant, namespace, name) = PLACE;
         if let Err(error) = self.everywhere.broadcast(tenant, namespace, name, changes).await {
-            tracing::warn!(%error, "those who watch were not told of a change");
+            tracing::warn!(%error, "those who watch were not notified of a change");
         }
     }
 }
 
-/// What the shards and the workers tell; that anything may have changed, where something was dropped; none where the group has
-/// ended. Without a member it waits for ever.
+/// What the shards and the workers publish; that anything may have changed, where something was dropped; none where the
+/// group has ended. Without a member it waits for ever.
 async fn received(member: &mut Option<(Member<Arc<Changes>>, u64)>) -> Option<Arc<Changes>> {
     let Some((member, dropped)) = member else { return std::future::pending().await };
     let changes = member.recv().await.ok()?;

@@ -1,23 +1,24 @@
 //! Bringing a command to the node that owns its counter, and again where that has no answer.
 
-use super::command::{Command, Counted, Outcome, Refused, What};
+use super::command::{Command, CounterValue, Outcome, Refused, What};
 use super::error::ServiceError;
 use super::inner::Inner;
-use super::question::{Question, Reply};
+use super::question::{NodeReply, Question};
 use evenfold_cluster::{Cluster, NodeId, PeerError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// How long one attempt with another node may take: less than it takes to notice that the node is dead, so that there is time
-/// for another attempt with its successor.
+/// How long one attempt with another node may take: less than it takes to notice that the node is dead, so that there
+/// is time for another attempt with its successor.
 const ATTEMPT: Duration = Duration::from_millis(1_500);
 
-/// The pause before a command is tried again: a shard changes its owner in some milliseconds, or when a node is taken for dead.
+/// The pause before a command is tried again: a shard changes its owner in some milliseconds, or when a node is taken
+/// for dead.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What one attempt has led to.
 enum Attempt {
-    Ended(Result<Counted, ServiceError>),
+    Ended(Result<CounterValue, ServiceError>),
     /// Nothing has happened.
     Nothing(String),
     /// It may have been counted.
@@ -25,9 +26,9 @@ enum Attempt {
 }
 
 impl Inner {
-    /// Has the owner handle a command. An increment is tried again until it is known what has become of it: the id of its
-    /// event keeps it from being counted twice.
-    pub(super) async fn ask(&self, mut command: Command) -> Result<Counted, ServiceError> {
+    /// Has the owner handle a command. An increment is tried again until it is known what has become of it: the id of
+    /// its event keeps it from being counted twice.
+    pub(super) async fn ask(&self, mut command: Command) -> Result<CounterValue, ServiceError> {
         let deadline = Instant::now() + self.options.request_timeout;
         let mut maybe = false;
         loop {
@@ -70,7 +71,7 @@ impl Inner {
 
     async fn elsewhere(
         &self,
-        cluster: &Cluster<Question, Reply>,
+        cluster: &Cluster<Question, NodeReply>,
         owner: &NodeId,
         command: &Command,
         deadline: Instant,
@@ -78,7 +79,7 @@ impl Inner {
         self.meters.forwarded.add(1);
         let limit = deadline.duration_since(Instant::now()).min(ATTEMPT);
         match cluster.ask(owner, Question::Command(command.clone()), limit).await {
-            Ok(Reply::Outcome(outcome)) => Attempt::of(outcome),
+            Ok(NodeReply::Outcome(outcome)) => Attempt::of(outcome),
             Ok(_) => Attempt::Nothing(format!("node {owner} is stopping")),
             Err(error @ PeerError::NotSent(_)) => Attempt::Nothing(error.to_string()),
             Err(error @ PeerError::Unanswered { .. }) => Attempt::Maybe(error.to_string()),

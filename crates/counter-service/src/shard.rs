@@ -1,10 +1,10 @@
 //! A shard of counters, as an actor of the node's group.
 
-use super::command::{Call, Counted};
+use super::command::{Call, CounterValue};
 use super::durable::{Durable, Work};
 use super::id::CounterId;
 use super::message::{Message, Top};
-use super::question::Ranked;
+use super::question::RankedCounter;
 use super::volatile::Volatile;
 use evenfold_groups::{Shard, WeakGroup, top};
 use std::cmp::Reverse;
@@ -23,9 +23,9 @@ pub(super) enum CounterShard {
 impl Shard for CounterShard {
     type Message = Message;
     /// Of [`Message::Top`]; a call has its own answer.
-    type Reply = Vec<Ranked>;
+    type Reply = Vec<RankedCounter>;
 
-    async fn handle(&mut self, message: Message) -> Vec<Ranked> {
+    async fn handle(&mut self, message: Message) -> Vec<RankedCounter> {
         match (self, message) {
             (shard, Message::Top(asked)) => return shard.top(&asked),
             (Self::Volatile(shard), Message::Call(command, answer)) => shard.call(Call::new(command, answer)),
@@ -72,9 +72,9 @@ fn take_to_log(work: Option<Work>, own: &Own) {
 }
 
 impl CounterShard {
-    fn top(&self, asked: &Top) -> Vec<Ranked> {
+    fn top(&self, asked: &Top) -> Vec<RankedCounter> {
         let began = Instant::now();
-        let ranked = |(id, counted): (CounterId, Counted)| Ranked { value: counted.value, id: Reverse(id) };
+        let ranked = |(id, counted): (CounterId, CounterValue)| RankedCounter { value: counted.value, id: Reverse(id) };
         let all: Vec<_> = match self {
             Self::Volatile(shard) => shard.counters().map(ranked).collect(),
             Self::Durable(shard, _) => {

@@ -1,6 +1,6 @@
 //! The log as a shard uses it.
 
-use super::command::Counted;
+use super::command::CounterValue;
 use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::counter::AmountPointer;
 use evenfold::counters::{current, top};
@@ -43,7 +43,7 @@ pub(super) struct Sessions {
 /// What was read back.
 pub(super) struct Loaded {
     /// What the counters stand at, in the order in which they were asked for; or why that is not known.
-    pub(super) counters: Vec<Result<Counted, String>>,
+    pub(super) counters: Vec<Result<CounterValue, String>>,
     /// The events of the ids.
     pub(super) events: Vec<Option<RecordedEvent>>,
 }
@@ -86,8 +86,8 @@ impl Log {
         }
     }
 
-    /// Reads counters and events back; an error is a sentence. A connection is kept only if all went well: one that failed, or
-    /// whose read was dropped, is closed.
+    /// Reads counters and events back; an error is a sentence. A connection is kept only if all went well: one that
+    /// failed, or whose read was dropped, is closed.
     pub(super) async fn load(
         &self,
         sessions: &Sessions,
@@ -109,8 +109,8 @@ impl Log {
         sessions.within(load).await
     }
 
-    /// The counters of the highest values that the read model has, and what the others have at most, none if there are no
-    /// others; an error is a sentence.
+    /// The counters of the highest values that the read model has, and what the others have at most, none if there are
+    /// no others; an error is a sentence.
     pub(super) async fn top(&self, limit: usize) -> Result<(Vec<(CounterId, i64)>, Option<i64>), String> {
         let sessions = self.sessions().await.ok_or("the node is stopping")?;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
@@ -144,7 +144,7 @@ impl Log {
             let counters = current(self.database.schema(), conn, &self.pointer, AGGREGATE_TYPE, &ids).await?;
             let counted = counters.into_iter().map(|counter| {
                 let counter = counter.map_err(|refused| refused.to_string())?;
-                Ok(Counted { value: counter.value, version: counter.version.get() })
+                Ok(CounterValue { value: counter.value, version: counter.version.get() })
             });
             loaded.counters = counted.collect();
         }
@@ -176,8 +176,8 @@ impl Sessions {
         append.await.unwrap_or_else(|| Err(lost()))
     }
 
-    /// Waits for what is done through these connections no longer than they are of use: on one whose server is gone without a
-    /// word nothing comes for a long time.
+    /// Waits for what is done through these connections no longer than they are of use: on one whose server is gone
+    /// without a word nothing comes for a long time.
     async fn within<T>(&self, done: impl Future<Output = Result<T, String>>) -> Result<T, String> {
         self.epoch.over().run_until_cancelled(done).await.unwrap_or_else(|| Err(LOST.to_owned()))
     }

@@ -2,7 +2,7 @@
 
 use super::message::Message;
 use super::ownership::Ownership;
-use super::question::{Part, Question, Released, Reply};
+use super::question::{NodeReply, Part, Question, Released};
 use super::shard::CounterShard;
 use evenfold_cluster::{Cluster, NodeId};
 use evenfold_groups::ActorGroup;
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 64;
 pub(super) struct Taking {
     pub(super) ownership: Arc<Ownership>,
     pub(super) shards: ActorGroup<CounterShard>,
-    pub(super) cluster: Cluster<Question, Reply>,
+    pub(super) cluster: Cluster<Question, NodeReply>,
     /// None where counters are in the log: nothing is handed over there, so nobody is waited for without limit.
     room: Option<Arc<Semaphore>>,
 }
@@ -38,7 +38,7 @@ impl Taking {
     pub(super) fn new(
         ownership: Arc<Ownership>,
         shards: ActorGroup<CounterShard>,
-        cluster: Cluster<Question, Reply>,
+        cluster: Cluster<Question, NodeReply>,
         durable: bool,
     ) -> Self {
         let room = (!durable).then(|| Arc::new(Semaphore::new(AT_ONCE)));
@@ -49,8 +49,8 @@ impl Taking {
         self.room.is_none()
     }
 
-    /// Takes over a shard from those who have something of it, to the end, whatever is seen meanwhile: what is on its way
-    /// would be nobody's. Whether nothing is left there.
+    /// Takes over a shard from those who have something of it, to the end, whatever is seen meanwhile: what is on its
+    /// way would be nobody's. Whether nothing is left there.
     pub(super) async fn take(self, shard: u32, from: Vec<(NodeId, u64)>) -> bool {
         let all = join_all(from.iter().map(|(node, holding)| self.take_from(shard, node, *holding))).await;
         // What the shard knew of the log is not good any more.
@@ -68,23 +68,24 @@ impl Taking {
         let mut part = Part { holding, taking: fastrand::u64(..), number: 0 };
         loop {
             match self.cluster.ask(node, Question::Release { shard, part }, ANSWER).await {
-                Ok(Reply::Released(Released::Part(counters))) => {
+                Ok(NodeReply::Released(Released::Part(counters))) => {
                     self.ownership.waiting.ends(node);
                     self.put(shard, Message::Take(counters)).await;
                     part.number += 1;
                     continue;
                 }
-                Ok(Reply::Released(Released::Done)) => {
+                Ok(NodeReply::Released(Released::Done)) => {
                     self.ownership.waiting.ends(node);
                     return true;
                 }
-                Ok(Reply::Released(Released::Refused)) => return false,
+                Ok(NodeReply::Released(Released::Refused)) => return false,
                 Ok(_) | Err(_) => {}
             }
             self.ownership.waiting.begins(node);
             if !known.borrow().contains(node) {
-                // Whether it had anything left is not known here: one that left has logged it if so. Another node may have
-                // taken the shard over from it since it was asked about its claim, and the last answer may have been lost.
+                // Whether it had anything left is not known here: one that left has logged it if so. Another node may
+                // have taken the shard over from it since it was asked about its claim, and the last answer may have
+                // been lost.
                 tracing::info!(shard, from = %node, parts = part.number, "a node is gone or dead, and hands nothing over any more");
                 return true;
             }

@@ -5,7 +5,7 @@ use super::id::CounterId;
 use super::inner::Inner;
 use super::limits::MAX_NAMED;
 use super::message::{Message, Top};
-use super::question::{Question, Ranked, Reply};
+use super::question::{NodeReply, Question, RankedCounter};
 use evenfold_cluster::{Cluster, Stage};
 use evenfold_groups::{GatherError, Missing};
 use futures_util::future::try_join_all;
@@ -15,9 +15,9 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 impl Inner {
-    /// What is in memory is newer than the read model, which has all the others. A row of the read model may be of a counter
-    /// that has less by now; so more rows are read until those that were not can't be among the highest.
-    pub(super) async fn top(&self, limit: usize, deadline: Instant) -> Result<Vec<Ranked>, ServiceError> {
+    /// What is in memory is newer than the read model, which has all the others. A row of the read model may be of a
+    /// counter that has less by now; so more rows are read until those that were not can't be among the highest.
+    pub(super) async fn top(&self, limit: usize, deadline: Instant) -> Result<Vec<RankedCounter>, ServiceError> {
         let late = |_| {
             let problem = self.log.as_ref().and_then(|common| common.log.epochs().problem());
             ServiceError::Unavailable(problem.unwrap_or_else(|| "the counters were not all read in time".to_owned()))
@@ -34,7 +34,7 @@ impl Inner {
             if history != self.history() {
                 continue;
             }
-            let all = values.into_iter().map(|(id, value)| Ranked { value, id: Reverse(id) });
+            let all = values.into_iter().map(|(id, value)| RankedCounter { value, id: Reverse(id) });
             let top = evenfold_groups::top(limit)(Vec::new(), all.collect());
             let lowest = top.get(limit.saturating_sub(1)).map(|ranked| ranked.value);
             if most_of_others.is_none() || lowest >= most_of_others {
@@ -56,7 +56,7 @@ impl Inner {
         limit: usize,
         named: Vec<CounterId>,
         deadline: Instant,
-    ) -> Result<Vec<Ranked>, ServiceError> {
+    ) -> Result<Vec<RankedCounter>, ServiceError> {
         let mut all = match self.ownership.cluster() {
             Some(cluster) => of_others(cluster, limit, &named, deadline).await?,
             None => Vec::new(),
@@ -68,21 +68,28 @@ impl Inner {
     }
 
     /// Of the shards of this node. None if they do not answer in time.
-    pub(super) async fn top_here(&self, limit: usize, named: &[CounterId], deadline: Instant) -> Option<Vec<Ranked>> {
+    pub(super) async fn top_here(
+        &self,
+        limit: usize,
+        named: &[CounterId],
+        deadline: Instant,
+    ) -> Option<Vec<RankedCounter>> {
         let permit = timeout_at(deadline, Arc::clone(&self.tops).acquire_owned()).await.ok()?.ok()?;
         let (permit, named) = (Arc::new(permit), self.by_shard(named));
         let message = |shard: u32| {
             let named = Arc::clone(&named[shard as usize]);
             Message::Top(Top::new(limit, named, Arc::clone(&permit)))
         };
-        let merge = |mut all: Vec<Ranked>, more| {
+        let merge = |mut all: Vec<RankedCounter>, more| {
             all.extend(more);
             all
         };
         let left = deadline.duration_since(Instant::now());
         let gathered = self.shards.ask_all(message, Vec::new(), merge, left, Missing::Fail).await;
         gathered
-            .inspect_err(|error: &GatherError| tracing::warn!(%error, "not all shards have told their counters"))
+            .inspect_err(
+                |error: &GatherError| tracing::warn!(%error, "not all shards have answered with their counters"),
+            )
             .ok()
             .map(|gathered| gathered.value)
     }
@@ -98,16 +105,16 @@ impl Inner {
 }
 
 fn missing(who: &str) -> ServiceError {
-    ServiceError::Unavailable(format!("{who} has not told its counters"))
+    ServiceError::Unavailable(format!("{who} has not answered with its counters"))
 }
 
 /// Of the nodes that may have counters: also one that leaves has some, until they are handed over.
 async fn of_others(
-    cluster: &Cluster<Question, Reply>,
+    cluster: &Cluster<Question, NodeReply>,
     limit: usize,
     named: &[CounterId],
     deadline: Instant,
-) -> Result<Vec<Ranked>, ServiceError> {
+) -> Result<Vec<RankedCounter>, ServiceError> {
     let known = Arc::clone(&cluster.known().borrow());
     let mut asked: Vec<_> = known.nodes().filter(|(_, stage)| *stage != Stage::Joining).collect();
     if !asked.is_empty() && named.len() > MAX_NAMED {
@@ -115,12 +122,13 @@ async fn of_others(
                        see that workers fold the log, or ask for fewer counters";
         return Err(ServiceError::Unavailable(problem.to_owned()));
     }
-    // Where a counter is at two nodes, as the answer to a handover is on its way, the one that goes on counting is listed last.
+    // Where a counter is at two nodes, as the answer to a handover is on its way, the one that goes on counting is
+    // listed last.
     asked.sort_by_key(|(_, stage)| *stage == Stage::Live);
     let answers = asked.into_iter().map(async |(node, _)| {
         let question = Question::Top { limit: limit as u64, named: named.to_vec() };
         match cluster.ask(node, question, deadline.duration_since(Instant::now())).await {
-            Ok(Reply::Top(ranked)) => Ok(ranked),
+            Ok(NodeReply::Top(ranked)) => Ok(ranked),
             _ => Err(missing(&format!("node {node}"))),
         }
     });

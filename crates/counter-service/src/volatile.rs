@@ -1,7 +1,7 @@
 //! The counters of a shard that keeps them in memory only.
 
-use super::changes::tell;
-use super::command::{Call, Command, Counted, Outcome, Refused, What};
+use super::changes::publish;
+use super::command::{Call, Command, CounterValue, Outcome, Refused, What};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
@@ -12,17 +12,18 @@ use evenfold_groups::process::Group;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// How many bytes are handed over at once, about: so many shards are taken over at a time that all their parts fit into one frame.
+/// How many bytes are handed over at once, about: so many shards are taken over at a time that all their parts fit into
+/// one frame.
 const PART: usize = 12_000;
 
-/// What a counter takes of that beside its name, at most.
+/// What a counter takes of that in addition to its name, at most.
 const NUMBERS: usize = 22;
 
 /// All counters of a shard. None is ever forgotten: that would be losing what was counted.
 pub(super) struct Volatile {
     shard: u32,
     ownership: Arc<Ownership>,
-    counters: HashMap<CounterId, Counted, foldhash::fast::RandomState>,
+    counters: HashMap<CounterId, CounterValue, foldhash::fast::RandomState>,
     /// The part that was handed over last, until it is acknowledged: the answer may have been lost.
     parted: Option<Parted>,
     limit: usize,
@@ -33,11 +34,11 @@ pub(super) struct Volatile {
 /// A part of the counters that another node was given, and may have by now.
 struct Parted {
     part: Part,
-    counters: Vec<(CounterId, Counted)>,
+    counters: Vec<(CounterId, CounterValue)>,
 }
 
 impl Volatile {
-    /// No counters yet, and never more than the limit. The members of the group are told of each change.
+    /// No counters yet, and never more than the limit. The members of the group are notified of each change.
     pub(super) fn new(
         shard: u32,
         limit: usize,
@@ -49,9 +50,10 @@ impl Volatile {
     }
 
     pub(super) fn call(&mut self, call: Call) {
-        // Looked at here, where messages have an order: what is counted after the counters were handed over would be lost.
+        // Looked at here, where messages have an order: what is counted after the counters were handed over would be
+        // lost.
         let outcome = if self.ownership.owns(self.shard) { self.handle(&call.command) } else { Err(Refused::NotOwner) };
-        tell(&self.changes, std::iter::once((&call, &outcome)));
+        publish(&self.changes, std::iter::once((&call, &outcome)));
         self.meters.answered(&call);
         self.count();
         call.answer(outcome);
@@ -60,7 +62,7 @@ impl Volatile {
     fn handle(&mut self, command: &Command) -> Outcome {
         let known = self.counters.get_mut(&command.id);
         let What::Increment { amount, .. } = command.what else {
-            return Ok(known.map_or_else(Counted::default, |counted| *counted));
+            return Ok(known.map_or_else(CounterValue::default, |counted| *counted));
         };
         if let Some(counted) = known {
             *counted = counted.plus(amount)?;
@@ -69,12 +71,13 @@ impl Volatile {
         if self.counters.len() >= self.limit {
             return Err(ServiceError::Full.into());
         }
-        let counted = Counted::default().plus(amount)?;
+        let counted = CounterValue::default().plus(amount)?;
         self.counters.insert(command.id.clone(), counted);
         Ok(counted)
     }
 
-    /// Hands over a part of its counters: the next one, where the last one is acknowledged by that, or the last one again.
+    /// Hands over a part of its counters: the next one, where the last one is acknowledged by that, or the last one
+    /// again.
     pub(super) fn release(&mut self, part: Part) -> Released {
         match self.ownership.holding(self.shard, part.holding) {
             Holding::This => {}
@@ -92,7 +95,7 @@ impl Volatile {
         let counters = self.extract();
         self.count();
         if counters.is_empty() {
-            self.ownership.handed_over(self.shard, part.holding);
+            self.ownership.handed_off(self.shard, part.holding);
             return Released::Done;
         }
         self.ownership.progressed();
@@ -100,7 +103,7 @@ impl Volatile {
         Released::Part(counters)
     }
 
-    fn extract(&mut self) -> Vec<(CounterId, Counted)> {
+    fn extract(&mut self) -> Vec<(CounterId, CounterValue)> {
         let (mut part, mut bytes) = (Vec::new(), 0);
         for (id, counted) in self.counters.extract_if(|_, _| true) {
             bytes += id.as_str().len() + NUMBERS;
@@ -124,8 +127,9 @@ impl Volatile {
         self.put_back();
     }
 
-    /// Takes over counters. Of one that is there already too, both have been counting for a while: what they counted is added.
-    pub(super) fn take(&mut self, counters: Vec<(CounterId, Counted)>) {
+    /// Takes over counters. Of one that is there already too, both have been counting for a while: what they counted is
+    /// added.
+    pub(super) fn take(&mut self, counters: Vec<(CounterId, CounterValue)>) {
         for (id, more) in counters {
             let counted = self.counters.entry(id).or_default();
             counted.value = counted.value.saturating_add(more.value);
@@ -139,13 +143,13 @@ impl Volatile {
         self.meters.counters(self.shard, self.counters.len() + parted);
     }
 
-    pub(super) fn counters(&self) -> impl Iterator<Item = (CounterId, Counted)> {
+    pub(super) fn counters(&self) -> impl Iterator<Item = (CounterId, CounterValue)> {
         let parted = self.parted.iter().flat_map(|parted| parted.counters.iter().cloned());
         self.counters.iter().map(|(id, counted)| (id.clone(), *counted)).chain(parted)
     }
 }
 
-impl Counted {
+impl CounterValue {
     /// After one more increment.
     pub(super) fn plus(self, amount: i64) -> Result<Self, ServiceError> {
         let overflow = ServiceError::Overflow { value: self.value, amount };
@@ -183,8 +187,8 @@ mod tests {
             assert!(shard.handle(&increment(id, 5)).is_ok());
         }
         assert_eq!(shard.handle(&increment("c", 5)), Err(Refused::Error(ServiceError::Full)));
-        assert_eq!(shard.handle(&read("a")), Ok(Counted { value: 10, version: 2 }));
-        assert_eq!(shard.handle(&read("c")), Ok(Counted::default()));
+        assert_eq!(shard.handle(&read("a")), Ok(CounterValue { value: 10, version: 2 }));
+        assert_eq!(shard.handle(&read("c")), Ok(CounterValue::default()));
     }
 
     #[test]
@@ -193,10 +197,11 @@ mod tests {
         assert!(shard.handle(&increment("a", i64::MAX)).is_ok());
         let overflow = ServiceError::Overflow { value: i64::MAX, amount: 1 };
         assert_eq!(shard.handle(&increment("a", 1)), Err(overflow.into()));
-        assert_eq!(shard.handle(&read("a")), Ok(Counted { value: i64::MAX, version: 1 }));
+        assert_eq!(shard.handle(&read("a")), Ok(CounterValue { value: i64::MAX, version: 1 }));
     }
 
-    /// One that has as many counters as make three parts, of which another node may take the holding of this number over.
+    /// One that has as many counters as make three parts, of which another node may take the holding of this number
+    /// over.
     fn lost_shard() -> (Volatile, u64) {
         let mut shard = shard_of(10_000);
         for name in 0..(2 * PART / (NUMBERS + 4) + 100) {
@@ -211,7 +216,7 @@ mod tests {
         Part { holding, taking, number }
     }
 
-    fn given(shard: &mut Volatile, part: Part) -> Vec<(CounterId, Counted)> {
+    fn given(shard: &mut Volatile, part: Part) -> Vec<(CounterId, CounterValue)> {
         match shard.release(part) {
             Released::Part(counters) => counters,
             other => panic!("{other:?}"),
@@ -236,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_late_takes_nothing() {
+    fn a_late_question_takes_nothing() {
         let (mut shard, holding) = lost_shard();
         let count = shard.counters().count();
         given(&mut shard, part(holding, 7, 0));

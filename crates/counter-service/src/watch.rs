@@ -1,6 +1,6 @@
 //! Watching one counter.
 
-use super::command::Counted;
+use super::command::CounterValue;
 use super::error::ServiceError;
 use super::id::{AGGREGATE_TYPE, CounterId};
 use super::node::Node;
@@ -12,15 +12,15 @@ use uuid::Uuid;
 /// A watcher that has this many changes waiting for it is given no more of them, and reads the counter anew.
 const WATCHERS_QUEUE: usize = 64;
 
-/// One counter's values, each newer than the one before. A watcher that is slow is not given all of them, but always the
-/// newest in the end. After the database has lost what it had committed (a crash without `synchronous_commit`, a failover, a
-/// restored backup), that is what the log has then, with a version that may be lower.
+/// One counter's values, each newer than the one before. A watcher that is slow is not given all of them, but always
+/// the newest in the end. After the database has lost what it had committed (a crash without `synchronous_commit`, a
+/// failover, a restored backup), that is what the log has then, with a version that may be lower.
 pub struct Watching {
     node: Node,
     id: CounterId,
     member: Member<Arc<Changes>>,
     /// What was given last.
-    last: Option<Counted>,
+    last: Option<CounterValue>,
     /// Whether something may have been missed.
     unsure: bool,
     dropped: u64,
@@ -53,13 +53,13 @@ impl Watching {
     /// # Cancel safety
     ///
     /// Nothing is lost by a dropped wait.
-    pub async fn next(&mut self) -> Result<Option<Counted>, ServiceError> {
+    pub async fn next(&mut self) -> Result<Option<CounterValue>, ServiceError> {
         loop {
             if self.unsure {
                 let counted = self.node.get(&self.id).await?;
                 self.unsure = false;
-                // It is later than all that was listed before it. Where it has a lower version, the log has gone back, and
-                // what was listed is of another history of it.
+                // It is later than all that was listed before it. Where it has a lower version, the log has gone back,
+                // and what was listed is of another history of it.
                 if self.last.replace(counted) != Some(counted) {
                     return Ok(Some(counted));
                 }
@@ -72,16 +72,17 @@ impl Watching {
         }
     }
 
-    /// What is listed of this counter, as far as it goes on from what was given. A version that is not the next one may have been
-    /// missed, or be nobody's: the counter is read before anybody is given it, and after it what is listed is compared again.
-    fn listed(&mut self, changes: &Changes) -> Option<Counted> {
+    /// What is listed of this counter, as far as it goes on from what was given. A version that is not the next one may
+    /// have been missed, or be nobody's: the counter is read before anybody is given it, and after it what is listed is
+    /// compared again.
+    fn listed(&mut self, changes: &Changes) -> Option<CounterValue> {
         let Changes::Listed(rows) = changes else {
             self.unsure = true;
             return None;
         };
         let rows =
             rows.iter().filter(|row| row.aggregate_id == self.id.as_str() && row.aggregate_type == AGGREGATE_TYPE);
-        let mut listed: Vec<_> = rows.map(|row| Counted { value: row.value, version: row.version.get() }).collect();
+        let mut listed: Vec<_> = rows.map(|row| CounterValue { value: row.value, version: row.version.get() }).collect();
         listed.sort_unstable_by_key(|counted| counted.version);
         let mut newer = None;
         for counted in listed {
@@ -105,7 +106,7 @@ enum Follows {
     Unsure,
 }
 
-fn follows(last: Option<Counted>, listed: Counted) -> Follows {
+fn follows(last: Option<CounterValue>, listed: CounterValue) -> Follows {
     match last {
         Some(last) if listed.version == last.version && listed.value != last.value => Follows::Unsure,
         Some(last) if listed.version <= last.version => Follows::Known,
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn only_the_next_version_is_believed_without_a_look() {
-        let counted = |version, value| Counted { value, version };
+        let counted = |version, value| CounterValue { value, version };
         let last = Some(counted(5, 50));
         for (listed, expected) in [
             (counted(6, 60), Follows::Next),

@@ -27,10 +27,10 @@ impl Counting {
             let groups = ProcessGroups::default();
             started.push(Node::start(node.clone(), Storage::Volatile, &groups).await.unwrap());
         }
-        Self::over(started, service, limits).await
+        Self::serving(started, service, limits).await
     }
 
-    pub async fn over(nodes: Vec<Node>, service: ServiceOptions, limits: Limits) -> Self {
+    pub async fn serving(nodes: Vec<Node>, service: ServiceOptions, limits: Limits) -> Self {
         let service = CounterService::new(nodes.clone(), service);
         let shutdown = CancellationToken::new();
         let (listener, metrics) =

@@ -1,4 +1,4 @@
-//! What is told about a service and its nodes. No label is a counter's name: there may be millions.
+//! The metrics of a service and its nodes. No label is a counter's name: there may be millions.
 
 use super::state::State;
 use crate::{Handling, NodeMetrics};

@@ -16,8 +16,8 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 
 /// The figures of a [`CounterService`](super::CounterService) and its nodes at `/metrics`, in `OpenMetrics` text, to be
-/// [served](evenfold_http::serve) on a port of their own; they need no token. Every name starts with `evenfold_counter_`.
-/// Clones are cheap, and are the same service.
+/// [served](evenfold_http::serve) on a port of their own; they need no token. Every name starts with
+/// `evenfold_counter_`. Clones are cheap, and are the same service.
 #[derive(Clone)]
 pub struct MetricsService(Router<Figures>);
 

@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 /// How many counters an answer lists that was not asked for a number.
 const DEFAULT_TOP: usize = 20;
 
-/// What a counter that is listed takes up at most, in memory and in the answer: a name of 256 bytes, each of which can be escaped.
+/// What a counter that is listed takes up at most, in memory and in the answer: a name of 256 bytes, each of which can
+/// be escaped.
 const LISTED: usize = 1024;
 
 pub(super) fn read_documented(documented: Documented) -> Documented {

@@ -1,3 +1,5 @@
+//! The counters as an HTTP service: its options, its routes, its document.
+
 use super::docs::ABOUT;
 use super::error::ErrorCode;
 use super::metrics::MetricsService;
@@ -15,13 +17,14 @@ use evenfold_http::{Respond, Router};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
-/// Nodes of the counter service over HTTP, to be [served](evenfold_http::serve). Clones are cheap, and are the same service.
+/// Nodes of the counter service over HTTP, to be [served](evenfold_http::serve). Clones are cheap, and are the same
+/// service.
 #[derive(Clone)]
 pub struct CounterService(Router<State>);
 
 impl CounterService {
-    /// A service of these nodes, which stay their caller's: stopping them is up to the caller, after the service. Requests
-    /// enter through them in turn.
+    /// A service of these nodes, which stay their caller's: stopping them is up to the caller, after the service.
+    /// Requests enter through them in turn.
     ///
     /// # Panics
     ///

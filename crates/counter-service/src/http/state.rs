@@ -17,8 +17,9 @@ pub struct ServiceOptions {
     pub auth: Option<Auth>,
     /// How many requests may be in flight; further ones are answered with 503. Watchers are not among them. At least 1.
     pub max_inflight: usize,
-    /// How many bytes all of them may have in memory together, with their bodies and with their answers until these are written;
-    /// further ones are answered with 503. 2 KiB of each are not counted. One request that needs more than that by itself is let through at a time.
+    /// How many bytes all of them may have in memory together, with their bodies and with their answers until these are
+    /// written; further ones are answered with 503. 2 KiB of each are not counted. One request that needs more than
+    /// that by itself is let through at a time.
     pub max_inflight_bytes: usize,
     /// How many may watch; further ones are answered with 503.
     pub max_watchers: usize,

@@ -1,7 +1,7 @@
 //! A counter in a path, and as JSON.
 
 use super::error::{ApiError, ErrorCode};
-use crate::{Counted, CounterId};
+use crate::{CounterId, CounterValue};
 use axum::http::header;
 use axum::response::Response;
 use evenfold_http::answer::body;
@@ -48,7 +48,7 @@ fn decode(encoded: &str) -> Result<CounterId, ApiError> {
 /// Adds what a counter stands at, as JSON.
 ///
 /// Written by hand: almost every answer goes through here.
-pub(super) fn write(out: &mut Vec<u8>, id: &CounterId, counted: Counted) {
+pub(super) fn write(out: &mut Vec<u8>, id: &CounterId, counted: CounterValue) {
     out.reserve(id.as_str().len() + AROUND_A_NAME);
     out.extend_from_slice(b"{\"counter_id\":");
     write_json(out, id.as_str());
@@ -72,7 +72,7 @@ pub(super) fn json(text: Vec<u8>, place: Place) -> Response {
 }
 
 /// An answer that is what a counter stands at.
-pub(super) fn answer(id: &CounterId, counted: Counted, place: Place) -> Response {
+pub(super) fn answer(id: &CounterId, counted: CounterValue, place: Place) -> Response {
     let mut out = Vec::new();
     write(&mut out, id, counted);
     json(out, place)
@@ -86,9 +86,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_what_a_json_reader_reads(name in "[^\\p{Cc}]{1,60}", value: i64, version: i64) {
+        fn a_written_counter_is_what_a_json_reader_reads(name in "[^\\p{Cc}]{1,60}", value: i64, version: i64) {
             let mut out = Vec::new();
-            write(&mut out, &CounterId::new(&name).unwrap(), Counted { value, version });
+            write(&mut out, &CounterId::new(&name).unwrap(), CounterValue { value, version });
             let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
             prop_assert_eq!(read, json!({"counter_id": name, "value": value, "version": version}));
         }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn a_text_that_is_no_name_is_refused() {
         let long = "k".repeat(257);
         for wrong in ["", "%", "%C3", "%0A", "%00", "%7F", "%C2%85", &long] {
             let refused = decode(wrong).unwrap_err();

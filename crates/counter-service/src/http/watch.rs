@@ -3,7 +3,7 @@
 use super::error::ApiError;
 use super::state::State;
 use super::value::{Name, id_in, write, write_json};
-use crate::{Counted, CounterId, ServiceError, Watching};
+use crate::{CounterId, CounterValue, ServiceError, Watching};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -14,8 +14,8 @@ use futures_util::stream;
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// After so much silence a comment is sent: what lies between may give up a connection on which nothing moves for 30 or 60
-/// seconds.
+/// After so much silence a comment is sent: what lies between may close a connection on which nothing moves for 30 or
+/// 60 seconds.
 const KEEP_OPEN: Duration = Duration::from_secs(15);
 
 /// The pause after a counter could not be read.
@@ -37,7 +37,7 @@ pub(super) fn documented(documented: Documented) -> Documented {
 pub(super) async fn watch(call: Call<State>, place: Place) -> Result<Response, ApiError> {
     let (state, id) = (&call.state, id_in(&call.head)?);
     let mut watching = state.node().watch(&id)?;
-    // Before the answer begins, so that what is wrong is told by its status.
+    // Before the answer begins, so that what is wrong is reported by its status.
     let first = watching.next().await?.ok_or(ServiceError::Stopped)?;
     let watcher = Watcher { id, watching, ready: Some(first), _place: place };
     let events = stream::unfold(watcher, async |mut watcher| {
@@ -56,7 +56,7 @@ struct Watcher {
     id: CounterId,
     watching: Watching,
     /// The first value.
-    ready: Option<Counted>,
+    ready: Option<CounterValue>,
     _place: Place,
 }
 
@@ -77,7 +77,7 @@ impl Watcher {
         }
     }
 
-    fn event(&self, counted: Counted) -> Bytes {
+    fn event(&self, counted: CounterValue) -> Bytes {
         let mut out = b"id: ".to_vec();
         write_json(&mut out, &counted.version);
         out.extend_from_slice(b"\ndata: ");

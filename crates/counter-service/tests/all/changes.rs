@@ -1,4 +1,4 @@
-//! Who listens on the group `counters/changes` is told what was committed, and nothing else.
+//! Who listens on the group `counters/changes` receives what was committed, and nothing else.
 
 use crate::support::{
     SOON, TestDb, append_one, counter, drain, event, ids_in, nats_url, partition, pointer, scalar, wait_until,
@@ -38,7 +38,7 @@ fn listened() -> (ProcessGroups<Arc<Changes>>, ChangesGroup, Listener) {
     (groups, group, listener)
 }
 
-fn telling(group: &ChangesGroup) -> Counters {
+fn publishing_to(group: &ChangesGroup) -> Counters {
     Counters::new(pointer(), 100_000).publishing(subscribers(group.clone()))
 }
 
@@ -49,8 +49,8 @@ async fn only_worker_of<P: Projection>(conn: &mut PgConnection, projection: P) -
     worker
 }
 
-/// What has been told: id and value of each counter; none for any.
-fn told(listener: &mut Listener) -> Vec<Option<Vec<(String, i64)>>> {
+/// What has been received: id and value of each counter; none for any.
+fn received(listener: &mut Listener) -> Vec<Option<Vec<(String, i64)>>> {
     let values = |changes: Arc<Changes>| match &*changes {
         Changes::Listed(rows) => Some(rows.iter().map(|row| (row.aggregate_id.clone(), row.value)).collect()),
         Changes::Any => None,
@@ -68,13 +68,13 @@ async fn all_rows(conn: &mut PgConnection) -> HashMap<String, CounterRow> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_row_that_two_workers_have_told_of_each_counter_is_that_of_the_read_model() {
+async fn the_last_row_that_two_workers_have_published_of_each_counter_is_that_of_the_read_model() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let (_groups, group, mut listener) = listened();
     let (partitions, stop) = ([partition(0, 2), partition(1, 2)], CancellationToken::new());
     let ids: Vec<String> = partitions.iter().flat_map(|&class| ids_in(class, 20)).collect();
-    let make = move |class: Class| Worker::new(class, telling(&group), WorkerOptions::default());
+    let make = move |class: Class| Worker::new(class, publishing_to(&group), WorkerOptions::default());
     let mut pool = Pool::start(&db.database, &partitions, make, &RunOptions::default(), &stop).unwrap();
     // The first commit of each worker lists nothing: others may have written before it.
     for class in partitions {
@@ -87,7 +87,7 @@ async fn the_last_row_that_two_workers_have_told_of_each_counter_is_that_of_the_
         log::append(&mut conn, &events).await.unwrap();
     }
     let events = scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await;
-    wait_until("all to be told", SOON, async || {
+    wait_until("all changes", SOON, async || {
         while let Some(changes) = listener.try_recv().unwrap() {
             let Changes::Listed(rows) = &*changes else { panic!("there are few enough to be listed") };
             last.extend(rows.iter().map(|row| (row.aggregate_id.clone(), row.clone())));
@@ -103,35 +103,35 @@ async fn the_last_row_that_two_workers_have_told_of_each_counter_is_that_of_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_aggregates_are_not_told_and_others_of_their_batch_are() {
+async fn parked_aggregates_are_not_published_and_others_of_their_batch_are() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let (_groups, group, mut listener) = listened();
-    let mut worker = only_worker_of(&mut conn, telling(&group)).await;
+    let mut worker = only_worker_of(&mut conn, publishing_to(&group)).await;
     append_one(&mut conn, "a", 1).await;
     drain(&mut worker, &mut conn).await;
-    assert_eq!(told(&mut listener), [None]);
+    assert_eq!(received(&mut listener), [None]);
     let bad = |id: &str| NewEvent::new("t", id, "added", &json!({"amount": "x"})).unwrap();
     log::append(&mut conn, &[bad("b"), event("b", 1), event("a", 2), event("c", 5), bad("c"), event("c", 6)])
         .await
         .unwrap();
     drain(&mut worker, &mut conn).await;
     assert_eq!(
-        told(&mut listener),
+        received(&mut listener),
         [Some(listed(&[("a", 3), ("c", 5)]))],
         "what was applied of c before it was parked"
     );
     log::append(&mut conn, &[event("b", 1), event("c", 1)]).await.unwrap();
     drain(&mut worker, &mut conn).await;
-    assert_eq!(told(&mut listener), []);
+    assert_eq!(received(&mut listener), []);
     assert_eq!((counter(&mut conn, "b").await, counter(&mut conn, "c").await), (None, Some((5, 1))));
-    // Whoever has them applied after all tells that, once it is committed.
+    // Whoever has them applied after all publishes that, once it is committed.
     let c = Aggregate { aggregate_type: "t".to_owned(), aggregate_id: "c".to_owned() };
     assert_eq!(
-        drop_first(&Schema::default(), &mut conn, &mut telling(&group), &c).await.unwrap(),
+        drop_first(&Schema::default(), &mut conn, &mut publishing_to(&group), &c).await.unwrap(),
         Retried::Applied { events: 2 }
     );
-    assert_eq!(told(&mut listener), [None]);
+    assert_eq!(received(&mut listener), [None]);
 }
 
 /// What happens once, after the counters were written and before the commit.
@@ -176,7 +176,7 @@ impl Projection for Meddled {
 /// A worker with which this can be meddled, after its first commit.
 async fn meddled(conn: &mut PgConnection, group: &ChangesGroup) -> (Worker<Meddled>, Arc<Mutex<Option<Meddling>>>) {
     let next = Arc::default();
-    let mut worker = only_worker_of(conn, Meddled { counters: telling(group), next: Arc::clone(&next) }).await;
+    let mut worker = only_worker_of(conn, Meddled { counters: publishing_to(group), next: Arc::clone(&next) }).await;
     append_one(conn, "a", 1).await;
     catch_up(&mut worker, conn).await;
     (worker, next)
@@ -187,25 +187,25 @@ async fn catch_up(worker: &mut Worker<Meddled>, conn: &mut PgConnection) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_rolled_back_is_not_told() {
+async fn a_rolled_back_change_is_not_published() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let (_groups, group, mut listener) = listened();
     let (mut worker, next) = meddled(&mut conn, &group).await;
-    assert_eq!(told(&mut listener), [None]);
+    assert_eq!(received(&mut listener), [None]);
     append_one(&mut conn, "a", 2).await;
     *next.lock().unwrap() = Some(Meddling::Fails);
     assert!(worker.step(&mut conn).await.is_err());
-    assert_eq!(told(&mut listener), []);
+    assert_eq!(received(&mut listener), []);
     catch_up(&mut worker, &mut conn).await;
     append_one(&mut conn, "b", 7).await;
     catch_up(&mut worker, &mut conn).await;
-    assert_eq!(told(&mut listener), [None, Some(listed(&[("b", 7)]))]);
+    assert_eq!(received(&mut listener), [None, Some(listed(&[("b", 7)]))]);
     assert_eq!(counter(&mut conn, "a").await, Some((3, 2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_joins_after_the_counters_were_written_and_before_the_commit_is_told() {
+async fn who_joins_after_the_counters_were_written_and_before_the_commit_is_notified() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let groups = ProcessGroups::default();
@@ -219,11 +219,11 @@ async fn who_joins_after_the_counters_were_written_and_before_the_commit_is_told
     let mut late = late.await.unwrap();
     append_one(&mut conn, "a", 3).await;
     catch_up(&mut worker, &mut conn).await;
-    assert_eq!(told(&mut late), [None, Some(listed(&[("a", 6)]))]);
+    assert_eq!(received(&mut late), [None, Some(listed(&[("a", 6)]))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_tells_once_that_anything_may_have_changed_when_its_counters_are_in_use() {
+async fn a_rebuild_publishes_once_that_anything_may_have_changed_when_its_counters_are_in_use() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let (_groups, group, mut listener) = listened();
@@ -232,11 +232,11 @@ async fn a_rebuild_tells_once_that_anything_may_have_changed_when_its_counters_a
     drain(&mut worker, &mut conn).await;
     let stopped = CancellationToken::new();
     stopped.cancel();
-    let rebuild = || Rebuild::new(telling(&group), 10).unwrap();
+    let rebuild = || Rebuild::new(publishing_to(&group), 10).unwrap();
     assert_eq!(rebuild().run(&db.database, &stopped).await.unwrap(), Rebuilt::Stopped);
-    assert_eq!(told(&mut listener), []);
+    assert_eq!(received(&mut listener), []);
     assert_eq!(rebuild().run(&db.database, &CancellationToken::new()).await.unwrap(), Rebuilt::Switched);
-    assert_eq!(told(&mut listener), [None]);
+    assert_eq!(received(&mut listener), [None]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,7 +244,7 @@ async fn a_transaction_of_many_counters_lists_none_and_the_next_small_one_does()
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let (_groups, group, mut listener) = listened();
-    let mut worker = only_worker_of(&mut conn, telling(&group)).await;
+    let mut worker = only_worker_of(&mut conn, publishing_to(&group)).await;
     append_one(&mut conn, "a", 1).await;
     drain(&mut worker, &mut conn).await;
     // A look takes the first 1,000 along; then the worker is behind, and applies the rest together.
@@ -253,12 +253,12 @@ async fn a_transaction_of_many_counters_lists_none_and_the_next_small_one_does()
     drain(&mut worker, &mut conn).await;
     append_one(&mut conn, "a", 2).await;
     drain(&mut worker, &mut conn).await;
-    let told = told(&mut listener);
+    let received = received(&mut listener);
     assert_eq!(
-        told.iter().map(|rows| rows.as_ref().map(Vec::len)).collect::<Vec<_>>(),
+        received.iter().map(|rows| rows.as_ref().map(Vec::len)).collect::<Vec<_>>(),
         [None, Some(1_000), None, Some(1)]
     );
-    assert_eq!(told[3], Some(listed(&[("a", 3)])));
+    assert_eq!(received[3], Some(listed(&[("a", 3)])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,13 +268,13 @@ async fn a_worker_waits_for_no_listener_whatever_that_one_wishes() {
     let (_groups, group, mut listener) = listened();
     let options = JoinOptions { queue: 1, slow: Slow::Wait(std::time::Duration::MAX) };
     let slow = group.join("slow", options).unwrap();
-    let mut worker = only_worker_of(&mut conn, telling(&group)).await;
+    let mut worker = only_worker_of(&mut conn, publishing_to(&group)).await;
     for n in 1..=5 {
         append_one(&mut conn, "a", n).await;
         soon(drain(&mut worker, &mut conn)).await;
     }
     let four = [3, 6, 10, 15].map(|value| Some(listed(&[("a", value)])));
-    assert_eq!(told(&mut listener), [&[None], &four[..]].concat());
+    assert_eq!(received(&mut listener), [&[None], &four[..]].concat());
     assert_eq!((slow.stats().accepted, slow.stats().refused), (1, 4));
 }
 
@@ -294,7 +294,7 @@ async fn the_changes_of_counters_travel_between_nodes() {
     let listed = Arc::new(Changes::Listed(Vec::new()));
     for changes in [&listed, &Arc::new(Changes::Any)] {
         a.broadcast("evenfold", "counters", "changes", Arc::clone(changes)).await.unwrap();
-        let told = tokio::time::timeout(SOON, member.recv()).await.unwrap();
-        assert_eq!(told.as_ref(), Ok(changes));
+        let received = tokio::time::timeout(SOON, member.recv()).await.unwrap();
+        assert_eq!(received.as_ref(), Ok(changes));
     }
 }

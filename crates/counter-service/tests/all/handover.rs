@@ -1,5 +1,5 @@
-//! Counters that are kept in memory only, while nodes join and leave in any order and at the same time: by the paused clock,
-//! over a transport that is slow and loses answers.
+//! Counters that are kept in memory only, while nodes join and leave in any order and at the same time: by the paused
+//! clock, over a transport that is slow and loses answers.
 
 mod oracle;
 mod schedule;
@@ -7,7 +7,7 @@ mod schedule;
 use crate::support::{SOON, wait_until};
 use evenfold_cluster::local::{Cut, Network};
 use evenfold_cluster::{NodeId, Transport};
-use evenfold_counter_service::{Counted, CounterId, Node, NodeOptions, Storage};
+use evenfold_counter_service::{CounterId, CounterValue, Node, NodeOptions, Storage};
 use evenfold_groups::ProcessGroups;
 use evenfold_testkit::shaky::{Losses, Plan, Shaky};
 use futures_util::future::join_all;
@@ -57,7 +57,7 @@ async fn joins_and_leaves_in_any_order_lose_nothing_count_nothing_twice_and_refu
         ..Plan::GOOD
     })
     .await;
-    assert!(all.answered > 10_000 && all.handed_over > 1_000, "hardly anything was tested: {all}");
+    assert!(all.answered > 10_000 && all.handed_off > 1_000, "hardly anything was tested: {all}");
     assert_eq!(all.refused, 0, "somebody was refused");
 }
 
@@ -71,7 +71,7 @@ async fn joins_and_leaves_in_any_order_lose_nothing_although_requests_and_answer
         lost_writes: random.u8(0..100),
     })
     .await;
-    assert!(all.answered > 10_000 && all.handed_over > 1_000, "hardly anything was tested: {all}");
+    assert!(all.answered > 10_000 && all.handed_off > 1_000, "hardly anything was tested: {all}");
     assert!(all.refused * 50 < all.answered, "too many were refused: {all}");
 }
 
@@ -127,7 +127,7 @@ async fn two_nodes_that_join_an_empty_cluster_at_once_never_both_answer_1() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_that_join_at_once_beside_many_counters_have_each_of_them_and_the_last_one_has_all() {
+async fn three_that_join_at_once_while_counters_change_have_each_of_them_and_the_last_one_has_all() {
     const COUNTERS: usize = 5_000;
     let network = Network::new();
     let plan = Plan { delay: Duration::from_millis(5), lost_answers: 10, lost_writes: 50, ..Plan::GOOD };
@@ -150,12 +150,12 @@ async fn three_that_join_at_once_beside_many_counters_have_each_of_them_and_the_
     }
     whole(&nodes).await;
     for name in &names {
-        assert_eq!(nodes[0].increment(name, 1, None).await, Ok(Counted { value: 2, version: 2 }));
+        assert_eq!(nodes[0].increment(name, 1, None).await, Ok(CounterValue { value: 2, version: 2 }));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_leaves_hands_over_to_one_that_has_only_begun_to_join_although_it_has_not_heard_of_it() {
+async fn a_node_that_leaves_hands_off_to_one_that_has_only_begun_to_join_although_it_does_not_know_it() {
     for seed in 0..20 {
         let network = Network::new();
         let deaf = Plan { lost_writes: 100, ..Plan::GOOD };
@@ -170,7 +170,7 @@ async fn a_node_that_leaves_hands_over_to_one_that_has_only_begun_to_join_althou
         let second = second.await.unwrap();
         for name in 0..20 {
             let counted = second.increment(&id(&name.to_string()), 1, None).await;
-            assert_eq!(counted, Ok(Counted { value: 2, version: 2 }), "seed {seed}");
+            assert_eq!(counted, Ok(CounterValue { value: 2, version: 2 }), "seed {seed}");
         }
         second.stop().await;
     }
@@ -222,7 +222,7 @@ async fn what_a_node_has_counted_that_was_taken_for_dead_is_added_when_it_is_bac
     whole(&nodes).await;
     for node in &nodes {
         for name in &names {
-            assert_eq!(node.get(name).await, Ok(Counted { value: 6, version: 2 }));
+            assert_eq!(node.get(name).await, Ok(CounterValue { value: 6, version: 2 }));
         }
     }
 }
@@ -239,7 +239,7 @@ async fn what_two_owners_have_counted_that_did_not_know_each_other_is_added_when
     for (node, amount) in nodes.iter().zip([5, 1]) {
         for name in &names {
             let counted = node.increment(name, amount, None).await;
-            assert_eq!(counted, Ok(Counted { value: amount, version: 1 }), "each is the only one that it knows");
+            assert_eq!(counted, Ok(CounterValue { value: amount, version: 1 }), "each is the only one that it knows");
         }
     }
     for transport in [&one, &other] {
@@ -248,7 +248,7 @@ async fn what_two_owners_have_counted_that_did_not_know_each_other_is_added_when
     whole(&nodes).await;
     for node in &nodes {
         for name in &names {
-            assert_eq!(node.get(name).await, Ok(Counted { value: 6, version: 2 }));
+            assert_eq!(node.get(name).await, Ok(CounterValue { value: 6, version: 2 }));
         }
     }
 }

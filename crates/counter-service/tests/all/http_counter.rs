@@ -17,7 +17,7 @@ async fn an_increment_is_answered_with_the_value_it_has_made_and_is_read() {
     let first = client.post("/counter/my-counter/increment", "").await;
     assert_eq!((first.status, first.header("content-type")), (200, Some("application/json")));
     assert_eq!(first.body, r#"{"counter_id":"my-counter","value":1,"version":1}"#);
-    // What curl says of a body that it is told with -d.
+    // The content type that curl gives to a body with -d.
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let second = client.ask("POST", "/counter/my-counter/increment", &form, r#"{"amount": 5}"#).await;
     assert_eq!(second.json(), json!({"counter_id": "my-counter", "value": 6, "version": 2}));
@@ -88,7 +88,7 @@ async fn requests_enter_through_the_nodes_in_turn() {
     served.end().await;
 }
 
-/// A node of a cluster in this process, of which each has heard of the changes of all.
+/// A node of a cluster in this process, of which each has received the changes of all.
 async fn join(network: &local::Network, groups: &ProcessGroups<Arc<Changes>>, name: &str) -> Node {
     let (transport, id) = (Arc::new(network.endpoint()), NodeId::new(name).unwrap());
     Node::join(NodeOptions::default(), Storage::Volatile, groups, transport, id).await.unwrap()
@@ -98,7 +98,7 @@ async fn join(network: &local::Network, groups: &ProcessGroups<Arc<Changes>>, na
 async fn the_nodes_of_a_cluster_in_one_process_are_one_service() {
     let (network, groups) = (local::Network::new(), ProcessGroups::default());
     let nodes = vec![join(&network, &groups, "a").await, join(&network, &groups, "b").await];
-    let served = Counting::over(nodes, ServiceOptions::default(), Limits::default()).await;
+    let served = Counting::serving(nodes, ServiceOptions::default(), Limits::default()).await;
     let mut client = served.client().await;
     let both = r#"evenfold_counter_cluster_members{node="a"}"#;
     let ready =

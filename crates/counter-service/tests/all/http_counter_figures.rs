@@ -8,7 +8,7 @@ use evenfold_http::Limits;
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_answered_is_counted_by_route_and_class_of_status() {
+async fn answers_are_counted_by_route_and_class_of_status() {
     let served = Counting::plain().await;
     let mut client = served.client().await;
     for (method, path) in [
@@ -49,11 +49,11 @@ async fn what_is_answered_is_counted_by_route_and_class_of_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_node_tells_what_it_has_done_and_no_label_names_a_counter() {
+async fn each_node_reports_what_it_has_done_and_no_label_names_a_counter() {
     let db = TestDb::new().await;
     let options = NodeOptions { shards: 2, max_actors: 4, ..NodeOptions::default() };
     let node = Node::start(options, Storage::Durable(db.database.clone()), &ProcessGroups::default()).await.unwrap();
-    let served = Counting::over(vec![node], ServiceOptions::default(), Limits::default()).await;
+    let served = Counting::serving(vec![node], ServiceOptions::default(), Limits::default()).await;
     let mut client = served.client().await;
     for n in 0..10 {
         assert_eq!(client.post(&format!("/counter/c{n}/increment"), "").await.status, 200);

@@ -1,4 +1,5 @@
-//! The figures about the nodes and their shards: how long messages took, what each node owns, and what it has in memory.
+//! The figures about the nodes and their shards: how long messages took, what each node owns, and what it has in
+//! memory.
 
 use crate::support::{Client, Counting, SOON, TestDb, scalar, wait_until};
 use evenfold_cluster::{NodeId, local};
@@ -25,7 +26,7 @@ async fn cluster<const NODES: usize>(storage: Storage) -> Counting {
         nodes.iter().all(complete)
     };
     wait_until("all nodes have their shards", SOON, together).await;
-    Counting::over(nodes, ServiceOptions::default(), Limits::default()).await
+    Counting::serving(nodes, ServiceOptions::default(), Limits::default()).await
 }
 
 /// The values of the samples with this name, and with this label where one is given.

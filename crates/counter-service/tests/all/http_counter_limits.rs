@@ -43,7 +43,7 @@ async fn a_body_that_does_not_come_is_given_up_and_one_that_breaks_off_counts_no
     let served = Counting::with(options).await;
     let mut slow = half_an_increment(&served).await;
     assert_eq!(slow.answer().await.unwrap().code(), (408, "body_timeout".to_owned()));
-    assert!(slow.answer().await.is_none(), "the rest can't be told from a request");
+    assert!(slow.answer().await.is_none(), "the rest can't be distinguished from a request");
     drop(half_an_increment(&served).await);
     wait_until("its place", SOON, async || served.figure(IN_FLIGHT).await == Some(0.0)).await;
     assert_eq!(served.client().await.get("/counter/a").await.json()["version"], 0);
@@ -65,7 +65,7 @@ async fn a_path_or_a_header_that_is_too_long_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
     let served = Counting::with(ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
-    let mut held = half_an_increment(&served).await;
+    let mut waiting = half_an_increment(&served).await;
     for (method, path) in [("POST", INCREMENT), ("GET", "/counter/a"), ("GET", "/counters")] {
         let refused = served.client().await.ask(method, path, &[], "").await;
         assert_eq!(refused.code(), (503, "too_many_in_flight".to_owned()), "{method} {path}");
@@ -74,8 +74,8 @@ async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
     for path in ["/healthz", "/readyz", "/docs"] {
         assert_eq!(served.client().await.get(path).await.status, 200, "who looks on is let in");
     }
-    held.send(REST).await;
-    assert_eq!(held.answer().await.unwrap().json()["value"], 5);
+    waiting.send(REST).await;
+    assert_eq!(waiting.answer().await.unwrap().json()["value"], 5);
     // The place is free once the answer is written, which may be a moment after it is read.
     wait_until("its place", SOON, async || served.client().await.get("/counter/a").await.status == 200).await;
     assert_eq!(served.client().await.get("/counter/a").await.json()["value"], 5);
@@ -112,12 +112,12 @@ async fn an_answer_that_nobody_reads_has_its_place_until_its_connection_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_increment_in_flight_is_counted_and_answered_after_a_shutdown() {
     let served = Counting::plain().await;
-    let mut held = half_an_increment(&served).await;
+    let mut waiting = half_an_increment(&served).await;
     served.shutdown.cancel();
     let gone = async || tokio::net::TcpStream::connect(served.address).await.is_err();
     wait_until("the end of the listener", SOON, gone).await;
-    held.send(REST).await;
-    assert_eq!(held.answer().await.unwrap().json()["value"], 5);
+    waiting.send(REST).await;
+    assert_eq!(waiting.answer().await.unwrap().json()["value"], 5);
     served.end().await;
 }
 

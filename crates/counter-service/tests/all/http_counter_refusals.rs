@@ -24,7 +24,7 @@ async fn durable(database: Database) -> Counting {
 
 async fn durable_with(options: NodeOptions, database: Database) -> Counting {
     let node = Node::start(options, Storage::Durable(database), &ProcessGroups::default()).await.unwrap();
-    Counting::over(vec![node], ServiceOptions::default(), Limits::default()).await
+    Counting::serving(vec![node], ServiceOptions::default(), Limits::default()).await
 }
 
 /// Requests that can't be answered are given up soon.
@@ -37,7 +37,7 @@ async fn with_key(client: &mut Client, path: &str, key: &str, body: &str) -> cra
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_request_is_told_with_a_code_and_counts_nothing() {
+async fn a_bad_request_is_answered_with_a_code_and_counts_nothing() {
     let served = Counting::plain().await;
     let mut client = served.client().await;
     for (method, path, body, status, code) in [
@@ -118,7 +118,7 @@ async fn without_a_log_a_key_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_counter_with_an_event_that_can_not_be_applied_is_told() {
+async fn a_counter_with_an_event_that_can_not_be_applied_is_reported() {
     let db = TestDb::new().await;
     let bad = NewEvent::new("counter", "a", "added", &json!({ "amount": "ten" })).unwrap();
     log::append(&mut db.connect().await, &[bad]).await.unwrap();
@@ -156,18 +156,18 @@ async fn in_memory_there_are_as_many_counters_as_may_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_committed_in_time_is_told_as_not_known() {
+async fn an_increment_that_is_not_committed_in_time_is_answered_as_not_known() {
     let db = TestDb::new().await;
     let served = durable_with(soon(), db.database.clone()).await;
     wait_until("its first connection", SOON, async || served.nodes[0].is_ready().is_ok()).await;
     let mut client = served.client().await;
     assert_eq!(client.post(INCREMENT, "").await.status, 200);
     let mut holder = db.connect().await;
-    let mut held = holder.begin().await.unwrap();
-    sqlx::query("LOCK TABLE evenfold.events IN SHARE MODE").execute(&mut *held).await.unwrap();
+    let mut transaction = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE evenfold.events IN SHARE MODE").execute(&mut *transaction).await.unwrap();
     let late = client.post(INCREMENT, "").await;
     assert_eq!((late.code(), late.header("retry-after")), ((503, "timed_out".to_owned()), Some("1")));
-    held.rollback().await.unwrap();
+    transaction.rollback().await.unwrap();
     served.end().await;
 }
 
@@ -200,7 +200,7 @@ async fn a_shard_for_which_enough_waits_refuses_more_counts_nothing_of_it_and_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_has_stopped_is_told() {
+async fn a_node_that_has_stopped_is_reported() {
     let served = Counting::plain().await;
     served.nodes[0].stop().await;
     let mut client = served.client().await;

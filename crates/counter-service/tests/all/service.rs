@@ -3,7 +3,7 @@
 use crate::support::{SOON, TestDb, assert_counters_agree, drain, only_worker, scalar, wait_until};
 use evenfold::event::NewEvent;
 use evenfold::log;
-use evenfold_counter_service::{Counted, CounterId, IdempotencyKey, Node, NodeOptions, ServiceError, Storage};
+use evenfold_counter_service::{CounterId, CounterValue, IdempotencyKey, Node, NodeOptions, ServiceError, Storage};
 use evenfold_groups::ProcessGroups;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ fn few_actors() -> NodeOptions {
 }
 
 /// Increments from many tasks, and gives what was answered.
-async fn increments(nodes: &[Node], tasks: usize, each: usize, names: usize) -> Vec<(usize, Counted)> {
+async fn increments(nodes: &[Node], tasks: usize, each: usize, names: usize) -> Vec<(usize, CounterValue)> {
     let mut running = JoinSet::new();
     for task in 0..tasks {
         let node = nodes[task % nodes.len()].clone();
@@ -45,7 +45,7 @@ async fn increments(nodes: &[Node], tasks: usize, each: usize, names: usize) -> 
 }
 
 /// Each counter's answers are 1, 2, 3 …: none is missing, and none was given twice.
-fn assert_each_once(answers: &[(usize, Counted)], names: usize) {
+fn assert_each_once(answers: &[(usize, CounterValue)], names: usize) {
     for name in 0..names {
         let of: Vec<i64> = answers.iter().filter(|(other, _)| *other == name).map(|(_, c)| c.value).collect();
         let expected: BTreeSet<i64> = (1..=i64::try_from(of.len()).unwrap()).collect();
@@ -91,22 +91,22 @@ async fn a_repeated_request_is_answered_as_it_was_and_counted_once() {
     assert_eq!(second.increment(&id("a"), 5, Some(key("order-1"))).await, Ok(answered));
     assert_eq!(second.increment(&id("a"), 6, Some(key("order-1"))).await, Err(ServiceError::KeyReused));
     assert_eq!(second.increment(&id("b"), 5, Some(key("order-1"))).await, Err(ServiceError::KeyReused));
-    assert_eq!(second.get(&id("a")).await, Ok(Counted { value: 6, version: 2 }));
+    assert_eq!(second.get(&id("a")).await, Ok(CounterValue { value: 6, version: 2 }));
     let a = id("a");
     let (one, two) =
         tokio::join!(second.increment(&a, 3, Some(key("order-2"))), second.increment(&a, 3, Some(key("order-2"))));
-    assert_eq!((one.clone(), two), (Ok(Counted { value: 9, version: 3 }), one));
+    assert_eq!((one.clone(), two), (Ok(CounterValue { value: 9, version: 3 }), one));
 }
 
 #[tokio::test]
 async fn what_another_writer_appends_is_in_the_next_answer() {
     let db = TestDb::new().await;
     let node = node(&db, few_actors()).await;
-    assert_eq!(node.get(&id("a")).await, Ok(Counted::default()));
+    assert_eq!(node.get(&id("a")).await, Ok(CounterValue::default()));
     let mut conn = db.connect().await;
     let event = NewEvent::new("counter", "a", "added", &json!({ "amount": 10 })).unwrap();
     log::append(&mut conn, &[event]).await.unwrap();
-    assert_eq!(node.increment(&id("a"), 1, None).await, Ok(Counted { value: 11, version: 2 }));
+    assert_eq!(node.increment(&id("a"), 1, None).await, Ok(CounterValue { value: 11, version: 2 }));
     let bad = NewEvent::new("counter", "b", "added", &json!({ "amount": "ten" })).unwrap();
     log::append(&mut conn, &[bad]).await.unwrap();
     assert!(
@@ -151,7 +151,7 @@ async fn increments_whose_commit_was_not_answered_are_counted_once() {
 }
 
 #[tokio::test]
-async fn an_increment_that_the_database_refuses_is_said_not_to_be_counted() {
+async fn an_increment_that_the_database_refuses_is_answered_as_not_counted() {
     let db = TestDb::new().await;
     let node = node(&db, NodeOptions { request_timeout: Duration::from_millis(500), ..few_actors() }).await;
     let mut conn = db.connect().await;
@@ -167,16 +167,16 @@ async fn an_increment_that_the_database_refuses_is_said_not_to_be_counted() {
 }
 
 #[tokio::test]
-async fn whoever_watches_is_told_of_each_commit_also_while_nobody_folds_the_log() {
+async fn watchers_are_notified_of_each_commit_also_while_nobody_folds_the_log() {
     let db = TestDb::new().await;
     let node = node(&db, few_actors()).await;
     let mut watching = node.watch(&id("a")).unwrap();
-    assert_eq!(watching.next().await, Ok(Some(Counted::default())));
+    assert_eq!(watching.next().await, Ok(Some(CounterValue::default())));
     for n in 1..=3 {
         node.increment(&id("b"), 1, None).await.unwrap();
         let counted = node.increment(&id("a"), 5, None).await.unwrap();
-        let told = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told");
-        assert_eq!((told, counted), (Ok(Some(counted)), Counted { value: 5 * n, version: n }));
+        let received = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is notified");
+        assert_eq!((received, counted), (Ok(Some(counted)), CounterValue { value: 5 * n, version: n }));
     }
 }
 
@@ -194,10 +194,10 @@ async fn an_increment_that_is_committed_when_nobody_waits_for_it_any_more_is_in_
     assert!(matches!(late, Err(ServiceError::TimedOut(_))), "{late:?}");
     wait_until("its shard has given it up, too", SOON, async || node.metrics().handled == 2).await;
     // A read of the log, before the commit.
-    assert_eq!(node.get(&id("a")).await, Ok(Counted { value: 1, version: 1 }));
+    assert_eq!(node.get(&id("a")).await, Ok(CounterValue { value: 1, version: 1 }));
     let committed = "SELECT count(*) FROM evenfold.events";
     wait_until("the commit", SOON, async || scalar(&mut conn, committed).await == 2).await;
-    assert_eq!(node.get(&id("a")).await, Ok(Counted { value: 6, version: 2 }));
+    assert_eq!(node.get(&id("a")).await, Ok(CounterValue { value: 6, version: 2 }));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::support::{SOON, TestDb, wait_until};
 use evenfold::database::Database;
 use evenfold_cluster::{NodeId, local};
-use evenfold_counter_service::{Counted, CounterId, Node, NodeOptions, Storage};
+use evenfold_counter_service::{CounterId, CounterValue, Node, NodeOptions, Storage};
 use evenfold_groups::ProcessGroups;
 use evenfold_testkit::shaky::{Losses, Plan, Shaky};
 use std::collections::BTreeMap;
@@ -32,7 +32,8 @@ fn durable(database: &Database) -> Storage {
     Storage::Durable(database.clone())
 }
 
-/// Increments from several tasks, at these nodes in turn, until it is told to stop. Gives how many were answered, by counter.
+/// Increments from several tasks, at these nodes in turn, until it is stopped. Gives how many were answered, by
+/// counter.
 fn load(nodes: &[Node], stop: &Arc<AtomicBool>) -> JoinSet<BTreeMap<String, i64>> {
     let mut running = JoinSet::new();
     for task in 0..16 {
@@ -118,14 +119,14 @@ async fn a_request_is_answered_by_whichever_node_it_reaches() {
     let nodes = [join(&network, "a", Storage::Volatile).await, join(&network, "b", Storage::Volatile).await];
     ready(&nodes).await;
     for (n, node) in (1..=20).zip(nodes.iter().cycle()) {
-        assert_eq!(node.increment(&id("x"), 1, None).await, Ok(Counted { value: n, version: n }));
+        assert_eq!(node.increment(&id("x"), 1, None).await, Ok(CounterValue { value: n, version: n }));
     }
     let forwarded: u64 = nodes.iter().map(|node| node.metrics().forwarded).sum();
     assert_eq!(forwarded, 10);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_watches_at_one_node_is_told_what_another_one_has_counted() {
+async fn watchers_at_one_node_are_notified_of_what_another_one_has_counted() {
     let network = local::Network::new();
     let [a, b] = [join(&network, "a", Storage::Volatile).await, join(&network, "b", Storage::Volatile).await];
     ready(&[a.clone(), b.clone()]).await;
@@ -135,8 +136,8 @@ async fn whoever_watches_at_one_node_is_told_what_another_one_has_counted() {
             let mut watching = watched.watch(&name).unwrap();
             assert_eq!(watching.next().await, Ok(Some(before)));
             let counted = counting.increment(&name, 1, None).await.unwrap();
-            let told = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told");
-            assert_eq!(told, Ok(Some(counted)));
+            let received = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is notified");
+            assert_eq!(received, Ok(Some(counted)));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! More counters than fit into memory.
 
 use crate::support::TestDb;
-use evenfold_counter_service::{Counted, CounterId, Node, NodeOptions, Storage};
+use evenfold_counter_service::{CounterId, CounterValue, Node, NodeOptions, Storage};
 use evenfold_groups::ProcessGroups;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,7 +39,7 @@ async fn increment(node: &Node, counters: u32, before: i64) {
                 }
                 let answer = node.increment(&id(counter), amount(counter), None).await;
                 let value = amount(counter) * (before + 1);
-                assert_eq!(answer, Ok(Counted { value, version: before + 1 }), "c{counter}");
+                assert_eq!(answer, Ok(CounterValue { value, version: before + 1 }), "c{counter}");
                 if counter % 10_000 == 0 {
                     let in_memory: u64 = node.metrics().counters.iter().sum();
                     assert!(in_memory <= MAX_ACTORS as u64, "{in_memory} counters are in memory");

@@ -9,7 +9,7 @@ use evenfold::log;
 use evenfold_cluster::NodeId;
 use evenfold_cluster::local::{Cut, Endpoint, Network};
 use evenfold_counter_service::http::ServiceOptions;
-use evenfold_counter_service::{Counted, CounterId, IdempotencyKey, Node, NodeOptions, ServiceError, Storage};
+use evenfold_counter_service::{CounterId, CounterValue, IdempotencyKey, Node, NodeOptions, ServiceError, Storage};
 use evenfold_groups::ProcessGroups;
 use evenfold_http::Limits;
 use serde_json::json;
@@ -39,7 +39,7 @@ impl Cluster {
             let storage = Storage::Durable(cluster.db.database.clone());
             let transport = Arc::new(wire.clone());
             let node = Node::join(options, storage, &ProcessGroups::default(), transport, name).await.unwrap();
-            let served = Counting::over(vec![node], ServiceOptions::default(), Limits::default()).await;
+            let served = Counting::serving(vec![node], ServiceOptions::default(), Limits::default()).await;
             cluster.places.set(number, served.address);
             cluster.wires.push(wire);
             cluster.served.push(served);
@@ -96,10 +96,10 @@ async fn a_node_that_was_taken_for_dead_and_is_back_answers_no_stale_read() {
     let cluster = Cluster::start(2).await;
     let (a, b) = (cluster.node(0), cluster.node(1));
     let counter = cluster.counter_of(0).await;
-    assert_eq!(a.increment(&counter, 1, None).await, Ok(Counted { value: 1, version: 1 }));
+    assert_eq!(a.increment(&counter, 1, None).await, Ok(CounterValue { value: 1, version: 1 }));
     cluster.wires[0].cut(Cut::Everything);
     cluster.sees(1, 1).await;
-    let second = Counted { value: 3, version: 2 };
+    let second = CounterValue { value: 3, version: 2 };
     assert_eq!(b.increment(&counter, 2, None).await, Ok(second));
     cluster.wires[0].cut(Cut::Nothing);
     // Nobody reads it at this node meanwhile, which would have it read back.
@@ -125,7 +125,7 @@ async fn what_another_writer_has_appended_by_the_same_key_is_in_what_is_read_aft
     let event = event.with_event_id(key).with_metadata(&json!({"value": 6})).unwrap();
     log::append(&mut cluster.db.connect().await, &[event]).await.unwrap();
     cluster.wires[1].cut(Cut::Nothing);
-    let second = Counted { value: 6, version: 2 };
+    let second = CounterValue { value: 6, version: 2 };
     assert_eq!(asking.await.unwrap(), Ok(second));
     assert_eq!(a.get(&counter).await, Ok(second));
     cluster.end().await;
@@ -158,14 +158,14 @@ async fn nodes_that_know_nothing_of_each_other_and_share_a_log_lose_and_double_n
     for number in 0..2 {
         let storage = Storage::Durable(db.database.clone());
         let node = Node::start(NodeOptions::default(), storage, &ProcessGroups::default()).await.unwrap();
-        served.push(Counting::over(vec![node], ServiceOptions::default(), Limits::default()).await);
+        served.push(Counting::serving(vec![node], ServiceOptions::default(), Limits::default()).await);
         places.set(number, served[number].address);
     }
     let load = Load::start(&places, Plan { fresh: false, counters: 5, ..Plan::default() });
     wait_until("the clients count", SOON, async || load.answered() > 1_000).await;
     let ledger = load.stop(SOON).await;
-    // What a node knows of a counter is as old as its own last increment, so there is one more; the last ones are the second
-    // node's.
+    // What a node knows of a counter is as old as its own last increment, so there is one more; the last ones are the
+    // second node's.
     let load = Load::start(&Places::default(), Plan { fresh: false, counters: 5, clients: 0, ..Plan::default() });
     let mut all = ledger;
     for one in &served {
@@ -183,7 +183,7 @@ async fn nodes_that_know_nothing_of_each_other_and_share_a_log_lose_and_double_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_committed_after_another_node_has_taken_over_is_answered_by_that_one() {
+async fn an_increment_that_commits_after_a_takeover_is_answered_by_the_new_owner() {
     let cluster = Cluster::start(2).await;
     let (a, b) = (cluster.node(0).clone(), cluster.node(1));
     let counter = cluster.counter_of(0).await;
@@ -201,12 +201,12 @@ async fn what_is_committed_after_another_node_has_taken_over_is_answered_by_that
     wait_until("the append", SOON, async || scalar(&mut conn, appends).await == 1).await;
     cluster.wires[0].cut(Cut::Everything);
     cluster.sees(1, 1).await;
-    assert_eq!(b.get(&counter).await, Ok(Counted { value: 1, version: 1 }), "it is not committed yet");
+    assert_eq!(b.get(&counter).await, Ok(CounterValue { value: 1, version: 1 }), "it is not committed yet");
     // Had the one that was cut off answered, the other's reads would be older than that.
     let answer = asking.await.unwrap();
     assert!(matches!(answer, Err(ServiceError::TimedOut(_))), "{answer:?}");
     sqlx::raw_sql("DROP TRIGGER slow ON evenfold.events").execute(&mut conn).await.unwrap();
-    let second = Counted { value: 6, version: 2 };
+    let second = CounterValue { value: 6, version: 2 };
     let key = IdempotencyKey::new("order-1").unwrap();
     assert_eq!(b.increment(&counter, 5, Some(key)).await, Ok(second));
     assert_eq!(b.get(&counter).await, Ok(second));
@@ -227,7 +227,7 @@ async fn assert_all_counted(served: &Counting, ledger: &Ledger) {
     }
     for (counter, (value, version)) in sums {
         let read = served.nodes[0].get(&id(&oracle::name(counter))).await;
-        assert_eq!(read, Ok(Counted { value, version }));
+        assert_eq!(read, Ok(CounterValue { value, version }));
     }
 }
 

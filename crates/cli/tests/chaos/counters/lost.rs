@@ -8,7 +8,7 @@ use evenfold::event::NewEvent;
 use evenfold::schema::Schema;
 use evenfold::{log, schema};
 use evenfold_cluster::{NodeId, local};
-use evenfold_counter_service::{Counted, CounterId, Node, NodeOptions, Storage};
+use evenfold_counter_service::{CounterValue, CounterId, Node, NodeOptions, Storage};
 use evenfold_groups::ProcessGroups;
 use evenfold_testkit::Client;
 use evenfold_testkit::Serving;
@@ -85,7 +85,7 @@ async fn count(server: &Server, nodes: &[Node], names: &[String]) {
     increment(5).await;
     for (n, name) in names.iter().enumerate() {
         let before = nodes[n % nodes.len()].get(&id(name)).await;
-        assert_eq!(before, Ok(Counted { value: 8, version: 8 }));
+        assert_eq!(before, Ok(CounterValue { value: 8, version: 8 }));
     }
 }
 
@@ -116,14 +116,14 @@ async fn counts_that_the_database_has_lost_are_not_shown_once_it_is_back() {
     for nodes in [vec![alone(database(&server)).await], cluster(2, &database(&server)).await] {
         let names: Vec<_> = names(8).iter().map(|name| format!("{name}-of-{}", nodes.len())).collect();
         let mut watching = nodes[0].watch(&id(&names[1])).unwrap();
-        assert_eq!(watching.next().await, Ok(Some(Counted::default())));
+        assert_eq!(watching.next().await, Ok(Some(CounterValue::default())));
         count(&server, &nodes, &names).await;
         let mut last = None;
-        while last != Some(Counted { value: 8, version: 8 }) {
+        while last != Some(CounterValue { value: 8, version: 8 }) {
             last = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told").unwrap();
         }
         lose(&server, &names).await;
-        let left = Counted { value: 3, version: 3 };
+        let left = CounterValue { value: 3, version: 3 };
         for name in &names {
             for node in &nodes {
                 assert_eq!(node.get(&id(name)).await, Ok(left), "{name}");
@@ -140,7 +140,7 @@ async fn counts_that_the_database_has_lost_are_not_shown_once_it_is_back() {
         })
         .await;
         let next = nodes[0].increment(&id(&names[1]), 1, None).await;
-        assert_eq!(next, Ok(Counted { value: 4, version: 4 }));
+        assert_eq!(next, Ok(CounterValue { value: 4, version: 4 }));
         assert_eq!(tokio::time::timeout(SOON, watching.next()).await.expect("a change"), Ok(next.ok()));
         for node in nodes {
             node.stop().await;
@@ -160,10 +160,10 @@ async fn no_wrong_value_is_answered_where_another_writer_brings_the_versions_tog
             let node = &nodes[n % nodes.len()];
             // Half of them are incremented before they are read.
             if n < names.len() / 2 {
-                assert_eq!(node.get(&id(name)).await, Ok(Counted { value: 503, version: 8 }), "{name}");
+                assert_eq!(node.get(&id(name)).await, Ok(CounterValue { value: 503, version: 8 }), "{name}");
             }
-            assert_eq!(node.increment(&id(name), 1, None).await, Ok(Counted { value: 504, version: 9 }), "{name}");
-            assert_eq!(node.get(&id(name)).await, Ok(Counted { value: 504, version: 9 }), "{name}");
+            assert_eq!(node.increment(&id(name), 1, None).await, Ok(CounterValue { value: 504, version: 9 }), "{name}");
+            assert_eq!(node.get(&id(name)).await, Ok(CounterValue { value: 504, version: 9 }), "{name}");
         }
         for node in nodes {
             node.stop().await;
@@ -177,7 +177,7 @@ async fn a_connection_that_leads_to_another_server_ends_what_is_known_from_the_o
     let (wire, url) = wire_to(&old.url).await;
     let node = alone(Database::at(&url).unwrap()).await;
     let a = id("a");
-    assert_eq!(node.increment(&a, 1, None).await, Ok(Counted { value: 1, version: 1 }));
+    assert_eq!(node.increment(&a, 1, None).await, Ok(CounterValue { value: 1, version: 1 }));
     let event = NewEvent::new("counter", "a", "incremented", &json!({ "amount": 100 })).unwrap();
     log::append(&mut database(&new).connect().await.unwrap(), &[event]).await.unwrap();
     // The old server lives on, as one does that does not know that another one has taken over. Its connections stay.
@@ -185,7 +185,7 @@ async fn a_connection_that_leads_to_another_server_ends_what_is_known_from_the_o
     let others: Vec<_> = (0..64).map(|n| id(&format!("b{n}"))).collect();
     // So many at once need a connection more.
     let reads = futures_util::future::join_all(others.iter().map(|other| node.get(other))).await;
-    assert!(reads.into_iter().all(|read| read == Ok(Counted::default())));
+    assert!(reads.into_iter().all(|read| read == Ok(CounterValue::default())));
     wait_until("a connection that leads to the new server", SOON, async || {
         // As many appends at once need both connections.
         let both = [id("c"), id("d")];
@@ -193,8 +193,8 @@ async fn a_connection_that_leads_to_another_server_ends_what_is_known_from_the_o
         events(&new, "c").await > 0
     })
     .await;
-    assert_eq!(node.get(&a).await, Ok(Counted { value: 100, version: 1 }));
-    assert_eq!(node.increment(&a, 1, None).await, Ok(Counted { value: 101, version: 2 }));
+    assert_eq!(node.get(&a).await, Ok(CounterValue { value: 100, version: 1 }));
+    assert_eq!(node.increment(&a, 1, None).await, Ok(CounterValue { value: 101, version: 2 }));
     assert_eq!(events(&old, "a").await, 1);
     node.stop().await;
 }

@@ -1,6 +1,6 @@
 //! What clients were answered, and what can't be.
 
-use evenfold_counter_service::{Counted, ServiceError};
+use evenfold_counter_service::{CounterValue, ServiceError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub struct Oracle {
     pub wrong: Vec<String>,
     pub answered: u64,
     pub refused: u64,
-    pub handed_over: u64,
+    pub handed_off: u64,
     maybes: u64,
     schedules: u64,
 }
@@ -31,10 +31,10 @@ impl Oracle {
         self.counters.entry(counter).or_default().floor
     }
 
-    pub fn incremented(&mut self, counter: usize, floor: i64, answer: &Result<Counted, ServiceError>) {
+    pub fn incremented(&mut self, counter: usize, floor: i64, answer: &Result<CounterValue, ServiceError>) {
         let known = self.counters.entry(counter).or_default();
         match answer {
-            Ok(Counted { value, version }) => {
+            Ok(CounterValue { value, version }) => {
                 self.answered += 1;
                 if value != version || *value <= floor || !known.answers.insert(*value) {
                     self.wrong.push(format!("{counter} was counted to {value} by version {version}, after {floor}"));
@@ -51,8 +51,8 @@ impl Oracle {
         }
     }
 
-    pub fn read(&mut self, counter: usize, floor: i64, answer: &Result<Counted, ServiceError>) {
-        let Ok(Counted { value, .. }) = answer else {
+    pub fn read(&mut self, counter: usize, floor: i64, answer: &Result<CounterValue, ServiceError>) {
+        let Ok(CounterValue { value, .. }) = answer else {
             self.refused += u64::from(*answer != Err(ServiceError::Stopped));
             return;
         };
@@ -67,7 +67,7 @@ impl Oracle {
     pub fn ends(&mut self, counter: usize, value: i64) {
         let known = self.counters.entry(counter).or_default();
         let answers = i64::try_from(known.answers.len()).unwrap();
-        // Each of 1, 2, 3, … was answered, or is one of which nobody was told.
+        // Each of 1, 2, 3, … was answered, or is one that nobody got an answer for.
         if value < known.floor || value < answers || value > answers + known.maybes {
             let Counter { floor, maybes, .. } = known;
             self.wrong.push(format!(
@@ -79,7 +79,7 @@ impl Oracle {
     pub fn add(&mut self, other: &Self) {
         self.answered += other.answered;
         self.refused += other.refused;
-        self.handed_over += other.handed_over;
+        self.handed_off += other.handed_off;
         self.maybes += other.maybes;
         self.schedules += 1;
     }
@@ -87,10 +87,10 @@ impl Oracle {
 
 impl fmt::Display for Oracle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { schedules, answered, refused, maybes, handed_over, .. } = self;
+        let Self { schedules, answered, refused, maybes, handed_off, .. } = self;
         write!(
             f,
-            "{schedules} schedules: {answered} answered, {refused} refused, {maybes} not known; {handed_over} nodes joined or left"
+            "{schedules} schedules: {answered} answered, {refused} refused, {maybes} not known; {handed_off} nodes joined or left"
         )
     }
 }

@@ -94,7 +94,7 @@ impl Schedule {
                 sleep(delay).await;
                 let joined = join(transport.clone(), &format!("n{node}"), shards).await;
                 present.lock().unwrap().push((node, joined, transport));
-                oracle.lock().unwrap().handed_over += 1;
+                oracle.lock().unwrap().handed_off += 1;
             });
         }
     }
@@ -115,7 +115,7 @@ impl Schedule {
                 node.stop().await;
                 drop(transport);
                 absent.lock().unwrap().push(number);
-                oracle.lock().unwrap().handed_over += 1;
+                oracle.lock().unwrap().handed_off += 1;
             });
         }
     }
