@@ -1,9 +1,9 @@
-//! Counters divided among the shards of an actor group: told, asked, resized and broken, while the sums stay right.
+//! Counters divided among the shards of an actor group: sent to, asked, resized and broken, while the sums stay right.
 //! `cargo run --release --example actor_groups_sharding -- --shard-count 8`
 
 use evenfold_cli::config::{Parsed, Sharding};
 use evenfold_groups::KeyHash;
-use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Resizable, Shard, SendError, top, total};
+use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Resizable, SendError, Shard, top, total};
 use std::collections::HashMap;
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -30,12 +30,12 @@ enum Message {
     Fail,
 }
 
-enum Reply {
+enum CounterReply {
     Number(u64),
     Counters(Vec<(u64, String)>),
 }
 
-impl Reply {
+impl CounterReply {
     fn number(self) -> u64 {
         if let Self::Number(number) = self { number } else { 0 }
     }
@@ -47,23 +47,23 @@ impl Reply {
 
 impl Shard for Counters {
     type Message = Message;
-    type Reply = Reply;
+    type Reply = CounterReply;
 
-    async fn handle(&mut self, message: Message) -> Reply {
+    async fn handle(&mut self, message: Message) -> CounterReply {
         match message {
             Message::Add { counter, amount } => {
                 let value = self.values.entry(counter).or_default();
                 *value += amount;
-                Reply::Number(*value)
+                CounterReply::Number(*value)
             }
-            Message::Value { counter } => Reply::Number(self.values.get(&counter).copied().unwrap_or_default()),
-            Message::Sum => Reply::Number(self.values.values().sum()),
+            Message::Value { counter } => CounterReply::Number(self.values.get(&counter).copied().unwrap_or_default()),
+            Message::Sum => CounterReply::Number(self.values.values().sum()),
             Message::Greatest { count } => {
                 let all = self.values.iter().map(|(counter, value)| (*value, counter.clone())).collect();
-                Reply::Counters(top(count)(Vec::new(), all))
+                CounterReply::Counters(top(count)(Vec::new(), all))
             }
             #[expect(clippy::panic, reason = "to show what happens then")]
-            Message::Fail => panic!("told to"),
+            Message::Fail => panic!("asked to fail"),
         }
     }
 
@@ -108,7 +108,7 @@ async fn add(group: &ActorGroup<Counters>, rounds: u64) -> Result<u64, BoxError>
 }
 
 async fn sum(group: &ActorGroup<Counters>) -> Result<u64, BoxError> {
-    let merge = |sum, reply: Reply| total(sum, reply.number());
+    let merge = |sum, reply: CounterReply| total(sum, reply.number());
     Ok(group.ask_all(|_| Message::Sum, 0, merge, SECOND * 10, Missing::Fail).await?.value)
 }
 
@@ -121,7 +121,7 @@ async fn show_questions(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
     let value = group.ask(&counter.clone(), Message::Value { counter }, SECOND).await?.number();
     println!("ask       counter-00007 is {value}");
     let mut greatest = top(3);
-    let merge = |best, reply: Reply| greatest(best, reply.counters());
+    let merge = |best, reply: CounterReply| greatest(best, reply.counters());
     let best = group.ask_all(|_| Message::Greatest { count: 3 }, Vec::new(), merge, SECOND, Missing::Partial).await?;
     let names: Vec<String> = best.value.iter().map(|(value, counter)| format!("{counter} {value}")).collect();
     println!("ask all   of {} shards, the greatest: {}", best.answered, names.join(", "));
@@ -145,7 +145,7 @@ async fn show_resizes(group: &ActorGroup<Counters>) -> Result<u64, BoxError> {
 async fn show_panic(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
     let before = sum(group).await?;
     let answer = group.ask("counter-00001", Message::Fail, SECOND).await;
-    check("whoever asked is told", matches!(answer, Err(AskError::Panicked)))?;
+    check("whoever asked gets an error", matches!(answer, Err(AskError::Panicked)))?;
     check("a panic changes no counter", sum(group).await? == before)?;
     println!("panic     a shard was restarted, its counters are as before");
     Ok(())
@@ -188,7 +188,7 @@ async fn show(sharding: Sharding) -> Result<(), BoxError> {
     let mut added = add(&group, 100).await?;
     check("the sum is what was added", sum(&group).await? == added)?;
     let elapsed = began.elapsed();
-    println!("tell      {} times from {SENDERS} senders, in {elapsed:.2?}; the sum is right", 100 * COUNTERS);
+    println!("send      {} times from {SENDERS} senders, in {elapsed:.2?}; the sum is right", 100 * COUNTERS);
     show_questions(&group).await?;
     added += show_resizes(&group).await?;
     check("nothing is lost or doubled by a resize", sum(&group).await? == added)?;

@@ -1,4 +1,5 @@
-//! The smallest whole: a PostgreSQL of its own, a log, and a read model that is folded from it, exactly once. `cargo run --example basic`
+//! The smallest whole: a PostgreSQL of its own, a log, and a read model that is folded from it, exactly once. `cargo
+//! run --example basic`
 
 use evenfold::{
     Batch, BoxError, Class, Database, Interest, NewEvent, Projection, RunOptions, Worker, WorkerOptions, append,

@@ -1,8 +1,8 @@
 //! A read model of your own, with the whole command line: what each customer has paid, from orders, exactly once.
 //!
 //! `cargo run --example custom_projection -- --help`, and for instance `-- migrate`, `-- append <orders.ndjson`,
-//! `-- worker --partition-key 0 --total-partitions 4`, `-- pool`, `-- status`, `-- parked list`. The database is that of
-//! `DATABASE_URL`, or one of its own. An order is `{"customer": "ada", "cents": 1999, "currency": "EUR"}`.
+//! `-- worker --partition-key 0 --total-partitions 4`, `-- pool`, `-- status`, `-- parked list`. The database is that
+//! of `DATABASE_URL`, or one of its own. An order is `{"customer": "ada", "cents": 1999, "currency": "EUR"}`.
 
 use clap::Args;
 use evenfold::{Batch, BoxError, Interest, Projection};

@@ -2,9 +2,9 @@
 //!
 //! `PARTITION_KEY=0 cargo run --example partitioned`
 //!
-//! The database is that of `DATABASE_URL`, or one of its own in `.evenfold/examples`, which the last one out stops. Each
-//! appends some sample events of all partitions now and then, so that every terminal has something to show; it ends by
-//! Ctrl-C, or after `ROUNDS` rounds.
+//! The database is that of `DATABASE_URL`, or one of its own in `.evenfold/examples`, which the last one out stops.
+//! Each appends some sample events of all partitions now and then, so that every terminal has something to show; it
+//! ends by Ctrl-C, or after `ROUNDS` rounds.
 
 mod shared;
 

@@ -23,8 +23,8 @@ fn check(what: &str, is_so: bool) -> Result<(), BoxError> {
     if is_so { Ok(()) } else { Err(format!("this does not hold: {what}").into()) }
 }
 
-/// Prints a paragraph beside its heading, within 80 columns.
-fn tell(heading: &str, text: &str) {
+/// Prints a paragraph next to its heading, within 80 columns.
+fn show(heading: &str, text: &str) {
     let mut line = format!("{heading:<10}");
     for word in text.split(' ') {
         if line.chars().count() + 1 + word.chars().count() > 80 {
@@ -50,15 +50,15 @@ fn members_come_and_go(groups: &ProcessGroups<Order>) -> Result<(), BoxError> {
     group.offer((0, 1))?;
     let received = [queued(&mut mails), queued(&mut stock), queued(&mut audit)];
     check("all three receive order 1", received == [[1], [1], [1]])?;
-    tell("join", "mails, stock and audit have joined: each has received order 1");
+    show("join", "mails, stock and audit have joined: each has received order 1");
     drop(audit);
     let outcome = group.offer((0, 2))?;
     check("the two that are left receive order 2", (queued(&mut mails), queued(&mut stock)) == (vec![2], vec![2]))?;
-    tell("leave", &format!("audit has left: {} members have received order 2", outcome.accepted));
+    show("leave", &format!("audit has left: {} members have received order 2", outcome.accepted));
     acme.delete("orders", "placed")?;
     check("the members learn of the end", mails.try_recv() == Err(LeaveReason::Deleted))?;
     check("nobody can be sent anything", group.offer((0, 3)).is_err())?;
-    tell("delete", "the group is deleted: its members have been told, and order 3 is refused");
+    show("delete", "the group is deleted: its members have been notified, and order 3 is refused");
     Ok(())
 }
 
@@ -68,7 +68,7 @@ fn tenants(groups: &ProcessGroups<Order>) -> Result<Group<Order>, BoxError> {
     let mut printer = ours.join("printer", JoinOptions::default())?;
     let mut stranger = theirs.join("printer", JoinOptions::default())?;
     let outcome = ours.offer((0, 4711))?;
-    tell(
+    show(
         "tenants",
         &format!("{} and {}: one broadcast, {} member has it", ours.path(), theirs.path(), outcome.accepted),
     );
@@ -76,14 +76,14 @@ fn tenants(groups: &ProcessGroups<Order>) -> Result<Group<Order>, BoxError> {
     check("the other tenant's has not", queued(&mut stranger).is_empty())?;
     check("a tenant sees its own groups", acme.groups().len() == 1 && acme.delete("orders", "other").is_err())?;
     if let Err(refused) = ours.join("printer", JoinOptions::default()) {
-        tell("refused", &format!("{refused}"));
+        show("refused", &format!("{refused}"));
         check("who has joined can't join again", matches!(refused, GroupError::AlreadyJoined(_)))?;
     }
     Ok(ours)
 }
 
 async fn slow_members(group: &Group<Order>) -> Result<(), BoxError> {
-    tell("slow", "5 broadcasts, queues of 2, and nobody reads:");
+    show("slow", "5 broadcasts, queues of 2, and nobody reads:");
     let wait = Slow::Wait(Duration::from_millis(5));
     let policies = [("drops its oldest", Slow::DropOldest), ("is evicted", Slow::Evict), ("is waited for", wait)];
     let join = |(id, slow)| group.join(id, JoinOptions { queue: 2, slow });
@@ -103,7 +103,7 @@ async fn slow_members(group: &Group<Order>) -> Result<(), BoxError> {
 
 /// Counts orders; panics at a faulty one.
 struct Clerk {
-    told: mpsc::UnboundedSender<Result<Order, LeaveReason>>,
+    received: mpsc::UnboundedSender<Result<Order, LeaveReason>>,
 }
 
 impl Actor for Clerk {
@@ -120,7 +120,7 @@ impl Message<Order> for Clerk {
 
     async fn handle(&mut self, order: Order, _: &mut Context<Self, ()>) {
         assert!(order != FAULTY, "a faulty order");
-        let _ = self.told.send(Ok(order));
+        let _ = self.received.send(Ok(order));
     }
 }
 
@@ -128,7 +128,7 @@ impl Message<LeaveReason> for Clerk {
     type Reply = ();
 
     async fn handle(&mut self, left: LeaveReason, _: &mut Context<Self, ()>) {
-        let _ = self.told.send(Err(left));
+        let _ = self.received.send(Err(left));
     }
 }
 
@@ -142,32 +142,32 @@ async fn next(watch: &mut Watch<Order>) -> String {
     }
 }
 
-/// A member that panics, and one that is told that the group ends.
+/// A member that panics, and one that is notified that the group ends.
 async fn actors(groups: &ProcessGroups<Order>, group: &Group<Order>) -> Result<(), BoxError> {
     let mut watch = group.watch();
     let mut seen = vec![next(&mut watch).await];
-    let (told, mut heard) = mpsc::unbounded_channel();
-    let clerk = Clerk::spawn(Clerk { told });
+    let (received, mut inbox) = mpsc::unbounded_channel();
+    let clerk = Clerk::spawn(Clerk { received });
     group.join_actor("clerk", &clerk, JoinOptions::default())?;
     seen.push(next(&mut watch).await);
     group.broadcast((0, 1)).await?;
-    check("the actor is told", heard.recv().await == Some(Ok((0, 1))))?;
+    check("the actor receives it", inbox.recv().await == Some(Ok((0, 1))))?;
     group.broadcast(FAULTY).await?;
     seen.push(next(&mut watch).await);
     check("the watcher sees it", seen == ["0 members", "clerk joined", "clerk left (it has panicked)"])?;
     check("nobody is there", group.broadcast((0, 2)).await?.accepted == 0)?;
 
-    let (told, mut heard) = mpsc::unbounded_channel();
-    let successor = Clerk::spawn(Clerk { told });
+    let (received, mut inbox) = mpsc::unbounded_channel();
+    let successor = Clerk::spawn(Clerk { received });
     group.join_actor("clerk", &successor, JoinOptions::default())?;
     seen.push(next(&mut watch).await);
     groups.tenant("acme")?.delete("orders", "shipped")?;
     seen.push(next(&mut watch).await);
-    tell("watched", &seen.join(", "));
-    let told = heard.recv().await;
-    check("members are told of the end", told == Some(Err(LeaveReason::Deleted)))?;
+    show("watched", &seen.join(", "));
+    let last = inbox.recv().await;
+    check("members are notified of the end", last == Some(Err(LeaveReason::Deleted)))?;
     if let Err(refused) = group.broadcast((0, 3)).await {
-        tell("deleted", &format!("{refused}"));
+        show("deleted", &format!("{refused}"));
     }
     Ok(())
 }
@@ -207,7 +207,7 @@ async fn many(groups: &ProcessGroups<Order>) -> Result<(), BoxError> {
     }
     groups.tenant("acme")?.delete("orders", "many")?;
     let complete = members.join_all().await.into_iter().filter(|complete| *complete).count();
-    tell("in order", &format!("4 senders, {complete} members, 800,000 deliveries in {:.2?}", started.elapsed()));
+    show("in order", &format!("4 senders, {complete} members, 800,000 deliveries in {:.2?}", started.elapsed()));
     check("every member has everything, in each sender's order", complete == 4)?;
     Ok(())
 }
@@ -219,7 +219,7 @@ async fn main() -> Result<(), BoxError> {
         return Ok(());
     }
     // The one panic below is on purpose, and needs no backtrace.
-    std::panic::set_hook(Box::new(|panic| tell("panic", panic.payload_as_str().unwrap_or_default())));
+    std::panic::set_hook(Box::new(|panic| show("panic", panic.payload_as_str().unwrap_or_default())));
     let groups = ProcessGroups::default();
     members_come_and_go(&groups)?;
     let group = tenants(&groups)?;

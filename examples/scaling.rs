@@ -1,7 +1,7 @@
 //! Another number of partitions while events come in: `cargo run --example scaling`
 //!
-//! The database is that of `DATABASE_URL`, or one of its own in `.evenfold/examples`. The new workers are started beside the
-//! old ones, and take over: the old ones end, and no event is applied twice or not at all.
+//! The database is that of `DATABASE_URL`, or one of its own in `.evenfold/examples`. The new workers are started
+//! alongside the old ones, and take over: the old ones end, and no event is applied twice or not at all.
 
 mod shared;
 

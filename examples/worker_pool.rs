@@ -1,4 +1,5 @@
-//! All partitions in one process, each with a worker of its own, whose failure is its own: `cargo run --example worker_pool`
+//! All partitions in one process, each with a worker of its own, whose failure is its own: `cargo run --example
+//! worker_pool`
 //!
 //! The database is that of `DATABASE_URL`, or one of its own in `.evenfold/examples`.
 

@@ -26,8 +26,8 @@ async fn the_log_is_append_only() {
         "DELETE FROM evenfold.events",
         "TRUNCATE evenfold.events CASCADE",
     ] {
-        let said = refused(&mut conn, sql).await;
-        assert!(said.contains("the log is append-only"), "{sql}: {said}");
+        let message = refused(&mut conn, sql).await;
+        assert!(message.contains("the log is append-only"), "{sql}: {message}");
     }
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events WHERE payload ->> 'amount' = '1'").await, 1);
 }
@@ -38,18 +38,18 @@ async fn a_writer_can_choose_neither_its_xid_nor_its_position() {
     let mut conn = db.connect().await;
     let columns = "version, aggregate_type, aggregate_id, event_type, payload";
     let values = "1, 't', 'a', 'e', '{}'";
-    let said =
+    let message =
         refused(&mut conn, &format!("INSERT INTO evenfold.events (xid, {columns}) VALUES ('3', {values})")).await;
-    assert!(said.contains("leave them out"), "{said}");
-    let said =
+    assert!(message.contains("leave them out"), "{message}");
+    let message =
         refused(&mut conn, &format!("INSERT INTO evenfold.events (position, {columns}) VALUES (7, {values})")).await;
-    assert!(said.contains("leave them out"), "{said}");
+    assert!(message.contains("leave them out"), "{message}");
     let overriding =
         format!("INSERT INTO evenfold.events (position, {columns}) OVERRIDING SYSTEM VALUE VALUES (7, {values})");
     refused(&mut conn, &overriding).await;
     append_one(&mut conn, "b", 1).await;
-    let said = refused(&mut conn, &overriding).await;
-    assert!(said.contains("leave them out"), "{said}");
+    let message = refused(&mut conn, &overriding).await;
+    assert!(message.contains("leave them out"), "{message}");
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 1);
 }
 
@@ -68,8 +68,8 @@ async fn a_position_that_the_session_has_drawn_earlier_is_no_way_in() {
                 "INSERT INTO evenfold.events (position, {columns}) {how}
                  VALUES (currval('evenfold.events_position_seq'), 1, 't', 'a', 'e', '{{}}')"
             );
-            let said = refused(&mut conn, &earlier).await;
-            assert!(said.contains("leave them out"), "{said}");
+            let message = refused(&mut conn, &earlier).await;
+            assert!(message.contains("leave them out"), "{message}");
         }
     }
     sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut conn).await.unwrap();
@@ -106,8 +106,8 @@ async fn an_event_gets_its_numbers_and_its_hash_whatever_the_session_of_its_writ
             "INSERT INTO evenfold.events (xid, position, version, aggregate_type, aggregate_id, event_type, payload)
              VALUES ('3', 1, 2, 't', 'a{n}', 'e', '{{}}')"
         );
-        let said = refused(&mut writer, &own).await;
-        assert!(said.contains("leave them out"), "{settings}: {said}");
+        let message = refused(&mut writer, &own).await;
+        assert!(message.contains("leave them out"), "{settings}: {message}");
     }
     drain(&mut worker, &mut conn).await;
     assert_eq!(scalar(&mut conn, "SELECT max(position) FROM evenfold.events").await, 4);

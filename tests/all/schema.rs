@@ -172,8 +172,8 @@ async fn a_restored_log_is_refused_and_goes_on_after_a_repair() {
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "a").await, Some((2, 2)));
     assert_counters_agree(&mut conn).await;
-    let said = sqlx::query("DELETE FROM evenfold.events").execute(&mut conn).await.unwrap_err().to_string();
-    assert!(said.contains("append-only"), "{said}");
+    let message = sqlx::query("DELETE FROM evenfold.events").execute(&mut conn).await.unwrap_err().to_string();
+    assert!(message.contains("append-only"), "{message}");
 }
 
 /// New events would have xids that the restored checkpoint takes for applied.

@@ -45,12 +45,12 @@ enum Way {
     Insert,
     /// By `log::append`, on the writer's connection.
     Append,
-    /// By the [`Appender`] of all writers, of which each has so many callers that wait at the same time, as the requests
-    /// that a service serves do.
+    /// By the [`Appender`] of all writers, of which each has so many callers that wait at the same time, as the
+    /// requests that a service serves do.
     Grouped(u32),
 }
 
-/// What is measured beside the yardstick: its name, and how many times the yardstick it should be.
+/// What is measured next to the yardstick: its name, and how many times the yardstick it should be.
 const WAYS: [(Way, &str, f64); 3] = [
     (Way::Append, "append", 1.0),
     (Way::Grouped(50), "grouped, 50 each", 8.0),

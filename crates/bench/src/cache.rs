@@ -1,5 +1,5 @@
-//! How fast the cache is: in the process against other caches, over HTTP against a handler that does nothing, and whether it
-//! keeps within its memory.
+//! How fast the cache is: in the process against other caches, over HTTP against a handler that does nothing, and
+//! whether it keeps within its memory.
 
 mod args;
 mod http;

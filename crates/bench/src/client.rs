@@ -73,7 +73,7 @@ pub(super) async fn load(
         prepared.push(ready.await??);
     }
     let mut answers: u64 = prepared.iter().map(|(_, sender)| sender.first.len() as u64).sum();
-    let (started, left) = (Instant::now(), Arc::new(Left::new(until)));
+    let (started, left) = (Instant::now(), Arc::new(Remaining::new(until)));
     let asking =
         prepared.into_iter().map(|(connection, sender)| tokio::spawn(ask(connection, sender, Arc::clone(&left))));
     let mut latencies = Vec::new();
@@ -86,7 +86,7 @@ pub(super) async fn load(
     Ok(Seen { rate, latencies, answers })
 }
 
-async fn ask(mut connection: Connection, sender: Sender, left: Arc<Left>) -> anyhow::Result<Vec<f64>> {
+async fn ask(mut connection: Connection, sender: Sender, left: Arc<Remaining>) -> anyhow::Result<Vec<f64>> {
     let mut latencies = Vec::new();
     let mut began = Instant::now();
     while left.some(began) {
@@ -100,12 +100,12 @@ async fn ask(mut connection: Connection, sender: Sender, left: Arc<Left>) -> any
 }
 
 /// What is left to do, for all connections.
-enum Left {
+enum Remaining {
     Until(Instant),
     Requests(AtomicU64),
 }
 
-impl Left {
+impl Remaining {
     fn new(until: Until) -> Self {
         match until {
             Until::Time(time) => Self::Until(Instant::now() + time),
@@ -154,8 +154,8 @@ impl Connection {
     }
 }
 
-/// The lengths of the head, and of all, of the answer that begins here, if its head has come; an error if it is not what was
-/// asked for.
+/// The lengths of the head, and of all, of the answer that begins here, if its head has come; an error if it is not
+/// what was asked for.
 fn answer_length(answer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
     let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
     let text = std::str::from_utf8(&answer[..head]).context("the server answered with something that is not HTTP")?;
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn as_many_requests_are_left_as_were_wanted() {
-        let left = Left::new(Until::Requests(3));
+        let left = Remaining::new(Until::Requests(3));
         assert_eq!((0..5).filter(|_| left.some(Instant::now())).count(), 3);
     }
 }

@@ -1,5 +1,5 @@
-//! How fast the counter service is, against a handler that answers the same whatever it is asked, and how much memory it takes.
-//! Each of them is a process of its own; what was counted is compared with what was answered.
+//! How fast the counter service is, against a handler that answers the same whatever it is asked, and how much memory
+//! it takes. Each of them is a process of its own; what was counted is compared with what was answered.
 
 mod constant;
 mod count;
@@ -134,7 +134,8 @@ struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    /// Does something that needs no schema of its own, unless it is interrupted: what it has started ends by being dropped.
+    /// Does something that needs no schema of its own, unless it is interrupted: what it has started ends by being
+    /// dropped.
     async fn interruptible<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let done = self.bench.shutdown.run_until_cancelled(work).await;
         done.unwrap_or_else(|| bail!("interrupted: there are no figures"))
@@ -181,8 +182,8 @@ impl Measure<'_> {
         Ok(peak.map(|bytes| sample(bytes) / sample(1024 * 1024)).into_iter().collect())
     }
 
-    /// One node with its workers, as it is started without arguments, over a log that is empty at first; also the most memory
-    /// that it has had.
+    /// One node with its workers, as it is started without arguments, over a log that is empty at first; also the most
+    /// memory that it has had.
     async fn in_the_log(&self, keys: u32, until: Until) -> anyhow::Result<(Seen, Option<u64>)> {
         let Bench { session, shutdown } = self.bench;
         within(session, shutdown, "counter", async |arena| {

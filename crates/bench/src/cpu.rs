@@ -28,7 +28,7 @@ impl Server {
     }
 
     fn seen(backend: u32, database: &str) -> Option<Self> {
-        // Another machine's process may have the number of one of ours: its title tells which database it serves.
+        // Another machine's process may have the number of one of ours: its title shows which database it serves.
         let title = std::fs::read(format!("/proc/{backend}/cmdline")).ok()?;
         let title = String::from_utf8_lossy(&title).into_owned();
         if !(title.starts_with("postgres:") && title.split(' ').any(|word| word == database)) {

@@ -47,14 +47,14 @@ impl GroupsArgs {
 }
 
 /// Messages per second that the actors of a target handle, from the first to the answer that all have been.
-async fn tells<T: Target>(load: &Arc<Load>) -> anyhow::Result<f64> {
+async fn sends<T: Target>(load: &Arc<Load>) -> anyhow::Result<f64> {
     let target = T::start(load).await?;
     let started = Instant::now();
     let senders = (0..load.senders).map(|_| {
         let (load, target) = (Arc::clone(load), target.clone());
         tokio::spawn(async move {
             for (number, key) in (1..=load.each).zip(load.keys.iter().cycle()) {
-                target.tell(&load, key, number).await?;
+                target.send(&load, key, number).await?;
             }
             anyhow::Ok(())
         })
@@ -101,12 +101,12 @@ async fn measure(args: &GroupsArgs) -> anyhow::Result<Vec<Figure>> {
     for _ in 0..args.runs.runs {
         for (which, samples) in rates.iter_mut().enumerate() {
             samples.push(match which {
-                0 => tells::<Group>(&load).await?,
-                1 => tells::<Channels>(&load).await?,
-                2 => tells::<Kameo>(&load).await?,
+                0 => sends::<Group>(&load).await?,
+                1 => sends::<Channels>(&load).await?,
+                2 => sends::<Kameo>(&load).await?,
                 3 => asks::<Group>(&load).await?,
                 4 => asks::<Kameo>(&load).await?,
-                _ => tells::<Ractor>(&load).await?,
+                _ => sends::<Ractor>(&load).await?,
             });
             steps.inc(1);
         }
@@ -123,12 +123,12 @@ async fn measure(args: &GroupsArgs) -> anyhow::Result<Vec<Figure>> {
     let [group, channels, kameo, asks, kameo_asks, ractor] = rates;
     let wanted = vec![WANTED; group.len()];
     let mut figures = vec![
-        figure("tells", &group, "the goal", wanted, Goal::AtLeast(1.0)),
-        figure("tells", &group, "tokio mpsc", channels, Goal::Open),
-        figure("tells", &group, "kameo", kameo, Goal::Open),
+        figure("sends", &group, "the goal", wanted, Goal::AtLeast(1.0)),
+        figure("sends", &group, "tokio mpsc", channels, Goal::Open),
+        figure("sends", &group, "kameo", kameo, Goal::Open),
         figure("asks, 64 clients", &asks, "kameo", kameo_asks, Goal::Open),
     ];
     // Not part of every build.
-    figures.push(figure("tells", &group, "ractor", ractor, Goal::Open));
+    figures.push(figure("sends", &group, "ractor", ractor, Goal::Open));
     Ok(figures)
 }

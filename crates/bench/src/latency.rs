@@ -83,14 +83,14 @@ impl Percentiles {
 }
 
 /// A load, its latencies, and those of the inserts at the same moments.
-struct Load {
+struct LatencyLoad {
     name: String,
     schedule: Schedule,
     events: Percentiles,
     inserts: Percentiles,
 }
 
-impl Load {
+impl LatencyLoad {
     fn new(name: String, schedule: Schedule) -> Self {
         Self { name, schedule, events: Percentiles::default(), inserts: Percentiles::default() }
     }
@@ -102,13 +102,13 @@ pub(super) async fn run(bench: Bench<'_>, args: &LatencyArgs) -> anyhow::Result<
 
 async fn measure(arena: &Arena, args: &LatencyArgs) -> anyhow::Result<Vec<Figure>> {
     let mut conn = arena.database.connect().await?;
-    let mut loads: Vec<Load> = RATES
+    let mut loads: Vec<LatencyLoad> = RATES
         .iter()
-        .map(|&rate| Load::new(format!("{}/s", thousands(rate)), Schedule::steady(rate, args.seconds)))
+        .map(|&rate| LatencyLoad::new(format!("{}/s", thousands(rate)), Schedule::steady(rate, args.seconds)))
         .collect();
     let full = loads.last().map(|load| (load.name.clone(), load.schedule.clone())).context("there is a load")?;
-    loads.push(Load::new("after idle".to_owned(), Schedule::sparse(args.seconds)));
-    let mut held = Percentiles::default();
+    loads.push(LatencyLoad::new("after idle".to_owned(), Schedule::sparse(args.seconds)));
+    let mut blocked = Percentiles::default();
     let steps = steps(args.runs.runs * (2 * loads.len() as u64 + 1));
     for _ in 0..args.runs.runs {
         for load in &mut loads {
@@ -119,7 +119,7 @@ async fn measure(arena: &Arena, args: &LatencyArgs) -> anyhow::Result<Vec<Figure
             steps.inc(1);
         }
         settle(&mut conn).await?;
-        held.add(&beside_an_open_transaction(arena, args, &full.1).await?);
+        blocked.add(&with_an_open_transaction(arena, args, &full.1).await?);
         steps.inc(1);
         let differ = mismatches(arena.database.schema(), &mut conn, &args.tuning.counters.amount_pointer, 1).await?;
         anyhow::ensure!(differ.is_empty(), "the counters do not agree with the log: please report this mistake");
@@ -130,14 +130,14 @@ async fn measure(arena: &Arena, args: &LatencyArgs) -> anyhow::Result<Vec<Figure
         loads.iter().flat_map(|load| load.events.against(&load.name, "INSERT", &load.inserts, goals)).collect();
     if let Some(without) = loads.iter().find(|load| load.name == full.0) {
         let goals = [Goal::AtMost(1.2), Goal::Open];
-        figures.extend(held.against(&format!("{}, open tx", full.0), "no open tx", &without.events, goals));
+        figures.extend(blocked.against(&format!("{}, open tx", full.0), "no open tx", &without.events, goals));
     }
     Ok(figures)
 }
 
 /// The latencies while somebody has appended an event and does not commit. It holds up whoever reads the log only as
 /// far as nobody has run; the event itself is applied once it is committed.
-async fn beside_an_open_transaction(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow::Result<Vec<f64>> {
+async fn with_an_open_transaction(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow::Result<Vec<f64>> {
     let mut conn = arena.database.connect().await?;
     // It is idle for as long as the load lasts.
     sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0").execute(&mut conn).await?;
@@ -174,7 +174,7 @@ async fn latencies(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow
         acked = work => acked?,
         Some(ended) = workers.join_next() => match ended? {
             Err(error) => bail!(error),
-            Ok(_) => bail!("the worker ended before it was told to"),
+            Ok(_) => bail!("the worker ended before it was stopped"),
         },
     };
     stop.cancel();
@@ -184,7 +184,7 @@ async fn latencies(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow
     Ok(acked.into_iter().map(|acked| latency(acked, &stamps)).collect())
 }
 
-/// Nothing where the worker was told of its commit before the writer of its own.
+/// Nothing where the worker learnt of its commit before the writer of its own.
 fn latency((position, acked): Acked, stamps: &Stamps) -> f64 {
     let visible = stamps.of(position).unwrap_or(acked);
     milliseconds(visible.saturating_duration_since(acked))

@@ -42,7 +42,7 @@ enum Benchmark {
     FanOut(fan_out::FanOutArgs),
     /// Count over HTTP, in memory, in the log, and on several nodes: against a handler that does nothing
     Counter(counter::CounterArgs),
-    /// Tell and ask a group of actors: against mailboxes that take one message after the other; needs no database
+    /// Send to and ask a group of actors: against mailboxes that take one message after the other; needs no database
     Groups(groups::GroupsArgs),
     /// Read and write the cache, in the process and over HTTP: against other caches, and a handler that does nothing
     Cache(cache::CacheArgs),
@@ -51,8 +51,8 @@ enum Benchmark {
     Constant,
 }
 
-/// Commands of the product, which the benchmarks start as processes of their own: they are this same program, so that what
-/// is measured is built as what measures.
+/// Commands of the product, which the benchmarks start as processes of their own: they are this same program, so that
+/// what is measured is built as what measures.
 const MEASURED: [&str; 2] = ["worker", "serve"];
 
 fn main() -> ExitCode {

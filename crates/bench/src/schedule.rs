@@ -94,7 +94,7 @@ impl Schedule {
         Ok(took)
     }
 
-    /// Tells of a load that was less than it should have been.
+    /// Reports a load that was less than it should have been.
     #[expect(clippy::cast_precision_loss, reason = "rates to compare")]
     fn kept(&self, took: Duration, what: &str) {
         let Some(last) = self.0.last().filter(|last| **last > Duration::from_millis(500)) else { return };

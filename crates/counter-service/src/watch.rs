@@ -82,7 +82,8 @@ impl Watching {
         };
         let rows =
             rows.iter().filter(|row| row.aggregate_id == self.id.as_str() && row.aggregate_type == AGGREGATE_TYPE);
-        let mut listed: Vec<_> = rows.map(|row| CounterValue { value: row.value, version: row.version.get() }).collect();
+        let mut listed: Vec<_> =
+            rows.map(|row| CounterValue { value: row.value, version: row.version.get() }).collect();
         listed.sort_unstable_by_key(|counted| counted.version);
         let mut newer = None;
         for counted in listed {

@@ -8,22 +8,22 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// How a process ended, and what it said.
+/// How a process ended, and what it printed.
 #[derive(Debug)]
-pub struct Said {
+pub struct CliOutput {
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
-impl From<Output> for Said {
+impl From<Output> for CliOutput {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("text in UTF-8");
         Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
     }
 }
 
-impl Said {
+impl CliOutput {
     /// Fails unless the process ended well, without a complaint; gives what it printed.
     pub fn fine(&self) -> &str {
         assert_eq!(self.code, 0, "{self:#?}");
@@ -37,7 +37,7 @@ impl Said {
         assert_eq!(self.code, code, "{self:#?}");
         assert_eq!(self.out, "", "{self:#?}");
         let (sentence, before) = self.err.lines().collect::<Vec<_>>().split_last().map_or_else(
-            || panic!("nothing was said: {self:#?}"),
+            || panic!("nothing was printed: {self:#?}"),
             |(last, before)| ((*last).to_owned(), before.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()),
         );
         assert!(sentence.starts_with("evenfold: ") && sentence.contains(phrase), "no {phrase:?}: {self:#?}");
@@ -51,35 +51,35 @@ impl Said {
         }
         let parts: Vec<&str> = sentence.split(": ").filter(|part| part.len() > 20).collect();
         let twice = parts.iter().enumerate().find(|(n, part)| parts[..*n].contains(part));
-        assert!(twice.is_none(), "said twice: {self:#?}");
+        assert!(twice.is_none(), "printed twice: {self:#?}");
     }
 }
 
 /// Runs to the end without input.
-pub fn run(args: &[&str]) -> Said {
+pub fn run(args: &[&str]) -> CliOutput {
     Evenfold::run(args, "").into()
 }
 
 /// Runs a command of a test's to the end. Backtraces are asked for: none may come.
-pub fn finish(mut command: Command) -> Said {
+pub fn finish(mut command: Command) -> CliOutput {
     command.env("RUST_BACKTRACE", "1");
     Evenfold::finish(command, b"").into()
 }
 
 /// Runs against a test's database.
-pub fn run_at(db: &TestDb, args: &[&str]) -> Said {
+pub fn run_at(db: &TestDb, args: &[&str]) -> CliOutput {
     feed(db, args, "")
 }
 
 /// Runs against a test's database, with this input.
-pub fn feed(db: &TestDb, args: &[&str], input: impl AsRef<[u8]>) -> Said {
+pub fn feed(db: &TestDb, args: &[&str], input: impl AsRef<[u8]>) -> CliOutput {
     let mut command = Evenfold::command(args);
     command.env("DATABASE_URL", &db.url).env("RUST_BACKTRACE", "1");
     Evenfold::finish(command, input.as_ref()).into()
 }
 
 /// Lets the only worker of the database apply everything.
-pub fn apply_all(db: &TestDb) -> Said {
+pub fn apply_all(db: &TestDb) -> CliOutput {
     run_at(db, &["worker", "--partition-key=0", "--total-partitions=1", "--until-caught-up"])
 }
 
@@ -115,7 +115,7 @@ impl DataDir {
         Options { durable: false, ..Options::new(self.path()) }
     }
 
-    pub fn run(&self, args: &[&str]) -> Said {
+    pub fn run(&self, args: &[&str]) -> CliOutput {
         let mut command = Evenfold::command(args);
         command.env("EVENFOLD_DATA_DIR", self.path());
         finish(command)

@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 that does what a test tells it, right or wrong.
+//! A client of HTTP/1.1 that does what a test asks for, right or wrong.
 
 use super::SOON;
 use serde_json::Value;
@@ -16,13 +16,13 @@ pub struct Client {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
+pub struct HttpReply {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
-impl Reply {
+impl HttpReply {
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
@@ -66,17 +66,23 @@ impl Client {
     }
 
     /// The answer; none if the connection ends without one.
-    pub async fn answer(&mut self) -> Option<Reply> {
+    pub async fn answer(&mut self) -> Option<HttpReply> {
         timeout(SOON, self.read(true)).await.expect("an answer, or an end")
     }
 
     /// The head of an answer that has no body; none if the connection ends without one.
-    pub async fn head(&mut self) -> Option<Reply> {
+    pub async fn head(&mut self) -> Option<HttpReply> {
         timeout(SOON, self.read(false)).await.expect("an answer, or an end")
     }
 
     /// Asks, and gives the answer.
-    pub async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
+    pub async fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> HttpReply {
         self.begin(method, path, headers, body).await;
         timeout(SOON, self.read(method != "HEAD"))
             .await
@@ -84,15 +90,15 @@ impl Client {
             .unwrap_or_else(|| panic!("{method} {path}"))
     }
 
-    pub async fn get(&mut self, path: &str) -> Reply {
+    pub async fn get(&mut self, path: &str) -> HttpReply {
         self.ask("GET", path, &[], "").await
     }
 
-    pub async fn put(&mut self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+    pub async fn put(&mut self, path: &str, body: impl AsRef<[u8]>) -> HttpReply {
         self.ask("PUT", path, &[], body).await
     }
 
-    pub async fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+    pub async fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> HttpReply {
         self.ask("POST", path, &[], body).await
     }
 
@@ -131,7 +137,7 @@ impl Client {
         Some((size > 0).then(|| String::from_utf8(chunk).unwrap()))
     }
 
-    async fn read(&mut self, with_body: bool) -> Option<Reply> {
+    async fn read(&mut self, with_body: bool) -> Option<HttpReply> {
         let end = loop {
             if let Some(at) = self.ahead.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
@@ -140,7 +146,7 @@ impl Client {
         };
         let head = String::from_utf8(self.ahead.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut reply = Reply { status, head, body: String::new() };
+        let mut reply = HttpReply { status, head, body: String::new() };
         let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
         if with_body {
             while self.ahead.len() < length {

@@ -52,7 +52,7 @@ pub use children::{Descendant, descendants};
 pub use counting::Counting;
 #[cfg(feature = "engine")]
 pub use engine::*;
-pub use http::{Client, Reply};
+pub use http::{Client, HttpReply};
 pub use nats::{NatsServer, nats_url};
 pub use postgres::Postgres;
 pub use process::{Evenfold, advised};

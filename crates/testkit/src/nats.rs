@@ -45,7 +45,7 @@ impl NatsServer {
         panic!("nats-server does not start: {why}");
     }
 
-    /// Or what it has said.
+    /// Or what it has logged.
     fn at(binary: &Path, port: u16, configuration: &str) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -101,8 +101,8 @@ impl Drop for NatsServer {
     }
 }
 
-/// The server that the tests of this process share: one of their own, or that of `NATS_URL` where none is installed. Each
-/// test has a cluster name of its own.
+/// The server that the tests of this process share: one of their own, or that of `NATS_URL` where none is installed.
+/// Each test has a cluster name of its own.
 pub fn nats_url() -> &'static str {
     static SHARED: OnceLock<Option<NatsServer>> = OnceLock::new();
     static URL: OnceLock<String> = OnceLock::new();

@@ -26,7 +26,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// A primary, whose database has this encoding, with these settings beside the usual ones. Blocks.
+    /// A primary, whose database has this encoding, with these settings in addition to the usual ones. Blocks.
     pub fn start(encoding: &str, settings: &str) -> Self {
         let server = Self::place();
         let data = server.data();
@@ -121,8 +121,8 @@ impl Postgres {
         }
     }
 
-    /// Makes a server that was stopped, a copy of another one, recover up to this place of that one's log, whose files are in
-    /// the archive, and become a primary then. Blocks until it answers.
+    /// Makes a server that was stopped, a copy of another one, recover up to this place of that one's log, whose files
+    /// are in the archive, and become a primary then. Blocks until it answers.
     pub fn recover_to(&self, archive: &Path, lsn: &str) {
         let data = self.data();
         fs::remove_file(data.join("standby.signal")).unwrap();

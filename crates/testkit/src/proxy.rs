@@ -14,7 +14,8 @@ pub enum Wire {
     Whole,
     /// Each piece takes that long, in both directions.
     Slow(Duration),
-    /// Nothing gets through, and nobody is told: connections stay open, and what was sent comes when it is whole again.
+    /// Nothing gets through, and nobody is notified: connections stay open, and what was sent comes when it is whole
+    /// again.
     Silent,
     /// What the node sends gets through, and nothing comes back.
     Deaf,

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// The directory of this build that cargo has for what tests write (`CARGO_TARGET_TMPDIR`, which a library is not told).
+/// The directory of this build that cargo has for what tests write (`CARGO_TARGET_TMPDIR`, which is not set for a
+/// library).
 pub fn scratch() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     // A test binary is in `target/debug/deps`.

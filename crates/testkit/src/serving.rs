@@ -28,7 +28,7 @@ pub struct Serving {
     pub address: SocketAddr,
     pub figures: SocketAddr,
     /// What it has printed before it served.
-    pub said: String,
+    pub output: String,
 }
 
 impl Serving {
@@ -51,16 +51,16 @@ impl Serving {
     pub fn of(command: Command) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         let (process, mut out) = (Evenfold::start_into(command, writer.into()), BufReader::new(reader));
-        let mut said = String::new();
+        let mut output = String::new();
         for _ in 0..2 {
-            assert!(out.read_line(&mut said).unwrap() > 0, "it ended: {said}{}", process.log());
+            assert!(out.read_line(&mut output).unwrap() > 0, "it ended: {output}{}", process.log());
         }
         let after = |start: &str| {
-            let rest = said.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_else(|| panic!("{said}"));
+            let rest = output.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_else(|| panic!("{output}"));
             rest.split([' ', ',', '/']).next().unwrap().parse().unwrap()
         };
         let (address, figures) = (after("serving on http://"), after("figures for Prometheus on http://"));
-        Self { process, out, address, figures, said }
+        Self { process, out, address, figures, output }
     }
 
     pub async fn client(&self) -> Client {

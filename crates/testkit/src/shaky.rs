@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 /// What becomes of what is sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct FaultPlan {
     /// Every step takes up to this long.
     pub delay: Duration,
     /// How many of a hundred requests are lost on their way.
@@ -22,11 +22,11 @@ pub struct Plan {
     pub late_requests: u8,
     /// How many of a hundred answers to requests are lost on their way.
     pub lost_answers: u8,
-    /// How many of a hundred writes of others are not heard.
+    /// How many of a hundred writes of others are not received.
     pub lost_writes: u8,
 }
 
-impl Plan {
+impl FaultPlan {
     /// Nothing is lost, and nothing takes any time.
     pub const GOOD: Self =
         Self { delay: Duration::ZERO, lost_requests: 0, late_requests: 0, lost_answers: 0, lost_writes: 0 };
@@ -44,13 +44,13 @@ pub enum Losses {
 #[derive(Debug)]
 pub struct Shaky {
     inner: Endpoint,
-    plan: Plan,
+    plan: FaultPlan,
     random: Mutex<Rng>,
     losses: Mutex<Losses>,
 }
 
 impl Shaky {
-    pub fn new(network: &Network, plan: Plan, seed: u64) -> Self {
+    pub fn new(network: &Network, plan: FaultPlan, seed: u64) -> Self {
         let random = Mutex::new(Rng::with_seed(seed));
         Self { inner: network.endpoint(), plan, random, losses: Mutex::new(Losses::Planned) }
     }
@@ -161,8 +161,8 @@ impl Transport for Shaky {
         Box::pin(async move {
             let (percent, mut random) = (self.plan.lost_writes, self.random.lock().unwrap().fork());
             let writes = self.inner.writes().await?;
-            let heard = writes.filter(move |_| std::future::ready(random.u8(..100) >= percent));
-            Ok(heard.boxed())
+            let received = writes.filter(move |_| std::future::ready(random.u8(..100) >= percent));
+            Ok(received.boxed())
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A program with a projection of its own: `evenfold`'s whole command line works for it.
 
 use crate::example::{example, run_at};
-use evenfold_testkit::cli::Said;
+use evenfold_testkit::cli::CliOutput;
 use evenfold_testkit::{Evenfold, TestDb, scalar};
 
 const ORDERS: &str = r#"
@@ -11,7 +11,7 @@ const ORDERS: &str = r#"
 {"aggregate_type": "order", "aggregate_id": "4", "event_type": "order-noted", "payload": "nothing that counts"}
 "#;
 
-fn revenue(db: &TestDb, args: &[&str]) -> Said {
+fn revenue(db: &TestDb, args: &[&str]) -> CliOutput {
     run_at(db, "custom_projection", args, "")
 }
 
@@ -71,7 +71,7 @@ async fn its_settings_are_flags_and_variables_and_workers_with_others_are_refuse
     assert!(other.err.contains("currency: USD") && other.err.contains("currency: EUR"), "{other:?}");
     let mut command = example("custom_projection", &["worker", "--partition-key=0", "--until-caught-up", "--takeover"]);
     command.env("DATABASE_URL", &db.url).env("REVENUE_CURRENCY", "USD");
-    Said::from(Evenfold::finish(command, b"")).fine();
+    CliOutput::from(Evenfold::finish(command, b"")).fine();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Examples as processes.
 
-use evenfold_testkit::cli::Said;
+use evenfold_testkit::cli::CliOutput;
 use evenfold_testkit::{Evenfold, TestDb};
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ pub(crate) fn example(name: &str, args: &[&str]) -> Command {
 }
 
 /// Runs an example against a test's database to its end.
-pub(crate) fn run_at(db: &TestDb, name: &str, args: &[&str], input: &str) -> Said {
+pub(crate) fn run_at(db: &TestDb, name: &str, args: &[&str], input: &str) -> CliOutput {
     let mut command = example(name, args);
     command.env("DATABASE_URL", &db.url);
     Evenfold::finish(command, input.as_bytes()).into()

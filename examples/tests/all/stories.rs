@@ -1,18 +1,18 @@
 //! Each example runs to its end, and shows what it is about.
 
 use crate::example::{example, run_at};
-use evenfold_testkit::cli::Said;
+use evenfold_testkit::cli::CliOutput;
 use evenfold_testkit::{Evenfold, TestDb, assert_counters_agree, scalar};
 
-fn run(name: &str, args: &[&str]) -> Said {
+fn run(name: &str, args: &[&str]) -> CliOutput {
     Evenfold::finish(example(name, args), b"").into()
 }
 
 #[test]
 fn the_smallest_whole_folds_a_log_into_a_read_model() {
-    let said = run("basic", &[]);
-    assert!(said.fine().contains("partition 1 of 2 applied"), "{said:?}");
-    assert!(said.out.lines().any(|line| line.starts_with("customer-0: ")), "{said:?}");
+    let output = run("basic", &[]);
+    assert!(output.fine().contains("partition 1 of 2 applied"), "{output:?}");
+    assert!(output.out.lines().any(|line| line.starts_with("customer-0: ")), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,12 +22,12 @@ async fn four_processes_with_a_partition_each_apply_everything_between_them() {
         .map(|key| {
             let mut command = example("partitioned", &[]);
             command.env("DATABASE_URL", &db.url).env("PARTITION_KEY", key).env("ROUNDS", "2");
-            std::thread::spawn(move || Said::from(Evenfold::finish(command, b"")))
+            std::thread::spawn(move || CliOutput::from(Evenfold::finish(command, b"")))
         })
         .into();
     for process in processes {
-        let said = process.join().unwrap();
-        assert!(said.fine().contains("is at work") && said.out.contains("and ends"), "{said:?}");
+        let output = process.join().unwrap();
+        assert!(output.fine().contains("is at work") && output.out.contains("and ends"), "{output:?}");
     }
     let mut conn = db.connect().await;
     assert_counters_agree(&mut conn).await;

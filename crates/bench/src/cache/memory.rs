@@ -13,7 +13,7 @@ const MIB: u64 = 1024 * 1024;
 const WRITERS: u64 = 8;
 
 /// What the process has in memory, without the pages of the program itself.
-const HELD: &str = "RssAnon:";
+const RESIDENT: &str = "RssAnon:";
 
 /// How many writes are made between two looks at the process.
 const BETWEEN_LOOKS: u64 = 50_000;
@@ -22,13 +22,13 @@ pub(super) async fn measure(writes: u64) -> anyhow::Result<Vec<Figure>> {
     let cache = Cache::start(CacheOptions { memory_budget_bytes: BUDGET, ..CacheOptions::default() }).await?;
     // The threads and their first pages are there then, whatever is written.
     cache.put("first", true.into(), None, Condition::Always).await?;
-    let before = memory(HELD);
+    let before = memory(RESIDENT);
     let (mut most, mut peak) = (0, before);
     for from in (0..writes).step_by(usize::try_from(BETWEEN_LOOKS)?) {
         let to = writes.min(from + BETWEEN_LOOKS);
         try_join_all((0..WRITERS).map(|writer| write(&cache, from + writer, to))).await?;
         most = most.max(cache.stats().bytes);
-        peak = peak.max(memory(HELD));
+        peak = peak.max(memory(RESIDENT));
     }
     ensure!(most <= BUDGET, "the cache counts {most} bytes, more than its budget of {BUDGET}");
     cache.stop().await;

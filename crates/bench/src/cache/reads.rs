@@ -1,4 +1,4 @@
-//! Reads on two threads beside writes, against other caches with the same budget and policy.
+//! Reads on two threads with concurrent writes, against other caches with the same budget and policy.
 
 use super::args::{CacheArgs, figure};
 use evenfold_cache::{Cache, CacheOptions, Condition, Value};
@@ -17,7 +17,7 @@ pub(super) const STEPS: u64 = 3;
 
 const READERS: usize = 2;
 
-/// Writes per second beside the reads, in a portion per millisecond.
+/// Writes per second concurrent to the reads, in a portion per millisecond.
 const WRITES: u64 = 50_000;
 const PORTION: usize = 50;
 
@@ -30,7 +30,7 @@ const BUDGET: u64 = 32 * 1024 * 1024;
 const SKEW: f64 = 0.99;
 
 /// What all of them can do.
-trait Target: Clone + Send + Sync + 'static {
+trait ReadTarget: Clone + Send + Sync + 'static {
     /// Whether it was there. The value is read: a byte of it counts.
     fn get(&self, key: &str) -> bool;
     fn put(&self, key: &str, value: Arc<str>) -> impl Future<Output = anyhow::Result<()>> + Send;
@@ -39,7 +39,7 @@ trait Target: Clone + Send + Sync + 'static {
 #[derive(Clone)]
 struct Own(Cache);
 
-impl Target for Own {
+impl ReadTarget for Own {
     fn get(&self, key: &str) -> bool {
         matches!(self.0.get(key), Some(found) if matches!(&found.value, Value::String(text) if !text.is_empty()))
     }
@@ -53,7 +53,7 @@ impl Target for Own {
 #[derive(Clone)]
 struct Moka(moka::sync::Cache<String, Arc<str>>);
 
-impl Target for Moka {
+impl ReadTarget for Moka {
     fn get(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|value| !value.is_empty())
     }
@@ -64,7 +64,7 @@ impl Target for Moka {
     }
 }
 
-/// What an entry weighs for those who are told.
+/// What an entry weighs, for those caches that ask for it.
 #[derive(Clone)]
 struct Bytes;
 
@@ -75,7 +75,7 @@ impl quick_cache::Weighter<String, Arc<str>> for Bytes {
 }
 
 fn weight(key: &str, value: &str) -> u64 {
-    /// What the entry takes up beside its texts, about.
+    /// What the entry takes up in addition to its texts, about.
     const OVERHEAD: usize = 150;
     (key.len() + value.len() + OVERHEAD) as u64
 }
@@ -83,7 +83,7 @@ fn weight(key: &str, value: &str) -> u64 {
 #[derive(Clone)]
 struct Quick(Arc<quick_cache::sync::Cache<String, Arc<str>, Bytes>>);
 
-impl Target for Quick {
+impl ReadTarget for Quick {
     fn get(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|value| !value.is_empty())
     }
@@ -157,7 +157,7 @@ pub(super) async fn measure(args: &CacheArgs, steps: &ProgressBar) -> anyhow::Re
 }
 
 /// Reads per second of all readers together.
-async fn rate<T: Target>(target: T, trace: &Arc<Trace>, time: Duration) -> anyhow::Result<f64> {
+async fn rate<T: ReadTarget>(target: T, trace: &Arc<Trace>, time: Duration) -> anyhow::Result<f64> {
     for key in trace.keys.iter().rev() {
         target.put(key, trace.value()).await?;
     }
@@ -177,14 +177,14 @@ async fn rate<T: Target>(target: T, trace: &Arc<Trace>, time: Duration) -> anyho
     let made = sample(written.load(Ordering::Relaxed)) / elapsed;
     if made < sample(WRITES) * 0.9 {
         tracing::warn!(
-            "only {made:.0} of {WRITES} writes per second were made beside the reads: the machine is too busy"
+            "only {made:.0} of {WRITES} writes per second were made during the reads: the machine is too busy"
         );
     }
     Ok(sample(reads) / elapsed)
 }
 
 /// Reads as fast as it can, on a thread of its own.
-fn read<T: Target>(target: T, trace: &Arc<Trace>, stop: &Arc<AtomicBool>, place: usize) -> JoinHandle<u64> {
+fn read<T: ReadTarget>(target: T, trace: &Arc<Trace>, stop: &Arc<AtomicBool>, place: usize) -> JoinHandle<u64> {
     let (trace, stop) = (Arc::clone(trace), Arc::clone(stop));
     spawn_blocking(move || {
         let (mut reads, mut found) = (0, 0);
@@ -202,7 +202,7 @@ fn read<T: Target>(target: T, trace: &Arc<Trace>, stop: &Arc<AtomicBool>, place:
 }
 
 /// Writes a portion per millisecond, all of it at the same time, and makes up for what it is behind.
-fn write<T: Target>(
+fn write<T: ReadTarget>(
     target: T,
     trace: &Arc<Trace>,
     stop: &Arc<AtomicBool>,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// As many bytes as the service answers.
 const ANSWER: &str = r#"{"counter_id":"key-1000","value":1000,"version":1000}"#;
 
-/// Serves until it is told to stop, and prints where, as the counter service does.
+/// Serves until it gets a signal to stop, and prints where, as the counter service does.
 pub(crate) async fn serve_constant(shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     print(&format!("serving on http://{}\n", listener.local_addr()?))?;

@@ -21,8 +21,8 @@ impl Counters {
         Self { keys }
     }
 
-    /// Increments them at random. Before that each is incremented once, for what is only done once: reading a counter from the
-    /// database, for one.
+    /// Increments them at random. Before that each is incremented once, for what is only done once: reading a counter
+    /// from the database, for one.
     pub(super) async fn load(&self, address: SocketAddr, connections: usize, until: Until) -> anyhow::Result<Seen> {
         let request = |key| {
             format!("POST /counter/key-{key}/increment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")

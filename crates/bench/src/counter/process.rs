@@ -48,11 +48,11 @@ impl Service {
     async fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut process = Process(command.spawn().context("can't start a service")?);
         let out = process.0.stdout.take().context("a service has no output")?;
-        let told = spawn_blocking(move || {
+        let output = spawn_blocking(move || {
             let (mut out, mut line) = (BufReader::new(out), String::new());
             out.read_line(&mut line).map(|_| (out, line))
         });
-        let (out, line) = told.await??;
+        let (out, line) = output.await??;
         let Some(rest) = line.strip_prefix("serving on http://") else {
             bail!("a service did not start: {}", ended(&mut process).await?);
         };
@@ -66,7 +66,7 @@ impl Service {
         connection.ask(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.is_ok()
     }
 
-    /// The most memory that it has had so far, in bytes; none where the system does not tell.
+    /// The most memory that it has had so far, in bytes; none where the system does not report it.
     pub(super) fn peak_memory(&self) -> Option<u64> {
         memory_of(&self.process.0.id().to_string(), "VmHWM:")
     }
@@ -74,9 +74,9 @@ impl Service {
     /// Has it finish what is in hand, and waits for its end.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(i32::try_from(self.process.0.id())?), Signal::SIGTERM)?;
-        let said = ended(&mut self.process).await?;
+        let output = ended(&mut self.process).await?;
         let status = self.process.0.wait()?;
-        ensure!(status.success(), "a service ended with {status}: {said}");
+        ensure!(status.success(), "a service ended with {status}: {output}");
         Ok(())
     }
 }

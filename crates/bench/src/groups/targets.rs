@@ -1,5 +1,5 @@
-//! Four actors, or however many, that add up what they are told: by an actor group, and by mailboxes that take one message
-//! after the other.
+//! Four actors, or however many, that add up what they are sent: by an actor group, and by mailboxes that take one
+//! message after the other.
 
 use super::load::Load;
 use anyhow::Context;
@@ -20,8 +20,8 @@ const LONG: Duration = Duration::from_mins(1);
 /// Actors that add up.
 pub(super) trait Target: Clone + Send + Sync + Sized + 'static {
     async fn start(load: &Load) -> anyhow::Result<Self>;
-    fn tell(&self, load: &Load, key: &str, number: u64) -> impl Future<Output = anyhow::Result<()>> + Send;
-    /// What all of them have been told.
+    fn send(&self, load: &Load, key: &str, number: u64) -> impl Future<Output = anyhow::Result<()>> + Send;
+    /// The sum of what all of them have been sent.
     async fn sum(self) -> anyhow::Result<u64>;
 }
 
@@ -56,7 +56,7 @@ impl Target for Group {
         Ok(Self(ActorGroup::start(options, |_| Adder(0)).await?))
     }
 
-    async fn tell(&self, _: &Load, key: &str, number: u64) -> anyhow::Result<()> {
+    async fn send(&self, _: &Load, key: &str, number: u64) -> anyhow::Result<()> {
         Ok(self.0.send(key, Add(number), LONG).await?)
     }
 
@@ -72,42 +72,42 @@ impl Ask for Group {
     }
 }
 
-enum Told {
+enum ChannelMessage {
     Add(u64),
     Sum(oneshot::Sender<u64>),
 }
 
 /// Tasks that read a channel.
 #[derive(Clone)]
-pub(super) struct Channels(Arc<[mpsc::Sender<Told>]>);
+pub(super) struct Channels(Arc<[mpsc::Sender<ChannelMessage>]>);
 
 impl Target for Channels {
     async fn start(load: &Load) -> anyhow::Result<Self> {
         let actor = |_| {
-            let (tell, mut told) = mpsc::channel(MAILBOX);
+            let (sender, mut receiver) = mpsc::channel(MAILBOX);
             tokio::spawn(async move {
                 let mut sum = 0;
-                while let Some(told) = told.recv().await {
-                    match told {
-                        Told::Add(more) => sum += more,
-                        Told::Sum(reply) => drop(reply.send(sum)),
+                while let Some(message) = receiver.recv().await {
+                    match message {
+                        ChannelMessage::Add(more) => sum += more,
+                        ChannelMessage::Sum(reply) => drop(reply.send(sum)),
                     }
                 }
             });
-            tell
+            sender
         };
         Ok(Self((0..load.shards.get()).map(actor).collect()))
     }
 
-    async fn tell(&self, load: &Load, key: &str, number: u64) -> anyhow::Result<()> {
-        self.0[load.shard(key)].send(Told::Add(number)).await.ok().context("a reader of a channel ended")
+    async fn send(&self, load: &Load, key: &str, number: u64) -> anyhow::Result<()> {
+        self.0[load.shard(key)].send(ChannelMessage::Add(number)).await.ok().context("a reader of a channel ended")
     }
 
     async fn sum(self) -> anyhow::Result<u64> {
         let mut sum = 0;
         for actor in &*self.0 {
             let (reply, answer) = oneshot::channel();
-            actor.send(Told::Sum(reply)).await.ok().context("a reader of a channel ended")?;
+            actor.send(ChannelMessage::Sum(reply)).await.ok().context("a reader of a channel ended")?;
             sum += answer.await?;
         }
         Ok(sum)
@@ -142,7 +142,7 @@ impl Target for Kameo {
         Ok(Self((0..load.shards.get()).map(actor).collect()))
     }
 
-    async fn tell(&self, load: &Load, key: &str, number: u64) -> anyhow::Result<()> {
+    async fn send(&self, load: &Load, key: &str, number: u64) -> anyhow::Result<()> {
         self.0[load.shard(key)].tell(Add(number)).send().await.ok().context("an actor of kameo's ended")
     }
 
@@ -164,31 +164,31 @@ impl Ask for Kameo {
 
 /// ractor's actors and mailboxes, which have no bound.
 #[derive(Clone)]
-pub(super) struct Ractor(Arc<[ractor::ActorRef<Said>]>);
+pub(super) struct Ractor(Arc<[ractor::ActorRef<RactorMessage>]>);
 
-pub(super) enum Said {
+pub(super) enum RactorMessage {
     Add(u64),
     Sum(ractor::RpcReplyPort<u64>),
 }
 
 impl ractor::Actor for Adder {
-    type Msg = Said;
+    type Msg = RactorMessage;
     type State = u64;
     type Arguments = ();
 
-    async fn pre_start(&self, _: ractor::ActorRef<Said>, (): ()) -> Result<u64, ractor::ActorProcessingErr> {
+    async fn pre_start(&self, _: ractor::ActorRef<RactorMessage>, (): ()) -> Result<u64, ractor::ActorProcessingErr> {
         Ok(0)
     }
 
     async fn handle(
         &self,
-        _: ractor::ActorRef<Said>,
-        said: Said,
+        _: ractor::ActorRef<RactorMessage>,
+        message: RactorMessage,
         sum: &mut u64,
     ) -> Result<(), ractor::ActorProcessingErr> {
-        match said {
-            Said::Add(more) => *sum += more,
-            Said::Sum(reply) => reply.send(*sum)?,
+        match message {
+            RactorMessage::Add(more) => *sum += more,
+            RactorMessage::Sum(reply) => reply.send(*sum)?,
         }
         Ok(())
     }
@@ -203,14 +203,17 @@ impl Target for Ractor {
         Ok(Self(actors.into()))
     }
 
-    async fn tell(&self, load: &Load, key: &str, number: u64) -> anyhow::Result<()> {
-        self.0[load.shard(key)].cast(Said::Add(number)).ok().context("an actor of ractor's ended")
+    async fn send(&self, load: &Load, key: &str, number: u64) -> anyhow::Result<()> {
+        self.0[load.shard(key)].cast(RactorMessage::Add(number)).ok().context("an actor of ractor's ended")
     }
 
     async fn sum(self) -> anyhow::Result<u64> {
         let mut sum = 0;
         for actor in &*self.0 {
-            sum += actor.call(Said::Sum, Some(LONG)).await?.success_or(anyhow::anyhow!("ractor gave no answer"))?;
+            sum += actor
+                .call(RactorMessage::Sum, Some(LONG))
+                .await?
+                .success_or(anyhow::anyhow!("ractor gave no answer"))?;
             actor.stop(None);
         }
         Ok(sum)

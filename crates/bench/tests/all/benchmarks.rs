@@ -1,6 +1,6 @@
 //! Each benchmark runs to its end, says what it has measured, and leaves nothing behind, however it ends.
 
-use crate::support::cli::{DataDir, Said, finish, run_at};
+use crate::support::cli::{CliOutput, DataDir, finish, run_at};
 use crate::support::{Evenfold, SOON, TestDb, scalar, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -52,7 +52,7 @@ fn expected(figures: &'static [&'static str]) -> Vec<&'static str> {
     figures.iter().copied().filter(|figure| nats || *figure != "7 nodes").collect()
 }
 
-const GROUPS: &[&str] = &["tells", "tells", "tells", "asks, 64 clients", "tells"];
+const GROUPS: &[&str] = &["sends", "sends", "sends", "asks, 64 clients", "sends"];
 
 const CACHE: &[&str] = &["get", "get", "GET", "GET: p95", "PUT", "PUT: p95", "writes: bytes", "writes: resident"];
 
@@ -69,7 +69,8 @@ async fn nothing_is_left(conn: &mut PgConnection) {
     assert_eq!(scalar(conn, "SELECT count(*) FROM evenfold.events").await, 0, "what is in use is left alone");
 }
 
-/// Processes that were given this test's database, of which nobody else knows. None where the system does not tell.
+/// Processes that were given this test's database, of which nobody else knows. None where the system does not report
+/// it.
 fn processes(db: &TestDb) -> usize {
     let database = db.url.split('?').next().unwrap();
     let others = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -81,8 +82,8 @@ fn processes(db: &TestDb) -> usize {
 async fn each_benchmark_prints_a_table_of_its_figures_and_leaves_nothing_behind() {
     for (args, figures) in BENCHMARKS {
         let db = TestDb::new().await;
-        let said = run_at(&db, &[args, &["--runs=1"]].concat());
-        let out = said.fine();
+        let output = run_at(&db, &[args, &["--runs=1"]].concat());
+        let out = output.fine();
         assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
         let (about, table) = out.split_once("\n\n").unwrap();
         assert!(about.contains("one run."), "{about}");
@@ -110,8 +111,8 @@ async fn as_json_each_figure_is_an_object_whose_ratio_is_that_of_its_medians() {
     for (args, figures) in BENCHMARKS {
         let db = TestDb::new().await;
         let visible = server_is_visible(&mut db.connect().await).await;
-        let said = run_at(&db, &[args, &["--runs=2", "--json"]].concat());
-        let lines: Vec<Value> = said.fine().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let output = run_at(&db, &[args, &["--runs=2", "--json"]].concat());
+        let lines: Vec<Value> = output.fine().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let names: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
         assert_eq!(names, expected(figures));
         for line in &lines {
@@ -147,8 +148,8 @@ async fn as_json_each_figure_is_an_object_whose_ratio_is_that_of_its_medians() {
 #[test]
 fn a_benchmark_needs_no_database() {
     let dir = DataDir::new();
-    let said = dir.run(&["catch-up", "--events=100", "--aggregates=10", "--runs=1"]);
-    assert!(said.fine().contains("10 aggregates"), "{said:?}");
+    let output = dir.run(&["catch-up", "--events=100", "--aggregates=10", "--runs=1"]);
+    assert!(output.fine().contains("10 aggregates"), "{output:?}");
 }
 
 /// Starts a benchmark that would take long.
@@ -158,10 +159,10 @@ fn start(db: &TestDb, args: &[&str]) -> Evenfold {
     Evenfold::start(command)
 }
 
-/// What it said when it ended, which must be soon.
-async fn ended(mut bench: Evenfold) -> Said {
+/// What it printed when it ended, which must be soon.
+async fn ended(mut bench: Evenfold) -> CliOutput {
     wait_until("the benchmark to end", SOON, async || bench.ended().is_some()).await;
-    Said { code: bench.wait(), out: String::new(), err: bench.log() }
+    CliOutput { code: bench.wait(), out: String::new(), err: bench.log() }
 }
 
 async fn interrupted_when(args: &[&str], condition: &'static str, signal: Signal) {
@@ -228,15 +229,15 @@ async fn a_killed_benchmark_leaves_a_schema_that_says_what_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_who_may_not_create_a_schema_is_told_so() {
+async fn a_user_who_may_not_create_a_schema_gets_the_grant_to_run() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let role = format!("benchless_{}", std::process::id());
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE ROLE {role}"))).execute(&mut conn).await.unwrap();
     let mut command = Evenfold::command(&["append"]);
     command.env("DATABASE_URL", format!("{}&options=-c%20role%3D{role}", db.url));
-    let said = finish(command);
+    let output = finish(command);
     let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&mut conn).await;
-    said.complains(1, "run `GRANT CREATE ON DATABASE");
+    output.complains(1, "run `GRANT CREATE ON DATABASE");
     dropped.unwrap();
 }

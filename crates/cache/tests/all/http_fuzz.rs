@@ -1,6 +1,6 @@
 //! Whatever is sent, the answer is no 5xx, and an error has a code.
 
-use crate::support::{Cached, Client, Reply};
+use crate::support::{Cached, Client, HttpReply};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn judge(answer: &Reply) -> Result<(), TestCaseError> {
+fn judge(answer: &HttpReply) -> Result<(), TestCaseError> {
     let fine = [200, 201, 204, 304].contains(&answer.status);
     let refused = [400, 404, 405, 409, 412, 413, 422].contains(&answer.status);
     prop_assert!(fine || refused, "{answer:?}");

@@ -244,7 +244,7 @@ async fn migrate_says_where_statements_that_name_no_schema_would_find_evenfolds_
     assert!(!run_at(&db, &["migrate"]).err.contains("search_path"));
     let path = format!("ALTER DATABASE {} SET search_path = evenfold, public", db.name);
     sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut db.connect().await).await.unwrap();
-    let said = run_at(&db, &["migrate"]);
-    assert_eq!((said.code, said.out.as_str()), (0, "the tables in the schema evenfold are up to date\n"));
-    assert!(said.err.contains("the search_path of evenfold leads to the schema evenfold"), "{said:#?}");
+    let output = run_at(&db, &["migrate"]);
+    assert_eq!((output.code, output.out.as_str()), (0, "the tables in the schema evenfold are up to date\n"));
+    assert!(output.err.contains("the search_path of evenfold leads to the schema evenfold"), "{output:#?}");
 }

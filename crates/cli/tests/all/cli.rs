@@ -29,9 +29,9 @@ fn every_help_is_on_standard_output_and_fits_into_eighty_columns() {
     for words in COMMANDS {
         for flag in ["--help", "-h"] {
             let args: Vec<&str> = words.split_whitespace().chain([flag]).collect();
-            let said = run(&args);
-            let help = said.fine();
-            assert_eq!(said.err, "");
+            let output = run(&args);
+            let help = output.fine();
+            assert_eq!(output.err, "");
             assert!(help.contains("Usage: evenfold"), "{help}");
             let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
             assert!(wide.is_empty(), "{args:?}: {wide:#?}");
@@ -54,9 +54,9 @@ fn the_help_names_every_command_and_the_worker_all_its_settings() {
 #[test]
 fn the_version_is_on_standard_output() {
     for flag in ["--version", "-V"] {
-        let said = run(&[flag]);
-        assert_eq!(said.fine(), concat!("evenfold ", env!("CARGO_PKG_VERSION"), "\n"));
-        assert_eq!(said.err, "");
+        let output = run(&[flag]);
+        assert_eq!(output.fine(), concat!("evenfold ", env!("CARGO_PKG_VERSION"), "\n"));
+        assert_eq!(output.err, "");
     }
 }
 

@@ -47,16 +47,16 @@ async fn a_bad_line_is_named_and_nothing_of_its_batch_is_appended() {
         // Two lines before it, the empty one being counted, and one after it.
         let input = format!("{}\n\n{bad}\n{}\n", line("a", ""), line("a", ""));
         let before = events(&mut conn).await;
-        let said = feed(&db, &["append"], &input);
-        said.complains(1, phrase);
-        assert!(said.err.contains("nothing from line 1 on was appended, and 0 events before it were"), "{said:?}");
-        assert_eq!(said.err.lines().count(), 2, "which database it is, and one sentence: {said:?}");
+        let output = feed(&db, &["append"], &input);
+        output.complains(1, phrase);
+        assert!(output.err.contains("nothing from line 1 on was appended, and 0 events before it were"), "{output:?}");
+        assert_eq!(output.err.lines().count(), 2, "which database it is, and one sentence: {output:?}");
         assert_eq!(events(&mut conn).await, before, "{bad}");
 
         // The same, each line a batch of its own: what came before the bad one stays.
-        let said = feed(&db, &["append", "--batch-size=1"], &input);
-        said.complains(1, phrase);
-        assert!(said.err.contains("nothing from line 2 on was appended, and 1 events before it were"), "{said:?}");
+        let output = feed(&db, &["append", "--batch-size=1"], &input);
+        output.complains(1, phrase);
+        assert!(output.err.contains("nothing from line 2 on was appended, and 1 events before it were"), "{output:?}");
         assert_eq!(events(&mut conn).await, before + 1, "{bad}");
     }
 }
@@ -65,8 +65,8 @@ async fn a_bad_line_is_named_and_nothing_of_its_batch_is_appended() {
 async fn bytes_that_are_no_text_and_lines_without_end_are_refused() {
     let db = TestDb::new().await;
     let good = line("a", "");
-    let said = feed(&db, &["append"], [good.as_bytes(), b"\n\xff\xfe\n"].concat());
-    said.complains(1, "line 2 is not UTF-8");
+    let output = feed(&db, &["append"], [good.as_bytes(), b"\n\xff\xfe\n"].concat());
+    output.complains(1, "line 2 is not UTF-8");
     let endless = "x".repeat(9 << 20);
     feed(&db, &["append"], format!("{good}\n{endless}\n")).complains(1, "line 2 is longer than");
     let large =

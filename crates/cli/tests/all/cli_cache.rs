@@ -84,8 +84,8 @@ fn what_can_not_be_meant_is_one_sentence_and_code_2() {
 
 #[test]
 fn the_token_is_not_shown() {
-    let said = finish(Caching::command(&["--help"], &[("API_TOKEN", "topsecret")]));
-    assert!(said.fine().contains("API_TOKEN") && !said.out.contains("topsecret"), "{said:?}");
+    let output = finish(Caching::command(&["--help"], &[("API_TOKEN", "topsecret")]));
+    assert!(output.fine().contains("API_TOKEN") && !output.out.contains("topsecret"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

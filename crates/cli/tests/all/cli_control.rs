@@ -34,24 +34,24 @@ async fn tables_sentences_and_errors_show_control_characters() {
     applied.fine();
     for args in [&["counters"][..], &["counters", ID], &["counters", "no\u{1b}[2Jt there"], &["parked", "drop", ID, ID]]
     {
-        let said = run_at(&db, args);
-        assert_harmless(args, &said.out);
-        assert_harmless(args, &said.err);
-        assert!(format!("{}{}", said.out, said.err).contains("\\u{1b}[2J"), "{args:?}: {said:?}");
+        let output = run_at(&db, args);
+        assert_harmless(args, &output.out);
+        assert_harmless(args, &output.err);
+        assert!(format!("{}{}", output.out, output.err).contains("\\u{1b}[2J"), "{args:?}: {output:?}");
     }
     sqlx::raw_sql("UPDATE evenfold.counters SET value = 7").execute(&mut db.connect().await).await.unwrap();
-    let said = run_at(&db, &["verify"]);
-    assert_eq!(said.code, 1, "{said:?}");
-    assert_harmless(&["verify"], &said.err);
+    let output = run_at(&db, &["verify"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert_harmless(&["verify"], &output.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn log_lines_and_the_parked_list_show_control_characters() {
     let db = a_database_with_such_an_id("\"five\"").await;
     let worker = ["worker", "--partition-key=0", "--total-partitions=1", "--until-caught-up", "--log=debug"];
-    let said = run_at(&db, &worker);
-    assert!(said.code == 0 && said.err.contains(" WARN parked "), "{said:?}");
-    assert_harmless(&worker, &said.err);
+    let output = run_at(&db, &worker);
+    assert!(output.code == 0 && output.err.contains(" WARN parked "), "{output:?}");
+    assert_harmless(&worker, &output.err);
     let list = run_at(&db, &["parked", "list"]);
     assert_harmless(&["parked", "list"], list.fine());
     assert_eq!(list.out.lines().count(), 2, "a header and a row: {}", list.out);
@@ -85,9 +85,9 @@ async fn what_the_database_says_is_one_log_line() {
 async fn json_is_harmless_as_well_and_has_the_same_value() {
     let db = a_database_with_such_an_id("1").await;
     apply_all(&db).fine();
-    let said = run_at(&db, &["counters", "--json"]);
-    assert_harmless(&["counters", "--json"], said.fine());
-    let row: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let output = run_at(&db, &["counters", "--json"]);
+    assert_harmless(&["counters", "--json"], output.fine());
+    let row: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!(row["aggregate_id"], ID);
 }
 
@@ -97,11 +97,11 @@ async fn an_id_of_the_input_is_shown_in_the_error_about_it() {
     let id = "\\u001b[2J\\u009b31m";
     let line =
         format!(r#"{{"aggregate_type":"t","aggregate_id":"{id}","event_type":"e","payload":1,"expected_version":3}}"#);
-    let said = feed(&db, &["append"], line);
-    said.complains(1, "t/\\u{1b}[2J\\u{9b}31m was expected to have version 3");
-    assert_harmless(&["append"], &said.err);
+    let output = feed(&db, &["append"], line);
+    output.complains(1, "t/\\u{1b}[2J\\u{9b}31m was expected to have version 3");
+    assert_harmless(&["append"], &output.err);
     // A flag's value as well.
-    let usage = crate::support::cli::Said::from(Evenfold::run(&["counters", "--top=\u{1b}[2J"], ""));
+    let usage = crate::support::cli::CliOutput::from(Evenfold::run(&["counters", "--top=\u{1b}[2J"], ""));
     usage.complains(2, "from 1 to 1000000");
     assert_harmless(&["counters"], &usage.err);
 }

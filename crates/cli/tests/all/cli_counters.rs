@@ -1,6 +1,6 @@
 //! `counters`: the read model for people and for machines.
 
-use crate::support::cli::{Said, apply_all, run_at};
+use crate::support::cli::{CliOutput, apply_all, run_at};
 use crate::support::{Evenfold, TestDb, append_one};
 use evenfold::event::NewEvent;
 use evenfold::log;
@@ -36,8 +36,8 @@ async fn the_largest_values_come_first_and_top_says_how_many() {
     append(&mut conn, "order", "o29", -7).await;
     apply_all(&db).fine();
 
-    let said = run_at(&db, &["counters", "--top=2"]);
-    let lines: Vec<_> = said.fine().lines().map(words).collect();
+    let output = run_at(&db, &["counters", "--top=2"]);
+    let lines: Vec<_> = output.fine().lines().map(words).collect();
     assert_eq!(lines[0], ["type", "id", "events", "value", "version", "position"]);
     assert_eq!(lines[1], ["order", "o29", "2", "28,993", "2", "31"]);
     assert_eq!(lines[2], ["order", "o28", "1", "28,000", "1", "29"]);
@@ -54,8 +54,8 @@ async fn an_id_gives_its_counter_of_each_type() {
         append(&mut conn, aggregate_type, id, amount).await;
     }
     apply_all(&db).fine();
-    let said = run_at(&db, &["counters", "7"]);
-    let lines: Vec<_> = said.fine().lines().skip(1).map(words).collect();
+    let output = run_at(&db, &["counters", "7"]);
+    let lines: Vec<_> = output.fine().lines().skip(1).map(words).collect();
     assert_eq!(lines, [["invoice", "7", "1", "6", "1", "2"], ["order", "7", "1", "5", "1", "1"]]);
     assert_eq!(words(run_at(&db, &["counters", "-8"]).fine().lines().last().unwrap())[3], "-9");
 }
@@ -77,8 +77,8 @@ async fn json_is_one_object_per_line() {
     append_one(&mut conn, "a \"quoted\" one", 5).await;
     append_one(&mut conn, "größe", i64::MAX).await;
     apply_all(&db).fine();
-    let said = run_at(&db, &["counters", "--json"]);
-    let objects: Vec<Value> = said.fine().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let output = run_at(&db, &["counters", "--json"]);
+    let objects: Vec<Value> = output.fine().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let row = |id: &str, value: i64, position: i64| {
         json!({ "aggregate_type": "t", "aggregate_id": id, "events": 1, "value": value, "version": 1,
             "last_position": position })
@@ -117,6 +117,6 @@ async fn a_result_that_can_not_be_written_is_an_error() {
     let mut command = Evenfold::command(&["counters"]);
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     command.env("DATABASE_URL", &db.url).stdin(Stdio::null()).stdout(full).stderr(Stdio::piped());
-    let said: Said = command.spawn().unwrap().wait_with_output().unwrap().into();
-    said.complains(1, "can't write to standard output: No space left on device");
+    let output: CliOutput = command.spawn().unwrap().wait_with_output().unwrap().into();
+    output.complains(1, "can't write to standard output: No space left on device");
 }

@@ -1,6 +1,6 @@
 //! A database that can't be worked with ends in one sentence that says what to look at, and code 1.
 
-use crate::support::cli::{DataDir, Said, finish, run_at};
+use crate::support::cli::{CliOutput, DataDir, finish, run_at};
 use crate::support::{Evenfold, SOON, Stepped, TestDb, append_one, drain, only_worker, wait_until};
 use evenfold::database::Database;
 use evenfold_embedded as embedded;
@@ -9,7 +9,7 @@ use std::net::TcpListener;
 /// One command of each kind: a worker, a reader and a writer of the log, and the one that makes the tables.
 const COMMANDS: [&[&str]; 4] = [&["worker", "--partition-key=0"], &["counters"], &["append"], &["migrate"]];
 
-fn said(url: &str, args: &[&str]) -> Said {
+fn run_url(url: &str, args: &[&str]) -> CliOutput {
     let mut command = Evenfold::command(args);
     command.env("DATABASE_URL", url);
     finish(command)
@@ -18,9 +18,9 @@ fn said(url: &str, args: &[&str]) -> Said {
 /// Each command says so; all but the worker, which logs that it starts, say nothing else.
 fn each_complains(url: &str, phrase: &str) {
     for args in COMMANDS {
-        let said = said(url, args);
-        said.complains(1, phrase);
-        assert!(args[0] == "worker" || said.err.lines().count() == 1, "{said:#?}");
+        let output = run_url(url, args);
+        output.complains(1, phrase);
+        assert!(args[0] == "worker" || output.err.lines().count() == 1, "{output:#?}");
     }
 }
 
@@ -30,9 +30,9 @@ fn a_server_that_is_not_there_is_named() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://user:secret@127.0.0.1:{port}/x");
     each_complains(&url, &format!("no PostgreSQL answers at 127.0.0.1:{port}"));
-    let said = said(&url, &["counters"]);
-    said.complains(1, "check that it runs there and that the URL is right");
-    assert!(!said.err.contains("secret"), "{said:?}");
+    let output = run_url(&url, &["counters"]);
+    output.complains(1, "check that it runs there and that the URL is right");
+    assert!(!output.err.contains("secret"), "{output:?}");
     each_complains("postgres://user@localhost/x?host=/nowhere", "no PostgreSQL answers at /nowhere");
     each_complains("postgres://user@no-such-host.invalid/x", "no PostgreSQL answers at no-such-host.invalid:5432");
 }
@@ -47,7 +47,7 @@ fn something_else_than_postgresql_is_told() {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let url = format!("postgres://user@{address}/x");
-    said(&url, &["counters"]).complains(1, &format!("no connection to PostgreSQL at {address}"));
+    run_url(&url, &["counters"]).complains(1, &format!("no connection to PostgreSQL at {address}"));
     answering.join().unwrap();
 }
 
@@ -70,9 +70,9 @@ async fn a_server_that_does_not_let_the_user_in_is_told() {
     each_complains(&url("guarded:wrong"), "does not let the user guarded in: password authentication failed");
     each_complains(&url("guarded"), "check the user and the password in the URL");
     each_complains(&url("nobody-at-all"), "role \"nobody-at-all\" does not exist");
-    assert!(!said(&url("guarded:wrong"), &["counters"]).err.contains("wrong"), "the password is told");
-    said(&url("guarded:right"), &["migrate"]).fine();
-    said(&url("guarded:right"), &["counters"]).fine();
+    assert!(!run_url(&url("guarded:wrong"), &["counters"]).err.contains("wrong"), "the password is told");
+    run_url(&url("guarded:right"), &["migrate"]).fine();
+    run_url(&url("guarded:right"), &["counters"]).fine();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,8 +113,8 @@ async fn a_user_without_rights_is_told_to_be_granted_them() {
     let mut conn = db.connect().await;
     let role = format!("plain_{}", std::process::id());
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE ROLE {role}"))).execute(&mut conn).await.unwrap();
-    let said = said(&format!("{}&options=-c%20role%3D{role}", db.url), &["counters"]);
+    let output = run_url(&format!("{}&options=-c%20role%3D{role}", db.url), &["counters"]);
     let dropped = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&mut conn).await;
-    said.complains(1, "permission denied for schema evenfold: grant it");
+    output.complains(1, "permission denied for schema evenfold: grant it");
     dropped.unwrap();
 }

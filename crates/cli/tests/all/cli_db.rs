@@ -1,6 +1,6 @@
 //! `db`: evenfold's own server for people who want psql or sqlx against it.
 
-use crate::support::cli::{DataDir, Said, finish};
+use crate::support::cli::{CliOutput, DataDir, finish};
 use crate::support::{Evenfold, SOON, TestDb, append_one, scalar, wait_until};
 use evenfold::database::Database;
 use evenfold::schema::{self, Schema};
@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// The URL that a command printed, alone on its line.
-fn url(said: &Said) -> String {
-    assert_eq!(said.code, 0, "{said:?}");
-    let url = said.out.strip_suffix('\n').unwrap();
-    assert!(url.starts_with("postgres://") && !url.contains(char::is_whitespace), "{said:?}");
+fn url(output: &CliOutput) -> String {
+    assert_eq!(output.code, 0, "{output:?}");
+    let url = output.out.strip_suffix('\n').unwrap();
+    assert!(url.starts_with("postgres://") && !url.contains(char::is_whitespace), "{output:?}");
     url.to_owned()
 }
 
@@ -30,7 +30,7 @@ async fn a_started_server_stays_can_be_connected_to_and_is_stopped() {
     schema::check(&Schema::default(), &mut conn).await.expect("it is migrated");
     let psql = std::env::var_os("EVENFOLD_PG_BIN").map_or("psql".into(), |dir| Path::new(&dir).join("psql"));
     let rows = Command::new(psql).args([&start, "-XAtc", "SELECT count(*) FROM evenfold.events"]).output().unwrap();
-    assert_eq!(Said::from(rows).fine(), "0\n");
+    assert_eq!(CliOutput::from(rows).fine(), "0\n");
     dir.run(&["counters"]).fine();
     conn = database.connect().await.expect("a command that ends leaves it running");
     drop(conn);
@@ -47,9 +47,9 @@ async fn a_started_server_stays_can_be_connected_to_and_is_stopped() {
 #[test]
 fn a_server_that_never_was_is_not_running() {
     let dir = DataDir::new();
-    let said = dir.run(&["db", "stop"]);
-    assert_eq!((said.code, said.out.as_str()), (0, ""));
-    assert!(said.err.contains("the server was not running"), "{said:?}");
+    let output = dir.run(&["db", "stop"]);
+    assert_eq!((output.code, output.out.as_str()), (0, ""));
+    assert!(output.err.contains("the server was not running"), "{output:?}");
     assert!(!dir.path().exists(), "and nothing is made");
 }
 
@@ -62,11 +62,11 @@ async fn commands_without_a_url_share_one_server_which_is_not_stopped_under_them
     wait_until("the worker", SOON, async || worker.log().contains("started")).await;
 
     dir.run(&["db", "stop"]).complains(1, "in use by other evenfold processes: stop them first");
-    let appended: Said = Evenfold::run(&["append", "--data-dir", &data_dir], line).into();
+    let appended: CliOutput = Evenfold::run(&["append", "--data-dir", &data_dir], line).into();
     assert_eq!(appended.fine(), "appended 1 events\n");
     wait_until("the counter", SOON, async || {
-        let said = dir.run(&["counters", "a", "--json"]);
-        said.code == 0 && said.out.contains(r#""value":3"#)
+        let output = dir.run(&["counters", "a", "--json"]);
+        output.code == 0 && output.out.contains(r#""value":3"#)
     })
     .await;
     worker.signal(Signal::SIGTERM);
@@ -97,9 +97,9 @@ async fn a_reset_removes_evenfolds_own_data_after_a_yes_and_never_that_of_a_url(
     append_one(&mut db.connect().await, "theirs", 1).await;
     let mut reset = Evenfold::command(&["db", "reset", "--yes", "--data-dir", &data_dir]);
     reset.env("DATABASE_URL", &db.url);
-    let said = finish(reset);
-    assert!(said.fine().starts_with("the data in ") && said.out.ends_with(" is removed\n"), "{said:?}");
-    assert!(said.err.contains("the database of the URL is left alone"), "{said:?}");
+    let output = finish(reset);
+    assert!(output.fine().starts_with("the data in ") && output.out.ends_with(" is removed\n"), "{output:?}");
+    assert!(output.err.contains("the database of the URL is left alone"), "{output:?}");
     assert_eq!(scalar(&mut db.connect().await, "SELECT count(*) FROM evenfold.events").await, 1);
     assert!(Database::at(&start).unwrap().connect().await.is_err(), "the server is stopped");
     assert!(dir.run(&["counters"]).fine().starts_with("no counters yet"), "and the next one is empty");
@@ -119,8 +119,8 @@ fn a_data_directory_that_can_not_be_used_is_told() {
 #[test]
 fn the_binaries_are_taken_from_the_named_directory_only() {
     let dir = DataDir::new();
-    let said = dir.run(&["counters", "--pg-bin", dir.root.path().to_str().unwrap()]);
-    said.complains(1, "EVENFOLD_PG_BIN must name the directory of initdb, pg_ctl and postgres");
+    let output = dir.run(&["counters", "--pg-bin", dir.root.path().to_str().unwrap()]);
+    output.complains(1, "EVENFOLD_PG_BIN must name the directory of initdb, pg_ctl and postgres");
 }
 
 #[test]

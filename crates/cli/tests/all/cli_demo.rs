@@ -1,14 +1,14 @@
 //! `demo`: all of it at work, and the proof at the end, which fails when the read model is not what the log says.
 
 use crate::support::Evenfold;
-use crate::support::cli::{DataDir, Said, finish};
+use crate::support::cli::{CliOutput, DataDir, finish};
 use evenfold::database::Database;
 
 const DEMO: [&str; 2] = ["demo", "--events=4000"];
 
 /// Fails unless the demonstration went well; the sum of the partitions' events.
-fn proven(said: &Said) -> u64 {
-    let out = said.fine();
+fn proven(output: &CliOutput) -> u64 {
+    let out = output.fine();
     // The last line has a path in it.
     let wide: Vec<&str> = out.lines().rev().skip(1).filter(|line| line.chars().count() > 80).collect();
     assert!(wide.is_empty(), "{wide:#?}");
@@ -71,9 +71,9 @@ fn a_demonstration_needs_no_database_and_leaves_that_of_the_url_alone() {
     let dir = DataDir::new();
     let mut command = Evenfold::command(&["demo", "--events=100", "--total-partitions=2"]);
     command.env("DATABASE_URL", "postgres://user@127.0.0.1:1/x").env("EVENFOLD_DATA_DIR", dir.path());
-    let said = finish(command);
-    assert!(said.fine().contains("while 2 workers"), "{said:?}");
-    assert!(said.err.contains("leaves the database of the URL alone"), "{said:?}");
+    let output = finish(command);
+    assert!(output.fine().contains("while 2 workers"), "{output:?}");
+    assert!(output.err.contains("leaves the database of the URL alone"), "{output:?}");
     assert!(!dir.path().exists(), "nor is evenfold's own database touched");
     let other_total = dir.run(&["demo", "--events=100", "--total-partitions=3"]);
     assert!(other_total.fine().contains("while 3 workers"), "{other_total:?}");
@@ -86,8 +86,8 @@ fn a_demonstration_needs_no_database_and_leaves_that_of_the_url_alone() {
 #[test]
 fn a_walk_through_numbers_of_partitions_under_load_shows_each_and_proves_that_nothing_was_lost() {
     let dir = DataDir::new();
-    let said = dir.run(&["scale", "--path=1,3,2", "--stage-ms=1500", "--rate=2000"]);
-    let out = said.fine();
+    let output = dir.run(&["scale", "--path=1,3,2", "--stage-ms=1500", "--rate=2000"]);
+    let out = output.fine();
     assert!(out.contains("partitions: 1 -> 3 -> 2"), "{out}");
     assert!(out.contains(" counters agree\n("), "{out}");
     for partition in ["0/1", "0/3", "1/3", "2/3", "0/2", "1/2"] {
@@ -105,14 +105,14 @@ fn the_events_of_demonstrations_are_apart_from_those_of_the_user_and_it_is_said_
     let mut append = Evenfold::command(&["append"]);
     append.env("EVENFOLD_DATA_DIR", dir.path());
     let line = r#"{"aggregate_type":"t","aggregate_id":"mine","event_type":"e","payload":{"amount":3}}"#;
-    Said::from(Evenfold::finish(append, line.as_bytes())).fine();
+    CliOutput::from(Evenfold::finish(append, line.as_bytes())).fine();
     for args in [&["demo", "--events=1000"][..], &["scale", "--path=1,2", "--stage-ms=200", "--rate=1000"]] {
-        let said = dir.run(args);
+        let output = dir.run(args);
         let look_around = format!("\nevenfold status --data-dir {}\n", dir.demonstrations());
-        assert!(said.fine().ends_with(&look_around), "{said:?}");
+        assert!(output.fine().ends_with(&look_around), "{output:?}");
         assert!(
-            said.err.starts_with(&format!("database: a PostgreSQL of its own in {}", dir.demonstrations())),
-            "{said:?}"
+            output.err.starts_with(&format!("database: a PostgreSQL of its own in {}", dir.demonstrations())),
+            "{output:?}"
         );
         // The command that it names.
         dir.run(&["status", "--data-dir", &dir.demonstrations()]).fine();

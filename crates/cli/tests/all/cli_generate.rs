@@ -1,6 +1,6 @@
 //! `generate`: as many events as asked for, over as many aggregates, no faster than told, and the same again by a seed.
 
-use crate::support::cli::{DataDir, Said, run_at};
+use crate::support::cli::{CliOutput, DataDir, run_at};
 use crate::support::{Evenfold, SOON, TestDb, scalar, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,13 +21,13 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
             format!("--writers={writers}"),
             format!("--batch-size={batch_size}"),
         ];
-        let said = run_at(&db, &args.each_ref().map(String::as_str));
+        let output = run_at(&db, &args.each_ref().map(String::as_str));
         let told = if events == 1000 {
             "appended 1,000 events in ".to_owned()
         } else {
             format!("appended {events} events in ")
         };
-        assert!(said.fine().starts_with(&told) && said.out.ends_with("/s\n"), "{said:?}");
+        assert!(output.fine().starts_with(&told) && output.out.ends_with("/s\n"), "{output:?}");
         assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, events);
         let made = scalar(&mut conn, "SELECT count(DISTINCT aggregate_id) FROM evenfold.events").await;
         assert_eq!(made, if events == 1 { 1 } else { aggregates }, "with this many events none is left out");
@@ -124,8 +124,8 @@ async fn ctrl_c_and_sigterm_end_it_and_it_says_how_much_was_written() {
         })
         .await;
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-        let said: Said = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap().into();
-        let told = said.fine().strip_prefix("appended ").and_then(|rest| rest.split_once(" events in ")).unwrap().0;
+        let output: CliOutput = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap().into();
+        let told = output.fine().strip_prefix("appended ").and_then(|rest| rest.split_once(" events in ")).unwrap().0;
         let written = scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await;
         assert_eq!(told.replace(',', ""), written.to_string());
     }

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 
 #[test]
 fn the_completions_of_bash_are_a_script_that_bash_reads_and_that_completes_commands_and_flags() {
-    let said = run(&["completions", "bash"]);
+    let output = run(&["completions", "bash"]);
     let script = format!(
         "{}\nCOMP_WORDS=(evenfold par)\nCOMP_CWORD=1\n_evenfold evenfold par evenfold\necho \"${{COMPREPLY[*]}}\"\n\
          COMP_WORDS=(evenfold worker --partition-)\nCOMP_CWORD=2\n_evenfold evenfold --partition- worker\necho \"${{COMPREPLY[*]}}\"\n",
-        said.fine()
+        output.fine()
     );
     let output = Command::new("bash").args(["--norc", "-c", &script]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "parked\n--partition-key\n", "{output:?}");

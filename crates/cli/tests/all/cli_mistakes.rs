@@ -1,7 +1,7 @@
 //! What can't be meant is refused with code 2 and one sentence, before any database is looked for.
 
 use crate::support::Evenfold;
-use crate::support::cli::{Said, finish};
+use crate::support::cli::{CliOutput, finish};
 use std::fs;
 
 /// A mistake, and the phrase that says what is wrong or what to do.
@@ -112,7 +112,7 @@ const MISTAKES: &[Mistake] = &[
 ];
 
 /// Runs where a database that was looked for would not be found, and end in code 1.
-fn said(mistake: &Mistake) -> Said {
+fn run_mistake(mistake: &Mistake) -> CliOutput {
     let mut command = Evenfold::command(&mistake.args.split_whitespace().collect::<Vec<_>>());
     command.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none").envs(mistake.variables.iter().copied());
     finish(command)
@@ -122,7 +122,7 @@ fn said(mistake: &Mistake) -> Said {
 fn each_bad_flag_and_variable_is_one_sentence_and_code_2() {
     for mistake in MISTAKES {
         println!("{} {:?}", mistake.args, mistake.variables);
-        said(mistake).complains(2, mistake.phrase);
+        run_mistake(mistake).complains(2, mistake.phrase);
     }
 }
 
@@ -140,7 +140,7 @@ fn the_limits_themselves_are_fine() {
         "generate --yes --aggregates=4 --writers=4",
     ] {
         // So there is nothing left to complain about but the database.
-        said(&flags(args, "")).complains(1, "no PostgreSQL answers at 127.0.0.1:1");
+        run_mistake(&flags(args, "")).complains(1, "no PostgreSQL answers at 127.0.0.1:1");
     }
 }
 
@@ -173,9 +173,9 @@ fn each_bad_file_is_one_sentence_and_code_2() {
         fs::write(directory.path().join(name), contents).unwrap();
         let mut command = Evenfold::command(&["worker"]);
         command.current_dir(&directory).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
-        let said = finish(command);
-        said.complains(2, phrase);
-        assert!(!said.err.contains("secret"), "{said:?}");
+        let output = finish(command);
+        output.complains(2, phrase);
+        assert!(!output.err.contains("secret"), "{output:?}");
     }
 }
 

@@ -15,17 +15,17 @@ async fn partitions_that_failed_are_in_the_table_and_the_reason_is_below_it_once
     let beats = "SELECT count(*) FROM evenfold.heartbeats";
     wait_until("the other workers", SOON, async || scalar(&mut conn, beats).await == 4).await;
 
-    let said = run_at(&db, &three);
-    assert_eq!(said.code, 1, "{said:?}");
-    let rows: Vec<Vec<&str>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1..], [["0/3", "failed"], ["1/3", "failed"], ["2/3", "failed"]], "{said:?}");
-    assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
-    let last = said.err.lines().last().unwrap();
+    let output = run_at(&db, &three);
+    assert_eq!(output.code, 1, "{output:?}");
+    let rows: Vec<Vec<&str>> = output.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1..], [["0/3", "failed"], ["1/3", "failed"], ["2/3", "failed"]], "{output:?}");
+    assert!(output.out.lines().all(|line| line.chars().count() <= 80), "{}", output.out);
+    let last = output.err.lines().last().unwrap();
     assert!(
         last.starts_with("evenfold: 0/3, 1/3, 2/3: superseded: the projection counters has gone on with 4"),
         "{last}"
     );
-    assert_eq!(said.err.matches("superseded").count(), 1, "{said:?}");
+    assert_eq!(output.err.matches("superseded").count(), 1, "{output:?}");
 
     four.signal(Signal::SIGTERM);
     assert_eq!(four.wait(), 0, "{}", four.log());

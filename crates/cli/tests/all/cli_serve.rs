@@ -112,7 +112,7 @@ async fn several_nodes_in_one_process_divide_the_shards_and_stop_one_after_the_o
     let db = TestDb::new().await;
     let args = ["--nodes=3", "--shards=12", "--total-partitions=2"];
     let mut serving = Serving::start(&args, &[("DATABASE_URL", &db.url)]);
-    assert!(serving.said.contains(" by 3 nodes, "), "{}", serving.said);
+    assert!(serving.output.contains(" by 3 nodes, "), "{}", serving.output);
     let mut client = serving.client().await;
     for n in 0..60 {
         assert_eq!(increment(&mut client, &format!("c{}", n % 20)).await, n / 20 + 1);
@@ -226,8 +226,8 @@ fn what_can_not_be_meant_is_one_sentence_and_code_2() {
 fn more_partitions_than_one_process_may_have_are_refused() {
     let db = tokio::runtime::Runtime::new().unwrap().block_on(TestDb::new());
     let variables = [("DATABASE_URL", db.url.as_str()), ("TOTAL_PARTITIONS", "1025")];
-    let said = finish(Serving::command(&FREE, &variables));
-    said.complains(2, "one process has at most 1024 partitions");
+    let output = finish(Serving::command(&FREE, &variables));
+    output.complains(2, "one process has at most 1024 partitions");
 }
 
 #[test]
@@ -242,9 +242,9 @@ fn a_database_that_is_missing_or_not_migrated_is_one_sentence_that_says_what_to_
 #[test]
 fn a_nats_server_that_is_missing_is_one_sentence() {
     let args = [&FREE[..], &["--volatile", "--nats-url=nats://me:topsecret@127.0.0.1:1"]].concat();
-    let said = finish(Serving::command(&args, &[]));
-    said.complains(1, "127.0.0.1:1");
-    assert!(!said.err.contains("topsecret"), "{said:?}");
+    let output = finish(Serving::command(&args, &[]));
+    output.complains(1, "127.0.0.1:1");
+    assert!(!output.err.contains("topsecret"), "{output:?}");
 }
 
 /// The sum of what the counters stand at, as their owners say.
@@ -304,5 +304,5 @@ fn what_it_prints_fits_into_eighty_columns_and_secrets_are_not_shown() {
     assert_eq!(wide(&help.out), None);
     let mut serving = Serving::start(&["--volatile", "--nodes=3"], &[("DATABASE_URL", NOBODY)]);
     let (code, rest) = serving.end(Signal::SIGTERM);
-    assert_eq!((code, wide(&serving.said), wide(&rest)), (0, None, None), "{}{rest}", serving.said);
+    assert_eq!((code, wide(&serving.output), wide(&rest)), (0, None, None), "{}{rest}", serving.output);
 }

@@ -101,7 +101,7 @@ async fn the_command_lines_that_are_printed_answer_what_they_promise_and_all_ser
     let dir = DataDir::new();
     let data = dir.path();
     let mut serving = Serving::start(&["--demo", "--data-dir", data.to_str().unwrap()], &[]);
-    assert!(serving.said.contains(" by 7 nodes, "), "{}", serving.said);
+    assert!(serving.output.contains(" by 7 nodes, "), "{}", serving.output);
     Printed::by(&mut serving).hold_what_they_promise(None);
     let metrics = serving.metrics().await;
     let shards = metrics.lines().filter(|line| line.starts_with("evenfold_counter_mailbox{")).count();
@@ -231,6 +231,6 @@ fn what_contradicts_it_and_what_is_missing_is_one_sentence() {
     refused(&["--nats-server=/bin/sh"], &[], 1, other);
     // A name is for a node of a cluster, which this is.
     let mut named = Serving::start(&[&VOLATILE[..], &["--nodes=1", "--node-id=mine"]].concat(), &[]);
-    assert!(named.said.contains("serving on "));
+    assert!(named.output.contains("serving on "));
     assert_eq!(named.end(Signal::SIGTERM).0, 0);
 }

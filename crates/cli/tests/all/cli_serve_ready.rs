@@ -24,15 +24,15 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     sqlx::raw_sql("LOCK TABLE evenfold.topologies").execute(&mut *lock).await.unwrap();
     let mut serving = Serving::start(&["--total-partitions=4"], &[("DATABASE_URL", &db.url)]);
     wait_until("workers that register", SOON, async || scalar(&mut conn, LOCKED_OUT).await > 0).await;
-    let mut said = (0, String::new());
+    let mut answer = (0, String::new());
     wait_until("it is said that nobody folds a partition", SOON, async || {
         scalar(&mut conn, END_WAITING).await;
-        said = readiness(&serving).await;
-        said.0 == 503 && said.1.contains("folded")
+        answer = readiness(&serving).await;
+        answer.0 == 503 && answer.1.contains("folded")
     })
     .await;
     for phrase in ["not_ready", "nobody in this process has folded partition ", " seconds: ", "the next try is in "] {
-        assert!(said.1.contains(phrase), "{phrase}: {said:?}");
+        assert!(answer.1.contains(phrase), "{phrase}: {answer:?}");
     }
     // It is said first and logged then, and what is logged comes through a pipe.
     let logged =
@@ -63,11 +63,11 @@ async fn what_is_wrong_with_the_log_is_what_readiness_says_until_it_is_mended() 
     let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
     scalar(&mut conn, others).await;
-    let mut said = (0, String::new());
+    let mut answer = (0, String::new());
     wait_until("the reason", SOON, async || {
-        said = readiness(&serving).await;
-        assert!(!said.1.contains("did not answer"), "{said:?}");
-        said.0 == 503 && said.1.contains("ENABLE ALWAYS TRIGGER events_place")
+        answer = readiness(&serving).await;
+        assert!(!answer.1.contains("did not answer"), "{answer:?}");
+        answer.0 == 503 && answer.1.contains("ENABLE ALWAYS TRIGGER events_place")
     })
     .await;
     sqlx::raw_sql("ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_place").execute(&mut conn).await.unwrap();
@@ -84,8 +84,11 @@ async fn a_service_is_refused_where_the_counters_count_something_else() {
     let begun = Evenfold::run(&[&["worker", "--partition-key=0", "--total-partitions=1"], &worker[..]].concat(), "");
     assert!(begun.status.success(), "{begun:?}");
     let refused = Evenfold::finish(Serving::command(&["--no-workers", "--port=0"], &[("DATABASE_URL", &db.url)]), b"");
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(refused.status.code() == Some(1) && said.contains("is defined by") && said.contains("/cents"), "{said}");
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(1) && stderr.contains("is defined by") && stderr.contains("/cents"),
+        "{stderr}"
+    );
 }
 
 /// What the service folded has other owners then, in whatever process: nothing that it answers depends on that.

@@ -2,7 +2,7 @@
 //! beats the file, which beats the defaults.
 
 use crate::support::Evenfold;
-use crate::support::cli::{Said, finish};
+use crate::support::cli::{CliOutput, finish};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ impl Directory {
         Self(directory)
     }
 
-    fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Said {
+    fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> CliOutput {
         let mut command = Evenfold::command(args);
         command.current_dir(&self.0).envs(variables.iter().copied());
         finish(command)
@@ -123,10 +123,10 @@ fn settings_of_the_worker_do_not_change_other_commands_of_the_same_name() {
 fn the_data_directory_decides_which_database_is_meant() {
     let directory = Directory::with("", "data_dir = 'from-the-file'");
     let url = |args: &[&str], variables: &[(&str, &str)]| {
-        let said = directory.run(&[&["db", "url"], args].concat(), variables);
-        assert_eq!(said.code, 0, "{said:?}");
-        assert!(said.err.contains("the server is not running: start it with `evenfold db start`"), "{said:?}");
-        said.out
+        let output = directory.run(&[&["db", "url"], args].concat(), variables);
+        assert_eq!(output.code, 0, "{output:?}");
+        assert!(output.err.contains("the server is not running: start it with `evenfold db start`"), "{output:?}");
+        output.out
     };
     let by_variable = [("EVENFOLD_DATA_DIR", "from-the-variable")];
     let urls = [url(&[], &[]), url(&[], &by_variable), url(&["--data-dir=from-the-flag"], &by_variable)];

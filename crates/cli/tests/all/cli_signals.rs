@@ -1,6 +1,6 @@
 //! However a process ends, evenfold's own PostgreSQL does not run on without a word.
 
-use crate::support::cli::{DataDir, Said, finish};
+use crate::support::cli::{CliOutput, DataDir, finish};
 use crate::support::{Evenfold, SOON, wait_until};
 use evenfold_embedded as embedded;
 use nix::sys::signal::{Signal, kill};
@@ -30,7 +30,7 @@ fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
 
-fn ended(child: Child) -> Said {
+fn ended(child: Child) -> CliOutput {
     child.wait_with_output().unwrap().into()
 }
 
@@ -62,9 +62,9 @@ async fn a_signal_that_ends_a_command_without_a_graceful_end_stops_the_server() 
         let dir = DataDir::new();
         let append = appending(&dir).await;
         signal(&append, sent);
-        let said = ended(append);
-        assert_eq!((said.code, runs(&dir)), (code, false), "{said:?}");
-        assert!(!said.err.contains("evenfold: "), "{said:?}");
+        let output = ended(append);
+        assert_eq!((output.code, runs(&dir)), (code, false), "{output:?}");
+        assert!(!output.err.contains("evenfold: "), "{output:?}");
     }
 }
 

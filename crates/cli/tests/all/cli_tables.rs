@@ -13,9 +13,9 @@ async fn each_complains(db: &TestDb, migrate_too: bool, phrase: &str) {
     let before = scalar(&mut db.connect().await, tables).await;
     run_at(db, &["worker", "--partition-key=0"]).complains(1, phrase);
     for args in [&["counters"][..], &["append"], &["generate", "--yes", "--events=1"], &["parked", "list"]] {
-        let said = run_at(db, args);
-        said.complains(1, phrase);
-        assert!(said.err.lines().count() <= 2, "but which database it is: {said:#?}");
+        let output = run_at(db, args);
+        output.complains(1, phrase);
+        assert!(output.err.lines().count() <= 2, "but which database it is: {output:#?}");
     }
     if migrate_too {
         run_at(db, &["migrate"]).complains(1, phrase);
@@ -28,11 +28,11 @@ async fn each_complains(db: &TestDb, migrate_too: bool, phrase: &str) {
 async fn an_empty_database_is_refused_until_migrate_which_can_be_run_again() {
     let db = TestDb::empty().await;
     each_complains(&db, false, "no evenfold tables in the schema evenfold yet: run `evenfold migrate`").await;
-    for said in [
+    for output in [
         "the tables are in the schema evenfold, and up to date\n",
         "the tables in the schema evenfold are up to date\n",
     ] {
-        assert_eq!(run_at(&db, &["migrate"]).fine(), said);
+        assert_eq!(run_at(&db, &["migrate"]).fine(), output);
     }
     run_at(&db, &["counters"]).fine();
 }
@@ -102,8 +102,8 @@ async fn a_restored_log_is_refused_until_repair() {
     apply_all(&db).fine();
     sql(&db, "UPDATE evenfold.log_origin SET system_identifier = 1").await;
     each_complains(&db, false, "restored from another PostgreSQL cluster").await;
-    let said = run_at(&db, &["repair"]);
-    assert!(said.fine().contains("1 events renumbered, 1 projections go on where they were"), "{said:?}");
+    let output = run_at(&db, &["repair"]);
+    assert!(output.fine().contains("1 events renumbered, 1 projections go on where they were"), "{output:?}");
     append_one(&mut conn, "a", 1).await;
     apply_all(&db).fine();
     assert_eq!(counter(&mut conn, "a").await, Some((2, 2)));
@@ -113,8 +113,8 @@ async fn a_restored_log_is_refused_until_repair() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_of_a_fresh_log_changes_nothing() {
     let db = TestDb::new().await;
-    let said = run_at(&db, &["repair"]);
-    assert!(said.fine().contains("nothing to repair"), "{said:?}");
+    let output = run_at(&db, &["repair"]);
+    assert!(output.fine().contains("nothing to repair"), "{output:?}");
     feed(&db, &["append"], r#"{"aggregate_type":"t","aggregate_id":"a","event_type":"e","payload":{}}"#).fine();
     apply_all(&db).fine();
     assert_eq!(counter(&mut db.connect().await, "a").await, Some((1, 1)));

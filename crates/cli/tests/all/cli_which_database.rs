@@ -1,6 +1,6 @@
 //! Which database a process works on is the first thing that it says: a misspelt variable is seen at once.
 
-use crate::support::cli::{DataDir, Said, apply_all, finish, run_at};
+use crate::support::cli::{CliOutput, DataDir, apply_all, finish, run_at};
 use crate::support::{Evenfold, SOON, TestDb, append_one, wait_until};
 use nix::sys::signal::Signal;
 
@@ -53,12 +53,12 @@ async fn every_other_command_names_it_in_one_line_on_standard_error() {
         &["rebuild"],
     ];
     for args in commands {
-        let said = run_at(&db, args);
-        said.fine();
-        let (line, rest) = said.err.split_once('\n').unwrap();
+        let output = run_at(&db, args);
+        output.fine();
+        let (line, rest) = output.err.split_once('\n').unwrap();
         let expected = format!("database: {}, schema evenfold, PostgreSQL 1", place(&db));
-        assert!(line.starts_with(&expected) && rest.is_empty(), "{args:?}: {said:?}");
-        assert!(!said.out.contains("database: "), "{args:?}: {said:?}");
+        assert!(line.starts_with(&expected) && rest.is_empty(), "{args:?}: {output:?}");
+        assert!(!output.out.contains("database: "), "{args:?}: {output:?}");
 
         let quiet = run_at(&db, &[args, &["--log=warn"]].concat());
         assert_eq!(quiet.err, "", "{args:?}");
@@ -79,11 +79,11 @@ fn a_misspelt_variable_leads_to_a_database_of_its_own_and_is_seen() {
     let one_shot: [&[&str]; 5] =
         [&["append"], &["generate", "--events=1", "--writers=1"], &["counters", "--json"], &["verify"], &["status"]];
     for args in one_shot {
-        let said = misspelt(args);
-        said.fine();
-        assert!(said.err.starts_with(&format!("database: {expected}")), "{args:?}: {said:?}");
+        let output = misspelt(args);
+        output.fine();
+        assert!(output.err.starts_with(&format!("database: {expected}")), "{args:?}: {output:?}");
     }
-    let worker: Said = misspelt(&["--partition-key=0", "--total-partitions=1", "--until-caught-up"]);
+    let worker: CliOutput = misspelt(&["--partition-key=0", "--total-partitions=1", "--until-caught-up"]);
     worker.fine();
     assert!(worker.err.lines().next().unwrap().contains(&format!(" INFO database: {expected}")), "{worker:?}");
 }
@@ -101,8 +101,8 @@ async fn what_is_said_about_a_database_has_no_password_in_it() {
     {
         let mut command = Evenfold::command(args);
         command.env("DATABASE_URL", &url);
-        let said = finish(command);
-        assert!(said.err.contains(&place(&db)), "{args:?}: {said:?}");
-        assert!(!said.err.contains("s3cret") && !said.out.contains("s3cret"), "{args:?}: {said:?}");
+        let output = finish(command);
+        assert!(output.err.contains(&place(&db)), "{args:?}: {output:?}");
+        assert!(!output.err.contains("s3cret") && !output.out.contains("s3cret"), "{args:?}: {output:?}");
     }
 }

@@ -25,20 +25,20 @@ async fn each_batch_is_one_line_with_its_events_and_position_and_the_end_sums_th
     for n in 1..=7 {
         append_one(&mut conn, "a", n).await;
     }
-    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3"]].concat());
-    assert_eq!(said.fine(), "", "results only on standard output");
-    let lines = batches(&said.err);
+    let output = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3"]].concat());
+    assert_eq!(output.fine(), "", "results only on standard output");
+    let lines = batches(&output.err);
     let told: Vec<_> =
         lines.iter().map(|line| ["events", "position", "applied_total"].map(|name| field(line, name))).collect();
-    assert_eq!(told, [[3, 3, 3], [3, 6, 6], [1, 7, 7]], "{said:#?}");
-    assert!(said.err.lines().skip(1).all(|line| line.contains("partition=0/1")), "{said:#?}");
+    assert_eq!(told, [[3, 3, 3], [3, 6, 6], [1, 7, 7]], "{output:#?}");
+    assert!(output.err.lines().skip(1).all(|line| line.contains("partition=0/1")), "{output:#?}");
 
-    let (first, last) = (said.err.lines().nth(1).unwrap(), said.err.lines().last().unwrap());
+    let (first, last) = (output.err.lines().nth(1).unwrap(), output.err.lines().last().unwrap());
     assert!(first.contains("started partition=0/1 total=1 batch_size=3"), "{first}");
     assert!(last.contains("stopped partition=0/1"), "{last}");
     let sums = ["applied", "parked", "batches", "position"].map(|name| field(last, name));
     assert_eq!(sums, [7, 0, 3, 7], "{last}");
-    assert!(!said.err.contains("DEBUG"), "no event without being asked: {said:#?}");
+    assert!(!output.err.contains("DEBUG"), "no event without being asked: {output:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,8 +48,8 @@ async fn as_json_the_end_is_one_object_on_standard_output() {
     for n in 1..=7 {
         append_one(&mut conn, "a", n).await;
     }
-    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3", "--json"]].concat());
-    let (line, rest) = said.fine().split_once('\n').unwrap();
+    let output = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3", "--json"]].concat());
+    let (line, rest) = output.fine().split_once('\n').unwrap();
     assert_eq!(rest, "");
     let told: serde_json::Value = serde_json::from_str(line).unwrap();
     let numbers = ["received", "applied", "parked", "batches", "position"].map(|name| told[name].as_i64().unwrap());
@@ -89,10 +89,10 @@ async fn a_run_that_applied_nothing_reports_no_position() {
     let db = TestDb::new().await;
     append_one(&mut db.connect().await, "a", 1).await;
     apply_all(&db).fine();
-    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--json"]].concat());
-    let done: serde_json::Value = serde_json::from_str(said.fine()).unwrap();
+    let output = run_at(&db, &[&ONE[..], &["--until-caught-up", "--json"]].concat());
+    let done: serde_json::Value = serde_json::from_str(output.fine()).unwrap();
     assert_eq!((&done["applied"], &done["position"]), (&0.into(), &serde_json::Value::Null), "{done}");
-    let last = said.err.lines().last().unwrap();
+    let last = output.err.lines().last().unwrap();
     assert!(last.contains("stopped") && !last.contains("position="), "{last}");
 }
 
@@ -106,10 +106,10 @@ async fn at_debug_level_each_event_is_a_line() {
             .execute(&mut conn)
             .await
             .unwrap();
-        let said = run_at(&db, &[&ONE[..], &["--until-caught-up", level]].concat());
-        said.fine();
-        let events: Vec<&str> = said.err.lines().filter(|line| line.contains("DEBUG applied ")).collect();
-        assert_eq!(events.len(), expected, "{level}: {said:#?}");
+        let output = run_at(&db, &[&ONE[..], &["--until-caught-up", level]].concat());
+        output.fine();
+        let events: Vec<&str> = output.err.lines().filter(|line| line.contains("DEBUG applied ")).collect();
+        assert_eq!(events.len(), expected, "{level}: {output:#?}");
         for (line, position) in events.iter().zip(1..) {
             let (id, version): (String, i64) =
                 sqlx::query_as("SELECT aggregate_id, version FROM evenfold.events WHERE position = $1")
@@ -127,14 +127,14 @@ async fn at_debug_level_each_event_is_a_line() {
 async fn the_log_can_be_silenced_and_is_silent_for_commands_that_print() {
     let db = TestDb::new().await;
     append_one(&mut db.connect().await, "a", 1).await;
-    let said = run_at(&db, &[&ONE[..], &["--until-caught-up", "--log=warn"]].concat());
-    assert_eq!((said.fine(), said.err.as_str()), ("", ""));
-    let said = run_at(&db, &["counters"]);
-    said.fine();
-    let (line, rest) = said.err.split_once('\n').unwrap();
-    assert!(line.starts_with("database: ") && rest.is_empty(), "nothing but which database it is: {said:?}");
-    let said = run_at(&db, &["counters", "--log=warn"]);
-    assert_eq!((said.fine().is_empty(), said.err.as_str()), (false, ""));
+    let output = run_at(&db, &[&ONE[..], &["--until-caught-up", "--log=warn"]].concat());
+    assert_eq!((output.fine(), output.err.as_str()), ("", ""));
+    let output = run_at(&db, &["counters"]);
+    output.fine();
+    let (line, rest) = output.err.split_once('\n').unwrap();
+    assert!(line.starts_with("database: ") && rest.is_empty(), "nothing but which database it is: {output:?}");
+    let output = run_at(&db, &["counters", "--log=warn"]);
+    assert_eq!((output.fine().is_empty(), output.err.as_str()), (false, ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,11 +148,11 @@ async fn a_parked_event_is_a_warning_with_its_reason() {
     .execute(&mut conn)
     .await
     .unwrap();
-    let said = apply_all(&db);
-    said.fine();
-    let warning = said.err.lines().find(|line| line.contains(" WARN parked ")).unwrap();
+    let output = apply_all(&db);
+    output.fine();
+    let warning = output.err.lines().find(|line| line.contains(" WARN parked ")).unwrap();
     assert!(warning.contains("aggregate_id=\"a\"") && warning.contains("the amount is a string"), "{warning}");
-    assert_eq!(field(said.err.lines().last().unwrap(), "parked"), 1);
+    assert_eq!(field(output.err.lines().last().unwrap(), "parked"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,11 +166,11 @@ async fn four_workers_by_variables_apply_all_of_it_between_them() {
     for key in ["0", "1", "2", "3"] {
         let mut command = Evenfold::command(&["--until-caught-up"]);
         command.env("DATABASE_URL", &db.url).env("PARTITION_KEY", key);
-        let said = crate::support::cli::finish(command);
-        said.fine();
-        assert!(said.err.contains(&format!("partition={key}/4")), "{said:#?}");
-        let share = field(said.err.lines().last().unwrap(), "applied");
-        assert!(share > 0 && share < 20, "{said:#?}");
+        let output = crate::support::cli::finish(command);
+        output.fine();
+        assert!(output.err.contains(&format!("partition={key}/4")), "{output:#?}");
+        let share = field(output.err.lines().last().unwrap(), "applied");
+        assert!(share > 0 && share < 20, "{output:#?}");
         applied += share;
     }
     assert_eq!(applied, 20);
@@ -179,7 +179,7 @@ async fn four_workers_by_variables_apply_all_of_it_between_them() {
 
 #[test]
 fn a_worker_that_can_not_start_says_so_after_its_first_line_and_ends() {
-    let said = run(&["--partition-key=0", "--database-url=postgres://user@127.0.0.1:1/x"]);
-    said.complains(1, "no PostgreSQL answers at 127.0.0.1:1");
-    assert!(said.err.lines().count() <= 2, "{said:#?}");
+    let output = run(&["--partition-key=0", "--database-url=postgres://user@127.0.0.1:1/x"]);
+    output.complains(1, "no PostgreSQL answers at 127.0.0.1:1");
+    assert!(output.err.lines().count() <= 2, "{output:#?}");
 }

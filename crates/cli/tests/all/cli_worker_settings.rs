@@ -35,9 +35,9 @@ async fn batch_size_bounds_the_events_of_one_transaction() {
             .execute(&mut conn)
             .await
             .unwrap();
-        let said = run_at(&db, &[&ONE[..], &["--until-caught-up", size]].concat());
-        said.fine();
-        assert_eq!(field(said.err.lines().last().unwrap(), "batches"), batches, "{size}: {said:#?}");
+        let output = run_at(&db, &[&ONE[..], &["--until-caught-up", size]].concat());
+        output.fine();
+        assert_eq!(field(output.err.lines().last().unwrap(), "batches"), batches, "{size}: {output:#?}");
         assert_counters_agree(&mut conn).await;
     }
 }

@@ -1,7 +1,7 @@
 //! A projection is folded in one way only: whoever was given another definition is refused, and a rebuild that changes it
 //! changes it for all, in one transaction.
 
-use crate::support::cli::{Said, feed, run_at};
+use crate::support::cli::{CliOutput, feed, run_at};
 use crate::support::{
     Evenfold, SOON, Stepped, TestDb, append_one, assert_counters_agree, counter, drain, only_worker, partition,
     pointer, scalar, wait_until,
@@ -55,14 +55,14 @@ async fn applied(db: &TestDb) -> PgConnection {
     conn
 }
 
-fn assert_refused(said: &Said) {
-    assert_eq!(said.code, 1, "{said:#?}");
+fn assert_refused(output: &CliOutput) {
+    assert_eq!(output.code, 1, "{output:#?}");
     for part in [
         r#"is defined by (aggregate types: all; event types: all; amount pointer: "/amount"), and (aggregate types: all; event types: all; amount pointer: "/data/amount") was given"#,
         "`evenfold rebuild --new-definition`",
         "`evenfold repair --start-over counters`",
     ] {
-        assert!(said.err.contains(part), "{part}: {said:#?}");
+        assert!(output.err.contains(part), "{part}: {output:#?}");
     }
 }
 
@@ -100,8 +100,8 @@ async fn each_way_out_that_a_refusal_names_leads_to_counters_that_agree() {
         let mut command = Evenfold::command(&advised(&refused.err)[way]);
         // The settings that were given, by the environment.
         command.env("DATABASE_URL", &db.url).env("EVENFOLD_AMOUNT_POINTER", "/data/amount");
-        let said: Said = Evenfold::finish(command, b"").into();
-        assert_eq!(said.code, 0, "{said:#?}");
+        let output: CliOutput = Evenfold::finish(command, b"").into();
+        assert_eq!(output.code, 0, "{output:#?}");
         append_two(&mut conn, "a", json!(1)).await;
         run_at(&db, &worker).fine();
         let agrees = run_at(&db, &["verify", OTHER]);

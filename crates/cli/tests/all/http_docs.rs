@@ -183,9 +183,9 @@ fn assert_codes(api: &Value, status: impl Fn(Value) -> u16) -> usize {
     for code in codes {
         let name = format!("`{}`", code.as_str().unwrap());
         let status = status(code.clone());
-        let said = answers.iter().filter(|(_, what)| what.contains(&name)).map(|(status, _)| *status);
-        let said: BTreeSet<u16> = said.chain(about.contains(&name).then_some(status)).collect();
-        assert_eq!(said, [status].into(), "{name}");
+        let statuses = answers.iter().filter(|(_, what)| what.contains(&name)).map(|(status, _)| *status);
+        let statuses: BTreeSet<u16> = statuses.chain(about.contains(&name).then_some(status)).collect();
+        assert_eq!(statuses, [status].into(), "{name}");
     }
     codes.len()
 }

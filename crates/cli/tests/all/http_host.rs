@@ -1,6 +1,6 @@
 //! A page that has its name resolved to this machine is not answered by anything on it.
 
-use crate::support::{Cached, Client, Counting, Reply};
+use crate::support::{Cached, Client, Counting, HttpReply};
 use evenfold_cache::CacheOptions;
 use evenfold_cache::http::ServiceOptions;
 use evenfold_http::{AllowedHosts, Limits};
@@ -36,7 +36,7 @@ const OF_THE_COUNTERS: [(&str, &str, &str); 9] = [
 ];
 
 /// Asks for a host by its header, or by the target as well.
-async fn ask(address: SocketAddr, (method, path, body): (&str, &str, &str), host: &str, absolute: bool) -> Reply {
+async fn ask(address: SocketAddr, (method, path, body): (&str, &str, &str), host: &str, absolute: bool) -> HttpReply {
     let mut client = Client::connect(address).await;
     let target = if absolute { format!("http://{host}{path}") } else { path.to_owned() };
     let head = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n", body.len());

@@ -92,8 +92,8 @@ async fn tables_of_version_0_1_are_moved_with_their_rows_and_fold_on_from_the_sa
     earlier_layout(&mut conn).await;
     let before = rows(&mut conn, "public").await;
     run_at(&db, &["status"]).complains(1, "no evenfold tables in the schema evenfold yet: run `evenfold migrate`");
-    let said = run_at(&db, &["migrate"]);
-    assert!(said.fine().contains("were moved from the schema public to the schema evenfold"), "{said:#?}");
+    let output = run_at(&db, &["migrate"]);
+    assert!(output.fine().contains("were moved from the schema public to the schema evenfold"), "{output:#?}");
     assert!(run_at(&db, &["migrate"]).fine().contains("up to date"));
     assert_eq!(rows(&mut conn, "evenfold").await, before);
     let left = "SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)

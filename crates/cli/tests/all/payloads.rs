@@ -68,9 +68,9 @@ async fn what_another_writer_inserts_and_sql_can_not_read_parks_its_aggregate_an
     for command in [["verify"].as_slice(), &["status"], &["rebuild"], &["repair"], &["verify"]] {
         run_at(&db, command).fine();
     }
-    let said = run_at(&db, &["verify"]);
-    assert!(said.out.contains(&format!("all {} counters agree", count + 1)), "{said:?}");
-    assert!(said.out.contains(&format!("{count} aggregates are parked")), "{said:?}");
+    let output = run_at(&db, &["verify"]);
+    assert!(output.out.contains(&format!("all {} counters agree", count + 1)), "{output:?}");
+    assert!(output.out.contains(&format!("{count} aggregates are parked")), "{output:?}");
     assert_eq!(run_at(&db, &["parked", "retry", "--all"]).code, 1);
     assert_eq!(list_parked(&Schema::default(), &mut conn, NAME, 100).await.unwrap().len(), count);
 }
@@ -108,10 +108,10 @@ async fn an_unreadable_event_that_an_older_version_has_folded_is_named_by_verify
             assert_eq!(mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap(), []);
             continue;
         }
-        let said = run_at(&db, &["verify"]);
-        assert!(said.code == 1 && said.err.contains("do not agree"), "{said:?}");
+        let output = run_at(&db, &["verify"]);
+        assert!(output.code == 1 && output.err.contains("do not agree"), "{output:?}");
         let named = format!("t/bad: PostgreSQL can't read the payload at position {position} (");
-        assert!(said.out.starts_with(&named) && said.out.lines().count() == 2, "{said:?}");
+        assert!(output.out.starts_with(&named) && output.out.lines().count() == 2, "{output:?}");
         // What it can read is verified beside it.
         sqlx::raw_sql("UPDATE evenfold.counters SET value = 5 WHERE aggregate_id = 'escaped'")
             .execute(&mut conn)
@@ -121,10 +121,10 @@ async fn an_unreadable_event_that_an_older_version_has_folded_is_named_by_verify
         assert!(both.contains("t/escaped: the log says 1 events with the value 4, the read model 1 events"), "{both}");
         assert!(both.contains(&named) && !both.contains("fine") && !both.contains("large"), "{both}");
 
-        let advice = advised(&said.err);
+        let advice = advised(&output.err);
         run_at(&db, &advice.iter().map(String::as_str).collect::<Vec<_>>()).fine();
-        let said = run_at(&db, &["verify"]);
-        assert!(said.code == 0 && said.out.contains("all 5 counters agree"), "{said:?}");
+        let output = run_at(&db, &["verify"]);
+        assert!(output.code == 0 && output.out.contains("all 5 counters agree"), "{output:?}");
         assert_eq!(counter(&mut conn, "bad").await, Some((1, 1)));
     }
 }

@@ -1,6 +1,6 @@
 //! What `status` says in words, and `status --check` by its exit code.
 
-use crate::support::cli::{Said, run_at};
+use crate::support::cli::{CliOutput, run_at};
 use crate::support::{Evenfold, SOON, Stepped, TestDb, append_one, event, ids_in, partition, scalar, wait_until};
 use evenfold::event::NewEvent;
 use evenfold::log;
@@ -21,11 +21,11 @@ fn status(db: &TestDb) -> String {
 
 /// The reasons, which are lines on standard error; none with exit code 0.
 fn check(db: &TestDb, limits: &[&str]) -> Vec<String> {
-    let said: Said = run_at(db, &[&["status", "--check"], limits].concat());
+    let output: CliOutput = run_at(db, &[&["status", "--check"], limits].concat());
     let reasons: Vec<String> =
-        said.err.lines().filter(|line| line.starts_with("evenfold: ")).map(str::to_owned).collect();
-    assert_eq!(said.code, i32::from(!reasons.is_empty()), "{said:#?}");
-    assert_eq!(said.out.is_empty(), !reasons.is_empty(), "one line, if all is well: {said:#?}");
+        output.err.lines().filter(|line| line.starts_with("evenfold: ")).map(str::to_owned).collect();
+    assert_eq!(output.code, i32::from(!reasons.is_empty()), "{output:#?}");
+    assert_eq!(output.out.is_empty(), !reasons.is_empty(), "one line, if all is well: {output:#?}");
     reasons
 }
 
@@ -36,16 +36,16 @@ async fn a_log_that_nobody_folds_is_told_in_words() {
     for n in 0..100 {
         append_one(&mut conn, &format!("a{n}"), 1).await;
     }
-    let said = status(&db);
-    assert!(said.contains("has not been begun: start a worker\n0 of 100 events are applied."), "{said}");
+    let output = status(&db);
+    assert!(output.contains("has not been begun: start a worker\n0 of 100 events are applied."), "{output}");
     let mut team = Stepped::team(&db, 2, 1_000).await;
     let applied = team[0].drain().await;
     drop(team);
     sql(&mut conn, "DELETE FROM evenfold.heartbeats").await;
-    let said = status(&db);
-    assert!(said.contains(&format!("\n{applied} of 100 events are applied; no worker is at work.\n")), "{said}");
+    let output = status(&db);
+    assert!(output.contains(&format!("\n{applied} of 100 events are applied; no worker is at work.\n")), "{output}");
     for line in ["0/2: no worker; its checkpoint has not moved for ", "1/2: no worker; its checkpoint has not moved"] {
-        assert!(said.lines().any(|l| l.starts_with(line)), "{said}");
+        assert!(output.lines().any(|l| l.starts_with(line)), "{output}");
     }
 }
 
@@ -58,16 +58,17 @@ async fn a_worker_is_dead_when_neither_its_heartbeat_nor_its_checkpoint_has_move
     team[0].drain().await;
     assert!(!status(&db).contains("no worker"), "both have a heartbeat, and one has never had anything to write");
     sql(&mut conn, "UPDATE evenfold.heartbeats SET beat_at = beat_at - interval '40 s'").await;
-    let said = status(&db);
-    assert!(said.contains("no worker is at work on 1 of 2 classes."), "{said}");
-    assert!(said.contains(" s from test:1, but its checkpoint moved "), "{said}");
-    assert!(said.contains("1/2: no heartbeat for 4"), "{said}");
+    let output = status(&db);
+    assert!(output.contains("no worker is at work on 1 of 2 classes."), "{output}");
+    assert!(output.contains(" s from test:1, but its checkpoint moved "), "{output}");
+    assert!(output.contains("1/2: no heartbeat for 4"), "{output}");
     sql(&mut conn, "UPDATE evenfold.checkpoints SET moved_at = moved_at - interval '50 s'").await;
-    let said = status(&db);
-    assert!(said.contains("1 of 1 events are applied; no worker is at work."), "{said}");
+    let output = status(&db);
+    assert!(output.contains("1 of 1 events are applied; no worker is at work."), "{output}");
     assert!(
-        said.contains("0/2: no heartbeat for 4") && said.contains(" s from test:1; its checkpoint has not moved for 5"),
-        "{said}"
+        output.contains("0/2: no heartbeat for 4")
+            && output.contains(" s from test:1; its checkpoint has not moved for 5"),
+        "{output}"
     );
 }
 
@@ -85,9 +86,9 @@ async fn it_fits_into_80_columns_whatever_the_hosts_are_called_and_the_reasons_s
          UPDATE evenfold.checkpoints SET floor = 123456789",
     )
     .await;
-    let said = status(&db);
-    assert!(said.contains("…") && said.contains(":123456\n"), "the end of the process is shown: {said}");
-    assert!(said.contains("… and 8 more: status --check names all"), "{said}");
+    let output = status(&db);
+    assert!(output.contains("…") && output.contains(":123456\n"), "the end of the process is shown: {output}");
+    assert!(output.contains("… and 8 more: status --check names all"), "{output}");
     assert_eq!(check(&db, &[]).len(), 16);
 }
 

@@ -1,6 +1,6 @@
 //! Two logs in one database, each in a schema of its own, know nothing of each other.
 
-use crate::support::cli::{Said, feed, run_at};
+use crate::support::cli::{CliOutput, feed, run_at};
 use crate::support::{SOON, TestDb, event, pointer, scalar, wait_until, worker_of};
 use evenfold::class::Class;
 use evenfold::counters::{CounterRow, Counters, Rebuild, Rebuilt, mismatches, one, top};
@@ -142,7 +142,7 @@ async fn every_command_works_in_the_schema_of_its_flag() {
     let db = TestDb::empty().await;
     let line = r#"{"aggregate_type":"t","aggregate_id":"a","event_type":"e","payload":{"amount":3}}"#;
     assert!(NewEvent::from_json(line).is_ok());
-    let fine = |args: &[&str], input: &str| -> Said {
+    let fine = |args: &[&str], input: &str| -> CliOutput {
         let ended = feed(&db, &[args, &["--schema=shop"]].concat(), input);
         assert_eq!(ended.code, 0, "{args:?}: {ended:#?}");
         ended

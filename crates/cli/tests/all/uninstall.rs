@@ -21,10 +21,10 @@ async fn uninstall_says_what_will_go_and_does_nothing_where_nobody_can_be_asked(
     append_one(&mut conn, "a", 1).await;
     append_one(&mut conn, "a", 1).await;
     apply_all(&db).fine();
-    let said = run_at(&db, &["uninstall"]);
-    assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:#?}");
+    let output = run_at(&db, &["uninstall"]);
+    assert_eq!((output.code, output.out.as_str()), (2, ""), "{output:#?}");
     for what in ["the schema evenfold from the database", "all 2 events", "the projection counters", "say --yes"] {
-        assert!(said.err.contains(what), "{what}: {said:#?}");
+        assert!(output.err.contains(what), "{what}: {output:#?}");
     }
     assert_eq!(scalar(&mut conn, THERE).await, 1);
 }
@@ -85,9 +85,9 @@ async fn what_others_have_made_of_the_schema_or_put_into_it_is_named_and_stays()
         ("CREATE TABLE evenfold.revenue (cents bigint)", "evenfold.revenue", "DROP TABLE evenfold.revenue"),
     ] {
         run(&mut conn, theirs).await;
-        let said = run_at(&db, &["uninstall", "--yes"]);
-        said.complains(1, "the schema evenfold was not removed, because something that is not evenfold's needs it");
-        assert!(said.err.contains(named), "{named}: {said:#?}");
+        let output = run_at(&db, &["uninstall", "--yes"]);
+        output.complains(1, "the schema evenfold was not removed, because something that is not evenfold's needs it");
+        assert!(output.err.contains(named), "{named}: {output:#?}");
         assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 1, "{theirs}");
         run(&mut conn, removed).await;
     }

@@ -63,8 +63,8 @@ async fn applied() -> TestDb {
 /// Follows the advice of a complaint, to the letter. Workers are at work.
 fn follow(db: &TestDb, complaint: &str) {
     let advice = advised(complaint);
-    let said = run_at(db, &advice.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(said.code, 0, "{advice:?}: {said:?}");
+    let output = run_at(db, &advice.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(output.code, 0, "{advice:?}: {output:?}");
     assert_eq!(run_at(db, &["pool", "--total-partitions=2", "--until-caught-up"]).code, 0);
 }
 
@@ -131,11 +131,11 @@ async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_its_advice_mends
         assert_eq!(run_at(&db, &["verify"]).code, 0);
         sqlx::raw_sql(AssertSqlSafe(tamper)).execute(&mut conn).await.unwrap();
         assert_eq!(mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap().len(), 1, "{tamper}");
-        let said = run_at(&db, &["verify"]);
-        assert_eq!((said.code, said.out.as_str()), (1, format!("{line}\n").as_str()), "{tamper}");
-        follow(&db, &said.err);
-        let said = run_at(&db, &["verify"]);
-        assert!(said.code == 0 && said.out.contains("all 3 counters agree"), "{tamper}: {said:?}");
+        let output = run_at(&db, &["verify"]);
+        assert_eq!((output.code, output.out.as_str()), (1, format!("{line}\n").as_str()), "{tamper}");
+        follow(&db, &output.err);
+        let output = run_at(&db, &["verify"]);
+        assert!(output.code == 0 && output.out.contains("all 3 counters agree"), "{tamper}: {output:?}");
         // What comes next is applied, and not parked.
         append_one(&mut conn, "a", 1).await;
         append_one(&mut conn, "b", 1).await;
@@ -160,12 +160,12 @@ async fn counters_without_checkpoints_do_not_agree_and_the_advice_mends_that() {
         }
         assert_eq!(run_at(&db, &["pool", "--total-partitions=2", "--until-caught-up"]).code, 0);
         sqlx::raw_sql(lost).execute(&mut conn).await.unwrap();
-        let said = run_at(&db, &["verify"]);
-        assert_eq!(said.code, 1, "{lost}: {said:?}");
-        follow(&db, &said.err);
+        let output = run_at(&db, &["verify"]);
+        assert_eq!(output.code, 1, "{lost}: {output:?}");
+        follow(&db, &output.err);
         assert_counters_agree(&mut conn).await;
-        let said = run_at(&db, &["verify"]);
-        assert!(said.code == 0 && said.out.contains("counters agree"), "{lost}: {said:?}");
+        let output = run_at(&db, &["verify"]);
+        assert!(output.code == 0 && output.out.contains("counters agree"), "{lost}: {output:?}");
     }
 }
 
@@ -178,8 +178,8 @@ async fn with_another_amount_pointer_the_advice_names_it() {
     let pool = ["pool", "--total-partitions=2", "--until-caught-up", "--amount-pointer=/it's n"];
     assert_eq!(run_at(&db, &pool).code, 0);
     sqlx::raw_sql("UPDATE evenfold.counters SET value = 9").execute(&mut conn).await.unwrap();
-    let said = run_at(&db, &verify);
-    assert!(said.err.contains(r"`evenfold rebuild --amount-pointer '/it'\''s n'`"), "{said:?}");
+    let output = run_at(&db, &verify);
+    assert!(output.err.contains(r"`evenfold rebuild --amount-pointer '/it'\''s n'`"), "{output:?}");
     assert_eq!(run_at(&db, &["rebuild", "--amount-pointer", "/it's n"]).code, 0);
     assert_eq!(run_at(&db, &verify).code, 0);
 }
@@ -258,9 +258,9 @@ async fn ids_with_escape_sequences_are_printed_escaped() {
         .execute(&mut conn)
         .await
         .unwrap();
-    let said = run_at(&db, &["verify"]);
-    assert!(said.out.starts_with("t\\u{1b}[2J/a\\nb\\u{202e}: the log says nothing"), "{said:?}");
-    assert_eq!(said.out.lines().count(), 1, "{said:?}");
+    let output = run_at(&db, &["verify"]);
+    assert!(output.out.starts_with("t\\u{1b}[2J/a\\nb\\u{202e}: the log says nothing"), "{output:?}");
+    assert_eq!(output.out.lines().count(), 1, "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,11 +271,11 @@ async fn the_first_ones_by_name_are_listed() {
         .execute(&mut conn)
         .await
         .unwrap();
-    let said = run_at(&db, &["verify", "--limit=3", "--json"]);
-    let ids: Vec<_> = said
+    let output = run_at(&db, &["verify", "--limit=3", "--json"]);
+    let ids: Vec<_> = output
         .out
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["aggregate_id"].clone())
         .collect();
-    assert_eq!((said.code, ids), (1, vec![json!("c1"), json!("c2"), json!("c3")]));
+    assert_eq!((output.code, ids), (1, vec![json!("c1"), json!("c2"), json!("c3")]));
 }

@@ -9,7 +9,7 @@ use evenfold_cluster::local::{Cut, Network};
 use evenfold_cluster::{NodeId, Transport};
 use evenfold_counter_service::{CounterId, CounterValue, Node, NodeOptions, Storage};
 use evenfold_groups::ProcessGroups;
-use evenfold_testkit::shaky::{Losses, Plan, Shaky};
+use evenfold_testkit::shaky::{FaultPlan, Losses, Shaky};
 use futures_util::future::join_all;
 use oracle::Oracle;
 use schedule::Schedule;
@@ -35,7 +35,7 @@ async fn whole(nodes: &[Node]) {
 }
 
 /// Schedules with these seeds, of a network like that.
-async fn survives(seeds: std::ops::Range<u64>, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Oracle {
+async fn survives(seeds: std::ops::Range<u64>, plan: impl Fn(&mut fastrand::Rng) -> FaultPlan) -> Oracle {
     let only: Option<u64> = std::env::var("HANDOVER_SEED").ok().map(|seed| seed.parse().unwrap());
     let mut all = Oracle::default();
     for seed in only.map_or(seeds, |seed| seed..seed + 1) {
@@ -51,10 +51,10 @@ async fn survives(seeds: std::ops::Range<u64>, plan: impl Fn(&mut fastrand::Rng)
 
 #[tokio::test(start_paused = true)]
 async fn joins_and_leaves_in_any_order_lose_nothing_count_nothing_twice_and_refuse_nothing() {
-    let all = survives(0..100, |random| Plan {
+    let all = survives(0..100, |random| FaultPlan {
         delay: Duration::from_millis(random.u64(0..20)),
         lost_writes: random.u8(0..100),
-        ..Plan::GOOD
+        ..FaultPlan::GOOD
     })
     .await;
     assert!(all.answered > 10_000 && all.handed_off > 1_000, "hardly anything was tested: {all}");
@@ -63,7 +63,7 @@ async fn joins_and_leaves_in_any_order_lose_nothing_count_nothing_twice_and_refu
 
 #[tokio::test(start_paused = true)]
 async fn joins_and_leaves_in_any_order_lose_nothing_although_requests_and_answers_are_lost() {
-    let all = survives(1_000..1_200, |random| Plan {
+    let all = survives(1_000..1_200, |random| FaultPlan {
         delay: Duration::from_millis(random.u64(0..20)),
         lost_requests: random.u8(0..10),
         late_requests: random.u8(0..10),
@@ -79,7 +79,7 @@ async fn joins_and_leaves_in_any_order_lose_nothing_although_requests_and_answer
 async fn a_list_of_the_highest_values_has_what_a_node_that_leaves_has_not_handed_over_yet() {
     const COUNTERS: usize = 100;
     let network = Network::new();
-    let plan = Plan { delay: Duration::from_millis(20), ..Plan::GOOD };
+    let plan = FaultPlan { delay: Duration::from_millis(20), ..FaultPlan::GOOD };
     let [a, b] = [(0, "a"), (1, "b")].map(|(n, name)| join(Arc::new(Shaky::new(&network, plan, n)), name, 16));
     let nodes = [a.await, b.await];
     whole(&nodes).await;
@@ -107,7 +107,7 @@ async fn a_list_of_the_highest_values_has_what_a_node_that_leaves_has_not_handed
 async fn two_nodes_that_join_an_empty_cluster_at_once_never_both_answer_1() {
     for seed in 0..100 {
         let network = Network::new();
-        let plan = Plan { delay: Duration::from_millis(20), lost_writes: 50, ..Plan::GOOD };
+        let plan = FaultPlan { delay: Duration::from_millis(20), lost_writes: 50, ..FaultPlan::GOOD };
         let counted = join_all(["a", "b"].into_iter().zip(0..).map(async |(name, n)| {
             let node = join(Arc::new(Shaky::new(&network, plan, 2 * seed + n)), name, 8).await;
             let mut counted = Vec::new();
@@ -130,7 +130,7 @@ async fn two_nodes_that_join_an_empty_cluster_at_once_never_both_answer_1() {
 async fn three_that_join_at_once_while_counters_change_have_each_of_them_and_the_last_one_has_all() {
     const COUNTERS: usize = 5_000;
     let network = Network::new();
-    let plan = Plan { delay: Duration::from_millis(5), lost_answers: 10, lost_writes: 50, ..Plan::GOOD };
+    let plan = FaultPlan { delay: Duration::from_millis(5), lost_answers: 10, lost_writes: 50, ..FaultPlan::GOOD };
     let transport = |n| Arc::new(Shaky::new(&network, plan, n));
     let first = join(transport(0), "n0", 64).await;
     // Long names, so that most shards have more than one part.
@@ -158,12 +158,12 @@ async fn three_that_join_at_once_while_counters_change_have_each_of_them_and_the
 async fn a_node_that_leaves_hands_off_to_one_that_has_only_begun_to_join_although_it_does_not_know_it() {
     for seed in 0..20 {
         let network = Network::new();
-        let deaf = Plan { lost_writes: 100, ..Plan::GOOD };
+        let deaf = FaultPlan { lost_writes: 100, ..FaultPlan::GOOD };
         let first = join(Arc::new(Shaky::new(&network, deaf, seed)), "a", 8).await;
         for name in 0..20 {
             first.increment(&id(&name.to_string()), 1, None).await.unwrap();
         }
-        let slow = Plan { delay: Duration::from_millis(seed * 20), ..Plan::GOOD };
+        let slow = FaultPlan { delay: Duration::from_millis(seed * 20), ..FaultPlan::GOOD };
         let second = tokio::spawn(join(Arc::new(Shaky::new(&network, slow, seed)), "b", 8));
         wait_until("it has a record", SOON, async || is_announced(&network, "b").await).await;
         first.stop().await;
@@ -185,7 +185,7 @@ async fn is_announced(network: &Network, node: &str) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_lives_is_waited_for_without_limit_and_readiness_names_it() {
     let network = Network::new();
-    let transports: Vec<_> = (0..3).map(|n| Arc::new(Shaky::new(&network, Plan::GOOD, n))).collect();
+    let transports: Vec<_> = (0..3).map(|n| Arc::new(Shaky::new(&network, FaultPlan::GOOD, n))).collect();
     let nodes = join_all(["a", "b", "c"].iter().zip(&transports).map(|(name, t)| join(t.clone(), name, 64))).await;
     whole(&nodes).await;
     let [a, b, c] = <[Node; 3]>::try_from(nodes).ok().unwrap();
@@ -230,7 +230,7 @@ async fn what_a_node_has_counted_that_was_taken_for_dead_is_added_when_it_is_bac
 #[tokio::test(start_paused = true)]
 async fn what_two_owners_have_counted_that_did_not_know_each_other_is_added_when_they_meet() {
     let network = Network::new();
-    let [one, other] = [0, 1].map(|seed| Arc::new(Shaky::new(&network, Plan::GOOD, seed)));
+    let [one, other] = [0, 1].map(|seed| Arc::new(Shaky::new(&network, FaultPlan::GOOD, seed)));
     for transport in [&one, &other] {
         transport.lose(Losses::All);
     }

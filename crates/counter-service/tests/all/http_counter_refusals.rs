@@ -32,7 +32,7 @@ fn soon() -> NodeOptions {
     NodeOptions { request_timeout: Duration::from_millis(200), ..NodeOptions::default() }
 }
 
-async fn with_key(client: &mut Client, path: &str, key: &str, body: &str) -> crate::support::Reply {
+async fn with_key(client: &mut Client, path: &str, key: &str, body: &str) -> crate::support::HttpReply {
     client.ask("POST", path, &[("idempotency-key", key)], body).await
 }
 

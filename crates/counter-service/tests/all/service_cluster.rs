@@ -5,7 +5,7 @@ use evenfold::database::Database;
 use evenfold_cluster::{NodeId, local};
 use evenfold_counter_service::{CounterId, CounterValue, Node, NodeOptions, Storage};
 use evenfold_groups::ProcessGroups;
-use evenfold_testkit::shaky::{Losses, Plan, Shaky};
+use evenfold_testkit::shaky::{FaultPlan, Losses, Shaky};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -145,7 +145,7 @@ async fn watchers_at_one_node_are_notified_of_what_another_one_has_counted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_log_decides_a_node_that_lives_and_does_not_answer_is_waited_for_for_3_seconds() {
     let (db, network) = (TestDb::new().await, local::Network::new());
-    let mute = Arc::new(Shaky::new(&network, Plan::GOOD, 1));
+    let mute = Arc::new(Shaky::new(&network, FaultPlan::GOOD, 1));
     let [a, b] = [join(&network, "a", durable(&db.database)).await, join(&network, "b", durable(&db.database)).await];
     let options = NodeOptions { shards: 16, ..NodeOptions::default() };
     let (groups, name) = (ProcessGroups::default(), NodeId::new("c").unwrap());

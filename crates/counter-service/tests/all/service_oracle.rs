@@ -1,6 +1,6 @@
 //! Nodes of one process that are cut off from each other while clients count, and who finds it if they count wrong.
 
-use crate::support::oracle::connection::Told;
+use crate::support::oracle::connection::CounterAnswer;
 use crate::support::oracle::ledger::{Logged, judge};
 use crate::support::oracle::{self, Ledger, Load, Places, Plan, Proof};
 use crate::support::{Counting, SOON, TestDb, drain, only_worker, scalar, wait_until};
@@ -215,7 +215,7 @@ async fn an_increment_that_commits_after_a_takeover_is_answered_by_the_new_owner
     cluster.end().await;
 }
 
-/// What the clients were told is what the node says, and nothing is left open.
+/// What the clients were answered is what the node says, and nothing is left open.
 async fn assert_all_counted(served: &Counting, ledger: &Ledger) {
     assert_eq!((ledger.maybes.len(), &ledger.wrong, &ledger.contradictions), (0, &Vec::new(), &Vec::new()));
     assert!(ledger.acknowledged.len() > 1_000);
@@ -266,10 +266,10 @@ async fn a_node_that_is_full_refuses_new_counters_and_counts_the_others_on() {
 fn the_oracle_finds_what_is_lost_doubled_or_changed() {
     let ledger = || {
         let mut ledger = Ledger::default();
-        ledger.answered(1, 5, Told { value: 5, version: 1 });
-        ledger.answered(1, 2, Told { value: 10, version: 3 });
+        ledger.answered(1, 5, CounterAnswer { value: 5, version: 1 });
+        ledger.answered(1, 2, CounterAnswer { value: 10, version: 3 });
         ledger.maybes.push((1, 3));
-        ledger.told.insert((1, 2), 8);
+        ledger.observed.insert((1, 2), 8);
         ledger
     };
     let log = |events: &[(i64, i64)]| {
@@ -294,11 +294,11 @@ fn the_oracle_finds_what_is_lost_doubled_or_changed() {
     assert_eq!(judge(&lost, &log(&[(1, 2), (2, 3)])), Vec::<String>::new());
     assert!(!judge(&lost, &log(&[(1, 2), (2, 2)])).is_empty());
     let mut twice = ledger();
-    twice.answered(1, 2, Told { value: 10, version: 3 });
+    twice.answered(1, 2, CounterAnswer { value: 10, version: 3 });
     let found = judge(&twice, &log(&[(1, 5), (2, 3), (3, 2)]));
     assert!(found.iter().any(|found| found.contains("two increments were given")), "{found:#?}");
     let mut read = ledger();
-    read.told.insert((1, 2), 9);
+    read.observed.insert((1, 2), 9);
     let found = judge(&read, &log(&[(1, 5), (2, 3), (3, 2)]));
-    assert!(found.iter().any(|found| found.contains("was said to be 9")), "{found:#?}");
+    assert!(found.iter().any(|found| found.contains("was answered as 9")), "{found:#?}");
 }

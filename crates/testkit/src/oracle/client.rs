@@ -1,6 +1,6 @@
 //! One client: random counters, random amounts, at random nodes, and never two answers to one increment.
 
-use super::connection::{Connection, Heard, Told};
+use super::connection::{AttemptOutcome, Connection, CounterAnswer};
 use super::ledger::Ledger;
 use super::plan::{Places, Shared, name};
 use fastrand::Rng;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// Before what was not answered is tried again: a node that is not there refuses at once.
 const PAUSE: Duration = Duration::from_millis(25);
 
-pub(super) struct Client {
+pub(super) struct OracleClient {
     shared: Arc<Shared>,
     places: Places,
     random: Rng,
@@ -22,7 +22,7 @@ pub(super) struct Client {
     ledger: Ledger,
 }
 
-impl Client {
+impl OracleClient {
     pub(super) fn new(shared: Arc<Shared>, places: Places, seed: u64) -> Self {
         Self { shared, places, random: Rng::with_seed(seed), connections: HashMap::new(), ledger: Ledger::default() }
     }
@@ -47,7 +47,7 @@ impl Client {
         self.ledger
     }
 
-    async fn ask(&mut self, request: &str) -> Heard {
+    async fn ask(&mut self, request: &str) -> AttemptOutcome {
         let places = self.places.all();
         let to = places[self.random.usize(..places.len())];
         let kept = self.connections.entry(to).or_default();
@@ -58,17 +58,17 @@ impl Client {
         self.shared.floors[counter as usize].load(Ordering::SeqCst)
     }
 
-    /// From now on, whoever asks is told this version or a newer one.
-    fn told(&mut self, counter: u32, told: Told) {
+    /// From now on, whoever asks gets this version or a newer one.
+    fn observe(&mut self, counter: u32, answer: CounterAnswer) {
         if self.shared.plan.fresh {
-            self.shared.floors[counter as usize].fetch_max(told.version, Ordering::SeqCst);
+            self.shared.floors[counter as usize].fetch_max(answer.version, Ordering::SeqCst);
         }
-        if let Some(before) = self.ledger.told.insert((counter, told.version), told.value)
-            && before != told.value
+        if let Some(before) = self.ledger.observed.insert((counter, answer.version), answer.value)
+            && before != answer.value
         {
             let name = name(counter);
             self.ledger
-                .contradicts(format!("{name} stood at {before} and at {} by version {}", told.value, told.version));
+                .contradicts(format!("{name} stood at {before} and at {} by version {}", answer.value, answer.version));
         }
     }
 
@@ -76,16 +76,16 @@ impl Client {
         let floor = self.floor(counter);
         let request = format!("GET /counter/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", name(counter));
         match self.ask(&request).await {
-            Heard::Counted(told) => {
-                if told.version < floor {
+            AttemptOutcome::Counted(answer) => {
+                if answer.version < floor {
                     let name = name(counter);
                     self.ledger
-                        .contradicts(format!("stale: {name} was read at version {} after {floor}", told.version));
+                        .contradicts(format!("stale: {name} was read at version {} after {floor}", answer.version));
                 }
-                self.told(counter, told);
+                self.observe(counter, answer);
             }
-            Heard::Wrong(answer) => self.ledger.wrong(answer),
-            Heard::Nothing | Heard::Unknown => tokio::time::sleep(PAUSE).await,
+            AttemptOutcome::Wrong(answer) => self.ledger.wrong(answer),
+            AttemptOutcome::Nothing | AttemptOutcome::Unknown => tokio::time::sleep(PAUSE).await,
         }
     }
 
@@ -112,25 +112,25 @@ impl Client {
         loop {
             let floor = self.floor(counter);
             match self.ask(request).await {
-                Heard::Counted(told) => {
-                    // One that was repeated may be older than what was told meanwhile.
-                    if first && told.version <= floor {
+                AttemptOutcome::Counted(answer) => {
+                    // One that was repeated may be older than what was answered meanwhile.
+                    if first && answer.version <= floor {
                         let name = name(counter);
                         self.ledger
-                            .contradicts(format!("stale: {name} was given version {} after {floor}", told.version));
+                            .contradicts(format!("stale: {name} was given version {} after {floor}", answer.version));
                     }
-                    self.told(counter, told);
+                    self.observe(counter, answer);
                     self.shared.answered.fetch_add(1, Ordering::Relaxed);
-                    return self.ledger.answered(counter, amount, told);
+                    return self.ledger.answered(counter, amount, answer);
                 }
-                Heard::Wrong(answer) => return self.ledger.wrong(answer),
-                Heard::Nothing if !key => {
+                AttemptOutcome::Wrong(answer) => return self.ledger.wrong(answer),
+                AttemptOutcome::Nothing if !key => {
                     self.ledger.refused += 1;
                     return;
                 }
-                Heard::Unknown if !key => return self.ledger.maybes.push((counter, amount)),
-                Heard::Nothing => {}
-                Heard::Unknown => first = false,
+                AttemptOutcome::Unknown if !key => return self.ledger.maybes.push((counter, amount)),
+                AttemptOutcome::Nothing => {}
+                AttemptOutcome::Unknown => first = false,
             }
             self.ledger.repeated += 1;
             tokio::time::sleep(PAUSE).await;

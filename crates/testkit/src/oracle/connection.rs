@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// What became of a request, as far as its client can know.
 #[derive(Debug)]
-pub enum Heard {
-    Counted(Told),
+pub enum AttemptOutcome {
+    Counted(CounterAnswer),
     /// The service says that nothing has happened; or nobody has seen the request.
     Nothing,
     /// It may have been counted.
@@ -21,7 +21,7 @@ pub enum Heard {
 
 /// What a counter stands at, by an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Told {
+pub struct CounterAnswer {
     pub value: i64,
     pub version: i64,
 }
@@ -33,22 +33,22 @@ pub struct Connection {
 
 impl Connection {
     /// Sends a request, over the connection that was kept, or a new one; which is kept if it is good for another one.
-    pub async fn ask(kept: &mut Option<Self>, to: SocketAddr, request: &str, patience: Duration) -> Heard {
+    pub async fn ask(kept: &mut Option<Self>, to: SocketAddr, request: &str, patience: Duration) -> AttemptOutcome {
         let until = Instant::now() + patience;
         let mut connection = match kept.take() {
             Some(connection) => connection,
             None => match timeout_at(until, TcpStream::connect(to)).await {
                 Ok(Ok(stream)) => Self { stream, ahead: Vec::new() },
-                Ok(Err(_)) | Err(_) => return Heard::Nothing,
+                Ok(Err(_)) | Err(_) => return AttemptOutcome::Nothing,
             },
         };
         match timeout_at(until, connection.exchange(request)).await {
             Ok(Some((status, body))) => {
                 *kept = Some(connection);
-                Heard::of(status, &body)
+                AttemptOutcome::of(status, &body)
             }
             // Lost, or not answered in time.
-            Ok(None) | Err(_) => Heard::Unknown,
+            Ok(None) | Err(_) => AttemptOutcome::Unknown,
         }
     }
 
@@ -78,12 +78,12 @@ impl Connection {
     }
 }
 
-impl Heard {
+impl AttemptOutcome {
     fn of(status: u16, body: &str) -> Self {
-        let told = serde_json::from_str(body);
+        let answer = serde_json::from_str(body);
         let code = || Some(serde_json::from_str::<serde_json::Value>(body).ok()?["error"]["code"].as_str()?.to_owned());
-        match (status, told) {
-            (200, Ok(told)) => Self::Counted(told),
+        match (status, answer) {
+            (200, Ok(answer)) => Self::Counted(answer),
             (503, _) => match code().as_deref() {
                 Some("timed_out") => Self::Unknown,
                 Some("busy" | "unavailable" | "stopped" | "too_many_in_flight") => Self::Nothing,

@@ -1,10 +1,10 @@
-//! What clients were told, and whether a log can be like that.
+//! What clients were answered, and whether a log can be like that.
 
-use super::connection::Told;
+use super::connection::CounterAnswer;
 use super::plan::name;
 use std::collections::{BTreeMap, HashMap};
 
-/// More are not kept: the first ones tell enough.
+/// More are not kept: the first ones show enough.
 const MOST_WRONG: usize = 20;
 
 /// An increment that was answered.
@@ -12,7 +12,7 @@ const MOST_WRONG: usize = 20;
 pub struct Acknowledged {
     pub counter: u32,
     pub amount: i64,
-    pub told: Told,
+    pub answer: CounterAnswer,
 }
 
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub struct Ledger {
     /// Increments of which nobody knows whether they were counted: counter and amount.
     pub maybes: Vec<(u32, i64)>,
     /// Value by counter and version, from reads and increments.
-    pub told: HashMap<(u32, i64), i64>,
-    /// Requests that were certainly not counted, and given up.
+    pub observed: HashMap<(u32, i64), i64>,
+    /// Requests that were certainly not counted, and abandoned.
     pub refused: u64,
     pub repeated: u64,
     pub wrong: Vec<String>,
@@ -31,15 +31,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn answered(&mut self, counter: u32, amount: i64, told: Told) {
-        self.acknowledged.push(Acknowledged { counter, amount, told });
+    pub fn answered(&mut self, counter: u32, amount: i64, answer: CounterAnswer) {
+        self.acknowledged.push(Acknowledged { counter, amount, answer });
     }
 
     pub fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.maybes.extend(other.maybes);
-        for (at, value) in other.told {
-            if let Some(before) = self.told.insert(at, value)
+        for (at, value) in other.observed {
+            if let Some(before) = self.observed.insert(at, value)
                 && before != value
             {
                 self.contradicts(format!("{} stood at {before} and at {value} by version {}", name(at.0), at.1));
@@ -51,12 +51,12 @@ impl Ledger {
         self.contradictions.extend(other.contradictions);
     }
 
-    /// The database may have lost any of it since: an increment that was answered is in the log, or is not, and nothing that was
-    /// told needs to be true any more.
+    /// The database may have lost any of it since: an increment that was answered is in the log, or is not, and nothing
+    /// that was answered needs to be true any more.
     pub fn forget(&mut self) {
         let lost = std::mem::take(&mut self.acknowledged);
         self.maybes.extend(lost.into_iter().map(|one| (one.counter, one.amount)));
-        self.told.clear();
+        self.observed.clear();
         self.contradictions.clear();
     }
 
@@ -80,7 +80,7 @@ pub struct Logged {
     pub amount: i64,
 }
 
-/// Whether the log can be like that after what the clients were told: what is wrong.
+/// Whether the log can be like that after what the clients were answered: what is wrong.
 pub fn judge(ledger: &Ledger, log: &HashMap<u32, Vec<Logged>>) -> Vec<String> {
     let mut wrong = [ledger.wrong.as_slice(), &ledger.contradictions].concat();
     let mut acknowledged: BTreeMap<u32, Vec<Acknowledged>> = BTreeMap::new();
@@ -103,10 +103,10 @@ pub fn judge(ledger: &Ledger, log: &HashMap<u32, Vec<Logged>>) -> Vec<String> {
             values.insert((counter, event.version), sum);
         }
     }
-    for ((counter, version), value) in &ledger.told {
+    for ((counter, version), value) in &ledger.observed {
         let really = if *version == 0 { Some(&0) } else { values.get(&(*counter, *version)) };
         if really != Some(value) {
-            wrong.push(format!("{} was said to be {value} at {version}: the log says {really:?}", name(*counter)));
+            wrong.push(format!("{} was answered as {value} at {version}: the log says {really:?}", name(*counter)));
         }
     }
     wrong
@@ -116,9 +116,9 @@ pub fn judge(ledger: &Ledger, log: &HashMap<u32, Vec<Logged>>) -> Vec<String> {
 fn one(counter: u32, events: &[Logged], answers: &[Acknowledged], mut maybes: Vec<i64>, wrong: &mut Vec<String>) {
     let name = name(counter);
     let mut by_version: HashMap<i64, i64> = HashMap::new();
-    for answer in answers {
-        if by_version.insert(answer.told.version, answer.amount).is_some() {
-            wrong.push(format!("{name}: two increments were given version {}", answer.told.version));
+    for acknowledged in answers {
+        if by_version.insert(acknowledged.answer.version, acknowledged.amount).is_some() {
+            wrong.push(format!("{name}: two increments were given version {}", acknowledged.answer.version));
         }
     }
     for (expected, event) in (1..).zip(events) {

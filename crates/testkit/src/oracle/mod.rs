@@ -1,5 +1,5 @@
-//! An oracle around counters: clients that increment and read them through everything, and know what they were told; and
-//! what must be true of the log and of the nodes afterwards.
+//! An oracle around counters: clients that increment and read them through everything, and know what they were
+//! answered; and what must be true of the log and of the nodes afterwards.
 
 mod client;
 pub mod connection;
@@ -11,7 +11,7 @@ pub use ledger::Ledger;
 pub use plan::{Places, Plan, name};
 pub use proof::Proof;
 
-use client::Client;
+use client::OracleClient;
 use plan::Shared;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Load {
         });
         let mut clients = JoinSet::new();
         for client in 0..plan.clients {
-            let client = Client::new(Arc::clone(&shared), places.clone(), plan.seed.wrapping_add(client));
+            let client = OracleClient::new(Arc::clone(&shared), places.clone(), plan.seed.wrapping_add(client));
             clients.spawn(client.run());
         }
         Self { clients, shared }
@@ -58,7 +58,7 @@ impl Load {
         let (only, mut clients, started) = (Places::default(), JoinSet::new(), Instant::now());
         only.set(0, place);
         for counter in 0..self.shared.plan.counters {
-            let client = Client::new(Arc::clone(&self.shared), only.clone(), fastrand::u64(..));
+            let client = OracleClient::new(Arc::clone(&self.shared), only.clone(), fastrand::u64(..));
             clients.spawn(client.once(counter));
         }
         let mut all = Ledger::default();
@@ -73,7 +73,7 @@ impl Load {
         all
     }
 
-    /// Lets each finish what it has begun, for this long at most, and gives what all of them were told.
+    /// Lets each finish what it has begun, for this long at most, and returns what all of them were answered.
     pub async fn stop(mut self, limit: Duration) -> Ledger {
         self.shared.stop.cancel();
         let mut all = Ledger::default();

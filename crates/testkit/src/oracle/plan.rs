@@ -13,8 +13,8 @@ pub struct Plan {
     pub counters: u32,
     /// Whether every other request has an Idempotency-Key, with which it is repeated until it is answered.
     pub keys: bool,
-    /// Whether nobody may be told anything older than what somebody was told before. Nodes that do not know of each
-    /// other can't promise that.
+    /// Whether nobody may be answered anything older than what somebody was answered before. Nodes that do not know of
+    /// each other can't promise that.
     pub fresh: bool,
     pub seed: u64,
     /// How long a client waits for an answer, before it takes the request for lost.
@@ -54,7 +54,7 @@ impl Places {
 pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) stop: CancellationToken,
-    /// By counter, the newest version that anybody was told: whoever asks after that is told no older one.
+    /// By counter, the newest version that anybody was answered: whoever asks after that gets no older one.
     pub(super) floors: Vec<AtomicI64>,
     pub(super) answered: AtomicU64,
     /// Increments that have no answer yet.

@@ -1,6 +1,6 @@
 //! What must be true when all faults are over.
 
-use super::connection::{Connection, Heard, Told};
+use super::connection::{AttemptOutcome, Connection, CounterAnswer};
 use super::ledger::{Ledger, Logged, judge};
 use super::{Places, name};
 use sqlx::PgConnection;
@@ -19,7 +19,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Compares what the clients were told, the log, the read model, and what every node answers now.
+    /// Compares what the clients were answered, the log, the read model, and what every node answers now.
     pub async fn of(ledger: &Ledger, conn: &mut PgConnection, places: &Places) -> Self {
         let log = read(conn).await;
         let mut wrong = judge(ledger, &log);
@@ -96,8 +96,8 @@ async fn compare(place: SocketAddr, log: &HashMap<u32, Vec<Logged>>, wrong: &mut
         let (value, version) = last(events);
         loop {
             match Connection::ask(&mut kept, place, &request, LIMIT).await {
-                Heard::Counted(told) if told == (Told { value, version }) => break,
-                Heard::Nothing | Heard::Unknown if started.elapsed() < LIMIT => {
+                AttemptOutcome::Counted(answer) if answer == (CounterAnswer { value, version }) => break,
+                AttemptOutcome::Nothing | AttemptOutcome::Unknown if started.elapsed() < LIMIT => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 other => {

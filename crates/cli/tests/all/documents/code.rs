@@ -121,9 +121,9 @@ fn the_table_of_packages_says_who_depends_on_whom() {
         let name = cells[0].split('`').nth(1).unwrap();
         let directory = if name == "evenfold" { root().to_owned() } else { root().join(name) };
         let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap();
-        let said: BTreeSet<String> =
+        let listed: BTreeSet<String> =
             cells[2].split(", ").filter(|name| *name != "none of the others").map(str::to_owned).collect();
-        assert_eq!(said, dependencies(&manifest), "{name}");
+        assert_eq!(listed, dependencies(&manifest), "{name}");
         seen.insert(name.to_owned());
     }
     let manifests = files(root()).into_iter().filter(|path| path.ends_with("Cargo.toml")).count();

@@ -8,7 +8,7 @@ use evenfold::event::NewEvent;
 use evenfold::schema::Schema;
 use evenfold::{log, schema};
 use evenfold_cluster::{NodeId, local};
-use evenfold_counter_service::{CounterValue, CounterId, Node, NodeOptions, Storage};
+use evenfold_counter_service::{CounterId, CounterValue, Node, NodeOptions, Storage};
 use evenfold_groups::ProcessGroups;
 use evenfold_testkit::Client;
 use evenfold_testkit::Serving;
@@ -206,15 +206,15 @@ async fn status(serving: &Serving) -> (u16, String) {
 
 /// Waits until the service is not ready, which must be said soon, with a sentence.
 async fn not_ready(serving: &Serving, since: Instant) {
-    let mut said = (0, String::new());
+    let mut answer = (0, String::new());
     wait_until("the service is not ready", NOTICED.saturating_sub(since.elapsed()), async || {
-        said = status(serving).await;
+        answer = status(serving).await;
         // Its workers may be the first to know.
-        said.0 == 503 && said.1.contains("the database has been unavailable for ")
+        answer.0 == 503 && answer.1.contains("the database has been unavailable for ")
     })
     .await;
-    assert!(said.1.contains("not_ready"), "{said:?}");
-    println!("noticed after {:?}: {}", since.elapsed(), said.1);
+    assert!(answer.1.contains("not_ready"), "{answer:?}");
+    println!("noticed after {:?}: {}", since.elapsed(), answer.1);
 }
 
 async fn ready(serving: &Serving) {

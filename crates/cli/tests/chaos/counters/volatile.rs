@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, counted};
 use evenfold_testkit::Client;
 use evenfold_testkit::SOON;
-use evenfold_testkit::oracle::connection::Told;
+use evenfold_testkit::oracle::connection::CounterAnswer;
 use evenfold_testkit::oracle::ledger::Acknowledged;
 use evenfold_testkit::oracle::{Ledger, Load, Plan, name};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const COUNTERS: u32 = 5_000;
 const CONNECTIONS: u32 = 16;
 
 /// What becomes of all counters when each has one request: what they stand at.
-async fn each(address: SocketAddr, counters: u32, increment: bool) -> BTreeMap<u32, Told> {
+async fn each(address: SocketAddr, counters: u32, increment: bool) -> BTreeMap<u32, CounterAnswer> {
     let mut asking = JoinSet::new();
     for connection in 0..CONNECTIONS {
         asking.spawn(async move {
@@ -30,7 +30,7 @@ async fn each(address: SocketAddr, counters: u32, increment: bool) -> BTreeMap<u
                     client.get(&path).await
                 };
                 assert_eq!(reply.status, 200, "{reply:?}");
-                all.push((counter, serde_json::from_str::<Told>(&reply.body).unwrap()));
+                all.push((counter, serde_json::from_str::<CounterAnswer>(&reply.body).unwrap()));
             }
             all
         });
@@ -51,8 +51,8 @@ async fn one_that_has_counted(nodes: usize) -> Cluster {
     cluster
 }
 
-fn all_at(value: i64) -> BTreeMap<u32, Told> {
-    (0..COUNTERS).map(|counter| (counter, Told { value, version: value })).collect()
+fn all_at(value: i64) -> BTreeMap<u32, CounterAnswer> {
+    (0..COUNTERS).map(|counter| (counter, CounterAnswer { value, version: value })).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -109,13 +109,13 @@ fn absent(cluster: &Cluster) -> Vec<usize> {
 }
 
 /// Whether counters can stand at this, each of which stood at 1 by one increment before: what is wrong.
-fn judge(ledger: &Ledger, last: &BTreeMap<u32, Told>) -> Vec<String> {
+fn judge(ledger: &Ledger, last: &BTreeMap<u32, CounterAnswer>) -> Vec<String> {
     let mut wrong = [ledger.wrong.as_slice(), &ledger.contradictions].concat();
     let mut amounts: BTreeMap<u32, BTreeMap<i64, i64>> =
         last.keys().map(|counter| (*counter, BTreeMap::from([(1, 1)]))).collect();
-    for Acknowledged { counter, amount, told } in &ledger.acknowledged {
-        if amounts.entry(*counter).or_default().insert(told.version, *amount).is_some() {
-            wrong.push(format!("{}: two increments were given version {}", name(*counter), told.version));
+    for Acknowledged { counter, amount, answer } in &ledger.acknowledged {
+        if amounts.entry(*counter).or_default().insert(answer.version, *amount).is_some() {
+            wrong.push(format!("{}: two increments were given version {}", name(*counter), answer.version));
         }
     }
     for (counter, amounts) in amounts {

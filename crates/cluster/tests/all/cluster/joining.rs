@@ -3,7 +3,7 @@
 use super::nodes::{Echo, Node, id, join, sees};
 use evenfold_cluster::local::Network;
 use evenfold_cluster::{Cluster, ClusterOptions, JoinError, Stage, Transport};
-use evenfold_testkit::shaky::{Plan, Shaky};
+use evenfold_testkit::shaky::{FaultPlan, Shaky};
 use futures_util::future::join_all;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn knows(node: &Node, other: &str) -> bool {
 async fn nodes_that_join_at_once_know_each_other_before_any_is_a_member_although_no_write_is_received() {
     for seed in 0..200 {
         let (network, names) = (Network::new(), ["a", "b", "c", "d", "e"]);
-        let plan = Plan { delay: Duration::from_millis(20), lost_writes: 100, ..Plan::GOOD };
+        let plan = FaultPlan { delay: Duration::from_millis(20), lost_writes: 100, ..FaultPlan::GOOD };
         let start = Instant::now();
         let joining = names.into_iter().zip(0..).map(|(name, n)| {
             let transport = Arc::new(Shaky::new(&network, plan, seed * 5 + n));
@@ -42,7 +42,7 @@ async fn nodes_that_join_at_once_know_each_other_before_any_is_a_member_although
 async fn of_two_members_the_one_that_was_first_knows_the_other_when_its_join_returns() {
     for seed in 0..200 {
         let network = Network::new();
-        let plan = Plan { delay: Duration::from_millis(20), lost_writes: 100, ..Plan::GOOD };
+        let plan = FaultPlan { delay: Duration::from_millis(20), lost_writes: 100, ..FaultPlan::GOOD };
         let transport = |n: u64| Arc::new(Shaky::new(&network, plan, seed * 2 + n));
         let first = join_with_transport(transport(0), "a").await.unwrap();
         let second = join_with_transport(transport(1), "b").await.unwrap();
@@ -100,7 +100,7 @@ async fn a_record_of_the_dead_that_is_written_again_makes_nobody_known() {
 async fn of_two_that_join_at_once_with_different_numbers_of_shards_not_both_are_members() {
     for seed in 0..50 {
         let network = Network::new();
-        let plan = Plan { delay: Duration::from_millis(20), ..Plan::GOOD };
+        let plan = FaultPlan { delay: Duration::from_millis(20), ..FaultPlan::GOOD };
         let join = |name, shards: u32, seed| {
             let options = ClusterOptions { shards: NonZeroU32::new(shards).unwrap(), ..ClusterOptions::default() };
             Cluster::join(Arc::new(Shaky::new(&network, plan, seed)), id(name), options, Echo(id(name)))

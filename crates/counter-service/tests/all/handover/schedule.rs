@@ -3,7 +3,7 @@
 use super::{Oracle, id, join, whole};
 use evenfold_cluster::local::Network;
 use evenfold_counter_service::Node;
-use evenfold_testkit::shaky::{Losses, Plan, Shaky};
+use evenfold_testkit::shaky::{FaultPlan, Losses, Shaky};
 use fastrand::Rng;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ type Present = Arc<Mutex<Vec<(usize, Node, Arc<Shaky>)>>>;
 
 pub struct Schedule {
     random: Rng,
-    plan: Plan,
+    plan: FaultPlan,
     network: Network,
     shards: u32,
     present: Present,
@@ -31,7 +31,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    pub fn new(mut random: Rng, plan: Plan) -> Self {
+    pub fn new(mut random: Rng, plan: FaultPlan) -> Self {
         let shards = random.u32(1..20);
         let absent = Arc::new(Mutex::new((0..NODES).collect()));
         Self {
