@@ -152,7 +152,7 @@ async fn show_panic(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
 }
 
 async fn show_full() -> Result<(), BoxError> {
-    let options = GroupOptions { shards: 1, mailbox: 3, ..GroupOptions::default() };
+    let options = GroupOptions::default().shards(1).mailbox(3);
     let group = ActorGroup::start(options, |_| Counters::default()).await?;
     let message = || Message::Add { counter: "c".into(), amount: 1 };
     let accepted = (0..10).take_while(|_| group.try_send("c", message()).is_ok()).count();

@@ -86,7 +86,7 @@ async fn slow_members(group: &Group<Order>) -> Result<(), BoxError> {
     show("slow", "5 broadcasts, queues of 2, and nobody reads:");
     let wait = Slow::Wait(Duration::from_millis(5));
     let policies = [("drops its oldest", Slow::DropOldest), ("is evicted", Slow::Evict), ("is waited for", wait)];
-    let join = |(id, slow)| group.join(id, JoinOptions { queue: 2, slow });
+    let join = |(id, slow)| group.join(id, JoinOptions::default().queue(2).slow(slow));
     let mut members = policies.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
     for number in 1..=5 {
         group.broadcast((0, number)).await?;
@@ -177,7 +177,7 @@ async fn many(groups: &ProcessGroups<Order>) -> Result<(), BoxError> {
     const SENDERS: usize = 4;
     const ORDERS: u64 = 50_000;
     let group = groups.tenant("acme")?.create("orders", "many")?;
-    let options = JoinOptions { slow: Slow::Wait(Duration::from_mins(1)), ..JoinOptions::default() };
+    let options = JoinOptions::default().slow(Slow::Wait(Duration::from_mins(1)));
     let (mut members, mut senders) = (JoinSet::new(), JoinSet::new());
     for n in 0..4 {
         let mut member = group.join(&format!("member {n}"), options)?;

@@ -5,6 +5,7 @@ use evenfold_groups::{AskError, ResizeError};
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CacheError {
     /// As many changes wait at the key's shard as may; nothing was changed.
     #[error("the shard of this key has no room for another change, and nothing was changed; try again in a moment")]

@@ -89,7 +89,11 @@ impl Cache {
         options.check()?;
         let shared = Arc::new(Shared::new(options.memory_budget_bytes, options.shards));
         let (id, mailbox) = (options.id.clone(), options.max_shard_mailbox);
-        let group = GroupOptions { id: id.clone(), shards: options.shards, mailbox, after_panic: AfterPanic::Keep };
+        let group = GroupOptions::default()
+            .id(id.clone())
+            .shards(options.shards)
+            .mailbox(mailbox)
+            .after_panic(AfterPanic::Keep);
         let state = Arc::clone(&shared);
         let group = ActorGroup::start(group, move |shard| CacheShard::new(shard, Arc::clone(&state))).await?;
         let ending = CancellationToken::new();

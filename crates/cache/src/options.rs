@@ -21,6 +21,7 @@ pub const MAX_ITEM_BYTES: usize = 1024 * 1024 * 1024;
 
 /// How a cache is made.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// What it is called in logs and metrics.
     pub id: String,
@@ -40,6 +41,50 @@ pub struct CacheOptions {
     /// Values of more bytes than this are kept compressed (LZ4), if that makes them smaller by an eighth: less memory
     /// for slower reads of them. None are where it is none.
     pub compress_above_bytes: Option<usize>,
+}
+
+impl CacheOptions {
+    /// The same with this [`id`](Self::id).
+    #[must_use]
+    pub fn id(self, id: String) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The same with this [`shards`](Self::shards).
+    #[must_use]
+    pub fn shards(self, shards: u32) -> Self {
+        Self { shards, ..self }
+    }
+
+    /// The same with this [`memory_budget_bytes`](Self::memory_budget_bytes).
+    #[must_use]
+    pub fn memory_budget_bytes(self, memory_budget_bytes: u64) -> Self {
+        Self { memory_budget_bytes, ..self }
+    }
+
+    /// The same with this [`max_item_bytes`](Self::max_item_bytes).
+    #[must_use]
+    pub fn max_item_bytes(self, max_item_bytes: usize) -> Self {
+        Self { max_item_bytes, ..self }
+    }
+
+    /// The same with this [`max_shard_mailbox`](Self::max_shard_mailbox).
+    #[must_use]
+    pub fn max_shard_mailbox(self, max_shard_mailbox: usize) -> Self {
+        Self { max_shard_mailbox, ..self }
+    }
+
+    /// The same with this [`request_timeout`](Self::request_timeout).
+    #[must_use]
+    pub fn request_timeout(self, request_timeout: Duration) -> Self {
+        Self { request_timeout, ..self }
+    }
+
+    /// The same with this [`compress_above_bytes`](Self::compress_above_bytes).
+    #[must_use]
+    pub fn compress_above_bytes(self, compress_above_bytes: Option<usize>) -> Self {
+        Self { compress_above_bytes, ..self }
+    }
 }
 
 impl Default for CacheOptions {

@@ -80,8 +80,9 @@ impl Access {
     pub(super) fn limits(&self) -> Result<Limits, UsageError> {
         let allowed_hosts = AllowedHosts::new(self.allowed_hosts.iter().map(String::as_str))
             .map_err(|error| UsageError(format!("ALLOWED_HOSTS (--allowed-hosts): {error}")))?;
-        let limits = Limits::default();
-        Ok(Limits { allowed_hosts, connections: connections(limits.connections), ..limits })
+        let limits = Limits::default().allowed_hosts(allowed_hosts);
+        let most = connections(limits.connections);
+        Ok(limits.connections(most))
     }
 
     /// Listens on a port, which this flag has named.

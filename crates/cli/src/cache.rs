@@ -59,25 +59,23 @@ impl CacheArgs {
 
     fn cache_options(&self) -> CacheOptions {
         let options = CacheOptions::default();
-        CacheOptions {
-            shards: self.shards.unwrap_or(options.shards),
-            memory_budget_bytes: self.memory_budget_bytes,
-            max_item_bytes: self.max_item_bytes,
-            max_shard_mailbox: self.max_shard_mailbox,
-            request_timeout: self.request_timeout(),
-            compress_above_bytes: self.compress_above_bytes,
-            ..options
-        }
+        let shards = self.shards.unwrap_or(options.shards);
+        options
+            .shards(shards)
+            .memory_budget_bytes(self.memory_budget_bytes)
+            .max_item_bytes(self.max_item_bytes)
+            .max_shard_mailbox(self.max_shard_mailbox)
+            .request_timeout(self.request_timeout())
+            .compress_above_bytes(self.compress_above_bytes)
     }
 
     fn service_options(&self, auth: Option<Auth>) -> ServiceOptions {
-        ServiceOptions {
-            auth,
-            max_inflight: self.max_inflight,
-            max_inflight_bytes: self.max_inflight_bytes(),
-            request_timeout: self.request_timeout(),
-            max_item_bytes: self.max_item_bytes,
-        }
+        ServiceOptions::default()
+            .auth(auth)
+            .max_inflight(self.max_inflight)
+            .max_inflight_bytes(self.max_inflight_bytes())
+            .request_timeout(self.request_timeout())
+            .max_item_bytes(self.max_item_bytes)
     }
 
     /// A quarter of the budget, so that the process is not far larger than the cache, but enough for a largest batch.

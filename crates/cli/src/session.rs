@@ -125,5 +125,5 @@ pub fn look_around(global: &Global) -> String {
 /// Where our own server is.
 #[must_use]
 pub fn embedded_options(global: &Global, data_dir: &Path) -> embedded::Options {
-    embedded::Options { bin_dir: global.pg_bin.clone(), ..embedded::Options::new(data_dir) }
+    embedded::Options::new(data_dir).bin_dir(global.pg_bin.clone())
 }

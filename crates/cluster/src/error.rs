@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// Why a node can't join. It is no member then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum JoinError {
     /// The transport can't be reached.
     #[error("the cluster can't be reached: {0}")]

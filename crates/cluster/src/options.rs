@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// How a node takes part. All nodes of a cluster need the same number of shards, and should have the same times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClusterOptions {
     /// Into how many shards the keys are divided, whatever the number of nodes: some dozens per node, so that they are
     /// spread evenly.
@@ -23,6 +24,50 @@ pub struct ClusterOptions {
     pub in_flight: usize,
     /// How many frames of other nodes are answered at the same time; further ones are refused. At least 1.
     pub answering: usize,
+}
+
+impl ClusterOptions {
+    /// The same with this [`shards`](Self::shards).
+    #[must_use]
+    pub fn shards(self, shards: NonZeroU32) -> Self {
+        Self { shards, ..self }
+    }
+
+    /// The same with this [`heartbeat`](Self::heartbeat).
+    #[must_use]
+    pub fn heartbeat(self, heartbeat: Duration) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// The same with this [`dead_after`](Self::dead_after).
+    #[must_use]
+    pub fn dead_after(self, dead_after: Duration) -> Self {
+        Self { dead_after, ..self }
+    }
+
+    /// The same with this [`queue`](Self::queue).
+    #[must_use]
+    pub fn queue(self, queue: usize) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// The same with this [`batch`](Self::batch).
+    #[must_use]
+    pub fn batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// The same with this [`in_flight`](Self::in_flight).
+    #[must_use]
+    pub fn in_flight(self, in_flight: usize) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    /// The same with this [`answering`](Self::answering).
+    #[must_use]
+    pub fn answering(self, answering: usize) -> Self {
+        Self { answering, ..self }
+    }
 }
 
 impl Default for ClusterOptions {

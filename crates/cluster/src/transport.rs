@@ -130,6 +130,7 @@ pub struct Unreachable(pub String);
 
 /// Why a record was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WriteError {
     /// The revision is another one; nothing was written.
     #[error("somebody else has written the record")]
@@ -141,6 +142,7 @@ pub enum WriteError {
 
 /// Why there is no answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RequestError {
     /// Nobody serves this node: the request was not handled.
     #[error("nobody answers for the node {0}")]

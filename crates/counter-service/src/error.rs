@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why there is no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ServiceError {
     /// As much waits for the counter's shard as may: nothing has happened.
     #[error("as many requests wait for the counter's shard as may; try again in a moment")]

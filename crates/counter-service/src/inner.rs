@@ -64,12 +64,7 @@ async fn start_shards(options: &NodeOptions, parts: Parts) -> Result<ActorGroup<
         (.., Some(log)) => CounterShard::Durable(Durable::new(shard, each, log), Arc::clone(&of_shards)),
         (own, changes, meters, None) => CounterShard::Volatile(Volatile::new(shard, each, own, changes, meters)),
     };
-    let group = GroupOptions {
-        id: "counters".to_owned(),
-        shards: options.shards,
-        mailbox: options.max_waiting,
-        ..GroupOptions::default()
-    };
+    let group = GroupOptions::default().id("counters".to_owned()).shards(options.shards).mailbox(options.max_waiting);
     let shards = ActorGroup::start(group, shard).await?;
     // Nobody else sets it.
     let _first = own.set(shards.downgrade());

@@ -69,7 +69,7 @@ impl Node {
         let begun = Arc::clone(&inner.begun);
         let (relay, watched) = Relay::connect(Arc::clone(&transport), &id, source, watchers, begun).await?;
         let inner = Arc::new(inner);
-        let options = ClusterOptions { shards: inner.shard_count, ..ClusterOptions::default() };
+        let options = ClusterOptions::default().shards(inner.shard_count);
         let cluster = Cluster::join(transport, id, options, Peer(Arc::downgrade(&inner))).await?;
         inner.ownership.join(cluster.clone());
         let acquiring =

@@ -18,6 +18,7 @@ pub enum Storage {
 
 /// How a node runs.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct NodeOptions {
     /// How many shards the counters are divided among, the same in all nodes of a cluster: 1 to
     /// [`MAX_SHARDS`](evenfold_groups::MAX_SHARDS).
@@ -32,6 +33,32 @@ pub struct NodeOptions {
     pub request_timeout: Duration,
 }
 
+impl NodeOptions {
+    /// The same with this [`shards`](Self::shards).
+    #[must_use]
+    pub fn shards(self, shards: u32) -> Self {
+        Self { shards, ..self }
+    }
+
+    /// The same with this [`max_actors`](Self::max_actors).
+    #[must_use]
+    pub fn max_actors(self, max_actors: usize) -> Self {
+        Self { max_actors, ..self }
+    }
+
+    /// The same with this [`max_waiting`](Self::max_waiting).
+    #[must_use]
+    pub fn max_waiting(self, max_waiting: usize) -> Self {
+        Self { max_waiting, ..self }
+    }
+
+    /// The same with this [`request_timeout`](Self::request_timeout).
+    #[must_use]
+    pub fn request_timeout(self, request_timeout: Duration) -> Self {
+        Self { request_timeout, ..self }
+    }
+}
+
 impl Default for NodeOptions {
     /// 64 shards, 100,000 counters in memory, 1,024 commands, 5 seconds.
     fn default() -> Self {
@@ -41,6 +68,7 @@ impl Default for NodeOptions {
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// A number is out of its limits.
     #[error(transparent)]

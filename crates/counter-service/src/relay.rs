@@ -85,7 +85,7 @@ impl Relay {
             if Instant::now() >= until {
                 member = None;
             } else if member.is_none() {
-                let options = JoinOptions { queue: QUEUE, slow: Slow::DropOldest };
+                let options = JoinOptions::default().queue(QUEUE).slow(Slow::DropOldest);
                 member = self.source.join(&self.id, options).ok().map(|member| (member, 0));
                 // Who began to watch before this has read the counter, and missed what came then.
                 self.pass(Arc::new(Changes::Any)).await;

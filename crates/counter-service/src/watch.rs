@@ -33,7 +33,7 @@ impl Node {
     ///
     /// [`ServiceError::Busy`] when as many watch as may.
     pub fn watch(&self, id: &CounterId) -> Result<Watching, ServiceError> {
-        let options = JoinOptions { queue: WATCHERS_QUEUE, slow: Slow::DropOldest };
+        let options = JoinOptions::default().queue(WATCHERS_QUEUE).slow(Slow::DropOldest);
         let member = self.inner.watchers.join(&Uuid::new_v4().to_string(), options).map_err(|error| match error {
             GroupError::TooManyMembers(_) => ServiceError::Busy,
             _ => ServiceError::Stopped,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Which server is meant, and how it is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// The directory of the database, by convention `.evenfold/pg`; made where it does not exist.
     pub data_dir: PathBuf,
@@ -13,6 +14,26 @@ pub struct Options {
     /// The directory of `initdb`, `pg_ctl` and `postgres` (`EVENFOLD_PG_BIN`). By default the first of
     /// `PATH` and the usual places whose version is 13 or newer and fits an existing database.
     pub bin_dir: Option<PathBuf>,
+}
+
+impl Options {
+    /// The same with this [`data_dir`](Self::data_dir).
+    #[must_use]
+    pub fn data_dir(self, data_dir: PathBuf) -> Self {
+        Self { data_dir, ..self }
+    }
+
+    /// The same with this [`durable`](Self::durable).
+    #[must_use]
+    pub fn durable(self, durable: bool) -> Self {
+        Self { durable, ..self }
+    }
+
+    /// The same with this [`bin_dir`](Self::bin_dir).
+    #[must_use]
+    pub fn bin_dir(self, bin_dir: Option<PathBuf>) -> Self {
+        Self { bin_dir, ..self }
+    }
 }
 
 impl Options {

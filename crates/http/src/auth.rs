@@ -16,6 +16,7 @@ pub struct ApiToken(Box<str>);
 
 /// A token that no request could have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ApiTokenError {
     /// Nothing would be as good.
     #[error("the token is empty; leave it unset, or give it a secret text")]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// Why a body can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BodyError {
     /// It is longer than is taken.
     #[error("the body has more than {0} bytes; send less at a time")]

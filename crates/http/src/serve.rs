@@ -26,6 +26,7 @@ const FOR_PROBES: usize = 64;
 
 /// What connections may cost, and what they may ask for.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Limits {
     /// How many connections are open at a time. The next one takes the place of one without a request under way: of the
     /// oldest that has never sent the whole head of a request, or of one that has sent none for long. While all have
@@ -42,6 +43,32 @@ pub struct Limits {
     /// where that is of this machine alone. While there are none, a service that listens on a loopback address answers
     /// to no other name, and one that other machines reach to any. What is refused gets 421.
     pub allowed_hosts: AllowedHosts,
+}
+
+impl Limits {
+    /// The same with this [`connections`](Self::connections).
+    #[must_use]
+    pub fn connections(self, connections: usize) -> Self {
+        Self { connections, ..self }
+    }
+
+    /// The same with this [`idle`](Self::idle).
+    #[must_use]
+    pub fn idle(self, idle: Duration) -> Self {
+        Self { idle, ..self }
+    }
+
+    /// The same with this [`grace`](Self::grace).
+    #[must_use]
+    pub fn grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// The same with this [`allowed_hosts`](Self::allowed_hosts).
+    #[must_use]
+    pub fn allowed_hosts(self, allowed_hosts: AllowedHosts) -> Self {
+        Self { allowed_hosts, ..self }
+    }
 }
 
 impl Default for Limits {

@@ -25,7 +25,7 @@ impl Cached {
     pub async fn limited(cache: CacheOptions, service: ServiceOptions, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = ServiceOptions { max_item_bytes: cache.max_item_bytes, ..service };
+        let service = service.max_item_bytes(cache.max_item_bytes);
         let cache = Cache::start(cache).await.unwrap();
         let (service, shutdown) = (CacheService::new(cache.clone(), service), CancellationToken::new());
         let served = serve(listener, service, limits, shutdown.clone().cancelled_owned());

@@ -112,7 +112,7 @@ impl DataDir {
     }
 
     pub fn options(&self) -> Options {
-        Options { durable: false, ..Options::new(self.path()) }
+        Options::new(self.path()).durable(false)
     }
 
     pub fn run(&self, args: &[&str]) -> CliOutput {
@@ -125,7 +125,7 @@ impl DataDir {
 impl Drop for DataDir {
     fn drop(&mut self) {
         for dir in [self.path(), self.demonstrations().into()] {
-            let _ = embedded::shut_down(&Options { durable: false, ..Options::new(dir) });
+            let _ = embedded::shut_down(&Options::new(dir).durable(false));
         }
     }
 }

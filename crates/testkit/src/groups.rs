@@ -12,7 +12,7 @@ pub fn group() -> (ProcessGroups<u32>, Group<u32>) {
 }
 
 pub fn join(group: &Group<u32>, id: &str, queue: usize, slow: Slow) -> Member<u32> {
-    group.join(id, JoinOptions { queue, slow }).unwrap()
+    group.join(id, JoinOptions::default().queue(queue).slow(slow)).unwrap()
 }
 
 pub fn plain(group: &Group<u32>, id: &str) -> Member<u32> {

@@ -107,7 +107,7 @@ pub fn server_url() -> &'static str {
 }
 
 fn own_server() -> String {
-    let options = Options { durable: false, ..Options::new(crate::scratch().join("pg")) };
+    let options = Options::new(crate::scratch().join("pg")).durable(false);
     match embedded::start(&options) {
         Ok(server) => {
             let url = server.url();

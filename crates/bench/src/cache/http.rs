@@ -93,15 +93,12 @@ impl Measured {
 /// The service, which ends with the guard.
 async fn service(connections: u32) -> anyhow::Result<(SocketAddr, DropGuard)> {
     let (listener, address, stop) = listen().await?;
-    let options = CacheOptions { max_shard_mailbox: 4000, ..CacheOptions::default() };
-    let options_of_service = ServiceOptions {
-        auth: None,
+    let options = CacheOptions::default().max_shard_mailbox(4000);
+    let options_of_service = ServiceOptions::default()
         // The load is to be served, not refused.
-        max_inflight: connections as usize,
-        request_timeout: options.request_timeout,
-        max_item_bytes: options.max_item_bytes,
-        ..ServiceOptions::default()
-    };
+        .max_inflight(connections as usize)
+        .request_timeout(options.request_timeout)
+        .max_item_bytes(options.max_item_bytes);
     let service = CacheService::new(Cache::start(options).await?, options_of_service);
     let ended = stop.clone().cancelled_owned();
     tokio::spawn(serve(listener, service, Limits::default(), ended));

@@ -19,7 +19,7 @@ const RESIDENT: &str = "RssAnon:";
 const BETWEEN_LOOKS: u64 = 50_000;
 
 pub(super) async fn measure(writes: u64) -> anyhow::Result<Vec<Figure>> {
-    let cache = Cache::start(CacheOptions { memory_budget_bytes: BUDGET, ..CacheOptions::default() }).await?;
+    let cache = Cache::start(CacheOptions::default().memory_budget_bytes(BUDGET)).await?;
     // The threads and their first pages are there then, whatever is written.
     cache.put("first", true.into(), None, Condition::Always).await?;
     let before = memory(RESIDENT);

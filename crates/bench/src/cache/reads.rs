@@ -140,7 +140,7 @@ pub(super) async fn measure(args: &CacheArgs, steps: &ProgressBar) -> anyhow::Re
     let trace = Arc::new(Trace::new());
     let (mut own, mut quick, mut slow) = (vec![], vec![], vec![]);
     for _ in 0..args.runs.runs {
-        let cache = Cache::start(CacheOptions { memory_budget_bytes: BUDGET, ..CacheOptions::default() }).await?;
+        let cache = Cache::start(CacheOptions::default().memory_budget_bytes(BUDGET)).await?;
         own.push(rate(Own(cache.clone()), &trace, args.time()).await?);
         cache.stop().await;
         steps.inc(1);

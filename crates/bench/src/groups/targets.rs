@@ -52,7 +52,7 @@ pub(super) struct Group(ActorGroup<Adder>);
 
 impl Target for Group {
     async fn start(load: &Load) -> anyhow::Result<Self> {
-        let options = GroupOptions { shards: load.shards.get(), mailbox: MAILBOX, ..GroupOptions::default() };
+        let options = GroupOptions::default().shards(load.shards.get()).mailbox(MAILBOX);
         Ok(Self(ActorGroup::start(options, |_| Adder(0)).await?))
     }
 

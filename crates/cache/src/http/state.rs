@@ -19,6 +19,7 @@ const APART: (usize, usize) = (64, 16 * 1024 * 1024);
 
 /// How a service serves its cache.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServiceOptions {
     /// What needs a token; without, everything is open to whoever can connect, but changes are not taken from web
     /// pages.
@@ -34,6 +35,38 @@ pub struct ServiceOptions {
     /// What the cache allows a value, in bytes. A body may have six times as many, and 1 KiB, so that every value can
     /// be sent however it is escaped; the bodies of a batch, and what it answers, as many, or 16 MiB if that is more.
     pub max_item_bytes: usize,
+}
+
+impl ServiceOptions {
+    /// The same with this [`auth`](Self::auth).
+    #[must_use]
+    pub fn auth(self, auth: Option<Auth>) -> Self {
+        Self { auth, ..self }
+    }
+
+    /// The same with this [`max_inflight`](Self::max_inflight).
+    #[must_use]
+    pub fn max_inflight(self, max_inflight: usize) -> Self {
+        Self { max_inflight, ..self }
+    }
+
+    /// The same with this [`max_inflight_bytes`](Self::max_inflight_bytes).
+    #[must_use]
+    pub fn max_inflight_bytes(self, max_inflight_bytes: usize) -> Self {
+        Self { max_inflight_bytes, ..self }
+    }
+
+    /// The same with this [`request_timeout`](Self::request_timeout).
+    #[must_use]
+    pub fn request_timeout(self, request_timeout: Duration) -> Self {
+        Self { request_timeout, ..self }
+    }
+
+    /// The same with this [`max_item_bytes`](Self::max_item_bytes).
+    #[must_use]
+    pub fn max_item_bytes(self, max_item_bytes: usize) -> Self {
+        Self { max_item_bytes, ..self }
+    }
 }
 
 impl Default for ServiceOptions {

@@ -15,7 +15,7 @@ use std::time::Duration;
 const ALWAYS: Condition = Condition::Always;
 
 async fn cache(shards: u32) -> Cache {
-    Cache::start(CacheOptions { shards, ..CacheOptions::default() }).await.unwrap()
+    Cache::start(CacheOptions::default().shards(shards)).await.unwrap()
 }
 
 fn value(found: Option<CachedValue>) -> Option<Value> {
@@ -107,7 +107,7 @@ async fn no_count_of_many_tasks_is_lost() {
 
 #[tokio::test]
 async fn keys_values_and_times_to_live_outside_their_limits_are_refused() {
-    let options = CacheOptions { shards: 1, max_item_bytes: 10, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(1).max_item_bytes(10);
     let cache = Cache::start(options).await.unwrap();
     let put = async |key: &str, value: &str, ttl| cache.put(key, value.into(), ttl, ALWAYS).await.map(|_| ());
     assert_eq!(put("", "", None).await, Err(CacheError::KeyEmpty));
@@ -126,7 +126,7 @@ async fn keys_values_and_times_to_live_outside_their_limits_are_refused() {
 
 #[tokio::test]
 async fn many_at_once_have_an_outcome_each_and_keep_the_order_of_one_key() {
-    let options = CacheOptions { shards: 3, max_shard_mailbox: 64, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(3).max_shard_mailbox(64);
     let cache = Cache::start(options).await.unwrap();
     let put = |n: i64| {
         let key = if n == 7 { String::new() } else { format!("k{}", n % 100) };
@@ -152,7 +152,7 @@ async fn many_at_once_have_an_outcome_each_and_keep_the_order_of_one_key() {
 
 #[tokio::test]
 async fn compressed_values_come_back_and_take_up_less() {
-    let options = CacheOptions { shards: 1, compress_above_bytes: Some(1_000), ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(1).compress_above_bytes(Some(1_000));
     let (packed, plain) = (Cache::start(options).await.unwrap(), cache(1).await);
     let text = "abcdefgh".repeat(10_000);
     let json = Value::from_json(&format!("[{}1]", "1, ".repeat(10_000))).unwrap();

@@ -162,7 +162,7 @@ async fn a_value_lives_for_fractions_of_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_values_are_the_same_when_they_are_kept_compressed() {
-    let options = CacheOptions { compress_above_bytes: Some(100), ..CacheOptions::default() };
+    let options = CacheOptions::default().compress_above_bytes(Some(100));
     let served = Cached::new(options, ServiceOptions::default()).await;
     let mut client = served.client().await;
     let value = json!({"value": "again and again ".repeat(10_000)});

@@ -22,8 +22,7 @@ const REST: &str = "ue\":1}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
-    let served =
-        Cached::new(CacheOptions::default(), ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
+    let served = Cached::new(CacheOptions::default(), ServiceOptions::default().max_inflight(1)).await;
     let mut waiting = half_a_put(&served, "/v1/kv/a").await;
     let refused = served.client().await.get("/v1/kv/b").await;
     assert_eq!((refused.code(), refused.header("retry-after")), ((503, "too_many_in_flight".to_owned()), Some("1")));
@@ -40,7 +39,7 @@ async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_times_out() {
-    let service = ServiceOptions { request_timeout: Duration::from_millis(50), ..ServiceOptions::default() };
+    let service = ServiceOptions::default().request_timeout(Duration::from_millis(50));
     let served = Cached::new(CacheOptions::default(), service).await;
     let mut client = served.client().await;
     client.send("PUT /v1/kv/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{\"val").await;
@@ -79,7 +78,7 @@ async fn with_an_unread_answer(service: ServiceOptions, limits: Limits) -> (Cach
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_has_its_place_and_its_bytes_until_it_is_written() {
-    let service = ServiceOptions { max_inflight: 1, ..ServiceOptions::default() };
+    let service = ServiceOptions::default().max_inflight(1);
     let (served, mut deaf) = with_an_unread_answer(service, Limits::default()).await;
     let mut client = served.client().await;
     assert_eq!(served.figure(IN_FLIGHT).await, Some(1.0));
@@ -95,7 +94,7 @@ async fn an_answer_has_its_place_and_its_bytes_until_it_is_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_not_read_for_long_is_cut_off_and_its_bytes_are_free() {
-    let limits = Limits { idle: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits::default().idle(Duration::from_millis(500));
     let (served, mut deaf) = with_an_unread_answer(ServiceOptions::default(), limits).await;
     let free = async || served.figure(BYTES).await == Some(0.0) && served.figure(IN_FLIGHT).await == Some(0.0);
     wait_until("its bytes", SOON, free).await;
@@ -106,9 +105,8 @@ async fn an_answer_that_is_not_read_for_long_is_cut_off_and_its_bytes_are_free()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_unpacking_takes_is_refused_before_it_is_unpacked() {
     // The answer that nobody reads has 15 of 20 MB. One about 3 MB of zeros has 4, and unpacking takes 6 more.
-    let service = ServiceOptions { max_inflight_bytes: 20_000_000, ..ServiceOptions::default() };
-    let cache =
-        CacheOptions { compress_above_bytes: Some(2_000_000), max_item_bytes: 4_000_000, ..CacheOptions::default() };
+    let service = ServiceOptions::default().max_inflight_bytes(20_000_000);
+    let cache = CacheOptions::default().compress_above_bytes(Some(2_000_000)).max_item_bytes(4_000_000);
     let served = Cached::new(cache, service).await;
     let put = async |key: &str, bytes: Vec<u8>| {
         let value = Value::from(&bytes[..]);

@@ -7,7 +7,7 @@ use evenfold_http::{ApiToken, Auth};
 use serde_json::{Value, json};
 
 async fn with_item_bytes(max_item_bytes: usize) -> Cached {
-    Cached::new(CacheOptions { max_item_bytes, ..CacheOptions::default() }, ServiceOptions::default()).await
+    Cached::new(CacheOptions::default().max_item_bytes(max_item_bytes), ServiceOptions::default()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn a_batch_names_a_key_once_unless_it_puts() {
 
 /// The mailbox has room for what the cache itself asks the shard for now and then, and little more.
 async fn with_tiny_mailbox() -> Cached {
-    let options = CacheOptions { shards: 1, max_shard_mailbox: 3, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(1).max_shard_mailbox(3);
     Cached::new(options, ServiceOptions::default()).await
 }
 
@@ -220,7 +220,7 @@ const REQUESTS: [(&str, &str, &str, bool); 11] = [
 async fn changes_need_the_token_and_reads_where_that_is_set() {
     for reads in [false, true] {
         let auth = Some(Auth { token: ApiToken::new("secret").unwrap(), reads });
-        let served = Cached::new(CacheOptions::default(), ServiceOptions { auth, ..ServiceOptions::default() }).await;
+        let served = Cached::new(CacheOptions::default(), ServiceOptions::default().auth(auth)).await;
         for (method, path, body, read) in REQUESTS {
             let mut client = served.client().await;
             for headers in [&[][..], &[("x-api-token", "Secret")], &[("x-api-token", "")]] {

@@ -52,7 +52,7 @@ impl Sharding {
     /// The options of a group that is divided like this.
     #[must_use]
     pub fn options(&self) -> GroupOptions {
-        GroupOptions { id: self.group_id.clone(), shards: self.shard_count, ..GroupOptions::default() }
+        GroupOptions::default().id(self.group_id.clone()).shards(self.shard_count)
     }
 }
 

@@ -81,12 +81,11 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     fn node_options(&self) -> NodeOptions {
-        NodeOptions {
-            shards: self.nodes.shards(),
-            max_actors: self.max_actors,
-            max_waiting: self.max_shard_mailbox,
-            request_timeout: Duration::from_millis(self.request_timeout_ms),
-        }
+        NodeOptions::default()
+            .shards(self.nodes.shards())
+            .max_actors(self.max_actors)
+            .max_waiting(self.max_shard_mailbox)
+            .request_timeout(Duration::from_millis(self.request_timeout_ms))
     }
 
     /// Starts the NATS server of a demonstration, and has its nodes use it.
@@ -126,14 +125,12 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
             print(&demo::lines(addresses.0, auth.as_ref()))?;
         }
     }
-    let options = ServiceOptions {
-        auth,
-        max_inflight: args.max_inflight,
-        max_inflight_bytes: args.max_inflight_bytes,
-        max_watchers: args.max_watchers,
-        workers: workers.as_ref().map(|workers| workers.members.clone()).unwrap_or_default(),
-        ..ServiceOptions::default()
-    };
+    let options = ServiceOptions::default()
+        .auth(auth)
+        .max_inflight(args.max_inflight)
+        .max_inflight_bytes(args.max_inflight_bytes)
+        .max_watchers(args.max_watchers)
+        .workers(workers.as_ref().map(|workers| workers.members.clone()).unwrap_or_default());
     let service = CounterService::new(nodes.clone(), options);
     let ended = answer(listener, figures, service, limits, &nodes, nats.as_mut(), &shutdown).await;
     stop(nodes, nats.as_ref().is_some_and(NatsServer::has_ended), workers, session).await?;
@@ -244,7 +241,7 @@ async fn answer(
         last.cancel();
     };
     // Figures are made anew for each request, and can be large.
-    let few = Limits { connections: FIGURES, ..limits.clone() };
+    let few = limits.clone().connections(FIGURES);
     let (why, (), ()) = tokio::join!(watching, requests, serve(figures, metrics, few, last.cancelled()));
     why
 }

@@ -49,7 +49,7 @@ impl NatsArgs {
         let creds = self.nats_creds.clone().map(Credentials::Creds);
         let credentials = creds.or_else(|| self.nats_nkey.clone().map(Credentials::Nkey));
         let secret = self.secret(std::env::var(SECRET).ok().filter(|secret| !secret.is_empty()))?;
-        let options = NatsOptions { secret, credentials, ca: self.nats_ca.clone(), ..NatsOptions::new(url, cluster) };
+        let options = NatsOptions::new(url, cluster).secret(secret).credentials(credentials).ca(self.nats_ca.clone());
         options.check().map_err(|error| UsageError(error.to_string()))?;
         Ok(options)
     }

@@ -129,7 +129,7 @@ async fn a_worker_survives_the_restart_of_postgresql_and_loses_nothing() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     let dir = tempfile::Builder::new().permissions(open).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // A server of its own; kept, so that it can be stopped under the worker, which does not count as its user.
-    let options = Options { durable: false, ..Options::new(dir.path().join("pg")) };
+    let options = Options::new(dir.path().join("pg")).durable(false);
     let url = embedded::keep(&options).unwrap().url;
     let database = Database::at(&url).unwrap();
     let (mut conn, _) = database.connect_to_server().await.unwrap();

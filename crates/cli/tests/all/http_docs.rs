@@ -152,8 +152,8 @@ async fn every_documented_operation_is_served_and_every_served_one_is_documented
 async fn whoever_opens_the_address_alone_is_led_to_the_page() {
     let auth = || Some(Auth { token: ApiToken::new("secret").unwrap(), reads: true });
     let cached =
-        Cached::new(CacheOptions::default(), cache::ServiceOptions { auth: auth(), ..Default::default() }).await;
-    let counting = Counting::with(counter::ServiceOptions { auth: auth(), ..Default::default() }).await;
+        Cached::new(CacheOptions::default(), evenfold_cache::http::ServiceOptions::default().auth(auth())).await;
+    let counting = Counting::with(evenfold_counter_service::http::ServiceOptions::default().auth(auth())).await;
     for mut client in [cached.client().await, counting.client().await] {
         for method in ["GET", "HEAD"] {
             let led = client.ask(method, "/", &[], "").await;

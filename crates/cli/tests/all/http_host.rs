@@ -81,7 +81,7 @@ async fn nothing_of_the_counters_is_answered_to_another_name_and_no_figures() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_on_this_machine_is_asked_by_its_address_localhost_and_the_names_that_are_allowed() {
-    let limits = Limits { allowed_hosts: AllowedHosts::new(["cache.example"]).unwrap(), ..Limits::default() };
+    let limits = Limits::default().allowed_hosts(AllowedHosts::new(["cache.example"]).unwrap());
     let served = Cached::limited(CacheOptions::default(), ServiceOptions::default(), limits).await;
     let port = served.address.port();
     let own = ["127.0.0.1", "localhost", "LOCALHOST", "cache.example"].map(|name| format!("{name}:{port}"));

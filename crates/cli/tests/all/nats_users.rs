@@ -120,8 +120,7 @@ async fn an_nkey_gets_in_and_another_one_or_none_is_a_sentence() {
     let (own, other, dir) = (KeyPair::new_user(), KeyPair::new_user(), TempDir::new().unwrap());
     let public = own.public_key();
     let server = NatsServer::configured(&format!("authorization {{ users = [ {{ nkey: {public} }} ] }}"));
-    let with =
-        |path: &Path| NatsOptions { credentials: Some(Credentials::Nkey(path.to_owned())), ..options(&server.url()) };
+    let with = |path: &Path| options(&server.url()).credentials(Some(Credentials::Nkey(path.to_owned())));
     let seed = own.seed().unwrap();
     assert_eq!(works(&with(&file(&dir, "own", &format!("# the node's\n{seed}\n")))).await, Ok(()));
     let refused = works(&with(&file(&dir, "other", &other.seed().unwrap()))).await;
@@ -176,8 +175,7 @@ async fn credentials_of_an_operators_account_get_in_and_those_of_another_one_do_
         "operator: {operator_jwt}\nresolver: MEMORY\nsystem_account: {system}\n\
          resolver_preload: {{ {id}: {account_jwt}, {system}: {system_jwt} }}"
     ));
-    let with =
-        |path: &Path| NatsOptions { credentials: Some(Credentials::Creds(path.to_owned())), ..options(&server.url()) };
+    let with = |path: &Path| options(&server.url()).credentials(Some(Credentials::Creds(path.to_owned())));
     assert_eq!(works(&with(&file(&dir, "own", &creds(&account, &KeyPair::new_user())))).await, Ok(()));
     let stranger = creds(&KeyPair::new_account(), &KeyPair::new_user());
     let refused = works(&with(&file(&dir, "other", &stranger))).await;
@@ -197,7 +195,7 @@ async fn tls_is_spoken_with_a_server_whose_certificate_the_given_one_has_signed_
     let (certificate, key) = (tls("server.pem"), tls("server.key"));
     let server = NatsServer::configured(&format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}"));
     let plain = NatsServer::start();
-    let with = |url: String, ca: Option<PathBuf>| NatsOptions { ca, ..options(&url) };
+    let with = |url: String, ca: Option<PathBuf>| options(&url).ca(ca);
     for scheme in ["tls", "nats"] {
         let url = format!("{scheme}://{}", server.address());
         assert_eq!(works(&with(url.clone(), Some(tls("ca.pem")))).await, Ok(()), "{scheme}");

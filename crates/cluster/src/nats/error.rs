@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Why there is no connection to NATS. No password is shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NatsError {
     /// The address can't be read.
     #[error("{0} is not the address of a NATS server: write it like nats://user:password@host:4222")]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Where NATS is, and how to get in.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct NatsOptions {
     /// `nats://user:password@host:port`, or `tls://…`, of which only the host is needed; several with commas between
     /// them, of which the first user and password that are given are for all.
@@ -24,6 +25,38 @@ pub struct NatsOptions {
     /// The certificates, in PEM, by which the server's is known, in place of those of the system. Then there is no
     /// connection without TLS, whatever the address says.
     pub ca: Option<PathBuf>,
+}
+
+impl NatsOptions {
+    /// The same with this [`url`](Self::url).
+    #[must_use]
+    pub fn url(self, url: String) -> Self {
+        Self { url, ..self }
+    }
+
+    /// The same with this [`cluster`](Self::cluster).
+    #[must_use]
+    pub fn cluster(self, cluster: NodeId) -> Self {
+        Self { cluster, ..self }
+    }
+
+    /// The same with this [`secret`](Self::secret).
+    #[must_use]
+    pub fn secret(self, secret: Option<ClusterSecret>) -> Self {
+        Self { secret, ..self }
+    }
+
+    /// The same with this [`credentials`](Self::credentials).
+    #[must_use]
+    pub fn credentials(self, credentials: Option<Credentials>) -> Self {
+        Self { credentials, ..self }
+    }
+
+    /// The same with this [`ca`](Self::ca).
+    #[must_use]
+    pub fn ca(self, ca: Option<PathBuf>) -> Self {
+        Self { ca, ..self }
+    }
 }
 
 /// A file by which NATS knows a user.

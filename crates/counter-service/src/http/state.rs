@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// How a service serves its nodes.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServiceOptions {
     /// What needs a token; without, everything is open to whoever can connect, but increments are not taken from web
     /// pages.
@@ -27,6 +28,44 @@ pub struct ServiceOptions {
     pub body_timeout: Duration,
     /// The workers of this process: while nobody here folds one of their partitions, the service is not ready.
     pub workers: Vec<Member>,
+}
+
+impl ServiceOptions {
+    /// The same with this [`auth`](Self::auth).
+    #[must_use]
+    pub fn auth(self, auth: Option<Auth>) -> Self {
+        Self { auth, ..self }
+    }
+
+    /// The same with this [`max_inflight`](Self::max_inflight).
+    #[must_use]
+    pub fn max_inflight(self, max_inflight: usize) -> Self {
+        Self { max_inflight, ..self }
+    }
+
+    /// The same with this [`max_inflight_bytes`](Self::max_inflight_bytes).
+    #[must_use]
+    pub fn max_inflight_bytes(self, max_inflight_bytes: usize) -> Self {
+        Self { max_inflight_bytes, ..self }
+    }
+
+    /// The same with this [`max_watchers`](Self::max_watchers).
+    #[must_use]
+    pub fn max_watchers(self, max_watchers: usize) -> Self {
+        Self { max_watchers, ..self }
+    }
+
+    /// The same with this [`body_timeout`](Self::body_timeout).
+    #[must_use]
+    pub fn body_timeout(self, body_timeout: Duration) -> Self {
+        Self { body_timeout, ..self }
+    }
+
+    /// The same with this [`workers`](Self::workers).
+    #[must_use]
+    pub fn workers(self, workers: Vec<Member>) -> Self {
+        Self { workers, ..self }
+    }
 }
 
 impl Default for ServiceOptions {

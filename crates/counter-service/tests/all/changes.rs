@@ -266,7 +266,7 @@ async fn a_worker_waits_for_no_listener_whatever_that_one_wishes() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let (_groups, group, mut listener) = listened();
-    let options = JoinOptions { queue: 1, slow: Slow::Wait(std::time::Duration::MAX) };
+    let options = JoinOptions::default().queue(1).slow(Slow::Wait(std::time::Duration::MAX));
     let slow = group.join("slow", options).unwrap();
     let mut worker = only_worker_of(&mut conn, publishing_to(&group)).await;
     for n in 1..=5 {
@@ -283,7 +283,7 @@ async fn the_changes_of_counters_travel_between_nodes() {
     let id = |name: &str| NodeId::new(name).unwrap();
     let secret = Some(ClusterSecret::new("of the nodes of a test").unwrap());
     let cluster = id(&format!("changes-{}", std::process::id()));
-    let options = NatsOptions { secret, ..NatsOptions::new(nats_url(), cluster) };
+    let options = NatsOptions::new(nats_url(), cluster).secret(secret);
     let connect = async |node: &str| {
         let (transport, local) = (Nats::connect_with(&options).await.unwrap(), ProcessGroups::default());
         Groups::connect(Arc::new(transport), id(node), "changes", local, || Arc::new(Changes::Any)).await.unwrap()

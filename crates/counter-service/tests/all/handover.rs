@@ -21,7 +21,7 @@ fn id(name: &str) -> CounterId {
 }
 
 async fn join(transport: Arc<dyn Transport>, name: &str, shards: u32) -> Node {
-    let options = NodeOptions { shards, ..NodeOptions::default() };
+    let options = NodeOptions::default().shards(shards);
     let name = NodeId::new(name).unwrap();
     Node::join(options, Storage::Volatile, &ProcessGroups::default(), transport, name).await.unwrap()
 }

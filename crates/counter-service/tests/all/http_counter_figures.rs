@@ -51,7 +51,7 @@ async fn answers_are_counted_by_route_and_class_of_status() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_node_reports_what_it_has_done_and_no_label_names_a_counter() {
     let db = TestDb::new().await;
-    let options = NodeOptions { shards: 2, max_actors: 4, ..NodeOptions::default() };
+    let options = NodeOptions::default().shards(2).max_actors(4);
     let node = Node::start(options, Storage::Durable(db.database.clone()), &ProcessGroups::default()).await.unwrap();
     let served = Counting::serving(vec![node], ServiceOptions::default(), Limits::default()).await;
     let mut client = served.client().await;

@@ -17,7 +17,7 @@ async fn cluster<const NODES: usize>(storage: Storage) -> Counting {
     let mut nodes = Vec::new();
     for n in 0..NODES {
         let (transport, name) = (Arc::new(network.endpoint()), NodeId::new(&format!("n{n}")).unwrap());
-        let options = NodeOptions { shards: SHARDS, ..NodeOptions::default() };
+        let options = NodeOptions::default().shards(SHARDS);
         let groups = ProcessGroups::default();
         nodes.push(Node::join(options, storage.clone(), &groups, transport, name).await.unwrap());
     }

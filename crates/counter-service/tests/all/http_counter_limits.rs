@@ -39,7 +39,7 @@ async fn a_body_may_have_1_kib() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_is_given_up_and_one_that_breaks_off_counts_nothing() {
-    let options = ServiceOptions { body_timeout: Duration::from_millis(50), ..ServiceOptions::default() };
+    let options = ServiceOptions::default().body_timeout(Duration::from_millis(50));
     let served = Counting::with(options).await;
     let mut slow = half_an_increment(&served).await;
     assert_eq!(slow.answer().await.unwrap().code(), (408, "body_timeout".to_owned()));
@@ -64,7 +64,7 @@ async fn a_path_or_a_header_that_is_too_long_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
-    let served = Counting::with(ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
+    let served = Counting::with(ServiceOptions::default().max_inflight(1)).await;
     let mut waiting = half_an_increment(&served).await;
     for (method, path) in [("POST", INCREMENT), ("GET", "/counter/a"), ("GET", "/counters")] {
         let refused = served.client().await.ask(method, path, &[], "").await;
@@ -84,7 +84,7 @@ async fn too_many_requests_in_flight_are_refused_until_one_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_reads_has_its_place_until_its_connection_ends() {
-    let served = Counting::with(ServiceOptions { max_inflight: 1, ..ServiceOptions::default() }).await;
+    let served = Counting::with(ServiceOptions::default().max_inflight(1)).await;
     let mut client = served.client().await;
     for n in 0..100 {
         assert_eq!(client.post(&format!("/counter/{n:0200}/increment"), "").await.status, 200);
@@ -136,7 +136,7 @@ const OPEN: [&str; 4] = ["/healthz", "/readyz", "/docs", "/docs/openapi.json"];
 async fn increments_need_the_bearer_token_and_reads_where_that_is_set() {
     for reads in [false, true] {
         let auth = Some(Auth { token: ApiToken::new("secret").unwrap(), reads });
-        let served = Counting::with(ServiceOptions { auth, ..ServiceOptions::default() }).await;
+        let served = Counting::with(ServiceOptions::default().auth(auth)).await;
         for (method, path, read) in REQUESTS {
             let mut client = served.client().await;
             let wrong = ["Bearer Secret", "Basic secret", "secret", "Bearer "].map(|value| ("authorization", value));

@@ -29,7 +29,7 @@ async fn durable_with(options: NodeOptions, database: Database) -> Counting {
 
 /// Requests that can't be answered are given up soon.
 fn soon() -> NodeOptions {
-    NodeOptions { request_timeout: Duration::from_millis(200), ..NodeOptions::default() }
+    NodeOptions::default().request_timeout(Duration::from_millis(200))
 }
 
 async fn with_key(client: &mut Client, path: &str, key: &str, body: &str) -> crate::support::HttpReply {
@@ -147,7 +147,7 @@ async fn without_a_database_nothing_is_counted_and_it_is_worth_trying_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_memory_there_are_as_many_counters_as_may_be() {
-    let served = with_node(NodeOptions { shards: 1, max_actors: 1, ..NodeOptions::default() }).await;
+    let served = with_node(NodeOptions::default().shards(1).max_actors(1)).await;
     let mut client = served.client().await;
     assert_eq!(client.post(INCREMENT, "").await.status, 200);
     assert_eq!(client.post("/counter/b/increment", "").await.code(), (507, "full".to_owned()));
@@ -175,7 +175,7 @@ async fn an_increment_that_is_not_committed_in_time_is_answered_as_not_known() {
 #[tokio::test]
 async fn a_shard_for_which_enough_waits_refuses_more_counts_nothing_of_it_and_recovers() {
     const CLIENTS: usize = 20;
-    let served = with_node(NodeOptions { shards: 1, max_waiting: 3, ..NodeOptions::default() }).await;
+    let served = with_node(NodeOptions::default().shards(1).max_waiting(3)).await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let mut client = served.client().await;

@@ -46,7 +46,7 @@ async fn a_watcher_is_sent_the_value_there_is_and_then_each_newer_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_streams_end_when_the_service_stops_and_do_not_use_up_the_grace() {
-    let limits = Limits { grace: Duration::from_hours(1), ..Limits::default() };
+    let limits = Limits::default().grace(Duration::from_hours(1));
     let served = Counting::volatile(1, NodeOptions::default(), ServiceOptions::default(), limits).await;
     let mut watchers = Vec::new();
     for _ in 0..5 {
@@ -83,7 +83,7 @@ async fn a_reader_that_is_slow_sees_the_newest_value_in_the_end_and_not_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_watch_than_may_and_who_goes_away_makes_room() {
-    let served = Counting::with(ServiceOptions { max_watchers: 2, max_inflight: 1, ..ServiceOptions::default() }).await;
+    let served = Counting::with(ServiceOptions::default().max_watchers(2).max_inflight(1)).await;
     let (first, mut second) = (watch(&served, "a").await, watch(&served, "b").await);
     assert_eq!(served.figure(WATCHERS).await, Some(2.0));
     let refused = served.client().await.get("/counter/c/watch").await;
@@ -100,7 +100,7 @@ async fn no_more_watch_than_may_and_who_goes_away_makes_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_for_the_head_alone_or_for_what_is_no_counter_takes_no_place() {
-    let served = Counting::with(ServiceOptions { max_watchers: 1, ..ServiceOptions::default() }).await;
+    let served = Counting::with(ServiceOptions::default().max_watchers(1)).await;
     let mut client = served.client().await;
     assert_eq!(client.ask("HEAD", "/counter/a/watch", &[], "").await.status, 200);
     for wrong in ["", "%00", "%"] {

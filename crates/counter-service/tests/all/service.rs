@@ -23,7 +23,7 @@ async fn node(db: &TestDb, options: NodeOptions) -> Node {
 }
 
 fn few_actors() -> NodeOptions {
-    NodeOptions { shards: 4, max_actors: 40, ..NodeOptions::default() }
+    NodeOptions::default().shards(4).max_actors(40)
 }
 
 /// Increments from many tasks, and gives what was answered.
@@ -153,7 +153,7 @@ async fn increments_whose_commit_was_not_answered_are_counted_once() {
 #[tokio::test]
 async fn an_increment_that_the_database_refuses_is_answered_as_not_counted() {
     let db = TestDb::new().await;
-    let node = node(&db, NodeOptions { request_timeout: Duration::from_millis(500), ..few_actors() }).await;
+    let node = node(&db, few_actors().request_timeout(Duration::from_millis(500))).await;
     let mut conn = db.connect().await;
     let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
             AS $$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'not today'; END $$;
@@ -183,7 +183,7 @@ async fn watchers_are_notified_of_each_commit_also_while_nobody_folds_the_log() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_increment_that_is_committed_when_nobody_waits_for_it_any_more_is_in_what_is_read_then() {
     let db = TestDb::new().await;
-    let node = node(&db, NodeOptions { request_timeout: Duration::from_secs(1), ..few_actors() }).await;
+    let node = node(&db, few_actors().request_timeout(Duration::from_secs(1))).await;
     node.increment(&id("a"), 1, None).await.unwrap();
     let mut conn = db.connect().await;
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS

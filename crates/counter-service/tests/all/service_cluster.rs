@@ -16,7 +16,7 @@ fn id(name: &str) -> CounterId {
 }
 
 async fn join(network: &local::Network, name: &str, storage: Storage) -> Node {
-    let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+    let options = NodeOptions::default().shards(16);
     let (transport, name) = (Arc::new(network.endpoint()), NodeId::new(name).unwrap());
     Node::join(options, storage, &ProcessGroups::default(), transport, name).await.unwrap()
 }
@@ -147,7 +147,7 @@ async fn where_the_log_decides_a_node_that_lives_and_does_not_answer_is_waited_f
     let (db, network) = (TestDb::new().await, local::Network::new());
     let mute = Arc::new(Shaky::new(&network, FaultPlan::GOOD, 1));
     let [a, b] = [join(&network, "a", durable(&db.database)).await, join(&network, "b", durable(&db.database)).await];
-    let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+    let options = NodeOptions::default().shards(16);
     let (groups, name) = (ProcessGroups::default(), NodeId::new("c").unwrap());
     let c = Node::join(options, durable(&db.database), &groups, mute.clone(), name).await.unwrap();
     ready(&[a.clone(), b.clone(), c.clone()]).await;

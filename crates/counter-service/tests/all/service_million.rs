@@ -53,7 +53,7 @@ async fn increment(node: &Node, counters: u32, before: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_counters_through_room_for_ten_thousand_are_exact() {
     let db = TestDb::new().await;
-    let options = NodeOptions { max_actors: MAX_ACTORS, ..NodeOptions::default() };
+    let options = NodeOptions::default().max_actors(MAX_ACTORS);
     let storage = Storage::Durable(db.database.clone());
     let node = Node::start(options, storage, &ProcessGroups::default()).await.unwrap();
     increment(&node, COUNTERS, 0).await;

@@ -35,7 +35,7 @@ impl Cluster {
         let mut cluster = Self { db, wires: Vec::new(), served: Vec::new(), places };
         for number in 0..nodes {
             let (wire, name) = (network.endpoint(), NodeId::new(&format!("n{number}")).unwrap());
-            let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+            let options = NodeOptions::default().shards(16);
             let storage = Storage::Durable(cluster.db.database.clone());
             let transport = Arc::new(wire.clone());
             let node = Node::join(options, storage, &ProcessGroups::default(), transport, name).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_node_that_keeps_counters_in_memory_counts_all_of_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_full_refuses_new_counters_and_counts_the_others_on() {
     // Fewer for each of the shards than there are counters.
-    let options = NodeOptions { shards: 4, max_actors: 16, ..NodeOptions::default() };
+    let options = NodeOptions::default().shards(4).max_actors(16);
     let served = Counting::volatile(1, options, ServiceOptions::default(), Limits::default()).await;
     let places = Places::default();
     places.set(0, served.address);

@@ -64,11 +64,7 @@ impl Drop for Checkout {
 
 /// Without durability, unless a test is about it.
 fn options(data_dir: &Path) -> Options {
-    Options {
-        durable: false,
-        bin_dir: std::env::var_os("EVENFOLD_PG_BIN").map(PathBuf::from),
-        ..Options::new(data_dir)
-    }
+    Options::new(data_dir).durable(false).bin_dir(std::env::var_os("EVENFOLD_PG_BIN").map(PathBuf::from))
 }
 
 fn postmaster(data_dir: &Path) -> Pid {

@@ -51,6 +51,7 @@ pub enum AskError {
 
 /// Why nothing was gathered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GatherError {
     /// These shards have not answered in time, and a part is not enough.
     #[error("{} shards have not answered in time: {missing:?}", missing.len())]

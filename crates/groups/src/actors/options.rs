@@ -8,6 +8,7 @@ pub const MAX_MAILBOX: usize = 1 << 20;
 
 /// How an actor group runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupOptions {
     /// What it is called in logs and reports.
     pub id: String,
@@ -18,6 +19,32 @@ pub struct GroupOptions {
     pub mailbox: usize,
     /// What happens to the messages in a mailbox when its shard panics.
     pub after_panic: AfterPanic,
+}
+
+impl GroupOptions {
+    /// The same with this [`id`](Self::id).
+    #[must_use]
+    pub fn id(self, id: String) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The same with this [`shards`](Self::shards).
+    #[must_use]
+    pub fn shards(self, shards: u32) -> Self {
+        Self { shards, ..self }
+    }
+
+    /// The same with this [`mailbox`](Self::mailbox).
+    #[must_use]
+    pub fn mailbox(self, mailbox: usize) -> Self {
+        Self { mailbox, ..self }
+    }
+
+    /// The same with this [`after_panic`](Self::after_panic).
+    #[must_use]
+    pub fn after_panic(self, after_panic: AfterPanic) -> Self {
+        Self { after_panic, ..self }
+    }
 }
 
 impl Default for GroupOptions {
@@ -45,6 +72,7 @@ pub enum AfterPanic {
 
 /// A number that a group can't have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GroupOptionsError {
     /// The number of shards is out of its limits.
     #[error("an actor group can't have {0} shards: give it 1 to {MAX_SHARDS}")]

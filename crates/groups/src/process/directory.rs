@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How much there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Tenants that have groups, or handles.
     pub tenants: usize,
@@ -16,6 +17,26 @@ pub struct Limits {
     pub groups: usize,
     /// Members of one group.
     pub members: usize,
+}
+
+impl Limits {
+    /// The same with this [`tenants`](Self::tenants).
+    #[must_use]
+    pub fn tenants(self, tenants: usize) -> Self {
+        Self { tenants, ..self }
+    }
+
+    /// The same with this [`groups`](Self::groups).
+    #[must_use]
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The same with this [`members`](Self::members).
+    #[must_use]
+    pub fn members(self, members: usize) -> Self {
+        Self { members, ..self }
+    }
 }
 
 impl Default for Limits {

@@ -31,6 +31,7 @@ pub struct Deleted(
 
 /// What groups refuse. Nothing has changed then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GroupError {
     /// A name that can't be one.
     #[error(transparent)]

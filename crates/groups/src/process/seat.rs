@@ -19,11 +19,26 @@ pub enum Slow {
 
 /// How a member takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JoinOptions {
     /// How many messages may wait for it: 1 to [`MAX_QUEUE`](super::MAX_QUEUE).
     pub queue: usize,
     /// What becomes of further ones.
     pub slow: Slow,
+}
+
+impl JoinOptions {
+    /// The same with this [`queue`](Self::queue).
+    #[must_use]
+    pub fn queue(self, queue: usize) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// The same with this [`slow`](Self::slow).
+    #[must_use]
+    pub fn slow(self, slow: Slow) -> Self {
+        Self { slow, ..self }
+    }
 }
 
 impl Default for JoinOptions {

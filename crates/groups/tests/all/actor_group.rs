@@ -110,7 +110,7 @@ pub(super) fn note(key: &str, sender: u32, number: u64) -> To {
 }
 
 pub(super) fn options(shards: u32, mailbox: usize) -> GroupOptions {
-    GroupOptions { id: "test".into(), shards, mailbox, ..GroupOptions::default() }
+    GroupOptions::default().id("test".into()).shards(shards).mailbox(mailbox)
 }
 
 pub(super) async fn ledgers(shards: u32) -> ActorGroup<Ledger> {

@@ -78,7 +78,7 @@ async fn a_membership_that_has_ended_does_not_end_that_of_a_successor_of_its_nam
 
 #[test]
 fn names_queues_and_numbers_beyond_the_limits_are_refused_with_a_sentence() {
-    let groups: ProcessGroups<u32> = ProcessGroups::new(Limits { tenants: 2, groups: 2, members: 2 });
+    let groups: ProcessGroups<u32> = ProcessGroups::new(Limits::default().tenants(2).groups(2).members(2));
     let acme = groups.tenant("acme").unwrap();
     let group = acme.create("ns", "g").unwrap();
     let refused = |result: Result<Member<u32>, GroupError>| result.err().unwrap().to_string();
@@ -86,7 +86,7 @@ fn names_queues_and_numbers_beyond_the_limits_are_refused_with_a_sentence() {
     assert!(matches!(acme.create("", "g"), Err(GroupError::Name(_))));
     assert!(matches!(acme.delete("ns", "\0"), Err(GroupError::Name(_))));
     assert!(refused(group.join("a\nb", JoinOptions::default())).contains("can't be the name of a member"));
-    let empty = JoinOptions { queue: 0, ..JoinOptions::default() };
+    let empty = JoinOptions::default().queue(0);
     assert!(refused(group.join("m", empty)).contains("give the member one of 1 to 1000000"));
     let _members = [plain(&group, "m"), plain(&group, "n")];
     assert_eq!(group.join("o", JoinOptions::default()).err(), Some(GroupError::TooManyMembers(2)));

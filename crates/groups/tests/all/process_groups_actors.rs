@@ -134,7 +134,7 @@ async fn an_actor_with_a_full_mailbox_is_slow_and_is_notified_that_it_was_evicte
     let (_groups, group) = group();
     let ((received, mut inbox), (open, gate)) = (mpsc::unbounded_channel(), oneshot::channel());
     let actor = Listener::spawn_with_mailbox(Listener { received, gate: Some(gate) }, mailbox::bounded(1));
-    group.join_actor("a", &actor, JoinOptions { queue: 2, slow: Slow::Evict }).unwrap();
+    group.join_actor("a", &actor, JoinOptions::default().queue(2).slow(Slow::Evict)).unwrap();
     // One is being handled, one is in the mailbox, one is on its way there, two are in the queue.
     let mut sent = 0;
     while group.broadcast(sent + 1).await.unwrap().evicted == 0 {

@@ -108,7 +108,7 @@ async fn come_and_go(group: Group<Sent>, index: usize, name: String, mut rng: Rn
     let mut ended = Vec::new();
     for _ in 0..20 {
         let slow = policy(&mut rng);
-        let member = group.join(&name, JoinOptions { queue: rng.usize(1..20), slow }).unwrap();
+        let member = group.join(&name, JoinOptions::default().queue(rng.usize(1..20)).slow(slow)).unwrap();
         let removed = rng.bool();
         let (own, limit) = (rng.fork(), rng.u64(1..40));
         let listening = listen(index, member, slow, Some(limit), own);
@@ -141,7 +141,7 @@ async fn history(seed: u64) {
     for (index, group) in handles.iter().enumerate() {
         for n in 0..4 {
             let slow = policy(&mut rng);
-            let options = JoinOptions { queue: rng.usize(1..50), slow };
+            let options = JoinOptions::default().queue(rng.usize(1..50)).slow(slow);
             let member = group.join(&format!("whole {n}"), options).unwrap();
             listeners.spawn(listen(index, member, slow, None, rng.fork()));
         }

@@ -113,7 +113,7 @@ async fn requests_in_flight_are_answered_after_a_shutdown_and_new_ones_are_not_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_not_answered_within_the_grace_is_cut_off() {
-    let served = Served::new(Limits { grace: Duration::from_millis(20), ..Limits::default() }).await;
+    let served = Served::new(Limits::default().grace(Duration::from_millis(20))).await;
     let mut waiting = served.waiting().await;
     served.end().await;
     assert!(waiting.answer().await.is_none());
@@ -121,7 +121,7 @@ async fn a_request_that_is_not_answered_within_the_grace_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_are_closed_and_those_that_wait_for_an_answer_are_not() {
-    let served = Served::new(Limits { idle: Duration::from_millis(20), ..Limits::default() }).await;
+    let served = Served::new(Limits::default().idle(Duration::from_millis(20))).await;
     let mut waiting = served.waiting().await;
     // One after the other, so that the one that waits has been there for several times the limit.
     for _ in 0..4 {
@@ -138,7 +138,7 @@ async fn silent_connections_are_closed_and_those_that_wait_for_an_answer_are_not
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_reads_does_not_keep_a_connection() {
-    let served = Served::new(Limits { idle: Duration::from_millis(20), connections: 1, ..Limits::default() }).await;
+    let served = Served::new(Limits::default().idle(Duration::from_millis(20)).connections(1)).await;
     let mut deaf = served.client().await;
     // Pipelined until neither side's buffers take more: the server is stuck writing.
     let requests = "GET /at-once HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
@@ -150,7 +150,7 @@ async fn an_answer_that_nobody_reads_does_not_keep_a_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_stays_open_while_it_is_read_however_little_it_says() {
-    let served = Served::new(Limits { idle: Duration::from_millis(20), ..Limits::default() }).await;
+    let served = Served::new(Limits::default().idle(Duration::from_millis(20))).await;
     let mut reader = served.asking("/drops").await;
     assert_eq!(reader.answer().await.unwrap().status, 200);
     for _ in 0..3 {
@@ -166,7 +166,7 @@ async fn a_stream_stays_open_while_it_is_read_however_little_it_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_nobody_reads_does_not_keep_a_connection() {
-    let served = Served::new(Limits { idle: Duration::from_millis(20), connections: 1, ..Limits::default() }).await;
+    let served = Served::new(Limits::default().idle(Duration::from_millis(20)).connections(1)).await;
     let mut deaf = served.asking("/flood").await;
     let free = async || served.client().await.get("/at-once").await.status == 200;
     wait_until("the only place", SOON, free).await;
@@ -176,7 +176,7 @@ async fn a_stream_that_nobody_reads_does_not_keep_a_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_at_once_at_a_shutdown_whether_they_are_read_or_not() {
-    let limits = Limits { idle: Duration::from_hours(1), grace: Duration::from_hours(1), ..Limits::default() };
+    let limits = Limits::default().idle(Duration::from_hours(1)).grace(Duration::from_hours(1));
     let served = Served::new(limits).await;
     let (mut reader, deaf) = (served.asking("/drops").await, served.asking("/flood").await);
     assert_eq!(reader.answer().await.unwrap().status, 200);
@@ -189,7 +189,7 @@ async fn streams_end_at_once_at_a_shutdown_whether_they_are_read_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_every_connection_has_a_request_probes_alone_are_answered() {
-    let served = Served::new(Limits { connections: 2, ..Limits::default() }).await;
+    let served = Served::new(Limits::default().connections(2)).await;
     let (mut first, _second) = (served.waiting().await, served.waiting().await);
     // More than there are places for probes, so that those that send nothing make room there as well.
     let mut silent = Vec::new();
@@ -213,7 +213,7 @@ async fn while_every_connection_has_a_request_probes_alone_are_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_send_no_request_make_room_for_those_that_do_and_are_driven_out_before_them() {
-    let served = Served::new(Limits { connections: 8, idle: Duration::from_hours(1), ..Limits::default() }).await;
+    let served = Served::new(Limits::default().connections(8).idle(Duration::from_hours(1))).await;
     let mut known = served.client().await;
     assert_eq!(known.get("/at-once").await.status, 200);
     let mut slow = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 async fn cache() -> Cache {
-    Cache::start(CacheOptions { shards: 3, ..CacheOptions::default() }).await.unwrap()
+    Cache::start(CacheOptions::default().shards(3)).await.unwrap()
 }
 
 /// Of so many rounds, how many have a history that no order explains.

@@ -42,7 +42,7 @@ fn run(test: impl Future<Output = ()>) {
 async fn filled(puts: usize, key: impl Fn(usize) -> String, bytes: impl Fn(usize) -> usize, ttl: bool) -> f64 {
     let budget = 64 * MIB;
     let ttl = ttl.then_some(std::time::Duration::from_hours(1));
-    let cache = Cache::start(CacheOptions { shards: 2, memory_budget_bytes: budget, ..CacheOptions::default() }).await;
+    let cache = Cache::start(CacheOptions::default().shards(2).memory_budget_bytes(budget)).await;
     let cache = cache.unwrap();
     let before = resident();
     let mut most = 0;
@@ -107,7 +107,7 @@ fn a_full_cache_of_mixed_values_takes_up_its_budget() {
 fn replacing_flat_out_takes_up_no_more_and_more() {
     if alone("replacing_flat_out_takes_up_no_more_and_more") {
         run(async {
-            let options = CacheOptions { shards: 2, memory_budget_bytes: 64 * MIB, ..CacheOptions::default() };
+            let options = CacheOptions::default().shards(2).memory_budget_bytes(64 * MIB);
             let cache = Cache::start(options).await.unwrap();
             let before = resident();
             let mut most = 0;

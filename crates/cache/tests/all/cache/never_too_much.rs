@@ -89,7 +89,7 @@ async fn balance(cache: &Cache) {
 }
 
 async fn run(steps: Vec<Step>) {
-    let options = CacheOptions { shards: 2, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(2).memory_budget_bytes(MIN_MEMORY_BUDGET);
     let cache = Cache::start(options).await.unwrap();
     let mut model = Model::new();
     for step in steps {
@@ -116,7 +116,7 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_budget_is_never_exceeded_while_many_put_and_the_number_of_shards_changes() {
-    let options = CacheOptions { shards: 4, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(4).memory_budget_bytes(MIN_MEMORY_BUDGET);
     let cache = Cache::start(options).await.unwrap();
     let writers: Vec<_> = (0..4_usize)
         .map(|writer| {
@@ -145,7 +145,7 @@ async fn the_budget_is_never_exceeded_while_many_put_and_the_number_of_shards_ch
 
 #[tokio::test]
 async fn what_can_never_fit_is_refused_and_nothing_is_evicted_for_it() {
-    let options = CacheOptions { shards: 4, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(4).memory_budget_bytes(MIN_MEMORY_BUDGET);
     let cache = Cache::start(options).await.unwrap();
     cache.put("small", 1.into(), None, Condition::Always).await.unwrap();
     let value = Value::from("x".repeat(300_000).as_str());
@@ -158,7 +158,7 @@ async fn what_can_never_fit_is_refused_and_nothing_is_evicted_for_it() {
 
 #[tokio::test]
 async fn no_shard_has_more_than_its_share_however_uneven_the_keys_are() {
-    let options = CacheOptions { shards: 4, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(4).memory_budget_bytes(MIN_MEMORY_BUDGET);
     let cache = Cache::start(options).await.unwrap();
     let shards = NonZeroU32::new(4).unwrap();
     let of_one_shard = (0..).map(|n| format!("k{n}")).filter(|key| KeyHash::from(key).shard(shards) == 2);
@@ -171,7 +171,7 @@ async fn no_shard_has_more_than_its_share_however_uneven_the_keys_are() {
 
 #[tokio::test(start_paused = true)]
 async fn a_smaller_share_is_kept_within_seconds_though_nobody_writes() {
-    let options = CacheOptions { shards: 1, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(1).memory_budget_bytes(MIN_MEMORY_BUDGET);
     let cache = Cache::start(options).await.unwrap();
     let shards = NonZeroU32::new(8).unwrap();
     let stays = (0..).map(|n| format!("k{n}")).filter(|key| KeyHash::from(key).shard(shards) == 0);

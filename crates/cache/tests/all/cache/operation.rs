@@ -11,7 +11,7 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn a_full_mailbox_refuses_and_has_room_again_afterwards() {
-    let options = CacheOptions { shards: 1, max_shard_mailbox: 2, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(1).max_shard_mailbox(2);
     let cache = Cache::start(options).await.unwrap();
     // On this one thread, the actor comes to nothing before these are waited for.
     let (mut one, mut two) =

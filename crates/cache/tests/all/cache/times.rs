@@ -75,7 +75,7 @@ async fn expired_entries_take_up_no_memory_for_longer_than_a_second_or_two_thoug
 
 #[tokio::test(start_paused = true)]
 async fn expired_entries_make_room_before_anything_is_evicted() {
-    let options = CacheOptions { shards: 1, memory_budget_bytes: MIN_MEMORY_BUDGET, ..CacheOptions::default() };
+    let options = CacheOptions::default().shards(1).memory_budget_bytes(MIN_MEMORY_BUDGET);
     let cache = Cache::start(options).await.unwrap();
     let large = |bytes: usize| Value::from("x".repeat(bytes).as_str());
     cache.put("stays", large(90_000), None, ALWAYS).await.unwrap();

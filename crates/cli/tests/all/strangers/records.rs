@@ -134,7 +134,7 @@ fn start_process(server: &NatsServer) -> Serving {
 async fn joins(server: &NatsServer, name: &'static str) -> JoinHandle<Result<Node, StartError>> {
     let nats = transport(&server.url(), Some(SECRET)).await;
     tokio::spawn(async move {
-        let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+        let options = NodeOptions::default().shards(16);
         let groups = ProcessGroups::default();
         Node::join(options, Storage::Volatile, &groups, nats as Arc<dyn Transport>, node_id(name)).await
     })

@@ -26,7 +26,7 @@ pub fn counter(name: &str) -> CounterId {
 /// A connection under this secret, or without one.
 pub async fn transport(url: &str, secret: Option<&str>) -> Arc<Nats> {
     let secret = secret.map(|secret| ClusterSecret::new(secret).unwrap());
-    let options = NatsOptions { secret, ..NatsOptions::new(url, node_id(CLUSTER)) };
+    let options = NatsOptions::new(url, node_id(CLUSTER)).secret(secret);
     Arc::new(Nats::connect_with(&options).await.unwrap())
 }
 
@@ -39,7 +39,7 @@ pub struct Member {
 impl Member {
     pub async fn join(url: &str, name: &str, secret: Option<&str>) -> Self {
         let nats = transport(url, secret).await;
-        let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+        let options = NodeOptions::default().shards(16);
         let groups = ProcessGroups::default();
         let node =
             Node::join(options, Storage::Volatile, &groups, Arc::clone(&nats) as _, node_id(name)).await.unwrap();

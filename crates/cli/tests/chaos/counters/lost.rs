@@ -53,7 +53,7 @@ async fn cluster(nodes: usize, database: &Database) -> Vec<Node> {
     let (network, mut all) = (local::Network::new(), Vec::new());
     for number in 0..nodes {
         let (transport, name) = (Arc::new(network.endpoint()), NodeId::new(&format!("n{number}")).unwrap());
-        let options = NodeOptions { shards: 16, ..NodeOptions::default() };
+        let options = NodeOptions::default().shards(16);
         let (storage, groups) = (Storage::Durable(database.clone()), ProcessGroups::default());
         let node = Node::join(options, storage, &groups, transport, name).await.unwrap();
         wait_until("the node has its shards", SOON, async || node.is_ready().is_ok()).await;

@@ -81,7 +81,7 @@ impl Answer<String, String> for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_never_sent_is_known_not_to_be_handled_and_a_full_queue_refuses() {
     let network = Network::new();
-    let options = ClusterOptions { queue: 4, batch: 1, in_flight: 1, ..ClusterOptions::default() };
+    let options = ClusterOptions::default().queue(4).batch(1).in_flight(1);
     let a: Node = Cluster::join(Arc::new(network.endpoint()), id("a"), options, Echo(id("a"))).await.unwrap();
     let _b: Node = Cluster::join(Arc::new(network.endpoint()), id("b"), options, Silent).await.unwrap();
     let ask = |limit| {

@@ -35,7 +35,7 @@ impl Connector {
             Self::Local(network) => Arc::new(network.endpoint()),
             Self::Nats { url, cluster } => {
                 let secret = Some(ClusterSecret::new("of the nodes of a test").unwrap());
-                let options = NatsOptions { secret, ..NatsOptions::new(url, cluster.clone()) };
+                let options = NatsOptions::new(url, cluster.clone()).secret(secret);
                 Arc::new(Nats::connect_with(&options).await.unwrap())
             }
         }

@@ -102,7 +102,7 @@ async fn of_two_that_join_at_once_with_different_numbers_of_shards_not_both_are_
         let network = Network::new();
         let plan = FaultPlan { delay: Duration::from_millis(20), ..FaultPlan::GOOD };
         let join = |name, shards: u32, seed| {
-            let options = ClusterOptions { shards: NonZeroU32::new(shards).unwrap(), ..ClusterOptions::default() };
+            let options = ClusterOptions::default().shards(NonZeroU32::new(shards).unwrap());
             Cluster::join(Arc::new(Shaky::new(&network, plan, seed)), id(name), options, Echo(id(name)))
         };
         let (a, b): (Result<Node, _>, Result<Node, _>) = tokio::join!(join("a", 64, seed), join("b", 32, seed + 1_000));

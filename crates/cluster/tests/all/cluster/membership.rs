@@ -174,8 +174,8 @@ async fn one_with_another_number_of_shards_or_impossible_times_is_refused_with_a
     let join = async |options| {
         Cluster::join(Arc::new(network.endpoint()), id("b"), options, Echo(id("b"))).await.err().map(|e| e.to_string())
     };
-    let shards = ClusterOptions { shards: NonZeroU32::new(32).unwrap(), ..ClusterOptions::default() };
+    let shards = ClusterOptions::default().shards(NonZeroU32::new(32).unwrap());
     assert!(join(shards).await.is_some_and(|sentence| sentence.contains("start this one with 64")));
-    let times = ClusterOptions { dead_after: Duration::from_secs(1), ..ClusterOptions::default() };
+    let times = ClusterOptions::default().dead_after(Duration::from_secs(1));
     assert!(join(times).await.is_some_and(|sentence| sentence.contains("make it longer")));
 }

@@ -25,7 +25,7 @@ fn two_checkouts_do_not_collide() {
 fn a_wrong_directory_and_wrong_binaries_are_reported_in_a_sentence() {
     let scratch = Checkout::new();
     let root = scratch.root.path();
-    let with_bin = |name: &str| Options { bin_dir: Some(root.join(name)), ..options(&root.join(format!("{name}-pg"))) };
+    let with_bin = |name: &str| options(&root.join(format!("{name}-pg"))).bin_dir(Some(root.join(name)));
 
     scratch.start().stop().unwrap();
     let version = scratch.data().join("PG_VERSION");

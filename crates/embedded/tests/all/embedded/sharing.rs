@@ -266,13 +266,13 @@ fn commits_are_durable_unless_nobody_asks_for_it() {
         where name in ('fsync', 'full_page_writes', 'synchronous_commit')";
     assert_eq!(sql(&volatile.url(), settings), "off,off,off");
 
-    let durable = Options { durable: true, ..checkout.options.clone() };
+    let durable = checkout.options.clone().durable(true);
     let strict = embedded::start(&durable).unwrap();
     eventually("durability", || sql(&volatile.url(), settings) == "on,on,on");
     let lenient = checkout.start();
     assert_eq!(sql(&lenient.url(), settings), "on,on,on", "it is not switched back");
     drop((volatile, strict, lenient));
 
-    let again = embedded::start(&Options { data_dir: durable.data_dir, ..Options::new("") });
+    let again = embedded::start(&Options::new("").data_dir(durable.data_dir));
     assert_eq!(sql(&again.unwrap().url(), settings), "on,on,on", "by default");
 }

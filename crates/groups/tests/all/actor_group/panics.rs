@@ -1,7 +1,7 @@
 //! Shards that panic.
 
 use super::{LONG, Ledger, LedgerReply, NO_TIME, To, counts, gated, ledgers, note, options};
-use evenfold_groups::{ActorGroup, AfterPanic, AskError, GroupOptions, Missing};
+use evenfold_groups::{ActorGroup, AfterPanic, AskError, Missing};
 use std::collections::HashMap;
 
 async fn recoveries(group: &ActorGroup<Ledger>) -> Vec<u64> {
@@ -45,7 +45,7 @@ async fn messages_that_wait_while_their_shard_panics_again_and_again_are_handled
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_wait_are_dropped_and_counted_if_the_policy_says_so() {
-    let options = GroupOptions { after_panic: AfterPanic::Drop, ..options(1, 100) };
+    let options = options(1, 100).after_panic(AfterPanic::Drop);
     let (other, gate) = gated(1, 1).await;
     let shared_gate = gate.clone();
     let make = move |_| Ledger { gate: Some(shared_gate.clone()), ..Ledger::default() };
