@@ -1,5 +1,5 @@
-//! A database that an application lives in already, with tables of the same names: evenfold never touches them, and never
-//! takes them for its own.
+//! A database that an application lives in already, with tables of the same names: evenfold never touches them, and
+//! never takes them for its own.
 
 use crate::support::cli::{feed, run_at};
 use crate::support::{Evenfold, SOON, TestDb, append_one, counter, event, scalar, wait_until};
@@ -28,8 +28,8 @@ const APPLICATION: &str = "
     INSERT INTO checkpoints VALUES (1, now());
     INSERT INTO heartbeats VALUES (1); INSERT INTO parked_events VALUES (1)";
 
-/// Everything in the database that is not in evenfold's schema: each object, what it is, and each row where it is. PostgreSQL's
-/// own rows about the tables are not in it, only about what they are.
+/// Everything in the database that is not in evenfold's schema: each object, what it is, and each row where it is.
+/// PostgreSQL's own rows about the tables are not in it, only about what they are.
 async fn everything_else(conn: &mut PgConnection) -> String {
     let objects: String = sqlx::query_scalar(
         "SELECT string_agg(o, E'\\n' ORDER BY o) FROM (
@@ -113,8 +113,8 @@ async fn an_applications_tables_of_the_same_names_are_identical_before_and_after
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'evenfold'").await, 0);
 }
 
-/// What a session's `search_path` finds under evenfold's names: nothing, an application's tables, or temporary ones, which come
-/// before all others.
+/// What a session's `search_path` finds under evenfold's names: nothing, an application's tables, or temporary ones,
+/// which come before all others.
 const PATHS: [&str; 6] = [
     "SET search_path = ''",
     "SET search_path = public",

@@ -1,4 +1,4 @@
-//! `append`: what is wrong is said with its line, nothing of its batch is appended, and what came before stays.
+//! `append`: what is wrong is reported with its line, nothing of its batch is appended, and what came before stays.
 
 use crate::support::cli::{feed, run};
 use crate::support::{TestDb, scalar};
@@ -97,7 +97,7 @@ async fn line_ends_of_all_kinds_and_empty_lines_are_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_appended_is_what_was_given() {
+async fn appended_events_are_what_was_given() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let event_id = "00000000-0000-4000-8000-000000000007";
@@ -116,7 +116,7 @@ async fn what_is_appended_is_what_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_is_told_from_a_mistake_with_event_ids() {
+async fn a_retry_is_distinguished_from_a_mistake_with_event_ids() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let input = format!("{}\n{}\n", with_id("a", 1), with_id("b", 2));
@@ -149,6 +149,6 @@ async fn batch_size_is_the_number_of_events_of_one_transaction() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_before_any_input_is_read() {
+fn a_server_that_is_not_there_is_reported_before_any_input_is_read() {
     run(&["append", "--database-url=postgres://user@127.0.0.1:1/x"]).complains(1, "no PostgreSQL answers");
 }

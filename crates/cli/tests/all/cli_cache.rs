@@ -106,7 +106,7 @@ async fn the_names_that_are_allowed_are_answered_to_and_no_others() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_that_is_taken_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     finish(Caching::command(&["--port", &port], &[]))

@@ -21,8 +21,8 @@ fn words(line: &str) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_counters_it_says_what_to_do_next() {
     let db = TestDb::new().await;
-    let told = "no counters yet: append events, and run a worker for each partition\n";
-    assert_eq!(run_at(&db, &["counters"]).fine(), told);
+    let expected = "no counters yet: append events, and run a worker for each partition\n";
+    assert_eq!(run_at(&db, &["counters"]).fine(), expected);
     assert_eq!(run_at(&db, &["counters", "--json"]).fine(), "");
 }
 
@@ -42,7 +42,7 @@ async fn the_largest_values_come_first_and_top_says_how_many() {
     assert_eq!(lines[1], ["order", "o29", "2", "28,993", "2", "31"]);
     assert_eq!(lines[2], ["order", "o28", "1", "28,000", "1", "29"]);
     assert_eq!(lines.len(), 3);
-    assert_eq!(run_at(&db, &["counters"]).fine().lines().count(), 21, "twenty without being told");
+    assert_eq!(run_at(&db, &["counters"]).fine().lines().count(), 21, "twenty by default");
     assert_eq!(run_at(&db, &["counters", "--top", "100"]).fine().lines().count(), 31);
 }
 

@@ -38,7 +38,7 @@ fn a_server_that_is_not_there_is_named() {
 }
 
 #[test]
-fn something_else_than_postgresql_is_told() {
+fn something_else_than_postgresql_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answering = std::thread::spawn(move || {
@@ -52,7 +52,7 @@ fn something_else_than_postgresql_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_let_the_user_in_is_told() {
+async fn a_server_that_does_not_let_the_user_in_is_reported() {
     // One of its own, which asks this one user for a password.
     let dir = DataDir::new();
     let options = dir.options();
@@ -70,7 +70,7 @@ async fn a_server_that_does_not_let_the_user_in_is_told() {
     each_complains(&url("guarded:wrong"), "does not let the user guarded in: password authentication failed");
     each_complains(&url("guarded"), "check the user and the password in the URL");
     each_complains(&url("nobody-at-all"), "role \"nobody-at-all\" does not exist");
-    assert!(!run_url(&url("guarded:wrong"), &["counters"]).err.contains("wrong"), "the password is told");
+    assert!(!run_url(&url("guarded:wrong"), &["counters"]).err.contains("wrong"), "the password is printed");
     run_url(&url("guarded:right"), &["migrate"]).fine();
     run_url(&url("guarded:right"), &["counters"]).fine();
 }
@@ -108,7 +108,7 @@ async fn a_projection_that_was_begun_otherwise_says_how() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_without_rights_is_told_to_be_granted_them() {
+async fn a_user_without_rights_gets_the_grant_that_is_missing() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let role = format!("plain_{}", std::process::id());

@@ -106,7 +106,7 @@ async fn a_reset_removes_evenfolds_own_data_after_a_yes_and_never_that_of_a_url(
 }
 
 #[test]
-fn a_data_directory_that_can_not_be_used_is_told() {
+fn a_data_directory_that_can_not_be_used_is_reported() {
     let dir = DataDir::new();
     std::fs::create_dir(dir.path()).unwrap();
     std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();

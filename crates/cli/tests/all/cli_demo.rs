@@ -100,7 +100,7 @@ fn a_walk_through_numbers_of_partitions_under_load_shows_each_and_proves_that_no
 }
 
 #[test]
-fn the_events_of_demonstrations_are_apart_from_those_of_the_user_and_it_is_said_where() {
+fn the_events_of_demonstrations_are_apart_from_those_of_the_user_and_their_place_is_printed() {
     let dir = DataDir::new();
     let mut append = Evenfold::command(&["append"]);
     append.env("EVENFOLD_DATA_DIR", dir.path());

@@ -1,4 +1,5 @@
-//! `generate`: as many events as asked for, over as many aggregates, no faster than told, and the same again by a seed.
+//! `generate`: as many events as asked for, over as many aggregates, no faster than the rate given, and the same again
+//! by a seed.
 
 use crate::support::cli::{CliOutput, DataDir, run_at};
 use crate::support::{Evenfold, SOON, TestDb, scalar, wait_until};
@@ -22,12 +23,12 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
             format!("--batch-size={batch_size}"),
         ];
         let output = run_at(&db, &args.each_ref().map(String::as_str));
-        let told = if events == 1000 {
+        let expected = if events == 1000 {
             "appended 1,000 events in ".to_owned()
         } else {
             format!("appended {events} events in ")
         };
-        assert!(output.fine().starts_with(&told) && output.out.ends_with("/s\n"), "{output:?}");
+        assert!(output.fine().starts_with(&expected) && output.out.ends_with("/s\n"), "{output:?}");
         assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, events);
         let made = scalar(&mut conn, "SELECT count(DISTINCT aggregate_id) FROM evenfold.events").await;
         assert_eq!(made, if events == 1 { 1 } else { aggregates }, "with this many events none is left out");
@@ -38,7 +39,7 @@ async fn it_writes_exactly_as_many_events_over_as_many_aggregates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_cut_off_is_told_how_much_was_appended() {
+async fn the_events_appended_before_a_lost_connection_are_reported() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let args = ["generate", "--yes", "--rate=500", "--writers=1", "--database-url", &db.url];
@@ -125,9 +126,10 @@ async fn ctrl_c_and_sigterm_end_it_and_it_says_how_much_was_written() {
         .await;
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
         let output: CliOutput = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap().into();
-        let told = output.fine().strip_prefix("appended ").and_then(|rest| rest.split_once(" events in ")).unwrap().0;
+        let appended =
+            output.fine().strip_prefix("appended ").and_then(|rest| rest.split_once(" events in ")).unwrap().0;
         let written = scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await;
-        assert_eq!(told.replace(',', ""), written.to_string());
+        assert_eq!(appended.replace(',', ""), written.to_string());
     }
 }
 

@@ -26,7 +26,7 @@ fn members(metrics: &str) -> Vec<&str> {
     metrics.lines().filter(|line| line.starts_with("evenfold_counter_cluster_members{")).collect()
 }
 
-/// What went well is told without a warning.
+/// What went well is logged without a warning.
 fn no_warnings(serving: &Serving) {
     let log = serving.process.log();
     assert!(!log.contains(" WARN ") && !log.contains("ERROR") && !log.contains("evenfold: "), "{log}");
@@ -216,7 +216,7 @@ fn what_can_not_be_meant_is_one_sentence_and_code_2() {
     ];
     for (args, variables, phrase) in cases {
         println!("{args:?} {variables:?}");
-        // Nobody is there: what is wrong is told before anybody is asked.
+        // Nobody is there: what is wrong is reported before anybody is asked.
         let variables = [variables, &[("DATABASE_URL", NOBODY)]].concat();
         finish(Serving::command(args, &variables)).complains(2, phrase);
     }
@@ -281,7 +281,7 @@ async fn processes_that_nats_connects_are_one_cluster_and_hand_over_at_the_end()
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_that_is_taken_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for flag in ["--port", "--metrics-port"] {

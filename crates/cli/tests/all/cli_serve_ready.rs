@@ -25,7 +25,7 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     let mut serving = Serving::start(&["--total-partitions=4"], &[("DATABASE_URL", &db.url)]);
     wait_until("workers that register", SOON, async || scalar(&mut conn, LOCKED_OUT).await > 0).await;
     let mut answer = (0, String::new());
-    wait_until("it is said that nobody folds a partition", SOON, async || {
+    wait_until("an answer that nobody folds a partition", SOON, async || {
         scalar(&mut conn, END_WAITING).await;
         answer = readiness(&serving).await;
         answer.0 == 503 && answer.1.contains("folded")
@@ -34,7 +34,7 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
     for phrase in ["not_ready", "nobody in this process has folded partition ", " seconds: ", "the next try is in "] {
         assert!(answer.1.contains(phrase), "{phrase}: {answer:?}");
     }
-    // It is said first and logged then, and what is logged comes through a pipe.
+    // It is answered first and logged then, and what is logged comes through a pipe.
     let logged =
         async || serving.process.log().lines().any(|line| line.contains("ERROR") && line.contains("partition"));
     wait_until("the same in the log", SOON, logged).await;
@@ -54,7 +54,7 @@ async fn partitions_whose_sessions_end_while_the_service_starts_are_named_and_fo
 
 /// A server that answers, and that nobody may work with, is not one that does not answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_the_log_is_what_readiness_says_until_it_is_mended() {
+async fn a_broken_log_is_what_readiness_reports_until_it_is_mended() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let serving = Serving::start(&["--total-partitions=2"], &[("DATABASE_URL", &db.url)]);

@@ -69,21 +69,21 @@ fn every_setting_is_read_from_its_flag_its_variable_dotenv_and_the_file() {
 
 #[test]
 fn flags_beat_variables_which_beat_dotenv_which_beats_the_file_which_beats_the_default() {
-    // The sentence about a key that is too large tells how many partitions there are.
+    // The sentence about a key that is too large shows how many partitions there are.
     let dotenv = "PARTITION_KEY=99\nTOTAL_PARTITIONS=6\n";
     let file = "partition_key = 98\ntotal_partitions = 5\n";
     let variables = [("TOTAL_PARTITIONS", "7"), ("PARTITION_KEY", "100")];
     let flags = ["--total-partitions=8", "--partition-key=101"];
-    let told = |directory: &Directory, variables: &[(&str, &str)], flags: &[&str], phrase| {
+    let refused = |directory: &Directory, variables: &[(&str, &str)], flags: &[&str], phrase| {
         directory.run(flags, variables).complains(2, phrase);
     };
-    told(&Directory::with("", "partition_key = 98"), &[], &[], "of 4 partitions the keys are 0 to 3, and 98");
-    told(&Directory::with("", file), &[], &[], "of 5 partitions the keys are 0 to 4, and 98");
+    refused(&Directory::with("", "partition_key = 98"), &[], &[], "of 4 partitions the keys are 0 to 3, and 98");
+    refused(&Directory::with("", file), &[], &[], "of 5 partitions the keys are 0 to 4, and 98");
     let both = Directory::with(dotenv, file);
-    told(&both, &[], &[], "of 6 partitions the keys are 0 to 5, and 99");
-    told(&both, &variables, &[], "of 7 partitions the keys are 0 to 6, and 100");
-    told(&both, &variables, &flags, "of 8 partitions the keys are 0 to 7, and 101");
-    told(&both, &[], &flags, "of 8 partitions the keys are 0 to 7, and 101");
+    refused(&both, &[], &[], "of 6 partitions the keys are 0 to 5, and 99");
+    refused(&both, &variables, &[], "of 7 partitions the keys are 0 to 6, and 100");
+    refused(&both, &variables, &flags, "of 8 partitions the keys are 0 to 7, and 101");
+    refused(&both, &[], &flags, "of 8 partitions the keys are 0 to 7, and 101");
 }
 
 #[test]

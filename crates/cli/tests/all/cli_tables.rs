@@ -77,7 +77,7 @@ async fn a_sequence_that_caches_is_refused_with_the_statement_that_mends_it() {
 
 /// An event that took a position which the log had passed was never looked for: the advice ends with what finds it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sequence_that_was_set_back_is_refused_and_nothing_is_lost_by_whoever_does_what_is_said() {
+async fn a_sequence_that_was_set_back_is_refused_and_following_the_advice_loses_nothing() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;
@@ -121,7 +121,7 @@ async fn a_repair_of_a_fresh_log_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repair_refuses_what_is_not_complete_and_starts_over_when_told() {
+async fn a_repair_refuses_what_is_not_complete_and_starts_over_when_asked() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 5).await;

@@ -89,7 +89,7 @@ fn a_misspelt_variable_leads_to_a_database_of_its_own_and_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_about_a_database_has_no_password_in_it() {
+async fn messages_about_a_database_have_no_password_in_them() {
     let db = TestDb::new().await;
     append_one(&mut db.connect().await, "a", 1).await;
     // The tests' server trusts whoever reaches it, with any password.

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 const ONE: [&str; 2] = ["--partition-key=0", "--total-partitions=1"];
 
-/// The lines that tell of a batch.
+/// The lines that report a batch.
 fn batches(log: &str) -> Vec<&str> {
     log.lines().filter(|line| line.contains(" INFO applied ")).collect()
 }
@@ -28,9 +28,9 @@ async fn each_batch_is_one_line_with_its_events_and_position_and_the_end_sums_th
     let output = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3"]].concat());
     assert_eq!(output.fine(), "", "results only on standard output");
     let lines = batches(&output.err);
-    let told: Vec<_> =
+    let batches: Vec<_> =
         lines.iter().map(|line| ["events", "position", "applied_total"].map(|name| field(line, name))).collect();
-    assert_eq!(told, [[3, 3, 3], [3, 6, 6], [1, 7, 7]], "{output:#?}");
+    assert_eq!(batches, [[3, 3, 3], [3, 6, 6], [1, 7, 7]], "{output:#?}");
     assert!(output.err.lines().skip(1).all(|line| line.contains("partition=0/1")), "{output:#?}");
 
     let (first, last) = (output.err.lines().nth(1).unwrap(), output.err.lines().last().unwrap());
@@ -51,13 +51,13 @@ async fn as_json_the_end_is_one_object_on_standard_output() {
     let output = run_at(&db, &[&ONE[..], &["--until-caught-up", "--batch-size=3", "--json"]].concat());
     let (line, rest) = output.fine().split_once('\n').unwrap();
     assert_eq!(rest, "");
-    let told: serde_json::Value = serde_json::from_str(line).unwrap();
-    let numbers = ["received", "applied", "parked", "batches", "position"].map(|name| told[name].as_i64().unwrap());
-    assert_eq!(numbers, [7, 7, 0, 3, 7], "{told}");
-    assert!(told["elapsed_ms"].is_u64(), "{told}");
+    let summary: serde_json::Value = serde_json::from_str(line).unwrap();
+    let numbers = ["received", "applied", "parked", "batches", "position"].map(|name| summary[name].as_i64().unwrap());
+    assert_eq!(numbers, [7, 7, 0, 3, 7], "{summary}");
+    assert!(summary["elapsed_ms"].is_u64(), "{summary}");
     if cfg!(target_os = "linux") {
-        let mib = told["peak_rss_bytes"].as_u64().unwrap() / 1_048_576;
-        assert!((2..1000).contains(&mib), "{told}");
+        let mib = summary["peak_rss_bytes"].as_u64().unwrap() / 1_048_576;
+        assert!((2..1000).contains(&mib), "{summary}");
     }
 }
 
@@ -117,8 +117,8 @@ async fn at_debug_level_each_event_is_a_line() {
                     .fetch_one(&mut conn)
                     .await
                     .unwrap();
-            let told = format!("position={position} aggregate_type=\"t\" aggregate_id=\"{id}\" version={version}");
-            assert!(line.contains(&told) && line.contains("event_type=\"added\""), "{told}: {line}");
+            let expected = format!("position={position} aggregate_type=\"t\" aggregate_id=\"{id}\" version={version}");
+            assert!(line.contains(&expected) && line.contains("event_type=\"added\""), "{expected}: {line}");
         }
     }
 }

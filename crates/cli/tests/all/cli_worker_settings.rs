@@ -95,7 +95,7 @@ async fn poll_interval_is_the_longest_pause_after_finding_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn database_timeout_gives_up_a_batch_that_hangs_and_tries_again() {
+async fn database_timeout_abandons_a_batch_that_hangs_and_tries_again() {
     let db = TestDb::new().await;
     let (mut conn, mut blocker) = (db.connect().await, db.connect().await);
     let mut lock = blocker.begin().await.unwrap();
@@ -178,7 +178,7 @@ async fn rivals(db: &TestDb, conn: &mut PgConnection, takeover_after: &str) -> (
 
 #[tokio::test(flavor = "multi_thread")]
 async fn takeover_after_is_how_long_a_partition_must_stand_still() {
-    for (takeover_after, takes_over) in [("--takeover-after-ms=100", true), ("--takeover-after-ms=3600000", false)] {
+    for (takeover_after, expires) in [("--takeover-after-ms=100", true), ("--takeover-after-ms=3600000", false)] {
         let db = TestDb::new().await;
         let mut conn = db.connect().await;
         let (mut winner, loser) = rivals(&db, &mut conn, takeover_after).await;
@@ -186,7 +186,7 @@ async fn takeover_after_is_how_long_a_partition_must_stand_still() {
         winner.wait();
         let last = append_one(&mut conn, "a", 1).await.version.get();
         let version = async |conn: &mut PgConnection| counter(conn, "a").await.map_or(0, |(_, version)| version);
-        if takes_over {
+        if expires {
             wait_until("the other to take over", SOON, async || version(&mut conn).await == last).await;
         } else {
             let looks = || loser.log().matches("another worker has this partition").count();

@@ -1,5 +1,5 @@
-//! Rows that were removed or changed by hand: what is wrong is said in words, and the advice that is printed, followed
-//! literally, leads to counters that agree and to workers that go on.
+//! Rows that were removed or changed by hand: what is wrong is reported in words, and the advice that is printed,
+//! followed literally, leads to counters that agree and to workers that go on.
 
 use crate::definition::advised;
 use crate::support::cli::run_at;

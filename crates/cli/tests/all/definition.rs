@@ -1,5 +1,5 @@
-//! A projection is folded in one way only: whoever was given another definition is refused, and a rebuild that changes it
-//! changes it for all, in one transaction.
+//! A projection is folded in one way only: whoever was given another definition is refused, and a rebuild that changes
+//! it changes it for all, in one transaction.
 
 use crate::support::cli::{CliOutput, feed, run_at};
 use crate::support::{

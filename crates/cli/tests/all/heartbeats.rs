@@ -1,4 +1,4 @@
-//! A heartbeat goes on beside whatever stalls, and one that is late says so.
+//! A heartbeat goes on whatever else stalls, and one that is late says so.
 
 use crate::support::{Evenfold, SOON, TestDb, append_one, counter, scalar, wait_until};
 use nix::sys::signal::Signal;
@@ -23,7 +23,7 @@ async fn at_work(db: &TestDb, conn: &mut PgConnection) -> Evenfold {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_that_was_stalled_by_a_lock_is_back_at_once_and_tells_how_late_it_was() {
+async fn a_heartbeat_that_was_stalled_by_a_lock_is_back_at_once_and_reports_how_late_it_was() {
     let db = TestDb::new().await;
     let (mut conn, mut blocker) = (db.connect().await, db.connect().await);
     let mut worker = at_work(&db, &mut conn).await;

@@ -124,7 +124,7 @@ async fn assert_documented(client: &mut Client) {
             let unknown = answer.status == 404 && (method == "HEAD" || answer.body.contains("\"unknown_path\""));
             let other = answer.status == 405;
             if expected.contains(method) {
-                // A key that is not there is no path that is not there, which a HEAD does not tell.
+                // A key that is not there is no path that is not there, which a HEAD does not show.
                 assert!((!unknown || method == "HEAD") && !other, "{method} {path} is documented: {answer:?}");
             } else if expected.is_empty() {
                 assert!(unknown, "{method} {path} is not documented: {answer:?}");
@@ -168,14 +168,14 @@ async fn whoever_opens_the_address_alone_is_led_to_the_page() {
     counting.end().await;
 }
 
-/// Each status that some operation answers with, and what is said about it.
+/// Each status that some operation answers with, and its description.
 fn answers(api: &Value) -> Vec<(u16, &str)> {
     let methods = api["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values());
     let answers = methods.flat_map(|operation| operation["responses"].as_object().unwrap());
     answers.map(|(status, answer)| (status.parse().unwrap(), answer["description"].as_str().unwrap())).collect()
 }
 
-/// Each code of the document is said at its status, and at no other; how many there are.
+/// Each code of the document is listed at its status, and at no other; how many there are.
 fn assert_codes(api: &Value, status: impl Fn(Value) -> u16) -> usize {
     let codes = api["components"]["schemas"]["ErrorCode"]["enum"].as_array().unwrap();
     let about = api["info"]["description"].as_str().unwrap();

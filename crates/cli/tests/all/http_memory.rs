@@ -1,4 +1,5 @@
-//! What requests and answers take in memory, of a cache that runs as a process of its own, asked by whoever can connect.
+//! What requests and answers take in memory, of a cache that runs as a process of its own, asked by whoever can
+//! connect.
 
 use crate::support::{Caching, Client, SOON, wait_until};
 use base64::Engine;
@@ -12,8 +13,8 @@ const MIB: usize = 1024 * 1024;
 /// What the limits are for: answers and bodies in flight, of all requests together.
 const BUDGET: usize = 64 * MIB;
 
-/// What a process takes besides what is counted, with some hundred connections: their buffers, the gaps between allocations, and
-/// the answers that its few threads are just making.
+/// What a process takes besides what is counted, with some hundred connections: their buffers, the gaps between
+/// allocations, and the answers that its few threads are just making.
 const BESIDES: usize = 64 * MIB;
 
 async fn put(client: &mut Client, key: &str, value: serde_json::Value) {
@@ -21,8 +22,8 @@ async fn put(client: &mut Client, key: &str, value: serde_json::Value) {
     assert_eq!(client.put(&format!("/v1/kv/{key}"), body).await.status, 201);
 }
 
-/// So many connections that ask and read nothing, and how many of their requests were refused: those whose answer is short enough
-/// to come whole are read here.
+/// So many connections that ask and read nothing, and how many of their requests were refused: those whose answer is
+/// short enough to come whole are read here.
 async fn unread(service: &Caching, count: usize, path: &str, method: &str, body: &str) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {

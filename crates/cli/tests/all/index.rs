@@ -60,7 +60,7 @@ async fn while_it_is_built_events_are_appended_and_applied_and_nobody_else_build
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_build_that_failed_is_told_and_replaced() {
+async fn a_build_that_failed_is_reported_and_replaced() {
     let db = TestDb::new().await;
     let (mut conn, mut open, mut builder) = (db.connect().await, db.connect().await, db.connect().await);
     let mut tx = open.begin().await.unwrap();

@@ -1,4 +1,5 @@
-//! The tables of version 0.1, which were wherever the `search_path` led, are moved to the schema, and what is folded goes on.
+//! The tables of version 0.1, which were wherever the `search_path` led, are moved to the schema, and what is folded
+//! goes on.
 
 use crate::support::cli::run_at;
 use crate::support::{
@@ -34,8 +35,8 @@ async fn run(conn: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn).await.unwrap();
 }
 
-/// Makes that layout in the first schema of the connection's `search_path`, with a projection that has applied two of four
-/// events and parked the third.
+/// Makes that layout in the first schema of the connection's `search_path`, with a projection that has applied two of
+/// four events and parked the third.
 async fn earlier_layout(conn: &mut PgConnection) {
     Migrator::new(files()).await.unwrap().run(&mut *conn).await.unwrap();
     let insert = "INSERT INTO events (version, aggregate_type, aggregate_id, event_type, payload)";

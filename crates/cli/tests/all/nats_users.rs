@@ -1,4 +1,5 @@
-//! How a node gets into NATS, where not everybody may: each way against a server that enforces it, and one sentence where it fails.
+//! How a node gets into NATS, where not everybody may: each way against a server that enforces it, and one sentence
+//! where it fails.
 
 use crate::support::cli::finish;
 use crate::support::{NatsServer, SOON, Serving, wait_until};
@@ -41,7 +42,8 @@ fn a_node_does_not_start_where_other_machines_reach_nats_and_it_has_no_secret() 
     finish(Serving::command(&both, &[])).complains(2, "cannot be used with");
 }
 
-/// The processes have the secret in the variable, or in a file, which nobody else sees: the command line does not have it.
+/// The processes have the secret in the variable, or in a file, which nobody else sees: the command line does not have
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_with_one_secret_are_a_cluster_and_one_with_another_is_none_of_it() {
     let (server, dir) = (NatsServer::start(), TempDir::new().unwrap());

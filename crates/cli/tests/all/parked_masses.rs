@@ -1,5 +1,5 @@
-//! Many parked aggregates: they are tried again many at a time, exactly as one by one, while workers go on; and logged as
-//! a few lines.
+//! Many parked aggregates: they are tried again many at a time, exactly as one by one, while workers go on; and logged
+//! as a few lines.
 
 use crate::cli_worker::field;
 use crate::support::{

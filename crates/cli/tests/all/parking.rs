@@ -45,10 +45,10 @@ async fn an_event_that_cannot_be_applied_parks_its_aggregate_and_nothing_else() 
         assert_eq!(counter(&mut conn, id).await, Some((1, 1)), "{id} stays where it was");
     }
     let parked = list_parked(&Schema::default(), &mut conn, NAME, 10).await.unwrap();
-    let told: Vec<_> =
+    let parked: Vec<_> =
         parked.iter().map(|p| (p.aggregate_id.as_str(), p.events, p.version.get(), p.reason.as_str())).collect();
     assert_eq!(
-        told,
+        parked,
         [
             ("text", 3, 2, "the amount is a string, not an integer"),
             ("large", 2, 2, "the amount does not fit into 64 bits"),
@@ -216,7 +216,7 @@ async fn the_commands_list_retry_and_drop_what_is_parked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unparking_or_dropping_what_is_not_parked_is_an_error_and_not_passed_over() {
+async fn unparking_or_dropping_what_is_not_parked_is_an_error_and_not_ignored() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let mut worker = only_worker(&mut conn, 10).await;

@@ -1,5 +1,5 @@
-//! A payload and its metadata have 1 MiB each at most, whoever writes them, and what is larger from before takes no worker's
-//! memory.
+//! A payload and its metadata have 1 MiB each at most, whoever writes them, and what is larger from before takes no
+//! worker's memory.
 
 use crate::support::cli::run_at;
 use crate::support::{
@@ -34,7 +34,8 @@ async fn execute(conn: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(conn).await.unwrap();
 }
 
-/// Takes the limit away, as it was not there in the earliest versions, and gives what brings it back for the rows to come.
+/// Takes the limit away, as it was not there in the earliest versions, and gives what brings it back for the rows to
+/// come.
 async fn lift_the_limit(conn: &mut PgConnection) -> String {
     let limit: String = sqlx::query_scalar(
         "SELECT 'ALTER TABLE evenfold.events ADD CONSTRAINT events_payload_check ' || pg_get_constraintdef(oid)

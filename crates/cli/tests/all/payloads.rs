@@ -1,5 +1,5 @@
-//! What `append` takes, SQL can read; what it can't read in an event of another writer parks its aggregate, and stands in
-//! nobody's way.
+//! What `append` takes, SQL can read; what it can't read in an event of another writer parks its aggregate, and stands
+//! in nobody's way.
 
 use crate::support::cli::run_at;
 use crate::support::{TestDb, advised, append_one, counter, drain, insert, only_worker, pointer, scalar};
@@ -45,7 +45,7 @@ fn append_refuses_in_payload_and_metadata_what_sql_can_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_writer_inserts_and_sql_can_not_read_parks_its_aggregate_and_everything_works_beside_it() {
+async fn a_payload_of_another_writer_that_sql_can_not_read_parks_its_aggregate_and_everything_else_works() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let mut worker = only_worker(&mut conn, 3).await;
@@ -112,7 +112,7 @@ async fn an_unreadable_event_that_an_older_version_has_folded_is_named_by_verify
         assert!(output.code == 1 && output.err.contains("do not agree"), "{output:?}");
         let named = format!("t/bad: PostgreSQL can't read the payload at position {position} (");
         assert!(output.out.starts_with(&named) && output.out.lines().count() == 2, "{output:?}");
-        // What it can read is verified beside it.
+        // What it can read is verified all the same.
         sqlx::raw_sql("UPDATE evenfold.counters SET value = 5 WHERE aggregate_id = 'escaped'")
             .execute(&mut conn)
             .await
@@ -143,8 +143,8 @@ async fn a_payload_too_deep_for_the_session_that_verifies_is_named_and_hides_no_
         .await
         .unwrap();
     let differ = mismatches(&Schema::default(), &mut conn, &pointer(), 10).await.unwrap();
-    let told: Vec<_> = differ.iter().map(|m| (m.aggregate_id.as_str(), m.unreadable.is_some())).collect();
-    assert_eq!(told, [("bad", true), ("fine", false)], "{differ:#?}");
+    let differing: Vec<_> = differ.iter().map(|m| (m.aggregate_id.as_str(), m.unreadable.is_some())).collect();
+    assert_eq!(differing, [("bad", true), ("fine", false)], "{differ:#?}");
     assert!(differ[0].unreadable.as_ref().unwrap().reason.contains("stack depth limit exceeded"), "{differ:#?}");
     // Also inside a transaction of the caller's, which stays good.
     let mut tx = sqlx::Connection::begin(&mut conn).await.unwrap();

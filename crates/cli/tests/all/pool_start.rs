@@ -1,4 +1,5 @@
-//! A failure that passes while a pool starts costs time, and no partition; it is an error in the log, and seen in the status.
+//! A failure that passes while a pool starts costs time, and no partition; it is an error in the log, and seen in the
+//! status.
 
 use crate::support::{
     Evenfold, LOCKED_OUT, SOON, Stepped, TestDb, append_one, assert_all_applied_once, counted, ids_in, partition,

@@ -1,4 +1,5 @@
-//! A rebuild replays the log beside the counters in use, and takes their place without anything being lost or undone.
+//! A rebuild replays the log into a shadow of the counters in use, and takes their place without anything being lost or
+//! undone.
 
 use crate::support::{
     Evenfold, SOON, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker, pointer, scalar,
@@ -54,7 +55,7 @@ async fn counters_that_were_wrong_are_right_after_a_rebuild_and_the_worker_goes_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_beside_running_workers_and_writers_loses_and_doubles_nothing() {
+async fn a_rebuild_alongside_running_workers_and_writers_loses_and_doubles_nothing() {
     let db = TestDb::new().await;
     let stop = CancellationToken::new();
     let partitions = [0, 1, 2].map(|key| Class::partition(key, 3).unwrap());
@@ -138,14 +139,14 @@ async fn what_was_dropped_stays_dropped_and_what_is_parked_stays_parked() {
 async fn the_command_says_what_it_did() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let told = || {
+    let rebuild = || {
         let output = Evenfold::run(&["rebuild", "--database-url", &db.url], "");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(told(), "there is nothing to rebuild: no worker of counters has run\n");
+    assert_eq!(rebuild(), "there is nothing to rebuild: no worker of counters has run\n");
     let mut worker = only_worker(&mut conn, 100).await;
     append_one(&mut conn, "a", 1).await;
     drain(&mut worker, &mut conn).await;
-    assert_eq!(told(), "replayed 1 events; the rebuilt counters are in use\n");
+    assert_eq!(rebuild(), "replayed 1 events; the rebuilt counters are in use\n");
 }

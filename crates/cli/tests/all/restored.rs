@@ -1,5 +1,5 @@
-//! The log comes from another cluster: by dump and restore at the same address, or by logical replication. Nothing is taken for
-//! applied that is not, and nothing gets in that would be.
+//! The log comes from another cluster: by dump and restore at the same address, or by logical replication. Nothing is
+//! taken for applied that is not, and nothing gets in that would be.
 
 use crate::support::{
     Evenfold, Postgres, Proxy, SOON, Server, append_one, assert_counters_agree, counter, event, partition, scalar,
@@ -60,7 +60,8 @@ async fn a_cluster_restored_at_the_same_address_takes_no_event_and_is_not_folded
     let second = block_in_place(|| restored_from(&first));
     first.kill();
     proxy.lead_to(Server::Tcp(second.address()));
-    // The application, which is not evenfold, is back before the worker is: its event would be older than the checkpoint.
+    // The application, which is not evenfold, is back before the worker is: its event would be older than the
+    // checkpoint.
     let mut application = <PgConnection as sqlx::Connection>::connect(&second.url()).await.unwrap();
     let refused = log::append(&mut application, &[event("lost", 1)]).await.unwrap_err().to_string();
     assert!(refused.contains("restored from another PostgreSQL cluster: run `evenfold repair`"), "{refused}");

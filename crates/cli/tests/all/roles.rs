@@ -1,5 +1,5 @@
-//! What a role, a database or a server is set to does not reach evenfold, or is refused in a sentence; and each role needs the
-//! rights in the table of docs/guarantees.md, and no others.
+//! What a role, a database or a server is set to does not reach evenfold, or is refused in a sentence; and each role
+//! needs the rights in the table of docs/guarantees.md, and no others.
 
 use crate::support::{Evenfold, Postgres, Serving, append_one, assert_counters_agree, scalar};
 use evenfold::database::Database;
@@ -37,7 +37,7 @@ fn fine(url: &str, command: &str, input: &str) -> String {
 
 const WORKER: &str = "worker --partition-key=0 --total-partitions=1 --takeover --until-caught-up --log=warn";
 
-/// Everything that a user may do with a log of a few events, each with what it needs to be told.
+/// Everything that a user may do with a log of a few events, each with the input that it needs.
 const COMMANDS: [(&str, &str); 9] = [
     ("append", EVENT),
     (WORKER, ""),
@@ -73,7 +73,7 @@ async fn no_setting_of_a_role_changes_what_evenfold_does() {
             .fetch_one(&mut conn)
             .await
             .unwrap();
-        // Servers before 14 can't be told to end idle sessions.
+        // Servers before 14 can't be set to end idle sessions.
         if !known {
             continue;
         }
@@ -238,7 +238,7 @@ async fn a_log_that_was_tampered_with_is_refused_on_each_connection_with_the_way
     database.connect().await.unwrap();
 }
 
-/// An application that is locked out of the log for long (an `ALTER TABLE`, a repair) is said to be.
+/// An application that is locked out of the log for long (an `ALTER TABLE`, a repair) is reported to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_somebody_has_locked_are_not_waited_for_without_a_word() {
     let (server, mut conn) = migrated().await;

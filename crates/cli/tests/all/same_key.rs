@@ -110,7 +110,7 @@ async fn three_running_workers_with_one_key_apply_everything_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_worker_says_once_who_has_the_key_and_once_that_it_has_taken_over() {
+async fn a_second_worker_says_once_who_has_the_key_and_once_that_it_has_taken_the_partition() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let args =

@@ -21,7 +21,7 @@ fn class<'a>(status: &'a Status, name: &str) -> &'a ClassStatus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_tells_what_each_class_has_not_applied_when_no_worker_runs() {
+async fn status_shows_what_each_class_has_not_applied_when_no_worker_runs() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     assert_eq!(look(&mut conn).await.total_partitions, None);
@@ -38,33 +38,37 @@ async fn it_tells_what_each_class_has_not_applied_when_no_worker_runs() {
     team.clear();
     sqlx::raw_sql("DELETE FROM evenfold.heartbeats").execute(&mut conn).await.unwrap();
 
-    let told = look(&mut conn).await;
-    assert_eq!((told.total_partitions, told.cover_complete, told.classes.len()), (Some(2), true, 2));
-    let (even, odd) = (class(&told, "0/2"), class(&told, "1/2"));
+    let status = look(&mut conn).await;
+    assert_eq!((status.total_partitions, status.cover_complete, status.classes.len()), (Some(2), true, 2));
+    let (even, odd) = (class(&status, "0/2"), class(&status, "1/2"));
     assert_eq!((even.behind, even.parked, even.heartbeat_seconds), (3, 0, None), "a window is open");
-    assert!(even.behind_seconds > 0.0 && even.position < odd.position, "{told:#?}");
+    assert!(even.behind_seconds > 0.0 && even.position < odd.position, "{status:#?}");
     assert_eq!((odd.behind, odd.parked, odd.owner.as_ref()), (0, 1, None));
-    assert_eq!((told.events, told.applied(), told.is_idle()), (Some(11), Some(7), true), "3 behind, and 1 parked");
-    assert_eq!(told.oldest_append_open_seconds, None);
+    assert_eq!(
+        (status.events, status.applied(), status.is_idle()),
+        (Some(11), Some(7), true),
+        "3 behind, and 1 parked"
+    );
+    assert_eq!(status.oldest_append_open_seconds, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_tells_of_every_class_of_a_change_that_is_half_done_and_of_the_number_that_was_replaced() {
+async fn status_shows_every_class_of_a_change_that_is_half_done_and_the_number_that_was_replaced() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     Stepped::team(&db, 2, 2).await;
     Stepped::start(&db, 0, 3, 2).await;
     append_one(&mut conn, "a", 1).await;
-    let told = look(&mut conn).await;
-    assert_eq!((told.total_partitions, told.cover_complete), (Some(3), true));
-    assert_eq!(told.superseded.iter().map(|(total, _)| *total).collect::<Vec<_>>(), [2]);
-    assert_eq!(told.classes.iter().map(|class| class.behind).sum::<u64>(), 1);
+    let status = look(&mut conn).await;
+    assert_eq!((status.total_partitions, status.cover_complete), (Some(3), true));
+    assert_eq!(status.superseded.iter().map(|(total, _)| *total).collect::<Vec<_>>(), [2]);
+    assert_eq!(status.classes.iter().map(|class| class.behind).sum::<u64>(), 1);
     // Each of the two rows was cut into its three cells, since both overlap the new partition.
-    assert_eq!(told.classes.len(), 6);
+    assert_eq!(status.classes.len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_tells_of_a_hole_in_the_cover() {
+async fn status_shows_a_hole_in_the_cover() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     Stepped::team(&db, 3, 2).await;
@@ -76,7 +80,7 @@ async fn it_tells_of_a_hole_in_the_cover() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_tells_of_an_open_transaction_that_has_appended() {
+async fn status_shows_an_open_transaction_that_has_appended() {
     let db = TestDb::new().await;
     let (mut conn, mut writer) = (db.connect().await, db.connect().await);
     Stepped::start(&db, 0, 1, 2).await;
@@ -104,7 +108,7 @@ async fn a_lag_is_counted_up_to_100_000_positions_and_estimated_beyond() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_transaction_of_another_database_is_not_told_of() {
+async fn an_open_transaction_of_another_database_is_not_shown() {
     // Made from one template, in which the table has the same number.
     let (db, other) = (TestDb::new().await, TestDb::new().await);
     let (mut conn, mut writer) = (db.connect().await, other.connect().await);
@@ -142,10 +146,10 @@ async fn a_time_that_is_infinite_or_extreme_ends_neither_status_nor_heartbeat_no
         at_time(&mut conn, "odd", 1, "1", time).await;
         at_time(&mut conn, "odd", 2, "\"x\"", time).await;
         append_one(&mut conn, "usual", 1).await;
-        let told = look(&mut conn).await;
-        assert_eq!(told.classes[0].behind, 3, "{time}");
+        let status = look(&mut conn).await;
+        assert_eq!(status.classes[0].behind, 3, "{time}");
         // The age is that of the oldest event that has one.
-        let (aeons, age) = (time.contains("BC"), told.classes[0].behind_seconds);
+        let (aeons, age) = (time.contains("BC"), status.classes[0].behind_seconds);
         assert!(if aeons { age > 1e11 } else { age < SOON.as_secs_f64() }, "{time}: {age}");
         for command in [["status"].as_slice(), &["status", "--json"], &["verify"]] {
             run_at(&db, command).fine();

@@ -30,7 +30,7 @@ fn check(db: &TestDb, limits: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_folds_is_told_in_words() {
+async fn a_log_that_nobody_folds_is_reported_in_words() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     for n in 0..100 {

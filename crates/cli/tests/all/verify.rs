@@ -188,13 +188,13 @@ async fn with_another_amount_pointer_the_advice_names_it() {
 async fn where_nothing_or_not_everything_is_applied_it_says_so_and_who_is_at_work() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let told = || run_at(&db, &["verify"]).fine().to_owned();
-    assert_eq!(told(), "Nothing is verified: the log has no events.\nNo worker is at work.\n");
+    let verified = || run_at(&db, &["verify"]).fine().to_owned();
+    assert_eq!(verified(), "Nothing is verified: the log has no events.\nNo worker is at work.\n");
     for n in 0..5 {
         append_one(&mut conn, &format!("a{n}"), 1).await;
     }
     let nothing = "Nothing is verified: none of the 5 events in the log is applied.\n";
-    assert_eq!(told(), format!("{nothing}No worker is at work.\n"));
+    assert_eq!(verified(), format!("{nothing}No worker is at work.\n"));
     let json = run_at(&db, &["verify", "--json"]);
     assert_eq!(json.out, "");
     let complaint = format!("evenfold: {} No worker is at work.\n", nothing.trim());
@@ -203,9 +203,9 @@ async fn where_nothing_or_not_everything_is_applied_it_says_so_and_who_is_at_wor
     let mut worker = Stepped::start(&db, 0, 1, 2).await;
     let behind = "Not complete: 5 events of the log are not applied yet.\n";
     sqlx::raw_sql("DELETE FROM evenfold.heartbeats").execute(&mut conn).await.unwrap();
-    assert_eq!(told(), format!("{nothing}{behind}No worker is at work.\n"));
+    assert_eq!(verified(), format!("{nothing}{behind}No worker is at work.\n"));
     worker.step().await;
-    let begun = told();
+    let begun = verified();
     assert!(
         begun.starts_with("Recomputed by one SQL query over what is applied of the log: all 2 counters"),
         "{begun}"
@@ -222,13 +222,13 @@ async fn where_nothing_or_not_everything_is_applied_it_says_so_and_who_is_at_wor
     .execute(&mut conn)
     .await
     .unwrap();
-    assert!(told().ends_with("The last heartbeat of a worker is 40 s old.\n"), "{}", told());
+    assert!(verified().ends_with("The last heartbeat of a worker is 40 s old.\n"), "{}", verified());
     worker.drain().await;
-    assert_eq!(told(), "Recomputed by one SQL query over the whole log: all 5 counters agree\n(5 events).\n");
+    assert_eq!(verified(), "Recomputed by one SQL query over the whole log: all 5 counters agree\n(5 events).\n");
     let bad = NewEvent::new("t", "bad", "added", &json!({ "amount": "x" })).unwrap();
     log::append(&mut conn, &[bad]).await.unwrap();
     worker.drain().await;
-    assert!(told().ends_with("1 aggregates are parked, and count on neither side: `evenfold parked list`.\n"));
+    assert!(verified().ends_with("1 aggregates are parked, and count on neither side: `evenfold parked list`.\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const LISTENING: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
 
-/// Workers that have asked for nothing for some time, beside their heartbeats: they have ceased to look often.
+/// Workers that have asked for nothing for some time, except for their heartbeats: they have ceased to look often.
 const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'
     AND application_name LIKE 'evenfold counters %' AND query NOT LIKE '%heartbeats%'
     AND clock_timestamp() - state_change > interval '300 ms'";
@@ -76,7 +76,7 @@ async fn a_sleeping_worker_applies_an_event_when_it_is_notified() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listener_that_is_lost_comes_back_and_wakes_the_workers_for_what_was_said_meanwhile() {
+async fn a_listener_that_is_lost_comes_back_and_wakes_the_workers_for_notifications_it_missed() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let (running, stop) = sleeping(&db, &mut conn, HOUR).await;

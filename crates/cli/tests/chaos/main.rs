@@ -1,8 +1,8 @@
 //! Real workers and a real PostgreSQL, killed, stopped, doubled and replaced at random while events are written: in the
 //! end every event that was acknowledged is in the log, and applied exactly once.
 //!
-//! The counter service is tested in the same way, with an oracle around it: see `counters`. Servers that are replaced by
-//! others are in `failover`.
+//! The counter service is tested in the same way, with an oracle around it: see `counters`. Servers that are replaced
+//! by others are in `failover`.
 //!
 //! `CHAOS_SECONDS` says for how long (120), `CHAOS_SEED` with which schedule of faults (a new one).
 
@@ -69,7 +69,7 @@ async fn whatever_is_killed_stopped_doubled_or_replaced_every_acknowledged_event
     let written = tokio::time::timeout(2 * SOON, writers.stop()).await.unwrap();
     chaos.crew.finish(4 * SOON).await;
     chaos.prove(&written).await;
-    chaos.tell(&written);
+    chaos.report(&written);
 }
 
 impl Chaos {
@@ -117,8 +117,8 @@ impl Chaos {
 
     async fn prove(&mut self, written: &Written) {
         self.verify().await;
-        let told = Evenfold::run(&["verify", "--database-url", &self.server.url], "");
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
+        let verify = Evenfold::run(&["verify", "--database-url", &self.server.url], "");
+        assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
         let mut conn = self.connect().await;
         let status = status(&Schema::default(), &mut conn, NAME).await.unwrap();
         assert_eq!(status.classes.len(), self.crew.total as usize, "{status:#?}");
@@ -142,7 +142,7 @@ impl Chaos {
         assert_eq!(counts, (acknowledged, acknowledged, 0), "in the log, applied, and parked");
     }
 
-    fn tell(&self, written: &Written) {
+    fn report(&self, written: &Written) {
         println!("events acknowledged: {}", written.acknowledged.len());
         println!("transactions rolled back: {}", written.rolled_back);
         println!("commits that were cut off and had happened: {}", written.found);

@@ -16,7 +16,7 @@ pub enum Fault {
     Duplicate { pick: usize },
     /// The server is killed and started again.
     Crash,
-    /// Workers with another total are started in this order beside those that there are.
+    /// Workers with another total are started in this order alongside those that there are.
     Change { keys: Vec<u32>, pauses: Vec<Duration> },
     /// The counters are verified while all goes on.
     Verify,

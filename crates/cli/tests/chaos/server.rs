@@ -32,8 +32,9 @@ impl Server {
         Self { options, data_dir: status.data_dir, url: status.url, writer: Mutex::default(), _dir: dir }
     }
 
-    /// Has it acknowledge commits that are not on disk: a crash loses those since the last [`flush`](Self::flush), as a failover
-    /// to a standby that lags does. The process that would write them is stopped, as it writes every page that is full.
+    /// Has it acknowledge commits that are not on disk: a crash loses those since the last [`flush`](Self::flush), as a
+    /// failover to a standby that lags does. The process that would write them is stopped, as it writes every page that
+    /// is full.
     pub async fn acknowledge_early(&self) {
         let mut conn = self.connect().await;
         sqlx::raw_sql("ALTER SYSTEM SET synchronous_commit = off").execute(&mut conn).await.unwrap();

@@ -25,7 +25,8 @@ pub struct Written {
     pub failures: u64,
 }
 
-/// How long a transaction stays open after it has appended, and how long each writer pauses between two, in milliseconds.
+/// How long a transaction stays open after it has appended, and how long each writer pauses between two, in
+/// milliseconds.
 #[derive(Debug, Clone)]
 pub struct Pace {
     pub open: Range<u64>,

@@ -1,4 +1,4 @@
-//! The code in documents is what it is said to be, and what it names exists.
+//! The code in documents is of the language it is labelled with, and what it names exists.
 
 use crate::support::documents::{document, documents, files, root};
 use std::collections::BTreeSet;

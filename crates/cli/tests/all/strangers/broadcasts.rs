@@ -110,7 +110,8 @@ async fn a_thousand_watchers_of_a_hot_counter_do_not_read_it_at_each_commit() {
         watched.unwrap();
     }
     let reads = handled() - before - COMMITS.unsigned_abs();
-    // Some begin while changes are not passed on yet, and some fall behind: those read. One read each at each commit were 200,000.
+    // Some begin while changes are not passed on yet, and some fall behind: those read. One read each at each commit
+    // were 200,000.
     assert!(reads < 10 * WATCHERS, "{reads}");
     println!("{WATCHERS} watchers, {COMMITS} commits: {reads} reads");
 }

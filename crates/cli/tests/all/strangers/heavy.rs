@@ -26,8 +26,8 @@ async fn an_amount_of_0_is_not_counted_whoever_sends_it() {
 /// How long the frames may take. What waits for its turn at the node is refused after 5 s.
 const WATCHED: Duration = Duration::from_secs(8);
 
-/// The longest that a client waited, for an increment and for a read, beside frames that are sent 30 times at once.
-async fn slowest_beside(peer: &Peer, serving: &Serving, heavy: &Bytes) -> [Duration; 2] {
+/// The longest that a client waited, for an increment and for a read, while frames are sent 30 times at once.
+async fn slowest_during(peer: &Peer, serving: &Serving, heavy: &Bytes) -> [Duration; 2] {
     assert!(heavy.len() < peer.nats.max_frame(), "{}", heavy.len());
     let mut sending = JoinSet::new();
     for _ in 0..30 {
@@ -75,7 +75,7 @@ async fn thirty_heavy_frames_keep_no_node_from_counting_and_reading_and_take_lit
     let tops = frame(2, "p", u32::MAX, vec![top(0); 1_024]);
     let named = frame(2, "p", u32::MAX, vec![top(4_000); 50]);
     for (kind, heavy) in [("tiny", tiny), ("tops", tops), ("named", named)] {
-        let slowest = slowest_beside(&peer, &serving, &heavy).await;
+        let slowest = slowest_during(&peer, &serving, &heavy).await;
         println!("{kind}: {slowest:?}");
         assert!(slowest.iter().all(|slowest| *slowest < Duration::from_millis(1_500)), "{kind}: {slowest:?}");
     }

@@ -1,4 +1,5 @@
-//! A NATS server that enforces who may do what: what docs/services.md grants a node suffices, all of it is needed, and nobody else may.
+//! A NATS server that enforces who may do what: what docs/services.md grants a node suffices, all of it is needed, and
+//! nobody else may.
 
 use super::broadcasts::forged;
 use super::wire::{CLUSTER, Pair, Recording, counter, frame, increment, node_id, send, transport};
@@ -13,7 +14,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 const PAGE: &str = include_str!("../../../../../docs/services.md");
 
-/// The permissions of docs/services.md, with the cluster of these tests: what may be published, and what may be subscribed to.
+/// The permissions of docs/services.md, with the cluster of these tests: what may be published, and what may be
+/// subscribed to.
 fn documented() -> [Vec<String>; 2] {
     [list("publish: ["), list("subscribe: [")]
 }

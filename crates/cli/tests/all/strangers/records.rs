@@ -34,7 +34,7 @@ fn members(pair: &Pair) -> (u64, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_strange_record_with_each_nodes_name_ends_no_node_and_is_written_over() {
+async fn a_strange_record_with_each_nodes_name_ends_no_node_and_is_overwritten() {
     let pair = Pair::start(Some(SECRET)).await;
     assert_eq!((pair.a.increment("x").await, pair.b.increment("x").await), (1, 2));
     let client = pair.stranger().await;
@@ -47,11 +47,11 @@ async fn a_strange_record_with_each_nodes_name_ends_no_node_and_is_written_over(
         }
         client.flush().await.unwrap();
         for name in ["a", "b"] {
-            let written_over = async || {
+            let written_again = async || {
                 let record = nodes_own.read(&node_id(name), LIMIT).await.unwrap();
                 record.is_some_and(|record| !record.value.is_empty())
             };
-            wait_until("the node has written its record again", SOON, written_over).await;
+            wait_until("the node has written its record again", SOON, written_again).await;
         }
     }
     nothing_changes(&pair, (2, 2)).await;
@@ -140,7 +140,8 @@ async fn joins(server: &NatsServer, name: &'static str) -> JoinHandle<Result<Nod
     })
 }
 
-/// Writes strange records under the name `a`, as long as this goes on, beginning with a heartbeat that can be read. Gives how many.
+/// Writes strange records under the name `a`, as long as this goes on, beginning with a heartbeat that can be read.
+/// Gives how many.
 async fn disturbed<T>(client: &async_nats::Client, earlier: &[async_nats::Message], joining: &JoinHandle<T>) -> usize {
     let mut ticks = tokio::time::interval(Duration::from_millis(300));
     ticks.tick().await;

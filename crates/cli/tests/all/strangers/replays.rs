@@ -144,10 +144,10 @@ async fn a_broadcast_that_is_sent_again_reaches_no_subscriber_twice() {
         (transport(&server.url(), Some(SECRET)).await, transport(&server.url(), Some(SECRET)).await);
     let client = async_nats::connect(server.url()).await.unwrap();
     let recording = Recording::start(&client).await;
-    let mut heard = receiver.subscribe("t").await.unwrap();
+    let mut subscription = receiver.subscribe("t").await.unwrap();
     for text in ["one", "two", "three"] {
         sender.publish("t", text.into()).await.unwrap();
-        assert_eq!(heard.next().await, Some(Delivery::Frame(text.into())));
+        assert_eq!(subscription.next().await, Some(Delivery::Frame(text.into())));
         wait_until("it is recorded", SOON, async || !recording.with(".topic.t").is_empty()).await;
         for message in recording.with(".topic.t") {
             send_again(&client, &message).await;

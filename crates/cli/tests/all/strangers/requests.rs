@@ -56,7 +56,8 @@ async fn answers_of_a_stranger_in_the_queue_group_replace_no_true_one_and_swallo
         async move {
             while let Some(message) = requests.next().await {
                 let Some(reply) = message.reply else { continue };
-                // As such a node would answer that has no seal; something else; the request itself; and what was answered before.
+                // As such a node would answer that has no seal; something else; the request itself; and what was
+                // answered before.
                 let plain = Bytes::from_static(&[1, 0, 0, 0, 0, 0, 5, 0, 0, 200, 10, 40]);
                 let mut forged = vec![plain, Bytes::from_static(b"?"), Bytes::new(), message.payload];
                 forged.extend(recording.with(".inbox.").last().map(|seen| seen.payload.clone()));

@@ -178,8 +178,8 @@ pub fn frame(protocol: u8, from: &str, limit: u32, questions: impl IntoIterator<
     frame.freeze()
 }
 
-/// Somebody who knows the key, as everybody does where there is no secret, and shows the heartbeats of a node `p` that is joining: what it
-/// asks is handled, and nobody waits for it.
+/// Somebody who knows the key, as everybody does where there is no secret, and shows the heartbeats of a node `p` that
+/// is joining: what it asks is handled, and nobody waits for it.
 pub struct Peer {
     pub nats: Arc<Nats>,
     _beating: tokio::task::JoinSet<()>,

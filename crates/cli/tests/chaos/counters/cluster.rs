@@ -26,7 +26,7 @@ pub struct Cluster {
     urls: Vec<(String, String)>,
     nodes: Vec<Option<Serving>>,
     pub places: Places,
-    /// What was counted beside the load.
+    /// What was counted in addition to the load.
     swept: Ledger,
 }
 
@@ -164,7 +164,7 @@ impl Cluster {
     }
 
     /// From a node's death on: another one notices it, and answers for all counters, in the time that is promised.
-    pub async fn taken_over(&mut self, by: usize, members: usize, load: &Load, since: Instant) {
+    pub async fn takes_ownership(&mut self, by: usize, members: usize, load: &Load, since: Instant) {
         self.sees_dead(by, members, NOTICED.saturating_sub(since.elapsed())).await;
         println!("noticed after {:?}", since.elapsed());
         let place = self.node(by).address;
@@ -187,7 +187,7 @@ impl Cluster {
         self.prove_all(ledger).await;
     }
 
-    /// Compares what the clients were told with all that there is.
+    /// Compares what the clients were answered with all that there is.
     pub async fn prove_all(mut self, mut ledger: Ledger) {
         self.whole().await;
         ledger.add(std::mem::take(&mut self.swept));

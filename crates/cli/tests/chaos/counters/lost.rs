@@ -1,5 +1,5 @@
-//! A database that loses what it has acknowledged: a crash without `synchronous_commit`, and a failover to a server that has
-//! less. Whatever a node had in memory is forgotten, and no answer is a mixture of what was and what is.
+//! A database that loses what it has acknowledged: a crash without `synchronous_commit`, and a failover to a server
+//! that has less. Whatever a node had in memory is forgotten, and no answer is a mixture of what was and what is.
 
 use super::cluster::{Cluster, counted, socket_of, wire_to};
 use crate::server::Server;
@@ -120,7 +120,7 @@ async fn counts_that_the_database_has_lost_are_not_shown_once_it_is_back() {
         count(&server, &nodes, &names).await;
         let mut last = None;
         while last != Some(CounterValue { value: 8, version: 8 }) {
-            last = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told").unwrap();
+            last = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is notified").unwrap();
         }
         lose(&server, &names).await;
         let left = CounterValue { value: 3, version: 3 };
@@ -135,7 +135,7 @@ async fn counts_that_the_database_has_lost_are_not_shown_once_it_is_back() {
             }
         }
         wait_until("the watcher is given what is left", SOON, async || {
-            last = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is told").unwrap_or(last);
+            last = tokio::time::timeout(SOON, watching.next()).await.expect("the watcher is notified").unwrap_or(last);
             last == Some(left)
         })
         .await;
@@ -204,7 +204,7 @@ async fn status(serving: &Serving) -> (u16, String) {
     (reply.status, reply.body)
 }
 
-/// Waits until the service is not ready, which must be said soon, with a sentence.
+/// Waits until the service is not ready, which must be answered soon, with a sentence.
 async fn not_ready(serving: &Serving, since: Instant) {
     let mut answer = (0, String::new());
     wait_until("the service is not ready", NOTICED.saturating_sub(since.elapsed()), async || {
@@ -284,7 +284,7 @@ async fn a_database_that_loses_commits_in_crashes_costs_those_and_nothing_that_c
         server.flush().await;
         counted(&load, 100).await;
         server.crash().await;
-        // What is told from here on must be true in the end. What was told before may be lost.
+        // What is answered from here on must be true in the end. What was answered before may be lost.
         let after = Load::start(&cluster.places, Plan::default());
         before.add(load.stop(SOON).await);
         before.forget();

@@ -1,5 +1,6 @@
 //! Counters through everything: nodes that are killed, stopped, cut off, replaced, and servers that start again, while
-//! clients count. In the end an oracle knows whether each answered increment was counted, and every other one once at most.
+//! clients count. In the end an oracle knows whether each answered increment was counted, and every other one once at
+//! most.
 
 mod cluster;
 mod lost;
@@ -25,7 +26,7 @@ async fn a_node_that_is_killed_costs_seconds_and_no_count() {
         counted(&load, 200).await;
         let since = Instant::now();
         cluster.kill(victim);
-        cluster.taken_over(other, 2, &load, since).await;
+        cluster.takes_ownership(other, 2, &load, since).await;
         cluster.spawn(victim);
         cluster.whole().await;
     }
@@ -42,7 +43,7 @@ async fn a_node_that_is_paused_answers_no_stale_read_when_it_wakes() {
         let (since, pause) = (Instant::now(), Duration::from_secs(pause));
         cluster.signal(victim, Signal::SIGSTOP);
         if pause > Duration::from_secs(5) {
-            cluster.taken_over(other, 2, &load, since).await;
+            cluster.takes_ownership(other, 2, &load, since).await;
         }
         sleep(pause.saturating_sub(since.elapsed())).await;
         cluster.signal(victim, Signal::SIGCONT);
@@ -80,7 +81,7 @@ async fn a_node_that_is_cut_off_from_nats_costs_no_count() {
         let since = Instant::now();
         wire.set(spoilt);
         if !matches!(spoilt, Wire::Slow(_)) {
-            cluster.taken_over(1, 2, &load, since).await;
+            cluster.takes_ownership(1, 2, &load, since).await;
         }
         counted(&load, 100).await;
         sleep(Duration::from_secs(4).saturating_sub(since.elapsed())).await;

@@ -1,6 +1,6 @@
-//! Servers that are replaced by others under running workers and writers: switchovers, failovers to a standby that lags,
-//! servers that come back as they were earlier, crashes that lose the tail of the log, and clusters that were restored from a
-//! dump. In the end the read model is the fold of the log of the server that is the primary then.
+//! Servers that are replaced by others under running workers and writers: switchovers, failovers to a standby that
+//! lags, servers that come back as they were earlier, crashes that lose the tail of the log, and clusters that were
+//! restored from a dump. In the end the read model is the fold of the log of the server that is the primary then.
 //!
 //! `CHAOS_SECONDS` says for how long (60 for each of the two), `CHAOS_SEED` with which schedule (a new one).
 
@@ -120,8 +120,8 @@ impl Chaos {
         if how == Replacement::Earlier {
             block_in_place(|| self.servers.next().start_again());
         }
-        // Before it is promoted: workers and writers come to a standby, and have the time to look at its log, of which what
-        // was committed last is not replayed yet.
+        // Before it is promoted: workers and writers come to a standby, and have the time to look at its log, of which
+        // what was committed last is not replayed yet.
         self.proxy.lead_to(Server::Tcp(self.servers.next().address()));
         tokio::time::sleep(Duration::from_millis(self.random.u64(0..2_000))).await;
         block_in_place(|| self.servers.take_over());
@@ -130,7 +130,8 @@ impl Chaos {
         }
     }
 
-    /// The address leads to the standby already, and an application that is still connected to the primary commits there.
+    /// The address leads to the standby already, and an application that is still connected to the primary commits
+    /// there.
     async fn move_away(&mut self) {
         let mut conn = Database::at(&self.servers.primary.url()).unwrap().connect().await.unwrap();
         let event =
@@ -146,7 +147,7 @@ impl Chaos {
         self.late.push(event.event_id());
     }
 
-    /// As the operator does who is told to; a projection that was not complete when the dump was made begins anew.
+    /// As the operator does by the advice; a projection that was not complete when the dump was made begins anew.
     fn repair(&self) {
         let url = self.servers.primary.url();
         let run =
@@ -199,11 +200,12 @@ fn seconds() -> Duration {
     Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(60))
 }
 
-/// While nothing comes, a worker remembers how far it has looked, and writes nothing, which would fail on a standby. What is
-/// open meanwhile is overtaken by others' commits, of workers' heartbeats for one.
+/// While nothing comes, a worker remembers how far it has looked, and writes nothing, which would fail on a standby.
+/// What is open meanwhile is overtaken by others' commits, of workers' heartbeats for one.
 const SPARSE: Pace = Pace { open: 0..800, pause: 300..3_000 };
 
-/// So much that there is always something on its way, and that a read model that is started over late can be folded again.
+/// So much that there is always something on its way, and that a read model that is started over late can be folded
+/// again.
 const MIXED: Pace = Pace { open: 0..50, pause: 0..200 };
 
 /// A commit is replayed some time after what it commits, as on a standby that has much to do.
