@@ -1,4 +1,4 @@
-//! Appending: all or nothing, versions without gaps, conflicts that are told apart.
+//! Appending: all or nothing, versions without gaps, conflicts that are distinguished.
 
 use crate::support::{LOCKED_OUT, SOON, TestDb, append_one, event, scalar, wait_until};
 use evenfold::event::{ExpectedVersion, NewEvent};
@@ -109,7 +109,7 @@ async fn the_callers_transaction_goes_on_after_a_lost_race_and_keeps_what_it_did
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_of_what_got_through_is_told_where_it_went() {
+async fn a_retry_of_what_got_through_is_answered_with_its_positions() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let batch = [expecting("a", 0), event("b", 1), expecting("a", 1)];

@@ -12,8 +12,8 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
 
-/// Runs a statement of somebody who has no driver's help, and gives the rows of versions and positions, or the SQLSTATE, the
-/// message and the detail.
+/// Runs a statement of somebody who has no driver's help, and gives the rows of versions and positions, or the
+/// SQLSTATE, the message and the detail.
 async fn call(conn: &mut PgConnection, sql: &str) -> Result<Vec<(i64, i64)>, (String, String, String)> {
     let rows = sqlx::raw_sql(AssertSqlSafe(format!("SELECT * FROM evenfold.append({sql})"))).fetch_all(conn).await;
     rows.map(|rows| rows.iter().map(|row| (sqlx::Row::get(row, "version"), sqlx::Row::get(row, "position"))).collect())
@@ -68,7 +68,8 @@ async fn one_event_or_several_are_appended_in_order_with_the_numbers_that_the_li
     assert_counters_agree(&mut conn).await;
 }
 
-/// The transaction id of an event is that of the caller's transaction, also after a savepoint, and not that of the attempt.
+/// The transaction id of an event is that of the caller's transaction, also after a savepoint, and not that of the
+/// attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_is_part_of_the_callers_transaction_and_has_its_id() {
     let db = TestDb::new().await;

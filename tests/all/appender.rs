@@ -1,4 +1,4 @@
-//! Appending in groups: each caller's events are all or none, and what is told of them is so.
+//! Appending in groups: each caller's events are all or none, and what is answered about them is true.
 
 use crate::support::{SOON, TestDb, append_one, event, scalar, wait_until};
 use evenfold::database::Database;
@@ -126,7 +126,7 @@ async fn a_group_ends_where_it_is_full_and_one_call_is_never_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mistake_of_one_caller_is_told_to_that_one_alone() {
+async fn the_mistake_of_one_caller_is_reported_to_that_one_alone() {
     let db = TestDb::new().await;
     let appender = start(&db);
     let twice = event("b", 1);
@@ -172,22 +172,22 @@ async fn an_open_transaction_of_somebody_else_holds_up_its_own_aggregate_only() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_a_group_is_held_up_later_calls_for_its_aggregates_wait_and_others_do_not() {
+async fn while_a_group_waits_for_a_lock_later_calls_for_its_aggregates_wait_and_others_do_not() {
     let db = TestDb::new().await;
     let (mut conn, mut other) = (db.connect().await, db.connect().await);
     let mut tx = other.begin().await.unwrap();
-    append_one(&mut tx, "held", 1).await;
+    append_one(&mut tx, "locked", 1).await;
     let appender = start(&db);
     // The other transaction ends only after what is behind this one in the queue was appended.
-    let (held, both) = (vec![event("held", 1)], vec![event("held", 1), event("both", 1)]);
-    let mut waiting = std::pin::pin!(appender.append(held.clone()));
+    let (locked_event, both) = (vec![event("locked", 1)], vec![event("locked", 1), event("both", 1)]);
+    let mut waiting = std::pin::pin!(appender.append(locked_event.clone()));
     assert!((&mut waiting).now_or_never().is_none());
     let locked = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'evenfold append' AND wait_event_type = 'Lock'";
     wait_until("it waits", SOON, async || scalar(&mut conn, locked).await == 1).await;
     let mut behind = std::pin::pin!(appender.append(both));
     assert!((&mut behind).now_or_never().is_none());
-    // The same aggregate as the one that waits for the held one.
+    // The same aggregate as the one that waits for the locked one.
     let mut behind_that = std::pin::pin!(appender.append(vec![event("both", 1)]));
     assert!((&mut behind_that).now_or_never().is_none());
     assert_eq!(appender.append(vec![event("free", 1)]).await.unwrap()[0].version, 1);
@@ -199,7 +199,7 @@ async fn while_a_group_is_held_up_later_calls_for_its_aggregates_wait_and_others
     assert_eq!([second[1].version, third[0].version], [1, 2], "in the order of the calls");
 }
 
-/// Appends one after the other until it is told to stop, each until it is acknowledged, and gives the ids.
+/// Appends one after the other until it is stopped, each until it is acknowledged, and gives the ids.
 async fn insist(appender: Appender, caller: u64, stop: CancellationToken) -> Vec<Uuid> {
     let mut ids = Vec::new();
     while !stop.is_cancelled() {
@@ -244,7 +244,7 @@ async fn a_killed_connection_loses_nothing_and_appends_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_whose_connection_was_lost_is_told_to_try_again_and_gets_another() {
+async fn a_caller_whose_connection_was_lost_is_asked_to_try_again_and_gets_another() {
     let db = TestDb::new().await;
     let (mut conn, mut other) = (db.connect().await, db.connect().await);
     let mut tx = other.begin().await.unwrap();

@@ -1,5 +1,5 @@
-//! Another server answers at the address: a standby, one that lags, one that has diverged. Nothing is lost that its log has,
-//! and nothing is in the read model that it has not.
+//! Another server answers at the address: a standby, one that lags, one that has diverged. Nothing is lost that its log
+//! has, and nothing is in the read model that it has not.
 
 use crate::support::{
     Postgres, Proxy, SOON, Server, append_one, assert_counters_agree, counter, drain, event, only_worker, partition,
@@ -131,8 +131,8 @@ async fn an_event_that_commits_through_replay_while_the_address_leads_to_the_sta
     worker.stop().await;
 }
 
-/// As after a failover with asynchronous replication, or a recovery to a point in time: the log goes back, and the read model
-/// and the checkpoint with it. What the worker has in memory does not count any more.
+/// As after a failover with asynchronous replication, or a recovery to a point in time: the log goes back, and the read
+/// model and the checkpoint with it. What the worker has in memory does not count any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_goes_on_from_what_a_server_has_that_went_back_to_an_earlier_state() {
     let (primary, mut writer) = migrated().await;
@@ -205,8 +205,8 @@ async fn a_server_that_was_recovered_to_a_point_in_time_is_gone_on_with_as_it_wa
     worker.stop().await;
 }
 
-/// Two servers of one history that have diverged, as a primary that was cut off and its successor: the worker is connected to
-/// one of them, and what it reads ahead on a second connection would come from the other.
+/// Two servers of one history that have diverged, as a primary that was cut off and its successor: the worker is
+/// connected to one of them, and what it reads ahead on a second connection would come from the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_is_read_ahead_from_the_server_that_it_was_opened_on() {
     let (primary, _) = migrated().await;

@@ -8,8 +8,8 @@ use evenfold::class::Class;
 use evenfold::projection::{Step, WorkerError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// Makes what tells this connection its snapshot wait for whoever has the advisory lock 1: VOLATILE, it tells the snapshot
-/// after that, STABLE, as the real one, that of the statement.
+/// Makes the function that returns this connection's snapshot wait for whoever has the advisory lock 1: VOLATILE, it
+/// returns the snapshot after that, STABLE, as the real one, that of the statement.
 async fn delay_snapshots(conn: &mut PgConnection, volatility: &str) {
     sqlx::raw_sql(AssertSqlSafe(format!(
         "CREATE FUNCTION public.pg_current_snapshot() RETURNS pg_snapshot LANGUAGE plpgsql {volatility} AS $$
@@ -24,8 +24,8 @@ async fn delay_snapshots(conn: &mut PgConnection, volatility: &str) {
     .unwrap();
 }
 
-/// A worker that has found nothing to do looks again, or, as it would after a restart, for the first time, and an event is
-/// appended in the middle of that.
+/// A worker that has found nothing to do looks again, or, as it would after a restart, for the first time, and an event
+/// is appended in the middle of that.
 async fn an_event_in_the_middle_of_a_look_is_not_missed(volatility: &str, first: bool) {
     let db = TestDb::new().await;
     let (mut reader, mut writer, mut gate) = (db.connect().await, db.connect().await, db.connect().await);

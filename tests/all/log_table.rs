@@ -76,7 +76,7 @@ async fn a_position_that_the_session_has_drawn_earlier_is_no_way_in() {
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 1);
 }
 
-/// An application's session may have any `search_path`, and may have been told to pass triggers over.
+/// An application's session may have any `search_path`, and may have been set to skip triggers.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_gets_its_numbers_and_its_hash_whatever_the_session_of_its_writer_is_set_to() {
     let db = TestDb::new().await;

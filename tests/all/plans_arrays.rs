@@ -1,5 +1,5 @@
-//! Statements that take the array of a batch look each element up by an index, whatever the statistics say: a nested loop
-//! over the table and the array made a batch of 10,000 events compare 100,000,000 pairs.
+//! Statements that take the array of a batch look each element up by an index, whatever the statistics say: a nested
+//! loop over the table and the array made a batch of 10,000 events compare 100,000,000 pairs.
 
 use crate::support::{TestDb, append_one, drain, event, only_worker, pointer};
 use evenfold::checkpoint::{count_parked, list_parked, parked_among};

@@ -90,7 +90,7 @@ async fn an_aggregate_that_is_parked_in_a_transaction_of_several_chunks_stays_pa
     let mut conn = db.connect().await;
     let before: Vec<_> = (0..80).map(|n| event(&format!("a{}", n % 20), 1)).collect();
     log::append(&mut conn, &before).await.unwrap();
-    // In the second chunk of the second transaction; those before it and beside it are fine.
+    // In the second chunk of the second transaction; those before it and next to it are fine.
     let bad = NewEvent::new("t", "a1", "added", &json!({ "amount": "many" })).unwrap();
     assert_eq!(log::append(&mut conn, &[bad]).await.unwrap()[0].position, 81);
     let mut worker = far_behind(&db, &mut conn, 320).await;

@@ -19,7 +19,7 @@ async fn a_database_without_tables_is_refused_until_it_is_migrated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_and_a_newer_schema_are_told_apart() {
+async fn an_older_and_a_newer_schema_are_distinguished() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     run(&mut conn, "INSERT INTO evenfold._sqlx_migrations SELECT 99990101000000, 'later', now(), true, '\\x00', 1")
@@ -198,7 +198,7 @@ async fn a_checkpoint_from_another_cluster_is_refused_even_where_no_event_shows_
     run(&mut conn, "UPDATE evenfold.log_origin SET system_identifier = 1").await;
     assert!(
         matches!(schema::check(&Schema::default(), &mut conn).await, Err(SchemaError::Restored(_))),
-        "the identifier alone tells"
+        "the identifier alone shows it"
     );
     schema::accept_upgraded_cluster(&Schema::default(), &mut conn).await.unwrap();
     schema::check(&Schema::default(), &mut conn).await.unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_with_a_replaced_number_waits_for_the_grace_time_and_then_takes_over() {
+async fn a_worker_with_a_replaced_number_waits_for_the_grace_time_and_then_works() {
     let db = TestDb::new().await;
     Stepped::start(&db, 0, 2, 10).await;
     Stepped::start(&db, 0, 3, 10).await;
@@ -27,7 +27,7 @@ async fn a_worker_with_a_replaced_number_waits_for_the_grace_time_and_then_takes
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_takes_over_at_once() {
+async fn a_worker_that_is_to_take_over_does_so_at_once() {
     let db = TestDb::new().await;
     Stepped::start(&db, 0, 2, 10).await;
     Stepped::start(&db, 0, 3, 10).await;
@@ -37,7 +37,7 @@ async fn a_worker_that_is_told_to_takes_over_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_worker_whose_number_was_replaced_does_not_take_over_whatever_it_was_told_at_its_start() {
+async fn a_running_worker_whose_number_was_replaced_does_not_take_over_whatever_its_options() {
     for topology in [Takeover::Now, Takeover::After(Duration::ZERO)] {
         let db = TestDb::new().await;
         let mut writer = db.connect().await;
@@ -73,7 +73,7 @@ async fn a_run_with_a_replaced_number_says_so_and_waits_until_it_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_waits_takes_over_when_its_grace_time_is_over() {
+async fn a_run_that_waits_takes_over_when_its_grace_time_has_passed() {
     let db = TestDb::new().await;
     let mut writer = db.connect().await;
     Stepped::start(&db, 0, 1, 10).await;
@@ -99,7 +99,7 @@ async fn an_idle_worker_finds_out_that_its_number_was_replaced() {
     append_one(&mut conn, "a", 1).await;
     assert_eq!(drain(&mut idle, &mut conn).await, 1);
     worker_of(partition(0, 2), 10).register(&mut db.connect().await).await.unwrap();
-    wait_until("it to be told", SOON, async || {
+    wait_until("the refusal", SOON, async || {
         matches!(idle.step(&mut conn).await, Err(WorkerError::Superseded { by: 2, .. }))
     })
     .await;

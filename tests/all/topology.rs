@@ -179,7 +179,7 @@ async fn the_classes_of_new_workers_that_have_not_started_are_left_to_the_old_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_straggler_in_the_middle_of_its_batch_commits_nothing_and_is_told_the_new_number() {
+async fn a_straggler_in_the_middle_of_its_batch_commits_nothing_and_gets_the_new_number() {
     let db = TestDb::new().await;
     let mut writer = db.connect().await;
     let mut old = Stepped::start(&db, 0, 1, 4).await;
@@ -200,8 +200,8 @@ async fn a_straggler_in_the_middle_of_its_batch_commits_nothing_and_is_told_the_
     split.commit().await.unwrap();
     let (step, mut old) = straggling.await.unwrap();
     assert_eq!((step, counted(&mut writer).await), (Step::Outrun, 4));
-    let told = old.try_step().await.unwrap_err().to_string();
-    assert!(told.contains("has gone on with 4 partitions") && told.contains("--total-partitions=4"), "{told}");
+    let message = old.try_step().await.unwrap_err().to_string();
+    assert!(message.contains("has gone on with 4 partitions") && message.contains("--total-partitions=4"), "{message}");
     let mut new = Stepped::team(&db, 4, 4).await;
     assert_eq!(drain_all(&mut new).await, 8);
     assert_all_applied_once(&mut writer).await;

@@ -27,7 +27,7 @@ pub enum Case {
     TakenUp,
     /// A worker crashed between reading events and committing them.
     CrashBetween,
-    /// A worker committed and was never told.
+    /// A worker committed and never got the answer.
     Lost,
     /// A worker with another number of partitions took over.
     Takeover,

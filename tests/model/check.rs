@@ -25,7 +25,7 @@ pub fn exhaustively(name: &str, protocol: &Protocol, cases: &[Case]) {
 
 fn expect_none(name: &str, checker: &impl Checker<Protocol>) {
     if let Some((property, path)) = checker.discoveries().into_iter().next() {
-        panic!("{name}: not so: {property}\n{}", told(path));
+        panic!("{name}: not so: {property}\n{}", steps(path));
     }
 }
 
@@ -34,7 +34,7 @@ fn expect_all(name: &str, protocol: &Protocol, cases: &[Case]) {
     assert!(missing.is_empty(), "{name}: never occurred: {missing:?}");
 }
 
-fn told(path: Path<State, Action>) -> String {
+fn steps(path: Path<State, Action>) -> String {
     let mut text = String::new();
     for (n, action) in path.into_actions().into_iter().enumerate() {
         let _ = writeln!(text, "{:3}. {action:?}", n + 1);

@@ -32,7 +32,7 @@ fn one_worker_applies_every_event_once_whatever_the_writers_do() {
 }
 
 #[test]
-fn of_two_workers_with_one_key_one_loses_and_takes_over() {
+fn of_two_workers_with_one_key_one_loses_and_becomes_the_successor() {
     let protocol = Protocol {
         writers: vec![vec![&[0], &[0]]],
         running: vec![(0, 1), (0, 1)],

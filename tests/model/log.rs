@@ -136,7 +136,7 @@ impl Log {
 
     /// F2, the unique version: of two who appended the same version the one who commits first has it. (In PostgreSQL
     /// the one who *inserted* first, whom the other waits for; that order and the order of the positions have nothing
-    /// to do with each other, so neither of the two can be told from here.)
+    /// to do with each other, so neither of the two can be known from here.)
     fn has_lost_a_race(&self, writer: &Writer) -> bool {
         let taken = |event: &Event| self.head(event.aggregate) >= event.version;
         writer.appended.iter().any(taken)

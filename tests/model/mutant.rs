@@ -12,8 +12,8 @@ use evenfold::log::Fence;
 pub enum Mutant {
     /// A fence reads the snapshot first, and then the floor.
     SnapshotBeforeFloor,
-    /// A fence reads a floor that is ahead of the positions that were handed out, as the sequence's `last_value` may show
-    /// it for a moment.
+    /// A fence reads a floor that is ahead of the positions that were handed out, as the sequence's `last_value` may
+    /// show it for a moment.
     FloorAhead,
     /// A fence knows of the listed transactions only.
     NoNextXid,

@@ -22,7 +22,7 @@ pub struct Protocol {
     pub starting: Vec<(u32, u32)>,
     /// The most events of one batch.
     pub batch: usize,
-    /// How many times a worker may crash, or not be told what became of its transaction.
+    /// How many times a worker may crash, or not learn what became of its transaction.
     pub mishaps: u8,
     /// How many times a replaced total takes over again, whoever is alive.
     pub returns: u8,
@@ -66,7 +66,7 @@ pub enum Step {
     Load,
     Fence,
     Apply,
-    /// The transaction is committed, and the worker is not told.
+    /// The transaction is committed, and the worker does not learn it.
     ApplyUnknowing,
     Merge,
     WriteEmpty,
@@ -76,7 +76,7 @@ pub enum Step {
 }
 
 impl State {
-    /// Whether a worker of the present total is alive, as far as its heartbeat tells.
+    /// Whether a worker of the present total is alive, as far as its heartbeat shows.
     fn anybody_is_alive(&self) -> bool {
         self.workers.iter().any(|worker| worker.class.modulus() == self.store.total() && worker.beating)
     }

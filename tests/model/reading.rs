@@ -89,11 +89,12 @@ impl Worker {
         None
     }
 
-    /// Whether a fence could tell the worker anything, now or once a writer has gone on.
+    /// Whether a fence could show the worker anything new, now or once a writer has gone on.
     pub fn may_fence(&self, log: &Log, rules: &Rules<'_>) -> bool {
         match &self.phase {
             Phase::Holding(holding) => !log.all_have_ended() || holding.would_move(log.fence(), rules),
-            // A fence that changes nothing leaves the worker as if it had not begun to take it: this need not be a step.
+            // A fence that changes nothing leaves the worker as if it had not begun to take it: this need not be a
+            // step.
             Phase::Fencing(holding, Part::Floor(floor)) => {
                 holding.would_move(log.fence(), rules)
                     || holding.would_move(Fence { floor: Position::new(*floor), ..log.fence() }, rules)
@@ -162,7 +163,7 @@ impl Worker {
 }
 
 impl Holding {
-    /// Whether the fence would tell it anything.
+    /// Whether the fence would show it anything new.
     fn would_move(&self, fence: Fence, rules: &Rules<'_>) -> bool {
         let row = &self.rows[0].checkpoint;
         !is_unchanged(row, &fence, rules) && *row != closed_at(fence)

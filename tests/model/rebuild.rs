@@ -1,5 +1,5 @@
-//! A rebuild under a new definition, as one step: what leads up to its switch touches nothing that others see. It replaces
-//! what is applied by what the log has, and all checkpoints by one fence, with fresh revisions.
+//! A rebuild under a new definition, as one step: what leads up to its switch touches nothing that others see. It
+//! replaces what is applied by what the log has, and all checkpoints by one fence, with fresh revisions.
 
 use super::cases::Case;
 use super::check::{exhaustively, rejects};

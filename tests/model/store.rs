@@ -178,12 +178,12 @@ impl Store {
 
     /// Whether exactly those events were applied of which the rows say so.
     pub fn does_what_it_says(&self, log: &Log) -> bool {
-        let said = |event: &Event| {
+        let expected = |event: &Event| {
             let mut rows = self.rows.iter().filter(|row| event.is_of(&[row.class]));
             rows.any(|row| row.checkpoint.applied(event.xid, Position::new(event.position)))
         };
         let known = log.committed().iter().fold(0, |bits, event| bits | 1_u32 << event.position);
-        self.applied & !known == 0 && log.committed().iter().all(|event| self.has_applied(event) == said(event))
+        self.applied & !known == 0 && log.committed().iter().all(|event| self.has_applied(event) == expected(event))
     }
 
     pub fn has_applied_all(&self, log: &Log) -> bool {

@@ -67,11 +67,11 @@ pub struct Batch {
     pub rows: Vec<usize>,
     pub checkpoint: Checkpoint,
     pub events: Vec<Event>,
-    /// Where the window began, to tell which events are late.
+    /// Where the window began, to know which events are late.
     pub seen: Fence,
 }
 
-/// What a worker's step depends on, beside the database.
+/// What a worker's step depends on, in addition to the database.
 pub struct Rules<'a> {
     pub batch: usize,
     /// Whether something can happen between the snapshot and the count of the xids.

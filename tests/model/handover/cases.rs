@@ -72,7 +72,7 @@ fn lost_answers_and_late_questions_lose_nothing() {
 }
 
 #[test]
-fn a_shard_can_always_be_taken_over() {
+fn a_shard_can_always_be_acquired_by_another_node() {
     for (name, cluster) in [
         ("two join", joins()),
         ("all join", Cluster { counts: 0, ..begins() }),
@@ -130,6 +130,6 @@ fn counters_are_promised_to_one_while_they_are_given() {
 }
 
 #[test]
-fn who_leaves_stays_until_nothing_is_held() {
+fn who_leaves_stays_until_it_owns_nothing() {
     rejects(Mutant::GoneTooEarly, &leaves());
 }

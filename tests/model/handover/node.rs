@@ -57,10 +57,10 @@ pub struct Question {
 pub enum Shard {
     /// It is another node's, or nobody's.
     Nothing,
-    /// What each of the others has said.
+    /// What each of the others has answered.
     Claiming([Option<Answer>; NODES]),
-    /// Who has something to give yet, and which part of the first of them is next. Whether that one was asked, and the answer
-    /// may have been lost.
+    /// Who has something to give yet, and which part of the first of them is next. Whether that one was asked, and the
+    /// answer may have been lost.
     Taking {
         holders: [bool; NODES],
         next: u8,
@@ -175,7 +175,8 @@ impl Node {
         }
     }
 
-    /// What was to be given is its own again: whoever asked has not taken it, or it would not be possible to claim the shard.
+    /// What was to be given is its own again: whoever asked has not taken it, or it would not be possible to claim the
+    /// shard.
     pub fn put_back(&mut self) {
         if let Some(Giving { part: Some((_, Some((counter, value)))), .. }) = self.giving.take() {
             self.counters[counter as usize] += value;

@@ -19,7 +19,8 @@ fn is_at_rest(state: &State) -> bool {
     }
 }
 
-/// Explores every state, and expects that each can come to rest, without anybody else joining, leaving or waiting in vain.
+/// Explores every state, and expects that each can come to rest, without anybody else joining, leaving or waiting in
+/// vain.
 pub fn always(name: &str, cluster: &Cluster) {
     let (states, stuck) = explore(cluster);
     println!("{name}: {states} states, {} of which can't come to rest", u8::from(stuck.is_some()));
