@@ -18,6 +18,6 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin evenfold
 COPY --from=builder /usr/local/bin/evenfold /usr/local/bin/evenfold
-# By number, so that an orchestrator can tell that it is not root.
+# By number, so that an orchestrator can see that it is not root.
 USER 10001
 ENTRYPOINT ["evenfold"]

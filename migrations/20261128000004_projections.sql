@@ -2,7 +2,7 @@
 
 CREATE TABLE evenfold.projections (
     name       text        PRIMARY KEY COLLATE "C",
-    -- What the projection folds and how. A worker that was told otherwise is refused: half of a read model folded
+    -- What the projection folds and how. A worker with another definition is refused: half of a read model folded
     -- one way and half the other is worse than none.
     definition text        NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()

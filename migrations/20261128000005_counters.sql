@@ -11,5 +11,5 @@ CREATE TABLE evenfold.counters (
 -- No index on what changes and room in each page: an update stays in its page and touches no index (HOT).
 ) WITH (fillfactor = 70);
 
--- Where a rebuild makes the counters anew, beside those that are in use.
+-- Where a rebuild makes the counters anew, as a shadow of those that are in use.
 CREATE TABLE evenfold.counters_rebuild (LIKE evenfold.counters INCLUDING ALL) WITH (fillfactor = 70);
