@@ -54,6 +54,7 @@
 //!   event, which is appended [with the version](NewEvent::expecting) that was read.
 //! - To fold: [`Projection`], [`run`] for one partition, [`Pool`] for several in one process, [`run_replica`] for whichever
 //!   partition nobody has.
+//! - To read your own writes: [`wait_until`] a projection has applied them.
 //! - To operate: [`migrate`], [`status`]; the crate `evenfold-cli` makes a command line of projections, with these and more.
 //! - To try: [`counters`], the projection that is built in.
 //! - In another schema than `evenfold`: [`Log`] and [`Database::in_schema`].
@@ -96,8 +97,8 @@ pub use event::{Aggregate, Envelope, Event, ExpectedVersion, InvalidEvent, NewEv
 pub use log::{AppendError, Appended, Appender, AppenderOptions, EventStream, Interest, LoadError, Log, append, load};
 pub use number::{Position, Version};
 pub use projection::{
-    Batch, BoxError, Pool, PoolError, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerError,
-    WorkerOptions, run, run_replica,
+    Batch, BoxError, Pool, PoolError, Projection, Replica, Report, RunError, RunOptions, Target, WaitError, Worker,
+    WorkerError, WorkerOptions, run, run_replica, wait_until,
 };
 pub use schema::{Migrated, migrate};
 

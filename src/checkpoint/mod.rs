@@ -1,7 +1,9 @@
 //! Checkpoints: what has been applied, per class of a projection; what could not be; and who is at work.
 
+mod backlog;
 mod converge;
 mod definition;
+mod delivery;
 mod error;
 mod heartbeat;
 mod idle;
@@ -12,10 +14,14 @@ mod status;
 mod store;
 mod topology;
 mod waiting;
+mod wanted;
 
+pub use backlog::{Backlog, backlog};
 pub use converge::{Next, next};
 pub use definition::{check_begun, definition_of};
 pub(crate) use definition::{check_definition, classes};
+pub use delivery::{Delivery, Events, delivery};
+pub(crate) use delivery::{look, now, position_of};
 pub use error::RegisterError;
 pub use heartbeat::{Beat, DEAD_AFTER, LONGEST_INTERVAL, RETRYING, SUPERSEDED, alive, beat, forget_beat, last_beat};
 pub(crate) use lag::first_incomplete;

@@ -1,6 +1,6 @@
 use super::heartbeat::{DEAD_AFTER, SUPERSEDED};
 use super::idle::Signs;
-use super::lag::{self, Lag};
+use super::lag;
 use super::store::class_of;
 use crate::class::{Class, is_exact_cover};
 use crate::database::Schema;
@@ -115,32 +115,16 @@ pub async fn status(schema: &Schema, conn: &mut PgConnection, projection: &str) 
     .await?;
     let behind = lag::count(schema, &mut tx, Some(projection), None, &Interest::everything()).await?;
     let total_partitions = topologies.iter().find(|(_, ago)| ago.is_none()).map(|(total, _)| *total);
-    let waiting = sqlx::query_as(schema.sql(
-        "SELECT total_partitions, count(*) FROM evenfold.heartbeats
-         WHERE projection = $1 AND total_partitions IS DISTINCT FROM $2 AND starts_with(state, $3)
-           AND beat_at > clock_timestamp() - $4 * interval '1 second'
-         GROUP BY total_partitions ORDER BY total_partitions",
-    ))
-    .bind(projection)
-    .bind(total_partitions)
-    .bind(SUPERSEDED)
-    .bind(DEAD_AFTER.as_secs_f64())
-    .fetch_all(&mut *tx)
-    .await?;
+    let waiting = superseded_workers(schema, &mut tx, projection, total_partitions).await?;
     let (events, parked_events) = counted(schema, &mut tx, projection).await?;
-    let rows = sqlx::query(schema.sql(include_str!("status.sql")))
-        .bind(projection)
-        .bind(total_partitions)
-        .bind(DEAD_AFTER.as_secs_f64())
-        .fetch_all(&mut *tx)
-        .await?;
+    let rows = by_class(schema, &mut tx, projection, total_partitions).await?;
     let mut classes = Vec::with_capacity(rows.len());
     let mut cover = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let class = class_of(row, 0)?;
+    for (class, mut status) in rows {
         cover.push(class);
         let lag = behind.iter().find(|row| row.class == class).map(|row| row.lag).unwrap_or_default();
-        classes.push(class_status(row, class, lag)?);
+        (status.behind, status.behind_seconds) = (lag.events, lag.age.as_secs_f64());
+        classes.push(status);
     }
     let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     Ok(Status {
@@ -156,7 +140,49 @@ pub async fn status(schema: &Schema, conn: &mut PgConnection, projection: &str) 
     })
 }
 
-fn class_status(row: &PgRow, class: Class, lag: Lag) -> Result<ClassStatus, sqlx::Error> {
+/// Workers that wait because another number of partitions has replaced theirs: that number, and how many they are.
+pub(super) async fn superseded_workers(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    total_partitions: Option<i64>,
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    sqlx::query_as(schema.sql(
+        "SELECT total_partitions, count(*) FROM evenfold.heartbeats
+         WHERE projection = $1 AND total_partitions IS DISTINCT FROM $2 AND starts_with(state, $3)
+           AND beat_at > clock_timestamp() - $4 * interval '1 second'
+         GROUP BY total_partitions ORDER BY total_partitions",
+    ))
+    .bind(projection)
+    .bind(total_partitions)
+    .bind(SUPERSEDED)
+    .bind(DEAD_AFTER.as_secs_f64())
+    .fetch_all(conn)
+    .await
+}
+
+/// Each class, and who is at work on it. How far it is behind is not counted: that costs what reading it does.
+pub(super) async fn by_class(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    total_partitions: Option<i64>,
+) -> Result<Vec<(Class, ClassStatus)>, sqlx::Error> {
+    sqlx::query(schema.sql(include_str!("status.sql")))
+        .bind(projection)
+        .bind(total_partitions)
+        .bind(DEAD_AFTER.as_secs_f64())
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(|row| {
+            let class = class_of(row, 0)?;
+            Ok((class, class_status(row, class)?))
+        })
+        .collect()
+}
+
+fn class_status(row: &PgRow, class: Class) -> Result<ClassStatus, sqlx::Error> {
     let (owner, state): (Option<String>, Option<String>) = (row.try_get(3)?, row.try_get(4)?);
     let (heartbeat_seconds, moved_seconds): (Option<f64>, f64) = (row.try_get(5)?, row.try_get(8)?);
     let beat = owner.as_deref().zip(state.as_deref()).zip(heartbeat_seconds);
@@ -166,8 +192,8 @@ fn class_status(row: &PgRow, class: Class, lag: Lag) -> Result<ClassStatus, sqlx
     Ok(ClassStatus {
         class: class.to_string(),
         position: row.try_get(2)?,
-        behind: lag.events,
-        behind_seconds: lag.age.as_secs_f64(),
+        behind: 0,
+        behind_seconds: 0.0,
         owner,
         state,
         heartbeat_seconds,

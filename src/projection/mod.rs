@@ -18,6 +18,7 @@ mod run;
 mod shared;
 mod step;
 mod trouble;
+mod wait_until;
 mod wake;
 mod worker;
 
@@ -31,6 +32,7 @@ pub use replica::{Replica, run_replica};
 pub use run::run;
 pub use step::{Applied, Step};
 pub use trouble::Trouble;
+pub use wait_until::{Target, WaitError, wait_until};
 pub use worker::Worker;
 
 use crate::log::Interest;

@@ -29,4 +29,5 @@ mod schema;
 mod statements;
 mod superseded;
 mod topology;
+mod wait_until;
 mod walk;
