@@ -208,7 +208,7 @@ async fn a_straggler_in_the_middle_of_its_batch_commits_nothing_and_gets_the_new
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_aggregates_stay_parked_through_a_change_and_can_be_given_up_after_it() {
+async fn parked_aggregates_stay_parked_through_a_change_and_can_be_dropped_after_it() {
     let db = TestDb::new().await;
     let mut writer = db.connect().await;
     let mut one = Stepped::start(&db, 0, 1, 3).await;

@@ -90,6 +90,6 @@ impl Resizable for CacheShard {
     }
 
     fn take(&mut self, items: Vec<(KeyHash, Moved)>) {
-        self.take_over(items.into_iter().map(|(_, moved)| moved));
+        self.take_moved(items.into_iter().map(|(_, moved)| moved));
     }
 }

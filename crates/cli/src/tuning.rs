@@ -47,7 +47,7 @@ pub struct WorkerSettings {
     #[arg(long, env = "EVENFOLD_POLL_INTERVAL_MS", default_value = "50", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(1..=MAX_MS)))]
     poll_interval_ms: u64,
-    /// How long one batch may take before its connection is given up, in milliseconds: 1000 to 3600000
+    /// How long one batch may take before its connection is closed, in milliseconds: 1000 to 3600000
     #[arg(long, env = "EVENFOLD_DATABASE_TIMEOUT_MS", default_value = "60000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(1_000..=MAX_MS)))]
     database_timeout_ms: u64,

@@ -36,7 +36,7 @@ pub(super) struct Ownership {
     pub(super) waiting: Waiting,
     /// None while the node has not joined, and where it is by itself. With how often its certainty has lapsed.
     cluster: OnceLock<(Cluster<Question, NodeReply>, watch::Receiver<u64>)>,
-    /// The lapses after which everything was given up that was known before.
+    /// The lapses after which everything was abandoned that was known before.
     outlived: AtomicU64,
 }
 

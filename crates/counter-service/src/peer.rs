@@ -68,7 +68,7 @@ impl Inner {
         // One that has not joined has nothing.
         let view = self.ownership.cluster().map(|cluster| (cluster.view(), cluster.id()));
         let claimed = shards.iter().map(|shard| {
-            // What has changed hands is given up here at once, and not only when this node itself gets around to it.
+            // What has changed hands is abandoned here at once, and not only when this node itself gets around to it.
             if view.as_ref().is_some_and(|(view, own)| view.owner(*shard) != *own) {
                 self.ownership.lose(*shard);
             }

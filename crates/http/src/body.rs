@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_does_not_come_is_given_up() {
+    async fn a_body_that_does_not_come_times_out() {
         let never = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"a")) }).chain(stream::pending());
         let read = read(Body::from_stream(never), 4, Duration::from_millis(1), &mut place()).await;
         assert_eq!(read, Err(BodyError::TimedOut));

@@ -116,7 +116,7 @@ fn a_part_is_kept_until_the_next_one_is_asked_for() {
 
 #[test]
 fn who_has_asked_for_a_part_goes_on_until_it_is_answered() {
-    reach::rejects(Mutant::TakingGivenUp, &joins());
+    reach::rejects(Mutant::TakingAbandoned, &joins());
 }
 
 #[test]

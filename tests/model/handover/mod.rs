@@ -32,7 +32,7 @@ enum Mutant {
     /// A part is forgotten as soon as it is sent.
     ForgottenWhenSent,
     /// A taker whose view has changed leaves what it has not got an answer about.
-    TakingGivenUp,
+    TakingAbandoned,
     /// A question is answered also after a later one of the same node.
     Overtaken,
     /// Any claim that gets the counters may have them, also while another one is being given them.

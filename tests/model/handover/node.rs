@@ -130,7 +130,7 @@ impl Node {
         match self.shard {
             Shard::Owned => self.shard = Shard::Holding,
             Shard::Claiming(_) => self.shard = if has { Shard::Holding } else { Shard::Nothing },
-            Shard::Taking { unsure, .. } if !unsure || mutant == Some(Mutant::TakingGivenUp) => {
+            Shard::Taking { unsure, .. } if !unsure || mutant == Some(Mutant::TakingAbandoned) => {
                 self.shard = if has { Shard::Holding } else { Shard::Nothing };
             }
             _ => {}

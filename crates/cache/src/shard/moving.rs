@@ -49,7 +49,7 @@ impl CacheShard {
         given
     }
 
-    pub(crate) fn take_over(&mut self, items: impl Iterator<Item = Moved>) {
+    pub(crate) fn take_moved(&mut self, items: impl Iterator<Item = Moved>) {
         for moved in items {
             self.bytes += u64::from(moved.bytes);
             self.enter(moved);
@@ -81,7 +81,7 @@ impl CacheShard {
     pub(super) fn adopt(&mut self, key: &CacheKey) {
         let lost = |entry: &CacheEntry| (entry.place().0 == NOWHERE).then_some((entry.bytes, entry.expires));
         if let Some((bytes, expires)) = self.shared.view.peek(key, lost).flatten() {
-            self.take_over(std::iter::once(Moved { key: key.clone(), bytes, expires, queue: Queue::Small }));
+            self.take_moved(std::iter::once(Moved { key: key.clone(), bytes, expires, queue: Queue::Small }));
         }
     }
 }

@@ -102,7 +102,7 @@ async fn database_timeout_abandons_a_batch_that_hangs_and_tries_again() {
     sqlx::raw_sql("LOCK TABLE evenfold.counters IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     append_one(&mut conn, "a", 1).await;
     let worker = spawn(&db, &["--database-timeout-ms=1000"]);
-    wait_until("the batch to be given up", SOON, async || worker.log().contains("trying again")).await;
+    wait_until("the batch to be abandoned", SOON, async || worker.log().contains("trying again")).await;
     assert!(worker.log().contains("a batch took longer than 1s"), "{}", worker.log());
     lock.rollback().await.unwrap();
     wait_for_counter(&mut conn, 1, 1).await;

@@ -1,4 +1,4 @@
-//! An event that can't be applied parks its aggregate; everything else goes on, and it can be tried again or given up.
+//! An event that can't be applied parks its aggregate; everything else goes on, and it can be tried again or dropped.
 
 use crate::support::{
     Evenfold, LOCKED_OUT, SOON, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker,

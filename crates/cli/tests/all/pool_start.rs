@@ -119,7 +119,7 @@ async fn a_log_that_is_not_fit_is_waited_for_until_an_operator_has_mended_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_that_waits_for_too_long_is_given_up_and_tried_again() {
+async fn a_registration_that_waits_for_too_long_times_out_and_is_tried_again() {
     let db = begun().await;
     let (mut blocker, stop) = (db.connect().await, CancellationToken::new());
     let mut lock = blocker.begin().await.unwrap();

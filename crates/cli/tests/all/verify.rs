@@ -41,7 +41,7 @@ async fn it_agrees_after_every_step_of_workers_in_the_middle_of_windows_and_of_a
     assert_counters_agree(&mut conn).await;
 }
 
-/// Two aggregates, one of which has had an event given up; a third of which nothing could be applied.
+/// Two aggregates, one of which has had an event dropped; a third of which nothing could be applied.
 async fn applied() -> TestDb {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
@@ -49,12 +49,12 @@ async fn applied() -> TestDb {
     for (id, amount) in [("a", 1), ("a", 2), ("b", 5)] {
         append_one(&mut conn, id, amount).await;
     }
-    for id in ["b", "given-up", "waiting"] {
+    for id in ["b", "dropped", "waiting"] {
         let bad = NewEvent::new("t", id, "added", &json!({ "amount": "x" })).unwrap();
         log::append(&mut conn, &[bad]).await.unwrap();
     }
     drain_all(&mut team).await;
-    for id in ["b", "given-up"] {
+    for id in ["b", "dropped"] {
         assert_eq!(run_at(&db, &["parked", "drop", "t", id]).code, 0);
     }
     db
@@ -95,7 +95,7 @@ async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_its_advice_mends
             "UPDATE evenfold.counters SET version = 0, last_position = 0 WHERE aggregate_id = 'b'",
             "t/b: the log says version 2 and the last position 3, the read model version 0 and the last position 0",
         ),
-        // An event that was given up has moved the version, and the next one must fit.
+        // An event that was dropped has moved the version, and the next one must fit.
         (
             "UPDATE evenfold.counters SET version = 1 WHERE aggregate_id = 'b'",
             "t/b: the log says version 2, the read model version 1",
@@ -105,12 +105,12 @@ async fn it_finds_every_way_in_which_a_counter_can_be_wrong_and_its_advice_mends
             "t/b: the log says 1 events with the value 5, the read model nothing",
         ),
         (
-            "DELETE FROM evenfold.counters WHERE aggregate_id = 'given-up'",
-            "t/given-up: the log says 0 events with the value 0, the read model nothing",
+            "DELETE FROM evenfold.counters WHERE aggregate_id = 'dropped'",
+            "t/dropped: the log says 0 events with the value 0, the read model nothing",
         ),
         (
-            "UPDATE evenfold.counters SET version = 3 WHERE aggregate_id = 'given-up'",
-            "t/given-up: the log says version 1, the read model version 3",
+            "UPDATE evenfold.counters SET version = 3 WHERE aggregate_id = 'dropped'",
+            "t/dropped: the log says version 1, the read model version 3",
         ),
         (
             "INSERT INTO evenfold.counters VALUES ('t', 'c', 1, 1, 1, 1)",

@@ -16,13 +16,13 @@ use tokio_util::task::AbortOnDropHandle;
 /// Messages that may wait for each subscription; further ones are lost, which is reported. Frames are large.
 const SUBSCRIPTION: usize = 1_024;
 
-/// How long until a connection attempt is given up.
+/// How long until a connection attempt times out.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// The pause between two attempts to connect again: far less than the silence after which a node is dead.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// A connection on which nothing comes is given up after three of these.
+/// A connection on which nothing comes is closed after three of these.
 const PING: Duration = Duration::from_secs(1);
 
 /// Whether it was reported that a server without a secret listens to other machines.

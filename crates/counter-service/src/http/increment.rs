@@ -1,4 +1,4 @@
-//! Counting.
+//! The route that increments a counter.
 
 use super::error::{ApiError, ErrorCode};
 use super::state::State;

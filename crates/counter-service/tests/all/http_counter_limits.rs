@@ -38,7 +38,7 @@ async fn a_body_may_have_1_kib() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_given_up_and_one_that_breaks_off_counts_nothing() {
+async fn a_body_that_does_not_come_times_out_and_one_that_breaks_off_counts_nothing() {
     let options = ServiceOptions::default().body_timeout(Duration::from_millis(50));
     let served = Counting::with(options).await;
     let mut slow = half_an_increment(&served).await;

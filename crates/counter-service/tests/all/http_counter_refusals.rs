@@ -27,7 +27,7 @@ async fn durable_with(options: NodeOptions, database: Database) -> Counting {
     Counting::serving(vec![node], ServiceOptions::default(), Limits::default()).await
 }
 
-/// Requests that can't be answered are given up soon.
+/// Requests that can't be answered time out soon.
 fn soon() -> NodeOptions {
     NodeOptions::default().request_timeout(Duration::from_millis(200))
 }

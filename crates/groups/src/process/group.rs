@@ -179,7 +179,7 @@ impl<M: Clone> Group<M> {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, those who had room have the message. A dropped broadcast has given up waiting for the
+    /// From the first poll on, those who had room have the message. A dropped broadcast has stopped waiting for the
     /// others, who go without, uncounted.
     pub async fn broadcast(&self, message: M) -> Result<Accepted, Deleted> {
         let (mut outcome, full) = self.offer_to_all(message)?;

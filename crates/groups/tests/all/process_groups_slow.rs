@@ -53,8 +53,8 @@ async fn several_are_waited_for_at_the_same_time_and_each_for_its_own() {
     let started = Instant::now();
     let (outcome, ()) = soon(async {
         tokio::join!(group.broadcast(2), async {
-            let given_up = async || group.stats().unwrap().refused == 20;
-            wait_until("all the others to be given up before this one makes room", SOON, given_up).await;
+            let refused = async || group.stats().unwrap().refused == 20;
+            wait_until("all the others to be refused before this one makes room", SOON, refused).await;
             assert_eq!(patient.recv().await, Ok(1));
         })
     })

@@ -46,8 +46,8 @@ async fn in_maintenance_what_was_accepted_is_finished_and_nothing_else_begun() {
 async fn a_change_that_nobody_waits_for_any_more_does_not_keep_the_maintenance_waiting() {
     let cache = cache(1).await;
     {
-        let mut given_up = pin!(cache.put("a", 1.into(), None, ALWAYS));
-        assert!((&mut given_up).now_or_never().is_none());
+        let mut abandoned = pin!(cache.put("a", 1.into(), None, ALWAYS));
+        assert!((&mut abandoned).now_or_never().is_none());
     }
     tokio::time::timeout(Duration::from_secs(30), cache.drain()).await.unwrap();
 }

@@ -124,7 +124,7 @@ impl Chaos {
         // what was committed last is not replayed yet.
         self.proxy.lead_to(Server::Tcp(self.servers.next().address()));
         tokio::time::sleep(Duration::from_millis(self.random.u64(0..2_000))).await;
-        block_in_place(|| self.servers.take_over());
+        block_in_place(|| self.servers.promote_next());
         if how == Replacement::Restore {
             self.repair();
         }

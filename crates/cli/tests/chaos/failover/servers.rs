@@ -46,7 +46,7 @@ impl Servers {
     }
 
     /// The next server is the primary, and the one before is gone.
-    pub fn take_over(&mut self) {
+    pub fn promote_next(&mut self) {
         self.primary = match self.next.take() {
             Some(Next::Standby(server)) => {
                 server.promote();
