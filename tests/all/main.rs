@@ -31,3 +31,4 @@ mod superseded;
 mod topology;
 mod wait_until;
 mod walk;
+mod words;
