@@ -189,7 +189,7 @@ async fn the_deadline_says_which_partition_is_how_far_behind_and_that_nobody_wor
     let of_a = (0..2).find(|&key| partition(key, 2).contains(evenfold::hash::IdHash::of("a"))).unwrap();
     let error = refused(&mut conn, appended).await;
     let behind = format!("test:1 is at work on partition {of_a} of 2, which is 2 events behind (starting)");
-    assert_eq!(error, format!("the projection counters has not applied the events after 0ns: {behind}"));
+    assert_eq!(error, format!("the projection counters has not applied the events after 0.0ns: {behind}"));
 
     sqlx::query("DELETE FROM evenfold.heartbeats").execute(&mut conn).await.unwrap();
     let error = refused(&mut conn, appended).await;

@@ -16,10 +16,11 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 12] = [
+const OF_APPS: [&str; 13] = [
     "worker",
     "pool",
     "status",
+    "wait",
     "parked",
     "append",
     "migrate",

@@ -8,7 +8,7 @@ use super::projections::Projections;
 use super::serve;
 use super::{
     append, bench, counters, db, demo, generate, index, manual, migrate, parked, pool, rebuild, repair, scale, status,
-    uninstall, verify, worker,
+    uninstall, verify, wait, worker,
 };
 use clap::{Parser, Subcommand};
 
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Pool(pool::PoolArgs),
     /// Show how far each partition is, who is at work on it, and what is parked
     Status(status::StatusArgs),
+    /// Wait until a projection has applied events: everything in the log, an aggregate's, or those at some positions
+    Wait(wait::WaitArgs),
     /// Recompute the counters from the log and compare; works while workers run
     Verify(verify::VerifyArgs),
     /// Append events from standard input, one JSON object per line
@@ -94,6 +96,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Worker(args) => worker::run(&global, args, known).await,
         Command::Pool(args) => pool::run(&global, args, known).await,
         Command::Status(args) => status::run(&global, args, known).await,
+        Command::Wait(args) => wait::run(&global, args, known).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Append(args) => append::run(&global, &args).await,
         Command::Generate(args) => generate::run(&global, args).await,

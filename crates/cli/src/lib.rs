@@ -52,6 +52,7 @@ mod telemetry;
 pub mod tuning;
 mod uninstall;
 mod verify;
+mod wait;
 mod worker;
 
 pub use app::App;

@@ -74,7 +74,7 @@ pub enum WaitError {
         projection: String,
     },
     /// The deadline has come.
-    #[error("the projection {projection} has not applied the events after {waited:?}: {backlog}")]
+    #[error("the projection {projection} has not applied the events after {waited:.1?}: {backlog}")]
     TimedOut {
         /// The projection.
         projection: String,
@@ -84,7 +84,7 @@ pub enum WaitError {
         backlog: Backlog,
     },
     /// The database did not answer until five seconds after the deadline.
-    #[error("whether the events are applied is not known: the database did not answer within {waited:?}")]
+    #[error("whether the events are applied is not known: the database did not answer within {waited:.1?}")]
     Unanswered {
         /// How long was waited.
         waited: Duration,

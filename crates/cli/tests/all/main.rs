@@ -30,6 +30,7 @@ mod cli_serve_ready;
 mod cli_settings;
 mod cli_signals;
 mod cli_tables;
+mod cli_wait;
 mod cli_which_database;
 mod cli_worker;
 mod cli_worker_settings;
