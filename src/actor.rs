@@ -16,8 +16,8 @@ pub struct Actors<S> {
     moved: usize,
 }
 
-/// Looking an aggregate up costs little but cache misses, so that there are few: the hashes are in the table, and a state is
-/// next to its name.
+/// Looking an aggregate up costs little but cache misses, so that there are few: the hashes are in the table, and a
+/// state is next to its name.
 #[derive(Debug)]
 struct Generation<S> {
     table: HashTable<(IdHash, u32)>,

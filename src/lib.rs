@@ -3,11 +3,12 @@
 //!
 //! # Five minutes
 //!
-//! Events are [appended](append) in the caller's own transaction. A [`Projection`] says what a batch of them does to a read
-//! model; a [`Worker`] hands it those of its partition, and commits what it writes together with its checkpoint.
+//! Events are [appended](append) in the caller's own transaction. A [`Projection`] says what a batch of them does to a
+//! read model; a [`Worker`] hands it those of its partition, and commits what it writes together with its checkpoint.
 //!
 //! ```no_run
-//! use evenfold::{Batch, BoxError, Class, Database, NewEvent, Projection, RunOptions, Worker, WorkerOptions, append, migrate, run};
+//! use evenfold::{Batch, BoxError, Class, Database, NewEvent, Projection, RunOptions, Worker, WorkerOptions};
+//! use evenfold::{append, migrate, run};
 //! use sqlx::PgConnection;
 //!
 //! struct Parcels;
@@ -50,18 +51,19 @@
 //!
 //! # What there is
 //!
-//! - To write: [`append`], or an [`Appender`] for many callers at once; [`load`] reads one aggregate to decide on the next
-//!   event, which is appended [with the version](NewEvent::expecting) that was read.
-//! - To fold: [`Projection`], [`run`] for one partition, [`Pool`] for several in one process, [`run_replica`] for whichever
-//!   partition nobody has.
+//! - To write: [`append`], or an [`Appender`] for many callers at once; [`load`] reads one aggregate to decide on the
+//!   next event, which is appended [with the version](NewEvent::expecting) that was read.
+//! - To fold: [`Projection`], [`run`] for one partition, [`Pool`] for several in one process, [`run_replica`] for
+//!   whichever partition nobody has.
 //! - To read your own writes: [`wait_until`] a projection has applied them.
-//! - To operate: [`migrate`], [`status`]; the crate `evenfold-cli` makes a command line of projections, with these and more.
+//! - To operate: [`migrate`], [`status`]; the crate `evenfold-cli` makes a command line of projections, with these and
+//!   more.
 //! - To try: [`counters`], the projection that is built in.
 //! - In another schema than `evenfold`: [`Log`] and [`Database::in_schema`].
 //!
-//! A worker reads the log by windows between snapshots, which can't miss an event whatever the order in which transactions
-//! commit; `docs/design.md` has the argument. The modules that do so are public for evenfold's own packages and tests: they
-//! are not documented here, and change without notice.
+//! A worker reads the log by windows between snapshots, which can't miss an event whatever the order in which
+//! transactions commit; `docs/design.md` has the argument. The modules that do so are public for evenfold's own
+//! packages and tests: they are not documented here, and change without notice.
 
 #[doc(hidden)]
 pub mod actor;

@@ -84,18 +84,20 @@ macro_rules! number {
 }
 
 number! {
-    /// An event's place in the log: unique, with gaps, and not in the order in which transactions commit. 0 is before all.
+    /// An event's place in the log: unique, with gaps, and not in the order in which transactions commit. 0 is before
+    /// all.
     Position
 }
 
 number! {
-    /// An event's place in its aggregate: 1, 2, 3 …; the version of an aggregate is that of its last event, and 0 without one.
+    /// An event's place in its aggregate: 1, 2, 3 …; the version of an aggregate is that of its last event, and 0
+    /// without one.
     Version
 }
 
 number! {
-    /// Which writing of a checkpoint this is: each commit has a greater one, and moves a checkpoint that still has the one
-    /// that it has read, and no other.
+    /// Which writing of a checkpoint this is: each commit has a greater one, and moves a checkpoint that still has the
+    /// one that it has read, and no other.
     Revision
 }
 

@@ -25,8 +25,8 @@ pub struct Backlog {
     pub waiting: Vec<(i64, i64)>,
 }
 
-/// Reads how the classes stand that overlap these, as far as they are behind what the projection wants. Counts up to 100,000
-/// events of each of the first three; beyond, the number is estimated from the positions.
+/// Reads how the classes stand that overlap these, as far as they are behind what the projection wants. Counts up to
+/// 100,000 events of each of the first three; beyond, the number is estimated from the positions.
 ///
 /// # Errors
 ///

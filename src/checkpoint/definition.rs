@@ -50,9 +50,9 @@ pub async fn definition_of(
         .await
 }
 
-/// Refuses a projection that was begun with another definition. A rebuild changes the definition in the transaction that
-/// gives the checkpoints fresh revisions. So whoever is about to fold asks *after* he has read or locked the checkpoints:
-/// a change before that is seen, and after one that comes later, what he has read can't be committed.
+/// Refuses a projection that was begun with another definition. A rebuild changes the definition in the transaction
+/// that gives the checkpoints fresh revisions. So whoever is about to fold asks *after* he has read or locked the
+/// checkpoints: a change before that is seen, and after one that comes later, what he has read can't be committed.
 pub(crate) async fn check_definition(
     schema: &Schema,
     conn: &mut PgConnection,

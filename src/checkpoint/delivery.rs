@@ -62,8 +62,8 @@ pub(crate) struct Now {
 
 /// Reads what is visible, in one snapshot.
 pub(crate) async fn now(schema: &Schema, conn: &mut PgConnection) -> Result<Now, sqlx::Error> {
-    // The time at which its transaction began is the same for two statements only if they are in one: also in a transaction
-    // that the driver does not know of, because it was begun by a statement.
+    // The time at which its transaction began is the same for two statements only if they are in one: also in a
+    // transaction that the driver does not know of, because it was begun by a statement.
     let began: String = sqlx::query_scalar("SELECT now()::text").fetch_one(&mut *conn).await?;
     let row = sqlx::query(schema.sql(
         "SELECT now()::text = $1, pg_current_snapshot()::text, coalesce((SELECT max(position) FROM evenfold.events), 0)",
@@ -118,7 +118,8 @@ pub async fn delivery(
     look(schema, conn, projection, events, &mut None).await
 }
 
-/// [`delivery`], for whoever looks again and again: the definition that its last look has found, and the interest in it.
+/// [`delivery`], for whoever looks again and again: the definition that its last look has found, and the interest in
+/// it.
 pub(crate) async fn look(
     schema: &Schema,
     conn: &mut PgConnection,

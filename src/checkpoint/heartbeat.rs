@@ -8,8 +8,8 @@ use uuid::Uuid;
 pub const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A worker is taken for dead whose last sign of life, a heartbeat or a commit, is this old: three heartbeats at the
-/// longest pause were missed. It may be alive, paused or cut off from the table. Nothing is lost then: whoever takes over
-/// gives the checkpoints new revisions, and what the other one commits later is rolled back.
+/// longest pause were missed. It may be alive, paused or cut off from the table. Nothing is lost then: whoever takes
+/// over gives the checkpoints new revisions, and what the other one commits later is rolled back.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
 /// What the state of a worker begins with that can't work on its partition; the reason follows.
@@ -105,8 +105,8 @@ pub async fn forget_beat(schema: &Schema, conn: &mut PgConnection, worker: Uuid)
     Ok(())
 }
 
-/// How long ago a worker of the projection last wrote a heartbeat; none if no worker is at work. Those that are killed leave
-/// theirs behind, for a day at most.
+/// How long ago a worker of the projection last wrote a heartbeat; none if no worker is at work. Those that are killed
+/// leave theirs behind, for a day at most.
 ///
 /// # Errors
 ///

@@ -15,12 +15,12 @@ pub struct Lag {
     pub age: Duration,
 }
 
-/// Where more positions than this are left, they are not counted: counting costs what reading them does, and every worker
-/// that starts far behind would count them first.
+/// Where more positions than this are left, they are not counted: counting costs what reading them does, and every
+/// worker that starts far behind would count them first.
 const COUNTED: i64 = 100_000;
 
-/// What a partition has not applied: counted, or estimated from the positions where more than 100,000 are left. Costs one
-/// scan of the events that are not applied, or next to nothing.
+/// What a partition has not applied: counted, or estimated from the positions where more than 100,000 are left. Costs
+/// one scan of the events that are not applied, or next to nothing.
 ///
 /// # Cancel safety
 ///

@@ -18,7 +18,8 @@ const LOCK_ATTEMPTS: u32 = 10;
 ///
 /// # Errors
 ///
-/// [`RegisterError::Incomplete`] where one has no checkpoint: whatever is done about it, a worker would not learn of it.
+/// [`RegisterError::Incomplete`] where one has no checkpoint: whatever is done about it, a worker would not learn of
+/// it.
 ///
 /// # Cancel safety
 ///

@@ -71,8 +71,8 @@ pub async fn has_parked(
     .await
 }
 
-/// Which of the events' aggregates are parked, and which of the events are dropped. Costs one step down an index for each
-/// aggregate and each event, however many are parked.
+/// Which of the events' aggregates are parked, and which of the events are dropped. Costs one step down an index for
+/// each aggregate and each event, however many are parked.
 ///
 /// # Errors
 ///
@@ -134,8 +134,8 @@ pub async fn unpark(
     projection: &str,
     positions: &[Position],
 ) -> Result<(), sqlx::Error> {
-    // The rows are looked up first, and removed by where they are: joined to the array, the table could be read as a whole
-    // for each of its elements. Nobody moves them meanwhile: the caller has locked their checkpoints.
+    // The rows are looked up first, and removed by where they are: joined to the array, the table could be read as a
+    // whole for each of its elements. Nobody moves them meanwhile: the caller has locked their checkpoints.
     let removed = sqlx::query(schema.sql(
         "DELETE FROM evenfold.parked_events WHERE ctid = ANY (ARRAY(
              SELECT p.ctid FROM unnest($2::bigint[]) AS k (position)

@@ -45,8 +45,8 @@ impl Status {
         self.classes.iter().map(|class| class.behind).sum()
     }
 
-    /// How many of the log's events the read model contains, where they were counted: no checkpoint says so of the events of
-    /// a class that has none.
+    /// How many of the log's events the read model contains, where they were counted: no checkpoint says so of the
+    /// events of a class that has none.
     #[must_use]
     pub fn applied(&self) -> Option<u64> {
         if !self.cover_complete {

@@ -31,15 +31,16 @@ pub enum Registered {
     Superseded {
         /// With how many.
         by: u32,
-        /// After how long the worker may take over at the latest, if it still wants to: at once when none of the others is
-        /// alive any more.
+        /// After how long the worker may take over at the latest, if it still wants to: at once when none of the others
+        /// is alive any more.
         retry_in: Duration,
     },
 }
 
-/// Begins a projection, or joins it, in the caller's transaction: makes this worker's number of partitions the projection's, if
-/// it may, and splits the checkpoints that are not inside its partition or around it. Says whether the projection was begun
-/// by this: of several that begin it at the same time, all but one wait for the end of the first one's transaction.
+/// Begins a projection, or joins it, in the caller's transaction: makes this worker's number of partitions the
+/// projection's, if it may, and splits the checkpoints that are not inside its partition or around it. Says whether the
+/// projection was begun by this: of several that begin it at the same time, all but one wait for the end of the first
+/// one's transaction.
 ///
 /// # Errors
 ///
@@ -73,8 +74,8 @@ pub async fn register(
     if stored != definition {
         return Err(RegisterError::other(projection, stored, definition));
     }
-    // Only with the projection itself. One without checkpoints has lost them, and its read model must not be folded again
-    // from the start on top of what it has.
+    // Only with the projection itself. One without checkpoints has lost them, and its read model must not be folded
+    // again from the start on top of what it has.
     if begun > 0 {
         sqlx::query(schema.sql("INSERT INTO evenfold.checkpoints (projection, modulus, residue) VALUES ($1, 1, 0)"))
             .bind(projection)
@@ -84,8 +85,8 @@ pub async fn register(
     let registered = take_over(schema, tx, projection, partition.modulus(), takeover).await?;
     if registered == Registered::Ready {
         split(schema, tx, projection, partition).await?;
-        // In a snapshot of its own, since a merge may have put a row that `split` did not see in the place of one that it
-        // did: what is missing then was removed by somebody else.
+        // In a snapshot of its own, since a merge may have put a row that `split` did not see in the place of one that
+        // it did: what is missing then was removed by somebody else.
         check_cover(schema, tx, projection, partition).await?;
     }
     Ok((registered, begun > 0))
@@ -132,9 +133,9 @@ async fn take_over(
             Takeover::Never => Duration::MAX,
         };
         let retry_in = grace.saturating_sub(Duration::try_from_secs_f64(ago).unwrap_or_default());
-        // The grace time is for replicas that are restarted by mistake while the others run. One that registers leaves its
-        // heartbeat in the same transaction, so no moment is between the two in which it counts as dead. One that is paused
-        // may do so all the same: see `DEAD_AFTER`.
+        // The grace time is for replicas that are restarted by mistake while the others run. One that registers leaves
+        // its heartbeat in the same transaction, so no moment is between the two in which it counts as dead. One that
+        // is paused may do so all the same: see `DEAD_AFTER`.
         if !retry_in.is_zero()
             && (takeover == Takeover::Never
                 || heartbeat::alive(schema, tx, projection, by, None, None).await?.is_some())

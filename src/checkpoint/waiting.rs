@@ -197,8 +197,8 @@ pub(crate) struct Reached {
     pub(crate) version: Version,
 }
 
-/// Reads the next parked events of these aggregates, which are in the order of their names: at most `limit`, and not many
-/// more than 16 MiB. Gives where it has come to; none if there are no more.
+/// Reads the next parked events of these aggregates, which are in the order of their names: at most `limit`, and not
+/// many more than 16 MiB. Gives where it has come to; none if there are no more.
 ///
 /// # Cancel safety
 ///

@@ -2,8 +2,8 @@
 
 use crate::log::Interest;
 
-/// The interest at the head of a definition, as [`Interest`] displays it. Every event where the definition has another form:
-/// then no event is taken for one that is not wanted.
+/// The interest at the head of a definition, as [`Interest`] displays it. Every event where the definition has another
+/// form: then no event is taken for one that is not wanted.
 pub(super) fn interest_of(definition: &str) -> Interest {
     parse(definition).unwrap_or_default()
 }

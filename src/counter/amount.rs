@@ -1,5 +1,5 @@
-//! The integer at a JSON pointer, found without building the document: the same as PostgreSQL's `payload #>> path` finds,
-//! by which the counters are verified.
+//! The integer at a JSON pointer, found without building the document: the same as PostgreSQL's `payload #>> path`
+//! finds, by which the counters are verified.
 
 use super::pointer::{AmountPointer, element};
 use crate::event::{Unreadable, unreadable};
@@ -33,7 +33,8 @@ impl AmountPointer {
     ///
     /// See [`BadAmount`].
     pub fn amount(&self, payload: &str) -> Result<i64, BadAmount> {
-        // PostgreSQL refuses the whole text, wherever in it the escape is, and could never verify what was folded of it.
+        // PostgreSQL refuses the whole text, wherever in it the escape is, and could never verify what was folded of
+        // it.
         if let Some(why) = unreadable(payload) {
             return Err(BadAmount::Unreadable(why));
         }

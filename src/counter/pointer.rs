@@ -14,8 +14,8 @@ pub enum BadPointer {
         "{0:?} is not a JSON pointer: start each part with a slash, as in /amount, and write ~0 for ~ and ~1 for /"
     )]
     Form(String),
-    /// A part that is a number for PostgreSQL, which would count it from an array's end or without its zeros, and none for
-    /// RFC 6901.
+    /// A part that is a number for PostgreSQL, which would count it from an array's end or without its zeros, and none
+    /// for RFC 6901.
     #[error("{0:?} in the JSON pointer is no number of an element: write it without sign, spaces and leading zeros")]
     Index(String),
     /// The character NUL, which no key can have.

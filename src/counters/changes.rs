@@ -12,10 +12,10 @@ pub const MAX_LISTED: usize = 1_000;
 /// What a commit has changed, as it is published after it.
 ///
 /// The workers of this process that were given [`Subscribers`] publish it, never before the commit, and at most once: a
-/// worker that is killed just after its commit publishes nothing. So who subscribes begins to receive first, and reads the
-/// counters that it wants then; takes over what is listed; and reads again at [`Changes::Any`], or when it has missed
-/// something. Of two rows of one counter that of the higher version counts, whichever comes later: a partition may go from
-/// one worker of this process to another just after a commit.
+/// worker that is killed just after its commit publishes nothing. So who subscribes begins to receive first, and reads
+/// the counters that it wants then; takes over what is listed; and reads again at [`Changes::Any`], or when it has
+/// missed something. Of two rows of one counter that of the higher version counts, whichever comes later: a partition
+/// may go from one worker of this process to another just after a commit.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Changes {
     /// These counters, as they are now: 1,000 ([`MAX_LISTED`]) at most. One that is listed twice is the later one.
@@ -50,7 +50,8 @@ impl Publisher {
 
     /// These counters are written, in a transaction that is open.
     pub(super) fn written<'a>(&mut self, rows: impl ExactSizeIterator<Item = (&'a str, &'a str, Counter)>) {
-        // Whoever subscribes before the commit and reads what was there before must learn of it after it: that needs no list.
+        // Whoever subscribes before the commit and reads what was there before must learn of it after it: that needs no
+        // list.
         let listed = !self.unsure && !self.subscribers.is_empty();
         match self.pending.get_or_insert_with(|| Changes::Listed(Vec::new())) {
             Changes::Listed(list) if listed && list.len() + rows.len() <= MAX_LISTED => {

@@ -10,9 +10,9 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-/// The counters of these aggregates with all events that are committed: what the read model says, and the events after it.
-/// One of which there is no event is the default. An aggregate with an event that can't be applied is refused: its counter
-/// is not known.
+/// The counters of these aggregates with all events that are committed: what the read model says, and the events after
+/// it. One of which there is no event is the default. An aggregate with an event that can't be applied is refused: its
+/// counter is not known.
 ///
 /// It reads as many events as the projection is behind, one at a time.
 ///

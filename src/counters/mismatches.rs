@@ -62,9 +62,9 @@ pub struct Mismatch {
     pub unreadable: Option<UnreadableEvent>,
 }
 
-/// Folds the events that are applied by one SQL query, as of one snapshot, and gives the counters that are not the same in
-/// the read model, in the order of their names: at most `limit`. All columns are compared, also of counters without events.
-/// Right also while workers run. Parked events count on neither side.
+/// Folds the events that are applied by one SQL query, as of one snapshot, and gives the counters that are not the same
+/// in the read model, in the order of their names: at most `limit`. All columns are compared, also of counters without
+/// events. Right also while workers run. Parked events count on neither side.
 ///
 /// One pass over the log; two where an event is applied that SQL can't read, which is named.
 ///
@@ -162,8 +162,8 @@ async fn sum_of(
     Ok(Ok(sum))
 }
 
-/// Whether what the database refuses is in an event: not what was asked for, and nothing that passes. Too deep a nesting is
-/// beyond a limit of the program.
+/// Whether what the database refuses is in an event: not what was asked for, and nothing that passes. Too deep a
+/// nesting is beyond a limit of the program.
 fn is_of_data(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("22") || code.starts_with("54"))

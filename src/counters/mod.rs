@@ -39,8 +39,9 @@ pub const NAME: &str = "counters";
 /// The name under which a rebuild keeps how far it has come.
 const REBUILD: &str = "counters.rebuild";
 
-/// Refuses another amount pointer than the workers have, and counters of which checkpoints are missing: whoever compares
-/// them with the log would compare with what nobody folds. Counters that are not begun are whatever they will be.
+/// Refuses another amount pointer than the workers have, and counters of which checkpoints are missing: whoever
+/// compares them with the log would compare with what nobody folds. Counters that are not begun are whatever they will
+/// be.
 ///
 /// # Errors
 ///
@@ -110,8 +111,8 @@ impl Counters {
         Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), changed: 0, publisher: None }
     }
 
-    /// The same, which publish to these what each commit has changed. They are waited for in no case, and nothing is done for
-    /// them while there are none.
+    /// The same, which publish to these what each commit has changed. They are waited for in no case, and nothing is
+    /// done for them while there are none.
     #[must_use]
     pub fn publishing(self, subscribers: Arc<dyn Subscribers>) -> Self {
         Self { publisher: Some(Publisher::new(subscribers)), ..self }
@@ -192,8 +193,8 @@ impl Projection for Counters {
             self.write(batch.schema(), conn).await?;
         }
         self.actors.make_room(batch.max_len());
-        // In one go where the actors are here. Events of those that are not are put off until they are loaded, all of them
-        // together, so that each aggregate keeps its order.
+        // In one go where the actors are here. Events of those that are not are put off until they are loaded, all of
+        // them together, so that each aggregate keeps its order.
         let (mut absent, mut put_off) = (Vec::new(), HashSet::new());
         let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
         batch.fold_with_dropped(|event, dropped| {

@@ -75,8 +75,8 @@ impl Rebuild {
         Ok(Self { worker: Worker::new(whole, counters.beside(), options), new_definition: false })
     }
 
-    /// The same rebuild, of which the counters may have other settings than those in use. When it switches over, these are
-    /// the projection's: workers with any others end.
+    /// The same rebuild, of which the counters may have other settings than those in use. When it switches over, these
+    /// are the projection's: workers with any others end.
     #[must_use]
     pub fn with_new_definition(self) -> Self {
         Self { new_definition: true, ..self }
@@ -88,9 +88,9 @@ impl Rebuild {
         self.worker.progress()
     }
 
-    /// Replays the log, from where an earlier rebuild with the same settings has stopped, and then makes its counters those
-    /// in use. Workers may run meanwhile: at the end they wait for a moment, and go on from the rebuilt counters. Where
-    /// checkpoints were lost, those of the present number of partitions are there again afterwards.
+    /// Replays the log, from where an earlier rebuild with the same settings has stopped, and then makes its counters
+    /// those in use. Workers may run meanwhile: at the end they wait for a moment, and go on from the rebuilt counters.
+    /// Where checkpoints were lost, those of the present number of partitions are there again afterwards.
     ///
     /// # Errors
     ///

@@ -56,8 +56,8 @@ pub async fn forget_rebuild(schema: &Schema, tx: &mut PgConnection) -> Result<()
     Ok(())
 }
 
-/// Locks the checkpoints in use until the transaction ends: nobody applies anything meanwhile. Gives the definition of the
-/// counters in use; none if there are none.
+/// Locks the checkpoints in use until the transaction ends: nobody applies anything meanwhile. Gives the definition of
+/// the counters in use; none if there are none.
 pub(super) async fn lock(schema: &Schema, tx: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     // The projection as well, so that no change of partitions puts other rows in their place.
     let definition =
@@ -74,8 +74,8 @@ pub(super) async fn lock(schema: &Schema, tx: &mut PgConnection) -> Result<Optio
     Ok(definition)
 }
 
-/// The classes that the counters in use are to have: those that they have, or, where rows were removed or added by hand,
-/// the present partitions.
+/// The classes that the counters in use are to have: those that they have, or, where rows were removed or added by
+/// hand, the present partitions.
 async fn restored(schema: &Schema, tx: &mut PgConnection) -> Result<Vec<Class>, sqlx::Error> {
     let present = checkpoint::classes(schema, &mut *tx, NAME).await?;
     if is_exact_cover(class(0, 1)?, &present) {
@@ -85,8 +85,8 @@ async fn restored(schema: &Schema, tx: &mut PgConnection) -> Result<Vec<Class>, 
     (0..total).map(|key| class(key, total)).collect()
 }
 
-/// Makes the rebuilt counters, their definition, what is parked and how far that is those in use, and removes the rebuild.
-/// The checkpoints in use must be locked, and the rebuild must have caught up since.
+/// Makes the rebuilt counters, their definition, what is parked and how far that is those in use, and removes the
+/// rebuild. The checkpoints in use must be locked, and the rebuild must have caught up since.
 pub(super) async fn switch(schema: &Schema, tx: &mut PgConnection, definition: &str) -> Result<(), sqlx::Error> {
     // Only what differs: of a read model that was right, nothing is written.
     sqlx::raw_sql(schema.sql(

@@ -32,8 +32,8 @@ pub(super) enum Table {
     Rebuild,
 }
 
-/// OFFSET 0 keeps the planner from joining: a table that had one row when it was analyzed would be read as a whole, and each
-/// of its rows compared with each element of the arrays, until it is analyzed again.
+/// OFFSET 0 keeps the planner from joining: a table that had one row when it was analyzed would be read as a whole, and
+/// each of its rows compared with each element of the arrays, until it is analyzed again.
 impl Table {
     fn load(self) -> &'static str {
         macro_rules! load {

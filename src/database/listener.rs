@@ -18,8 +18,8 @@ pub(crate) struct Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // A pool that is open would ask the connection whether it is still good, and complain where its server has ended
-        // since.
+        // A pool that is open would ask the connection whether it is still good, and complain where its server has
+        // ended since.
         drop(self.pool.close());
     }
 }
@@ -34,8 +34,8 @@ impl Listener {
         // A listener takes its connection from a pool: one that has no other, and is gone when the listener is.
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let pool = pool.acquire_slow_threshold(CONNECT_TIMEOUT);
-        // A pool tries again where a connection is refused, until the time is up, and only then says that. So it is given
-        // every connection, and what was wrong with it is looked at here.
+        // A pool tries again where a connection is refused, until the time is up, and only then says that. So it is
+        // given every connection, and what was wrong with it is looked at here.
         let refused = Arc::new(Mutex::new(None));
         let (database, of, found) = (database.clone(), host.clone(), Arc::clone(&refused));
         let pool = pool.after_connect(move |conn, _| {

@@ -1,5 +1,5 @@
-//! Database URLs as libpq takes them: several hosts, IPv6 addresses, sockets; and nothing of one that may be secret in a
-//! message.
+//! Database URLs as libpq takes them: several hosts, IPv6 addresses, sockets; and nothing of one that may be secret in
+//! a message.
 
 use super::ConnectError;
 use sqlx::postgres::PgConnectOptions;
@@ -10,8 +10,8 @@ const ENCODE: &str = "a character in the user, the password or the name of the d
 const VALUES: &str = "a parameter has a value that is not known: sslmode is disable, allow, prefer, require, verify-ca or \
     verify-full, and hostaddr is an IP address; percent-encode the ? (%3F) if it belongs to the password";
 
-/// Parameters that PostgreSQL's own clients know, and that change nothing here: time limits are evenfold's, and the rest
-/// is about what the driver does not do.
+/// Parameters that PostgreSQL's own clients know, and that change nothing here: time limits are evenfold's, and the
+/// rest is about what the driver does not do.
 const WITHOUT_EFFECT: [&str; 16] = [
     "channel_binding",
     "client_encoding",

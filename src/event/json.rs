@@ -1,16 +1,16 @@
 //! Which JSON text PostgreSQL can take apart again.
 //!
-//! The type `json` keeps the text as it was written, and looks no further than its grammar: what an escape stands for is
-//! looked at by whoever reads a value, and then the whole text is refused, wherever in it the escape is.
+//! The type `json` keeps the text as it was written, and looks no further than its grammar: what an escape stands for
+//! is looked at by whoever reads a value, and then the whole text is refused, wherever in it the escape is.
 
 /// Largest `payload` and `metadata`, in bytes each.
 pub const MAX_JSON_BYTES: usize = 1024 * 1024;
 
 /// How deep objects and arrays of a `payload` and `metadata` may be nested.
 ///
-/// PostgreSQL's parser is recursive, and how deep it gets is a setting of the session: with the default `max_stack_depth`
-/// of 2 MB to about 13,000 levels, with the least that can be set to about 630. What one session can write, every other
-/// must be able to read.
+/// PostgreSQL's parser is recursive, and how deep it gets is a setting of the session: with the default
+/// `max_stack_depth` of 2 MB to about 13,000 levels, with the least that can be set to about 630. What one session can
+/// write, every other must be able to read.
 pub const MAX_JSON_DEPTH: usize = 500;
 
 /// Why a JSON text is not taken, or its event parked: `{field} {reason}` is a sentence.
@@ -33,7 +33,8 @@ pub enum Unreadable {
     TooLarge,
 }
 
-/// What keeps PostgreSQL from reading a JSON text; none of what it can. Costs next to nothing where there is no backslash.
+/// What keeps PostgreSQL from reading a JSON text; none of what it can. Costs next to nothing where there is no
+/// backslash.
 ///
 /// The text need not be JSON: whether it is, is for its parser to say.
 #[must_use]

@@ -33,8 +33,8 @@ pub struct Event<'a> {
 pub(crate) const TOO_LARGE: &str = "";
 
 impl Event<'_> {
-    /// Whether the payload or the metadata is above [`MAX_JSON_BYTES`](super::MAX_JSON_BYTES), so that neither was read.
-    /// No such event is handed to a projection: it parks its aggregate.
+    /// Whether the payload or the metadata is above [`MAX_JSON_BYTES`](super::MAX_JSON_BYTES), so that neither was
+    /// read. No such event is handed to a projection: it parks its aggregate.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.payload == TOO_LARGE

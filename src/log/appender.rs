@@ -49,8 +49,8 @@ impl AppenderOptions {
 /// waits for a group to fill. An append is not part of a transaction of its caller's: for that there is
 /// [`append`](super::append).
 ///
-/// Clones are cheap, and share two connections and their task. Of one aggregate only one group is on its way at a time. The task ends when the last of them is dropped, after what
-/// was called for.
+/// Clones are cheap, and share two connections and their task. Of one aggregate only one group is on its way at a time.
+/// The task ends when the last of them is dropped, after what was called for.
 #[derive(Debug, Clone)]
 pub struct Appender {
     queue: mpsc::Sender<Request>,
@@ -94,10 +94,10 @@ impl Appender {
 
     /// Appends all of the events or none, as [`append`](super::append) does, together with those of other callers.
     ///
-    /// Events of one aggregate get their versions in the order of the calls. What is wrong with the events of one caller is told to that
-    /// one alone: a group that can't be appended is halved until it can. An aggregate in which another connection has
-    /// an open transaction that appended holds up others for some seconds, at most, and its own caller gets
-    /// the database's lock timeout (`55P03`).
+    /// Events of one aggregate get their versions in the order of the calls. What is wrong with the events of one
+    /// caller is told to that one alone: a group that can't be appended is halved until it can. An aggregate in which
+    /// another connection has an open transaction that appended holds up others for some seconds, at most, and its own
+    /// caller gets the database's lock timeout (`55P03`).
     ///
     /// # Errors
     ///

@@ -2,11 +2,11 @@
 //!
 //! A server that crashed without having flushed what it had committed, a standby that lagged when it took over, and a
 //! database that was restored have less than was read from them before, and none of their answers says so. But no
-//! session outlives a server's memory. So an *epoch* is the life of one session, the [sentinel](super::sentinel)'s, which
-//! holds an advisory lock with a random key. A connection is of an epoch if the lock was held where it leads to, after it
-//! was made: then it is a session of the same server as the sentinel's, between the same two starts. What is read and
-//! committed through the connections of one epoch belongs to one history of the log; what those of two epochs have
-//! read may not.
+//! session outlives a server's memory. So an *epoch* is the life of one session, the [sentinel](super::sentinel)'s,
+//! which holds an advisory lock with a random key. A connection is of an epoch if the lock was held where it leads to,
+//! after it was made: then it is a session of the same server as the sentinel's, between the same two starts. What is
+//! read and committed through the connections of one epoch belongs to one history of the log; what those of two epochs
+//! have read may not.
 
 use crate::database::{Database, told};
 use sqlx::PgConnection;
@@ -22,8 +22,8 @@ pub(super) const LEASE: Duration = Duration::from_millis(1_500);
 /// The epochs of a database, as one sentinel knows them.
 #[derive(Debug)]
 pub struct Epochs {
-    /// That of the present epoch; while there is none, that of the next one. It begins at random, so that nobody else has
-    /// the same.
+    /// That of the present epoch; while there is none, that of the next one. It begins at random, so that nobody else
+    /// has the same.
     number: AtomicU64,
     /// Until when the sentinel's session is taken to be alive, in milliseconds after the start.
     alive_until: AtomicU64,
@@ -60,8 +60,8 @@ impl Epochs {
         self.number.load(Ordering::SeqCst)
     }
 
-    /// Whether the server can't have been away for longer than a moment. Ask this first, and for the number then: an epoch
-    /// that ends in between is noticed.
+    /// Whether the server can't have been away for longer than a moment. Ask this first, and for the number then: an
+    /// epoch that ends in between is noticed.
     pub fn is_alive(&self) -> bool {
         self.millis(Instant::now()) < self.alive_until.load(Ordering::SeqCst)
     }

@@ -38,8 +38,8 @@ impl Fence {
         // round, a transaction may start, take a position and commit between the two, and be missed for ever. Two round
         // trips: in one message they could not be prepared, and take longer.
         //
-        // By the function, which locks the page: to log a sequence, PostgreSQL sets `last_value` up to 32 too high for a
-        // moment, and a SELECT from the sequence may show that. A transaction that begins later could then have a
+        // By the function, which locks the page: to log a sequence, PostgreSQL sets `last_value` up to 32 too high for
+        // a moment, and a SELECT from the sequence may show that. A transaction that begins later could then have a
         // position at or below the floor.
         let floor = sqlx::query_scalar(
             schema.sql("SELECT coalesce(pg_sequence_last_value('evenfold.events_position_seq'::regclass), 0)"),
@@ -80,8 +80,9 @@ impl Fence {
     }
 }
 
-/// Whoever recovers has no list of transactions in progress: a fence that is taken there would take those for ended that
-/// commit once it is a primary. It was looked at when the connection was made, and nothing is to rest on that alone.
+/// Whoever recovers has no list of transactions in progress: a fence that is taken there would take those for ended
+/// that commit once it is a primary. It was looked at when the connection was made, and nothing is to rest on that
+/// alone.
 pub(super) fn of_a_primary(in_recovery: bool) -> Result<(), sqlx::Error> {
     if in_recovery { Err(sqlx::Error::Configuration(Box::new(SchemaError::Standby))) } else { Ok(()) }
 }

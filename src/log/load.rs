@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// An event is larger than evenfold takes ([`MAX_JSON_BYTES`](crate::event::MAX_JSON_BYTES)): it was written without the
-    /// log's constraints.
+    /// An event is larger than evenfold takes ([`MAX_JSON_BYTES`](crate::event::MAX_JSON_BYTES)): it was written
+    /// without the log's constraints.
     #[error("the event at position {position} ({aggregate}, version {version}) is larger than evenfold reads")]
     TooLarge {
         /// Whose it is.
@@ -56,12 +56,12 @@ impl Stream for EventStream<'_> {
     }
 }
 
-/// Reads the events of an aggregate after a version, in the order of their versions, from the log in the schema `evenfold`:
-/// those that are committed now, and the caller's own. [`Version::NONE`] reads all of them; the version of a state that is
-/// at hand reads what has happened since.
+/// Reads the events of an aggregate after a version, in the order of their versions, from the log in the schema
+/// `evenfold`: those that are committed now, and the caller's own. [`Version::NONE`] reads all of them; the version of
+/// a state that is at hand reads what has happened since.
 ///
-/// What is read is decided upon by appending with the version of the last event: if somebody else has appended meanwhile,
-/// that is a [conflict](super::AppendError::Conflict).
+/// What is read is decided upon by appending with the version of the last event: if somebody else has appended
+/// meanwhile, that is a [conflict](super::AppendError::Conflict).
 ///
 /// ```
 /// # use evenfold::{Aggregate, BoxError, NewEvent, Version, append, load};

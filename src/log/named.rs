@@ -11,7 +11,8 @@ use sqlx::PgConnection;
 /// The log of one schema, where that is not the schema `evenfold`.
 ///
 /// ```no_run
-/// # async fn f(conn: &mut sqlx::PgConnection, events: Vec<evenfold::NewEvent>) -> Result<(), Box<dyn std::error::Error>> {
+/// # use evenfold::{BoxError, NewEvent};
+/// # async fn f(conn: &mut sqlx::PgConnection, events: Vec<NewEvent>) -> Result<(), BoxError> {
 /// use evenfold::{Log, Schema};
 /// let orders = Log::in_schema(Schema::named("orders")?);
 /// orders.append(conn, &events).await?;

@@ -15,15 +15,16 @@ const LATE: &str = include_str!("poll_late.sql");
 pub struct Polled {
     /// The fence up to which it has looked.
     pub fence: Fence,
-    /// The last position that has been handed out. It was read after the fence's snapshot, so it is the floor of no fence
-    /// before the next.
+    /// The last position that has been handed out. It was read after the fence's snapshot, so it is the floor of no
+    /// fence before the next.
     pub last_position: Position,
     /// Whether these are all of the events between the fences; otherwise the buffer is full, and there may be more.
     pub complete: bool,
 }
 
 /// Fills the buffer with the events that are visible now and not in `seen`, in the order of their positions: at most
-/// `limit`, and not many more than 16 MiB. In one statement: its snapshot is the fence's, and `floor`, which was read before, is the fence's floor.
+/// `limit`, and not many more than 16 MiB. In one statement: its snapshot is the fence's, and `floor`, which was read
+/// before, is the fence's floor.
 ///
 /// The older the floor, the more positions the next look walks again. The connection must not be inside a transaction.
 ///

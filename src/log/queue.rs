@@ -17,7 +17,8 @@ const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// what bounds memory.
 const MAX_PASSED_OVER: usize = 1_000;
 
-/// The aggregates with events that are on their way, by the hashes of their ids: two that share one wait for each other.
+/// The aggregates with events that are on their way, by the hashes of their ids: two that share one wait for each
+/// other.
 #[derive(Debug, Default)]
 pub(super) struct Busy {
     hashes: Mutex<HashSet<IdHash>>,

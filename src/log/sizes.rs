@@ -17,8 +17,8 @@ pub struct Sizes {
 pub struct GroupCommits {
     /// How many events all of them had together.
     pub events: u64,
-    /// How many had up to so many events, in each bucket by itself: the upper bounds are powers of two, and the last one is
-    /// infinite. Empty if nothing is counted.
+    /// How many had up to so many events, in each bucket by itself: the upper bounds are powers of two, and the last
+    /// one is infinite. Empty if nothing is counted.
     pub buckets: Vec<(f64, u64)>,
 }
 

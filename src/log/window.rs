@@ -115,11 +115,11 @@ pub async fn read(
     Ok(Read { decoding: decoding + read.decoding, ..read })
 }
 
-/// Whether an event is larger than evenfold takes: its contents stay in the database then, or three of them would take all
-/// the memory that a worker has. Rows from before there was a constraint can be.
+/// Whether an event is larger than evenfold takes: its contents stay in the database then, or three of them would take
+/// all the memory that a worker has. Rows from before there was a constraint can be.
 ///
-/// A value in which PostgreSQL has 4,096 bytes or fewer can't be: neither of its two ways to compress makes less than a 255th
-/// of anything. So most rows are only asked for a number that is at hand, which takes some 50 ns.
+/// A value in which PostgreSQL has 4,096 bytes or fewer can't be: neither of its two ways to compress makes less than a
+/// 255th of anything. So most rows are only asked for a number that is at hand, which takes some 50 ns.
 macro_rules! too_large {
     () => {
         "(pg_column_size(payload) > 4096 AND octet_length(payload::text) > 1048576
@@ -130,7 +130,8 @@ macro_rules! too_large {
 /// The payload in a list of columns, for [`decode`]; none where the event is too large.
 pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL ELSE payload END");
 
-/// What follows it where the envelope is wanted. A time comes as PostgreSQL has it: computing with it fails at infinity.
+/// What follows it where the envelope is wanted. A time comes as PostgreSQL has it: computing with it fails at
+/// infinity.
 pub(crate) const ENVELOPE: &str =
     concat!(", event_id, recorded_at, CASE WHEN ", too_large!(), " THEN NULL ELSE metadata END");
 
@@ -193,8 +194,8 @@ async fn fill(
     Ok(Read { complete: true, decoding })
 }
 
-/// An event of a row with the columns of `range.sql`. Their types are known: looking them up again for each row would be
-/// half of what decoding costs.
+/// An event of a row with the columns of `range.sql`. Their types are known: looking them up again for each row would
+/// be half of what decoding costs.
 pub(crate) fn decode(row: &PgRow, envelope: bool) -> Result<Event<'_>, sqlx::Error> {
     let hash: i64 = row.try_get_unchecked(2)?;
     let envelope = if envelope {

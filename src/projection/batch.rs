@@ -16,7 +16,8 @@ pub struct Batch<'a> {
     parked: Parked,
     /// Events that the projection refused: index and reason. Earlier events of their aggregates have been applied.
     refused: HashMap<usize, String>,
-    /// Events that a writer gave a wrong hash, or that are too large to be read. No event of their aggregates is handed out.
+    /// Events that a writer gave a wrong hash, or that are too large to be read. No event of their aggregates is handed
+    /// out.
     misplaced: HashMap<usize, String>,
     /// Positions of events that an operator has given up.
     dropped: HashSet<Position>,
@@ -82,8 +83,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Whether the transaction ends after this batch. Until then a projection may keep back what it would write, and
-    /// write what it would write again only once: while a worker is far behind, a transaction has several batches, of which
-    /// the last may be empty.
+    /// write what it would write again only once: while a worker is far behind, a transaction has several batches, of
+    /// which the last may be empty.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.last
@@ -100,8 +101,8 @@ impl<'a> Batch<'a> {
         self.events.events().filter(|event| !self.parked.contains(event) && !self.is_dropped(event))
     }
 
-    /// The same with the events that an operator has given up, which [`fold_with_dropped`](Self::fold_with_dropped) hands
-    /// out as well.
+    /// The same with the events that an operator has given up, which [`fold_with_dropped`](Self::fold_with_dropped)
+    /// hands out as well.
     pub fn with_dropped(&self) -> impl Iterator<Item = Event<'a>> {
         self.events.events().filter(|event| !self.parked.contains(event)).map(|event| self.righted(event))
     }
@@ -127,8 +128,8 @@ impl<'a> Batch<'a> {
         self.fold_with_dropped(|event, dropped| if dropped { Ok(()) } else { apply(event) });
     }
 
-    /// The same, with the events that an operator has given up, which are told apart: a projection that looks at versions
-    /// moves on past them.
+    /// The same, with the events that an operator has given up, which are told apart: a projection that looks at
+    /// versions moves on past them.
     pub fn fold_with_dropped<R: Display>(&mut self, mut apply: impl FnMut(&Event<'a>, bool) -> Result<(), R>) {
         let started = Instant::now();
         for (index, event) in self.events.events().enumerate() {

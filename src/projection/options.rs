@@ -14,11 +14,11 @@ pub const GRACE: Duration = Duration::from_mins(10);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct WorkerOptions {
-    /// The most events of one transaction: 500,000 by default, at least 1. As many are applied at once only while the worker
-    /// is far behind.
+    /// The most events of one transaction: 500,000 by default, at least 1. As many are applied at once only while the
+    /// worker is far behind.
     pub batch_size: usize,
-    /// How long another worker's checkpoint must not have moved before this one takes the partition over; and how often a
-    /// worker with nothing to apply looks whether its own has. 2 seconds by default.
+    /// How long another worker's checkpoint must not have moved before this one takes the partition over; and how often
+    /// a worker with nothing to apply looks whether its own has. 2 seconds by default.
     pub takeover_after: Duration,
     /// Whether, and when, this worker's number of partitions may replace one that has replaced it. After 10 minutes by
     /// default.
@@ -61,8 +61,8 @@ impl WorkerOptions {
 pub struct RunOptions {
     /// Whether to end when nothing is left to apply.
     pub until_caught_up: bool,
-    /// The longest pause after finding nothing to apply: 50 milliseconds by default. It is shorter while events come, and
-    /// ends when a writer [notifies](crate::Schema::channel).
+    /// The longest pause after finding nothing to apply: 50 milliseconds by default. It is shorter while events come,
+    /// and ends when a writer [notifies](crate::Schema::channel).
     pub poll_interval: Duration,
     /// How long to rest after catching up with the log, however much is appended meanwhile: it is applied together
     /// then, which costs less. Zero by default.

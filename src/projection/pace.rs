@@ -5,8 +5,8 @@ use super::Step;
 use std::time::{Duration, Instant};
 
 /// The pause between two looks while events come: half of the time since the last one, within these limits. Half of it
-/// is part of an event's latency; a look costs the server some 30 µs. Where an event comes every millisecond the pause is
-/// short, and where one comes every ten few looks are in vain.
+/// is part of an event's latency; a look costs the server some 30 µs. Where an event comes every millisecond the pause
+/// is short, and where one comes every ten few looks are in vain.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(250);
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 

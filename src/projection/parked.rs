@@ -115,8 +115,8 @@ pub async fn retry<P: Projection>(
     Ok(end(tx, projection, outcome).await?.of_one())
 }
 
-/// Drops the event for which an aggregate was parked, which stays on record as dropped, and applies the others as far as
-/// they can be.
+/// Drops the event for which an aggregate was parked, which stays on record as dropped, and applies the others as far
+/// as they can be.
 ///
 /// # Errors
 ///
@@ -156,7 +156,8 @@ pub struct RetryAll {
 }
 
 impl RetryAll {
-    /// The next aggregates: as many as have 10,000 parked events together, and one at least. None when all have been tried.
+    /// The next aggregates: as many as have 10,000 parked events together, and one at least. None when all have been
+    /// tried.
     ///
     /// # Errors
     ///
@@ -191,7 +192,8 @@ impl RetryAll {
     }
 }
 
-/// Ends the transaction: one that is merely dropped keeps its locks until the connection is used again, and workers wait.
+/// Ends the transaction: one that is merely dropped keeps its locks until the connection is used again, and workers
+/// wait.
 async fn end<P: Projection, T>(
     tx: Transaction<'_, Postgres>,
     projection: &mut P,

@@ -192,8 +192,8 @@ impl Progress {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why nobody in this process works on the partition, and when it is tried again; none while its worker steps, stands
-    /// by, or waits because the projection has gone on with another number of partitions.
+    /// Why nobody in this process works on the partition, and when it is tried again; none while its worker steps,
+    /// stands by, or waits because the projection has gone on with another number of partitions.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.failures().trouble()

@@ -15,8 +15,8 @@ use uuid::Uuid;
 /// A lease is renewed this many times before it would run out.
 const RENEWALS_PER_TERM: u32 = 3;
 
-/// What is asked of the database about a lease may take this long: sqlx has no timeout of its own, and on a connection that
-/// went silent a replica would wait for ever.
+/// What is asked of the database about a lease may take this long: sqlx has no timeout of its own, and on a connection
+/// that went silent a replica would wait for ever.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a replica needs to know beside what a worker does.
@@ -155,7 +155,8 @@ async fn renew(
                     worker_stop.cancel();
                 }
             }
-            // The worker goes on, or meets the same failure and waits; its revisions keep it safe, whoever has the lease.
+            // The worker goes on, or meets the same failure and waits; its revisions keep it safe, whoever has the
+            // lease.
             Err(why) => {
                 if let Some(lasted) = failures.failed(&why, Instant::now()).report {
                     tracing::warn!(%partition, "the lease was not renewed{lasted}: {why}; trying again");

@@ -1,9 +1,9 @@
-//! One reader for the partitions of a pool: where several of them are far behind, the log is read once, and each gets its
-//! events.
+//! One reader for the partitions of a pool: where several of them are far behind, the log is read once, and each gets
+//! its events.
 //!
-//! Only a saving. Whoever is far behind waits for a moment for the others; then all of them open their windows up to one
-//! fence, and what is between that and the least that any of them has seen is read for all. A partition that is not there
-//! in time, is much further behind than others, or does not take its events, reads by itself.
+//! Only a saving. Whoever is far behind waits for a moment for the others; then all of them open their windows up to
+//! one fence, and what is between that and the least that any of them has seen is read for all. A partition that is not
+//! there in time, is much further behind than others, or does not take its events, reads by itself.
 
 use super::ahead::ReadAhead;
 use super::chunk::{CHUNK, Chunk, Limit};
@@ -223,7 +223,8 @@ impl Together {
 }
 
 impl Subscriber {
-    /// Sends what was filled. Whether the subscriber goes on: one that has stopped, or does not take anything, does not.
+    /// Sends what was filled. Whether the subscriber goes on: one that has stopped, or does not take anything, does
+    /// not.
     async fn hand_over(&mut self, complete: bool, decoding: Duration) -> bool {
         if self.filling.is_empty() && !complete {
             return true;

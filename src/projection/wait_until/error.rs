@@ -9,13 +9,14 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The connection is inside a transaction: what it has appended there nobody else can see, and a snapshot that it keeps
-    /// would never show that the events are applied.
+    /// The connection is inside a transaction: what it has appended there nobody else can see, and a snapshot that it
+    /// keeps would never show that the events are applied.
     #[error(
         "the connection is in a transaction, whose events no worker can see: commit it, and then wait for what it appended"
     )]
     InTransaction,
-    /// Nobody can see an event at a position: its transaction is not committed yet, or was rolled back. It may never come.
+    /// Nobody can see an event at a position: its transaction is not committed yet, or was rolled back. It may never
+    /// come.
     #[error(
         "no event at position {position} is visible: its transaction is not committed yet, was rolled back, or never was; \
          wait after the commit"

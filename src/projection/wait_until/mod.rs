@@ -19,8 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long after the deadline the database may take to answer the last look, and how far everything is.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// Waits until a projection has applied events: what an append has returned, an aggregate up to a version, or everything
-/// that is in the log now. Whoever reads the read model afterwards reads what these events have made of it.
+/// Waits until a projection has applied events: what an append has returned, an aggregate up to a version, or
+/// everything that is in the log now. Whoever reads the read model afterwards reads what these events have made of it.
 ///
 /// ```no_run
 /// # use evenfold::{NewEvent, Schema, append, wait_until};
@@ -32,23 +32,24 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 /// # Ok(()) }
 /// ```
 ///
-/// Whether an event is applied is decided in the database, by the checkpoint of its class, and so also while the number of
-/// partitions changes. One statement looks at it by primary keys, after pauses that grow from 5 to 100 ms; until the first
-/// look after the timeout, also where that is zero. Workers commit the read model with the checkpoint, so an event that is
-/// applied is in the read model.
+/// Whether an event is applied is decided in the database, by the checkpoint of its class, and so also while the number
+/// of partitions changes. One statement looks at it by primary keys, after pauses that grow from 5 to 100 ms; until the
+/// first look after the timeout, also where that is zero. Workers commit the read model with the checkpoint, so an
+/// event that is applied is in the read model.
 ///
-/// An event that the projection is not [interested](super::Projection::interest) in, by the definition that it was begun with,
-/// is none that it has to apply: there is nothing to wait for. With [`Target::Everything`] events that an operator has dropped
-/// are not waited for either.
+/// An event that the projection is not [interested](super::Projection::interest) in, by the definition that it was
+/// begun with, is none that it has to apply: there is nothing to wait for. With [`Target::Everything`] events that an
+/// operator has dropped are not waited for either.
 ///
 /// # Errors
 ///
-/// [`WaitError`]. What will not come by waiting ends the wait at once: an event that is parked or dropped, one that nobody can
-/// see, checkpoints that were damaged. A projection that is not begun is waited for, until the timeout.
+/// [`WaitError`]. What will not come by waiting ends the wait at once: an event that is parked or dropped, one that
+/// nobody can see, checkpoints that were damaged. A projection that is not begun is waited for, until the timeout.
 ///
 /// # Cancel safety
 ///
-/// Reads only. The connection of a dropped wait may be in the middle of an answer, which sqlx reads before its next statement.
+/// Reads only. The connection of a dropped wait may be in the middle of an answer, which sqlx reads before its next
+/// statement.
 pub async fn wait_until(
     schema: &Schema,
     conn: &mut PgConnection,

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// An empty window is not written each time, but this often, so that a restart does not read far back.
 const WRITE_EMPTY_WINDOW_AFTER: Duration = Duration::from_secs(10);
 
-/// The most events that a look takes along: more than come within a few milliseconds, and so few that whoever is further
-/// behind loses nothing by it.
+/// The most events that a look takes along: more than come within a few milliseconds, and so few that whoever is
+/// further behind loses nothing by it.
 const POLLED: usize = 1_000;
 
 impl<P: Projection> Worker<P> {
@@ -94,8 +94,8 @@ impl<P: Projection> Worker<P> {
         self.apply(conn, holding, Work { rows: vec![0], checkpoint, chunk, started }).await
     }
 
-    /// Looks whether others of the pool are as far behind, to read together with them. Gives the fence to open the window
-    /// up to.
+    /// Looks whether others of the pool are as far behind, to read together with them. Gives the fence to open the
+    /// window up to.
     async fn gather(&mut self, checkpoint: &Checkpoint, fence: Fence) -> Fence {
         let Some((shared, database)) = self.shared.as_ref().zip(self.readiness.database()) else {
             return fence;

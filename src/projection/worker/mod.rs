@@ -193,8 +193,8 @@ impl<P: Projection> Worker<P> {
         Arc::clone(&self.progress)
     }
 
-    /// Forgets what it remembers of the database: it reads its checkpoint again before it does anything else. For whoever gives
-    /// it another connection without a step having failed.
+    /// Forgets what it remembers of the database: it reads its checkpoint again before it does anything else. For
+    /// whoever gives it another connection without a step having failed.
     pub fn forget(&mut self) {
         self.state = State::Unknown;
     }

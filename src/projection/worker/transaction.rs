@@ -75,8 +75,8 @@ impl<P: Projection> Worker<P> {
         Ok(self.applied(holding, work, &sum))
     }
 
-    /// The chunk that comes after this one in its transaction, and the checkpoint after it. It is waited for before this
-    /// one is applied, so that the projection can be told which is the last.
+    /// The chunk that comes after this one in its transaction, and the checkpoint after it. It is waited for before
+    /// this one is applied, so that the projection can be told which is the last.
     async fn following(&mut self, work: &Work, sum: &Sum) -> Option<(Chunk, Checkpoint)> {
         let taken = sum.events + work.chunk.events.len();
         let room = self.far_behind && taken + self.limit.most() <= self.options.batch_size;
