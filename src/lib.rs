@@ -53,7 +53,8 @@
 //!
 //! - To write: [`append`], or an [`Appender`] for many callers at once; [`load`] reads one aggregate to decide on the
 //!   next event, which is appended [with the version](NewEvent::expecting) that was read.
-//! - To fold: [`Projection`], [`run`] for one partition, [`Pool`] for several in one process, [`run_replica`] for
+//! - To fold: [`Projection`], [`run`] for one partition, [`Pool`] for several in one process and
+//!   [`Process`] for several projections, [`run_replica`] for
 //!   whichever partition nobody has.
 //! - To read your own writes: [`wait_until`] a projection has applied them.
 //! - To operate: [`migrate`], [`status`]; the crate `evenfold-cli` makes a command line of projections, with these and
@@ -99,8 +100,8 @@ pub use event::{Aggregate, Envelope, Event, ExpectedVersion, InvalidEvent, NewEv
 pub use log::{AppendError, Appended, Appender, AppenderOptions, EventStream, Interest, LoadError, Log, append, load};
 pub use number::{Position, Version};
 pub use projection::{
-    Batch, BoxError, Pool, PoolError, Projection, Replica, Report, RunError, RunOptions, Target, WaitError, Worker,
-    WorkerError, WorkerOptions, run, run_replica, wait_until,
+    Batch, BoxError, Pool, PoolError, Process, Projection, Replica, Report, RunError, RunOptions, Target, WaitError,
+    Worker, WorkerError, WorkerOptions, run, run_replica, wait_until,
 };
 pub use schema::{Migrated, migrate};
 

@@ -1,6 +1,7 @@
 //! Checkpoints: what has been applied, per class of a projection; what could not be; and who is at work.
 
 mod backlog;
+mod beats;
 mod converge;
 mod definition;
 mod delivery;
@@ -17,6 +18,7 @@ mod waiting;
 mod wanted;
 
 pub use backlog::{Backlog, backlog};
+pub(crate) use beats::{Written, beat_again};
 pub use converge::{Next, next};
 pub use definition::{check_begun, definition_of};
 pub(crate) use definition::{check_definition, classes};

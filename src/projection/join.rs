@@ -1,6 +1,6 @@
 //! How a worker comes by its partition: it registers, with its first heartbeat, and waits while it may not take over.
 
-use super::heart::Pulse;
+use super::beating::Pulse;
 use super::{Phase, Projection, RunError, RunOptions, Worker, WorkerError};
 use crate::checkpoint::{self, Registered};
 use crate::database::Database;

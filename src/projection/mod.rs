@@ -2,9 +2,12 @@
 
 mod ahead;
 mod batch;
+mod beating;
 mod chunk;
+mod connections;
 mod error;
 mod heart;
+mod heartbeats;
 mod join;
 mod late;
 mod options;
@@ -12,6 +15,7 @@ mod pace;
 pub mod parked;
 mod peer;
 mod pool;
+mod process;
 mod progress;
 mod replica;
 mod run;
@@ -27,6 +31,7 @@ pub use chunk::CHUNK;
 pub use error::{RunError, WorkerError};
 pub use options::{GRACE, RunOptions, WorkerOptions};
 pub use pool::{MAX_WORKERS, Member, Pool, PoolError};
+pub use process::Process;
 pub use progress::{Phase, Progress, Report};
 pub use replica::{Replica, run_replica};
 pub use run::run;

@@ -1,8 +1,8 @@
 //! Several partitions in one process: each with a worker of its own, whose failure is its own.
 
-use super::run::{run_woken, wake};
+use super::connections::Connections;
+use super::run::run_on;
 use super::shared::Shared;
-use super::wake::Wake;
 use super::{Phase, Progress, Projection, Report, RunError, RunOptions, Trouble, Worker, WorkerError};
 use crate::class::Class;
 use crate::database::Database;
@@ -30,7 +30,8 @@ pub enum PoolError {
 pub struct Pool {
     members: Vec<Member>,
     tasks: JoinSet<(Class, Result<Report, RunError>)>,
-    wake: Wake,
+    /// Of this pool alone, so that it ends with it.
+    connections: Option<Connections>,
 }
 
 /// One partition of a pool.
@@ -72,12 +73,25 @@ impl Pool {
         options: &RunOptions,
         shutdown: &CancellationToken,
     ) -> Result<Self, PoolError> {
+        let connections = Connections::new(database);
+        let pool = Self::start_in(&connections, partitions, make, options, shutdown)?;
+        Ok(Self { connections: Some(connections), ..pool })
+    }
+
+    /// [`start`](Self::start), as one of several pools of a process.
+    pub(super) fn start_in<P: Projection>(
+        connections: &Connections,
+        partitions: &[Class],
+        make: impl Fn(Class) -> Worker<P> + Clone + Send + 'static,
+        options: &RunOptions,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, PoolError> {
         match partitions.len() {
             0 => return Err(PoolError::Empty),
             n if n > MAX_WORKERS as usize => return Err(PoolError::TooMany(n)),
             _ => {}
         }
-        let (shared, wake) = (Shared::new(partitions.len()), wake(database, options));
+        let shared = Shared::new(partitions.len());
         let members: Vec<Member> =
             partitions.iter().map(|&partition| Member { partition, progress: Arc::default() }).collect();
         let mut tasks = JoinSet::new();
@@ -85,12 +99,11 @@ impl Pool {
             let Member { partition, progress } = member.clone();
             let (make, shared) = (make.clone(), Arc::clone(&shared));
             let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
-            let (database, options, wake) = (database.clone(), options.clone(), wake.clone());
-            let (member, shutdown) = (member.clone(), shutdown.clone());
-            let run = Run { database, options, wake, shutdown };
+            let member = member.clone();
+            let run = Run { connections: connections.clone(), options: options.clone(), shutdown: shutdown.clone() };
             tasks.spawn(async move { (partition, supervise(make, &run, &member).await) });
         }
-        Ok(Self { members, tasks, wake })
+        Ok(Self { members, tasks, connections: None })
     }
 
     /// The partitions, in the order in which they were given.
@@ -118,16 +131,17 @@ impl Pool {
                 Err(error) => tracing::error!(%error, "a partition's supervisor ended"),
             }
         }
-        self.wake.close().await;
+        if let Some(connections) = &self.connections {
+            connections.close().await;
+        }
         None
     }
 }
 
 /// What the workers of a pool have in common.
 struct Run {
-    database: Database,
+    connections: Connections,
     options: RunOptions,
-    wake: Wake,
     shutdown: CancellationToken,
 }
 
@@ -138,11 +152,11 @@ async fn supervise<P: Projection>(
     member: &Member,
 ) -> Result<Report, RunError> {
     loop {
-        let Run { database, options, wake, shutdown } = run;
-        let (make, database, options) = (make.clone(), database.clone(), options.clone());
-        let (wake, shutdown) = (wake.clone(), shutdown.clone());
+        let Run { connections, options, shutdown } = run;
+        let (make, connections, options, shutdown) =
+            (make.clone(), connections.clone(), options.clone(), shutdown.clone());
         // Also what the user's code does while a worker is made can panic.
-        let worker = async move { run_woken(&database, make(), &options, &wake, None, shutdown).await };
+        let worker = async move { run_on(&connections, make(), &options, None, shutdown).await };
         match AbortOnDropHandle::new(tokio::spawn(worker)).await {
             Ok(ended) => {
                 if let Err(error) = &ended {

@@ -1,8 +1,8 @@
 //! Identical replicas: each claims a partition that nobody has, and stands by while all are taken.
 
-use super::run::{run_woken, wake};
+use super::connections::Connections;
+use super::run::run_on;
 use super::trouble::{Failures, Retry};
-use super::wake::Wake;
 use super::{Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
 use crate::database::{Database, told};
@@ -47,30 +47,30 @@ pub async fn run_replica<P: Projection>(
     options: &RunOptions,
     shutdown: &CancellationToken,
 ) -> Result<Report, RunError> {
-    // As for a worker: later on a failing database is waited for.
-    drop(database.connect().await?);
-    let wake = wake(database, options);
-    let outcome = work(database, replica, make, options, &wake, shutdown).await;
-    wake.close().await;
+    let shared = Connections::new(database);
+    let outcome = run_replica_in(&shared, replica, make, options, shutdown).await;
+    shared.close().await;
     outcome
 }
 
-async fn work<P: Projection>(
-    database: &Database,
+/// [`run_replica`], as one of several of a process.
+pub(super) async fn run_replica_in<P: Projection>(
+    shared: &Connections,
     replica: &Replica,
     make: impl Fn(Class) -> Worker<P>,
     options: &RunOptions,
-    wake: &Wake,
     shutdown: &CancellationToken,
 ) -> Result<Report, RunError> {
-    let owner = Uuid::new_v4();
+    let (database, owner) = (&shared.database, Uuid::new_v4());
+    // As for a worker: later on a failing database is waited for.
+    drop(database.connect().await?);
     let mut total = Report::default();
     while let Some(partition) = wait_for_partition(database, replica, owner, shutdown).await {
         tracing::info!(%partition, "claimed");
         let worker_stop = shutdown.child_token();
         let renewing = renew(database, replica, partition, owner, &worker_stop);
         let ended = tokio::select! {
-            ended = run_woken(database, make(partition), options, wake, None, worker_stop.clone()) => ended,
+            ended = run_on(shared, make(partition), options, None, worker_stop.clone()) => ended,
             // Never ends: a lease that is lost cancels the worker, which then ends above.
             never = renewing => match never {},
         };

@@ -1,10 +1,11 @@
 //! A worker's life: connect, check, step until told to stop, survive the database.
 
+use super::connections::Connections;
 use super::heart::Heart;
 use super::join::join;
 use super::pace::{Pace, Pause};
 use super::peer::Peer;
-use super::wake::{Sleeper, Wake};
+use super::wake::Sleeper;
 use super::{Applied, Progress, Projection, Report, RunError, RunOptions, Step, Worker, WorkerError};
 use crate::database::Database;
 use sqlx::{Connection, PgConnection};
@@ -31,12 +32,22 @@ pub async fn run<P: Projection>(
     options: &RunOptions,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
-    // What is wrong now is for whoever starts the process, and more likely a mistake than a failure that passes.
-    let first = own(database, &worker).connect().await?;
-    let wake = wake(database, options);
-    let outcome = run_woken(database, worker, options, &wake, Some(first), shutdown).await;
-    wake.close().await;
+    let shared = Connections::new(database);
+    let outcome = run_in(&shared, worker, options, shutdown).await;
+    shared.close().await;
     outcome
+}
+
+/// [`run`], as one of several workers of a process.
+pub(super) async fn run_in<P: Projection>(
+    shared: &Connections,
+    worker: Worker<P>,
+    options: &RunOptions,
+    shutdown: CancellationToken,
+) -> Result<Report, RunError> {
+    // What is wrong now is for whoever starts the process, and more likely a mistake than a failure that passes.
+    let first = own(&shared.database, &worker).connect().await?;
+    run_on(shared, worker, options, Some(first), shutdown).await
 }
 
 /// The database as a worker uses it.
@@ -44,29 +55,24 @@ fn own<P: Projection>(database: &Database, worker: &Worker<P>) -> Database {
     database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index()
 }
 
-/// What wakes the workers of a process, and is to be passed on to all of them.
-pub(super) fn wake(database: &Database, options: &RunOptions) -> Wake {
-    // Who ends when nothing is left never waits for more.
-    if options.until_caught_up { Wake::never() } else { Wake::listening(database) }
-}
-
-/// [`run`], as one of several workers of a process, on this connection first if there is one.
-pub(super) async fn run_woken<P: Projection>(
-    database: &Database,
+/// The same, on this connection first if there is one, and waiting for a database that is not there where there is none.
+pub(super) async fn run_on<P: Projection>(
+    shared: &Connections,
     mut worker: Worker<P>,
     options: &RunOptions,
-    wake: &Wake,
     first: Option<PgConnection>,
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     let started = Instant::now();
-    let database = own(database, &worker);
+    let database = own(&shared.database, &worker);
     worker = worker.reading_ahead(&database);
-    let heart = Heart::start(&database, &worker, options);
+    let heart = Heart::start(&shared.heartbeats, &worker, options);
     let outcome = match join(&database, first, &mut worker, heart.pulse(), options, &shutdown).await {
         Ok(Some(conn)) => {
             heart.joined();
-            work(&database, conn, &mut worker, options, wake.sleeper(), &shutdown).await.map_err(RunError::Worker)
+            work(&database, conn, &mut worker, options, shared.wake(options).sleeper(), &shutdown)
+                .await
+                .map_err(RunError::Worker)
         }
         Ok(None) => Ok(()),
         Err(error) => Err(error),

@@ -23,6 +23,7 @@ mod plans;
 mod plans_arrays;
 mod pool;
 mod pool_reads;
+mod process;
 mod read_ahead;
 mod recorded_at;
 mod schema;
