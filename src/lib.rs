@@ -67,8 +67,6 @@
 //! packages and tests: they are not documented here, and change without notice.
 
 #[doc(hidden)]
-pub mod actor;
-#[doc(hidden)]
 pub mod checkpoint;
 #[doc(hidden)]
 pub mod class;
@@ -92,6 +90,8 @@ pub mod number;
 pub mod projection;
 #[doc(hidden)]
 pub mod schema;
+#[doc(hidden)]
+pub mod state_table;
 
 pub use checkpoint::{ClassStatus, RegisterError, Status, Takeover, status};
 pub use class::{Class, ClassError};
@@ -100,8 +100,8 @@ pub use event::{Aggregate, Envelope, Event, ExpectedVersion, InvalidEvent, NewEv
 pub use log::{AppendError, Appended, Appender, AppenderOptions, EventStream, Interest, LoadError, Log, append, load};
 pub use number::{Position, Version};
 pub use projection::{
-    Batch, BoxError, Pool, PoolError, Process, Projection, Replica, Report, RunError, RunOptions, Target, WaitError,
-    Worker, WorkerError, WorkerOptions, run, run_replica, wait_until,
+    Batch, BoxError, Pool, PoolError, PoolWorker, Process, Projection, Replica, Report, RunError, RunOptions, Target,
+    WaitError, Worker, WorkerError, WorkerOptions, run, run_replica, wait_until,
 };
 pub use schema::{Migrated, migrate};
 

@@ -17,8 +17,8 @@ pub(crate) enum Written {
     Missing,
 }
 
-/// Writes the heartbeats of workers that have a row already, in the order given. A row that somebody has locked is passed
-/// over, so that it makes no other one late.
+/// Writes the heartbeats of workers that have a row already, in the order given. A row that somebody has locked is
+/// passed over, so that it makes no other one late.
 pub(crate) async fn beat_again(
     schema: &Schema,
     conn: &mut PgConnection,

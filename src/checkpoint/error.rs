@@ -44,7 +44,7 @@ pub enum RegisterError {
     #[error(transparent)]
     TooFine(#[from] ClassError),
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

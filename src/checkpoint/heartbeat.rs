@@ -1,3 +1,5 @@
+//! Heartbeats as they are in the table: who is at work, and since when it has not been seen.
+
 use crate::class::Class;
 use crate::database::Schema;
 use sqlx::PgConnection;

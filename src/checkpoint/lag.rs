@@ -1,3 +1,5 @@
+//! How much a class has not applied: counted, or estimated where that costs too much.
+
 use super::store::class_of;
 use crate::class::Class;
 use crate::database::Schema;

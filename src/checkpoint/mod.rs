@@ -33,7 +33,7 @@ pub(crate) use parked::BEHIND;
 pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
 pub use status::{ClassStatus, Status, status};
 pub(crate) use store::complete_all;
-pub use store::{Held, commit, load, merge, start_over};
+pub use store::{CheckpointRow, commit, load, merge, start_over};
 pub(crate) use topology::total_partitions;
 pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};

@@ -58,8 +58,8 @@ fn holding(classes: &[Class], hashes: &HashSet<IdHash>) -> Vec<Class> {
 fn holds_all(classes: &[Class], hashes: &HashSet<IdHash>) -> bool {
     let moduli: HashSet<u32> = classes.iter().map(|class| class.modulus()).collect();
     let classes: HashSet<(u32, u32)> = classes.iter().map(|class| (class.modulus(), class.residue())).collect();
-    let held = |hash: &IdHash| moduli.iter().any(|modulus| classes.contains(&(*modulus, hash.value() % modulus)));
-    hashes.iter().all(held)
+    let inside = |hash: &IdHash| moduli.iter().any(|modulus| classes.contains(&(*modulus, hash.value() % modulus)));
+    hashes.iter().all(inside)
 }
 
 /// In the order of the keys, as all who lock several rows do, on a connection that goes by the indexes.

@@ -1,3 +1,5 @@
+//! How a projection stands, for whoever looks at it.
+
 use super::heartbeat::{DEAD_AFTER, SUPERSEDED};
 use super::idle::Signs;
 use super::lag;

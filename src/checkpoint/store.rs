@@ -1,3 +1,5 @@
+//! Checkpoints as rows: read, moved by whoever has the revision that was read, and merged.
+
 use super::{Checkpoint, OpenWindow};
 use crate::class::Class;
 use crate::database::Schema;
@@ -11,7 +13,7 @@ use uuid::Uuid;
 
 /// A checkpoint as it was read: it may be written as long as nobody else has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct CheckpointRow {
     /// Whose it is.
     pub class: Class,
     /// How far the class has come.
@@ -32,7 +34,7 @@ pub async fn load(
     conn: &mut PgConnection,
     projection: &str,
     partition: Class,
-) -> Result<Vec<Held>, sqlx::Error> {
+) -> Result<Vec<CheckpointRow>, sqlx::Error> {
     sqlx::query(
         schema.sql("SELECT seen::text, floor, next_xid::text, upto::text, upto_floor, upto_next_xid::text, cursor, revision, owner,
                 modulus, residue
@@ -48,7 +50,7 @@ pub async fn load(
     .collect()
 }
 
-fn decode(row: &PgRow) -> Result<Held, sqlx::Error> {
+fn decode(row: &PgRow) -> Result<CheckpointRow, sqlx::Error> {
     let window = match fence(row, 3)? {
         Some(upto) => Some(OpenWindow { upto, cursor: row.try_get(6)? }),
         None => None,
@@ -56,7 +58,7 @@ fn decode(row: &PgRow) -> Result<Held, sqlx::Error> {
     // Were it taken for the start, everything would be applied again.
     let seen = fence(row, 0)?.ok_or_else(|| broken("a checkpoint has a fence"))?;
     let (class, checkpoint) = (class_of(row, 9)?, Checkpoint { seen, window });
-    Ok(Held { class, checkpoint, revision: row.try_get(7)?, owner: row.try_get(8)? })
+    Ok(CheckpointRow { class, checkpoint, revision: row.try_get(7)?, owner: row.try_get(8)? })
 }
 
 /// The class in two columns, modulus and residue, from this one on.
@@ -91,7 +93,7 @@ pub async fn commit(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
-    rows: &[&Held],
+    rows: &[&CheckpointRow],
     checkpoint: &Checkpoint,
     owner: Uuid,
 ) -> Result<Option<Vec<Revision>>, sqlx::Error> {
@@ -121,20 +123,20 @@ pub async fn commit(
     .fetch_all(tx)
     .await?;
     let mut given = Vec::with_capacity(rows.len());
-    for held in rows {
-        let of_this = |row: &&PgRow| class_of(row, 1).is_ok_and(|class| class == held.class);
+    for row in rows {
+        let of_this = |written: &&PgRow| class_of(written, 1).is_ok_and(|class| class == row.class);
         match written.iter().find(of_this) {
-            Some(row) => given.push(row.try_get(0)?),
+            Some(written) => given.push(written.try_get(0)?),
             None => return Ok(None),
         }
     }
     Ok(Some(given))
 }
 
-fn keys(rows: &[&Held]) -> (Vec<i64>, Vec<i64>, Vec<Revision>) {
-    let moduli = rows.iter().map(|held| i64::from(held.class.modulus())).collect();
-    let residues = rows.iter().map(|held| i64::from(held.class.residue())).collect();
-    (moduli, residues, rows.iter().map(|held| held.revision).collect())
+fn keys(rows: &[&CheckpointRow]) -> (Vec<i64>, Vec<i64>, Vec<Revision>) {
+    let moduli = rows.iter().map(|row| i64::from(row.class.modulus())).collect();
+    let residues = rows.iter().map(|row| i64::from(row.class.residue())).collect();
+    (moduli, residues, rows.iter().map(|row| row.revision).collect())
 }
 
 /// Puts one row for the partition in the place of all of its rows, if they still have their revisions, and gives it;
@@ -147,11 +149,11 @@ pub async fn merge(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
-    rows: &[&Held],
+    rows: &[&CheckpointRow],
     partition: Class,
     checkpoint: Checkpoint,
     owner: Uuid,
-) -> Result<Option<Held>, sqlx::Error> {
+) -> Result<Option<CheckpointRow>, sqlx::Error> {
     let (moduli, residues, revisions) = keys(rows);
     let gone = sqlx::query(schema.sql(
         "DELETE FROM evenfold.checkpoints c
@@ -180,7 +182,7 @@ pub async fn merge(
     .bind(owner)
     .fetch_one(tx)
     .await?;
-    Ok(Some(Held { class: partition, checkpoint, revision, owner: Some(owner) }))
+    Ok(Some(CheckpointRow { class: partition, checkpoint, revision, owner: Some(owner) }))
 }
 
 /// Sets every checkpoint to the end of the log, in the transaction of a repair, which has locked it. Gives the number

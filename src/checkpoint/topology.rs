@@ -10,7 +10,7 @@ use crate::invariant::broken;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
 
-/// What a worker may do when the projection has another number of partitions than it was told.
+/// What a worker may do when the projection has another number of partitions than its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takeover {
     /// Take over, unless its own number was replaced less than this long ago by one of which a worker is
@@ -82,7 +82,7 @@ pub async fn register(
             .execute(&mut *tx)
             .await?;
     }
-    let registered = take_over(schema, tx, projection, partition.modulus(), takeover).await?;
+    let registered = apply_takeover(schema, tx, projection, partition.modulus(), takeover).await?;
     if registered == Registered::Ready {
         split(schema, tx, projection, partition).await?;
         // In a snapshot of its own, since a merge may have put a row that `split` did not see in the place of one that
@@ -107,7 +107,7 @@ pub(crate) async fn total_partitions(
     total.map(|total| u32::try_from(total).map_err(|_| broken("a total has 32 bits"))).transpose()
 }
 
-async fn take_over(
+async fn apply_takeover(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,

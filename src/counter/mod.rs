@@ -60,7 +60,7 @@ impl Counter {
         Ok(Self { events: self.events + 1, value, version, last_position: position })
     }
 
-    /// The counter after an event that was given up: only the version moves on, so that the next one fits.
+    /// The counter after an event that was dropped: only the version moves on, so that the next one fits.
     #[must_use]
     pub fn skip(self, version: Version) -> Self {
         Self { version: self.version.max(version), ..self }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_was_given_up_only_moves_the_version() {
+    fn a_dropped_event_only_moves_the_version() {
         let counter = Counter { events: 3, value: 7, version: Version::new(3), last_position: Position::new(9) };
         assert_eq!(counter.skip(Version::new(4)), Counter { version: Version::new(4), ..counter });
     }

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_in_a_transaction_is_published_after_its_commit_and_not_after_a_rollback() {
+    fn changes_are_published_after_their_commit_and_not_after_a_rollback() {
         let (mut publisher, received) = publishing();
         write(&mut publisher, 1..2);
         write(&mut publisher, 2..4);

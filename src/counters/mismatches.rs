@@ -32,7 +32,7 @@ pub struct Tally {
     pub events: i64,
     /// The sum of their amounts, in digits; none if it is not known, because PostgreSQL can't read one of them.
     pub value: Option<String>,
-    /// The version of the last event that was applied or given up.
+    /// The version of the last event that was applied or dropped.
     pub version: Version,
     /// The position of the last event that was applied.
     pub last_position: Position,
@@ -47,7 +47,7 @@ pub struct UnreadableEvent {
     pub reason: String,
 }
 
-/// A counter that is not what the log says, or of which that can't be said.
+/// A counter that is not what the log makes of it, or may not be: that can't be decided.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Mismatch {
     /// The kind of aggregate.

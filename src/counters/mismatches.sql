@@ -1,4 +1,4 @@
--- The counters, folded from the log by the database alone, beside the read model: for exactly the events that the
+-- The counters, folded from the log by the database alone, next to the read model: for exactly the events that the
 -- checkpoints say are applied, all as of this statement's snapshot. So it is right while workers run, however far behind
 -- they are. One pass over the log.
 -- The number of an event is null where it is left to a statement of its own: those positions are in the last column.
@@ -25,7 +25,7 @@ folded AS (
     ) e
     GROUP BY aggregate_type, aggregate_id
 ),
--- What is on record of aggregates: whether events wait, and the last one that was given up, which only moves the version.
+-- What is on record of aggregates: whether events wait, and the last one that was dropped, which only moves the version.
 parked AS (
     SELECT aggregate_type, aggregate_id, bool_or(dropped_at IS NULL) AS waiting,
            coalesce(max(version) FILTER (WHERE dropped_at IS NOT NULL), 0) AS dropped
@@ -51,7 +51,7 @@ differing AS MATERIALIZED (
        OR (c.events IS NULL AND NOT (e.events = 0 AND e.waiting))
        OR (e.events, e.value, e.last_position)
            IS DISTINCT FROM (coalesce(c.events, 0), coalesce(c.value, 0)::numeric, coalesce(c.last_position, 0))
-       -- Where others wait before it, an event that was given up has moved the version or not.
+       -- Where others wait before it, an event that was dropped has moved the version or not.
        OR coalesce(c.version, 0)
            NOT BETWEEN CASE WHEN e.waiting THEN e.applied ELSE e.version END AND e.version
 )

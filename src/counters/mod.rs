@@ -21,12 +21,12 @@ pub use table::CounterRow;
 #[doc(hidden)]
 pub use table::{empty, one, top, totals};
 
-use crate::actor::Actors;
 use crate::checkpoint::{self, RegisterError};
 use crate::counter::{Counter, Refused};
 use crate::database::Schema;
 use crate::event::Event;
 use crate::projection::{Batch, BoxError, Projection, definition};
+use crate::state_table::StateTable;
 use changes::Publisher;
 use sqlx::PgConnection;
 use std::collections::HashSet;
@@ -63,7 +63,7 @@ pub async fn check_begun(
 pub struct Counters {
     pointer: AmountPointer,
     table: Table,
-    actors: Actors<Actor>,
+    actors: StateTable<CounterState>,
     /// How many counters are changed and not written.
     changed: usize,
     /// None if nothing is to be published.
@@ -72,7 +72,7 @@ pub struct Counters {
 
 /// One aggregate's counter, and what is known of its row.
 #[derive(Debug, Clone, Copy, Default)]
-struct Actor {
+struct CounterState {
     counter: Counter,
     row: Row,
     changed: bool,
@@ -92,7 +92,7 @@ enum Row {
     There,
 }
 
-impl Actor {
+impl CounterState {
     /// What an event does to it. Gives how many counters are changed by that which were not.
     fn take(&mut self, event: &Event<'_>, dropped: bool, pointer: &AmountPointer) -> Result<usize, Refused> {
         self.counter = if dropped {
@@ -108,7 +108,7 @@ impl Counters {
     /// Sums the integers at `pointer`; keeps up to `max_actors` counters in memory, and at least those of one batch.
     #[must_use]
     pub fn new(pointer: AmountPointer, max_actors: usize) -> Self {
-        Self { pointer, table: Table::Counters, actors: Actors::new(max_actors), changed: 0, publisher: None }
+        Self { pointer, table: Table::Counters, actors: StateTable::new(max_actors), changed: 0, publisher: None }
     }
 
     /// The same, which publish to these what each commit has changed. They are waited for in no case, and nothing is
@@ -119,7 +119,7 @@ impl Counters {
     }
 
     /// The same, into the table of a rebuild, under a name of its own.
-    pub(super) fn beside(self) -> Self {
+    pub(super) fn in_rebuild(self) -> Self {
         Self { table: Table::Rebuild, ..self }
     }
 
@@ -140,13 +140,13 @@ impl Counters {
         let counters = table::load(schema, conn, self.table, events).await?;
         for (event, counter) in events.iter().zip(counters) {
             let row = if counter.is_some() { Row::There } else { Row::None };
-            *self.actor(event) = Actor { counter: counter.unwrap_or_default(), row, changed: false };
+            *self.actor(event) = CounterState { counter: counter.unwrap_or_default(), row, changed: false };
         }
         Ok(())
     }
 
-    fn actor(&mut self, event: &Event<'_>) -> &mut Actor {
-        self.actors.get_or_insert(event.hash, (event.aggregate_type, event.aggregate_id), Actor::default)
+    fn actor(&mut self, event: &Event<'_>) -> &mut CounterState {
+        self.actors.get_or_insert(event.hash, (event.aggregate_type, event.aggregate_id), CounterState::default)
     }
 
     /// Writes the counters that are changed.
@@ -154,7 +154,8 @@ impl Counters {
         if self.changed == 0 {
             return Ok(());
         }
-        let mut changed: Vec<(&str, &str, &mut Actor)> = self.actors.used().filter(|(.., a)| a.changed).collect();
+        let mut changed: Vec<(&str, &str, &mut CounterState)> =
+            self.actors.used().filter(|(.., a)| a.changed).collect();
         // In the order of the keys, in which the rows and the index are next to each other.
         changed.sort_unstable_by_key(|&(aggregate_type, aggregate_id, _)| (aggregate_type, aggregate_id));
         for row in [Row::None, Row::There] {
@@ -199,7 +200,7 @@ impl Projection for Counters {
         let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
         batch.fold_with_dropped(|event, dropped| {
             let name = (event.aggregate_type, event.aggregate_id);
-            let actor = actors.get_or_insert(event.hash, name, Actor::default);
+            let actor = actors.get_or_insert(event.hash, name, CounterState::default);
             // The first event of an aggregate is applied once, so there is no row before it.
             if actor.row == Row::Unknown && event.version == 1 {
                 actor.row = Row::None;
@@ -222,7 +223,7 @@ impl Projection for Counters {
             batch.fold_with_dropped(|event, dropped| {
                 if put_off.contains(&event.position) {
                     let name = (event.aggregate_type, event.aggregate_id);
-                    let actor = actors.get_or_insert(event.hash, name, Actor::default);
+                    let actor = actors.get_or_insert(event.hash, name, CounterState::default);
                     *changed += actor.take(event, dropped, pointer)?;
                 }
                 Ok::<(), Refused>(())

@@ -1,4 +1,5 @@
-//! Rebuilding the counters: an exact replay from the start, beside those in use, which it replaces in one transaction.
+//! Rebuilding the counters: an exact replay from the start, into a shadow of those in use, which it replaces in one
+//! transaction.
 
 use super::switch::{begin, claim, lock, prepare, switch};
 use super::{Counters, NAME};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub enum Rebuilt {
     /// The rebuilt counters are those in use.
     Switched,
-    /// It was told to stop; the next one goes on where it was.
+    /// It was stopped; the next one goes on where it was.
     Stopped,
     /// There is nothing to rebuild: no worker has begun the projection.
     NothingThere,
@@ -57,7 +58,7 @@ impl From<ConnectError> for RebuildError {
     }
 }
 
-/// A replay of the log into a table beside the counters in use.
+/// A replay of the log into a shadow table of the counters in use.
 pub struct Rebuild {
     worker: Worker<Counters>,
     new_definition: bool,
@@ -72,7 +73,7 @@ impl Rebuild {
     pub fn new(counters: Counters, batch_size: usize) -> Result<Self, WorkerError> {
         let whole = Class::partition(0, 1).map_err(|error| WorkerError::Register(error.into()))?;
         let options = WorkerOptions { batch_size, topology: Takeover::Now, ..WorkerOptions::default() };
-        Ok(Self { worker: Worker::new(whole, counters.beside(), options), new_definition: false })
+        Ok(Self { worker: Worker::new(whole, counters.in_rebuild(), options), new_definition: false })
     }
 
     /// The same rebuild, of which the counters may have other settings than those in use. When it switches over, these
@@ -145,7 +146,7 @@ impl Rebuild {
         Err(RegisterError::OtherDefinition { projection: NAME.to_owned(), stored, given })
     }
 
-    /// Steps until nothing is left; false if told to stop.
+    /// Steps until nothing is left; false if it is to stop.
     async fn catch_up(&mut self, conn: &mut PgConnection, shutdown: &CancellationToken) -> Result<bool, WorkerError> {
         while !shutdown.is_cancelled() {
             if self.worker.step(conn).await? == Step::CaughtUp {

@@ -45,7 +45,7 @@ pub(super) async fn begin(schema: &Schema, conn: &mut PgConnection) -> Result<()
     Ok(())
 }
 
-/// Gives up a rebuild that is not complete, in the caller's transaction: the next one begins at the start.
+/// Abandons a rebuild that is not complete, in the caller's transaction: the next one begins at the start.
 ///
 /// # Cancel safety
 ///

@@ -25,7 +25,7 @@ pub struct CounterRow {
     pub last_position: Position,
 }
 
-/// Which table: the one in use, or the one that a rebuild makes beside it.
+/// Which table: the one in use, or the one that a rebuild makes next to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Counters,
@@ -103,7 +103,7 @@ pub(super) enum WriteError {
         "{0} counters that this worker has read or written are not in the table any more: who removes rows from it must stop the workers first, and start over or rebuild"
     )]
     Gone(u64),
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

@@ -1,3 +1,5 @@
+//! Why a connection was not made.
+
 use super::limits::{CONNECT_TIMEOUT, LOCKED_OUT};
 use super::unfit::SchemaError;
 

@@ -1,4 +1,4 @@
-//! A connection on which notifications are heard.
+//! A connection on which notifications are received.
 
 use super::Database;
 use super::limits::CONNECT_TIMEOUT;
@@ -61,8 +61,8 @@ impl Listener {
     ///
     /// # Cancel safety
     ///
-    /// A dropped wait has heard nothing: the next one does.
-    pub(crate) async fn heard(&mut self) -> bool {
+    /// A dropped wait has received nothing: the next one does.
+    pub(crate) async fn received(&mut self) -> bool {
         matches!(self.inner.try_recv().await, Ok(Some(_)))
     }
 

@@ -2,16 +2,16 @@
 
 /// What went wrong, without the driver's words around it: they name lines of PostgreSQL's own source.
 #[must_use]
-pub fn told(error: &sqlx::Error) -> String {
-    let Some(said) = error.as_database_error() else {
+pub fn describe(error: &sqlx::Error) -> String {
+    let Some(answer) = error.as_database_error() else {
         return plain(error);
     };
-    match said.code().as_deref() {
+    match answer.code().as_deref() {
         // insufficient_privilege
         Some("42501") => {
-            format!("{}: grant it to the user in the database URL, or use the tables' owner", said.message())
+            format!("{}: grant it to the user in the database URL, or use the tables' owner", answer.message())
         }
-        _ => format!("the database says: {}", said.message()),
+        _ => format!("the database says: {}", answer.message()),
     }
 }
 

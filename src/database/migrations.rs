@@ -35,7 +35,7 @@ static CHECKSUMS: LazyLock<Vec<(i64, String)>> = LazyLock::new(|| {
 /// The table that says which migrations were run.
 const TABLE: &str = "evenfold._sqlx_migrations";
 
-/// What evenfold's migrations make, to tell others' tables under these names before anything is made.
+/// What evenfold's migrations make, to recognise others' tables under these names before anything is made.
 const RELATIONS: [&str; 10] = [
     "events",
     "log_origin",

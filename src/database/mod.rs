@@ -22,7 +22,7 @@ pub use check::{Server, check};
 pub use error::ConnectError;
 pub(crate) use limits::MOVING;
 pub(crate) use listener::Listener;
-pub use message::told;
+pub use message::describe;
 pub use migrations::migrator;
 pub(crate) use migrations::{FUNCTIONS, migrations};
 pub use schema::{InvalidSchema, Schema};

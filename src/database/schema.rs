@@ -44,8 +44,8 @@ impl Schema {
     /// # Errors
     ///
     /// [`InvalidSchema`]: the name must have 1 to 56 of the characters `a` to `z`, `0` to `9` and `_`, not begin with a
-    /// digit or `pg_`, and not be `public` or `information_schema`. `public` belongs to everybody: nobody could tell
-    /// evenfold's tables from those of an application, and it could not be removed with what is in it.
+    /// digit or `pg_`, and not be `public` or `information_schema`. `public` belongs to everybody: nobody could
+    /// distinguish evenfold's tables from those of an application, and it could not be removed with what is in it.
     pub fn named(name: &str) -> Result<Self, InvalidSchema> {
         let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         let begins = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());

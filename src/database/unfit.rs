@@ -144,6 +144,6 @@ pub enum SchemaError {
     #[error("a migration did not run: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
     /// The database's.
-    #[error("{}", super::message::told(.0))]
+    #[error("{}", super::message::describe(.0))]
     Database(#[from] sqlx::Error),
 }

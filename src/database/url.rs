@@ -276,19 +276,19 @@ mod tests {
             "@cret",
         ] {
             for url in [format!("postgres://user:{secret}@host:5432/db"), format!("postgres://user:{secret}@host/db")] {
-                let said = leads(&url).join(" ");
-                if !said.contains("percent-encode") || said.contains("cret") || said.contains("se/") {
-                    wrong.push(format!("{url}: {said}"));
+                let message = leads(&url).join(" ");
+                if !message.contains("percent-encode") || message.contains("cret") || message.contains("se/") {
+                    wrong.push(format!("{url}: {message}"));
                 }
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
-        let said = leads("postgres://user:secret").join(" ");
-        assert!(said.contains("the port is no number") && !said.contains("secret"), "{said}");
+        let message = leads("postgres://user:secret").join(" ");
+        assert!(message.contains("the port is no number") && !message.contains("secret"), "{message}");
     }
 
     #[test]
-    fn what_is_wrong_with_a_url_is_a_sentence() {
+    fn a_bad_url_is_refused_in_a_sentence() {
         for (url, phrase) in [
             ("mysql://h/d", "starts with neither"),
             ("postgres://h/d?sslmode=maybe", "sslmode is disable, allow"),
@@ -298,8 +298,8 @@ mod tests {
             ("postgres://[::1/d", "ends with ]"),
             ("postgres://h/d?options=-x", "-c name=value or --name=value only"),
         ] {
-            let said = leads(url).join(" ");
-            assert!(said.contains(phrase), "{url}: {said}");
+            let message = leads(url).join(" ");
+            assert!(message.contains(phrase), "{url}: {message}");
         }
     }
 

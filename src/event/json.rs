@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(unreadable(&levels(MAX_JSON_DEPTH)), None);
         assert_eq!(unreadable(&levels(MAX_JSON_DEPTH + 1)), Some(Unreadable::TooDeep));
         assert_eq!(unreadable(&format!(r#"["\"{}", "\\"]"#, "[".repeat(2 * MAX_JSON_DEPTH))), None);
-        assert_eq!(unreadable(&format!("[{}1]", "[1],".repeat(MAX_JSON_DEPTH))), None, "beside each other");
+        assert_eq!(unreadable(&format!("[{}1]", "[1],".repeat(MAX_JSON_DEPTH))), None, "next to each other");
     }
 
     #[test]

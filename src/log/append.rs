@@ -1,7 +1,7 @@
 //! Appending: all of the events or none, with the versions that are expected.
 
 use super::find::find;
-use super::insert::{Outcome, insert};
+use super::insert::{Inserted, insert};
 use super::outcome::{AppendError, Appended, MAX_APPEND_EVENTS, MAX_ATTEMPTS};
 use super::wake;
 use crate::database::Schema;
@@ -30,7 +30,7 @@ use uuid::Uuid;
 /// # Cancel safety
 ///
 /// If the future is dropped, roll the transaction back; without a transaction of the caller's, all of the events are
-/// in the log or none, and appending them again tells which ([`AppendError::AlreadyAppended`]).
+/// in the log or none, and appending them again shows which ([`AppendError::AlreadyAppended`]).
 pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
     append_in(&Schema::default(), conn, events).await
 }
@@ -46,8 +46,10 @@ pub(super) async fn append_in(
     }
     for _ in 0..MAX_ATTEMPTS {
         match attempt(schema, conn, events).await {
-            Ok(Outcome::Written(appended)) => return Ok(appended),
-            Ok(Outcome::Conflict(conflict)) => return Err(find_taken(schema, conn, events).await?.unwrap_or(conflict)),
+            Ok(Inserted::Written(appended)) => return Ok(appended),
+            Ok(Inserted::Conflict(conflict)) => {
+                return Err(find_taken(schema, conn, events).await?.unwrap_or(conflict));
+            }
             Err(error) => match violated(&error) {
                 Some("events_version_key") => {}
                 Some("events_event_id_key") => {
@@ -72,8 +74,8 @@ pub(super) fn check(events: &[NewEvent]) -> Result<(), AppendError> {
     }
 }
 
-/// Inserts the events once. What is not [`Outcome::Written`] leaves nothing behind, and the caller's transaction good.
-async fn attempt(schema: &Schema, conn: &mut PgConnection, events: &[NewEvent]) -> Result<Outcome, sqlx::Error> {
+/// Inserts the events once. What is not [`Inserted::Written`] leaves nothing behind, and the caller's transaction good.
+async fn attempt(schema: &Schema, conn: &mut PgConnection, events: &[NewEvent]) -> Result<Inserted, sqlx::Error> {
     // One statement is all or nothing by itself, and a transaction around it would be two round trips more: by far
     // the most of what a single event costs.
     if !conn.is_in_transaction() {
@@ -83,7 +85,7 @@ async fn attempt(schema: &Schema, conn: &mut PgConnection, events: &[NewEvent]) 
     let mut savepoint = conn.begin().await?;
     let outcome = insert(schema, &mut savepoint, events, wake::of(schema).callers()).await;
     match outcome {
-        Ok(Outcome::Written(_)) => savepoint.commit().await?,
+        Ok(Inserted::Written(_)) => savepoint.commit().await?,
         _ => savepoint.rollback().await?,
     }
     outcome

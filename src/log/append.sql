@@ -28,7 +28,7 @@ written AS (
 )
 -- What was written, in the order of the events, because positions are handed out in it; or what is in conflict.
 -- The notification is made once, with the first row that was written.
-SELECT version, NULL AS conflict, position AS place, (SELECT pg_notify('evenfold_events', '')::text WHERE $10) AS told
+SELECT version, NULL AS conflict, position AS place, (SELECT pg_notify('evenfold_events', '')::text WHERE $10) AS notified
 FROM written
 UNION ALL
 SELECT version, ord - 1, NULL, NULL FROM placed WHERE conflict

@@ -80,7 +80,7 @@ impl Appender {
 
     fn new(database: &Database, options: AppenderOptions, epoch: Option<Epoch>, sizes: Arc<Sizes>) -> Self {
         let (queue, waiting) = mpsc::channel(options.queue.clamp(1, tokio::sync::Semaphore::MAX_PERMITS));
-        let closing = epoch.as_ref().map_or_else(CancellationToken::new, |epoch| epoch.over().child_token());
+        let closing = epoch.as_ref().map_or_else(CancellationToken::new, |epoch| epoch.ended().child_token());
         let ended = CancellationToken::new();
         let source = Source { database: database.named("evenfold append"), epoch };
         let task = Task::new(source, waiting, options.group, closing.clone(), Arc::clone(&sizes));
@@ -95,19 +95,19 @@ impl Appender {
     /// Appends all of the events or none, as [`append`](super::append) does, together with those of other callers.
     ///
     /// Events of one aggregate get their versions in the order of the calls. What is wrong with the events of one
-    /// caller is told to that one alone: a group that can't be appended is halved until it can. An aggregate in which
-    /// another connection has an open transaction that appended holds up others for some seconds, at most, and its own
-    /// caller gets the database's lock timeout (`55P03`).
+    /// caller is reported to that one alone: a group that can't be appended is halved until it can. An aggregate in
+    /// which another connection has an open transaction that appended holds up others for some seconds, at most, and
+    /// its own caller gets the database's lock timeout (`55P03`).
     ///
     /// # Errors
     ///
     /// See [`AppendError`]. Nothing was appended, except after [`AppendError::Unanswered`]: when the connection is lost
-    /// or silent for a minute, those whose events were being appended can't be told. Those behind them wait.
+    /// or silent for a minute, those whose events were being appended are not known. Those behind them wait.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, all of the events are in the log, or will be, or none; appending them again, with the
-    /// same event ids, tells which.
+    /// same event ids, shows which.
     pub async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, AppendError> {
         check(&events)?;
         if events.is_empty() {

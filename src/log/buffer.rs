@@ -1,3 +1,5 @@
+//! Events that were read, in as few allocations as possible.
+
 use crate::event::{Envelope, Event, Timestamp};
 use crate::hash::IdHash;
 use crate::number::{Position, Version};

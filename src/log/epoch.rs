@@ -8,7 +8,7 @@
 //! read and committed through the connections of one epoch belongs to one history of the log; what those of two epochs
 //! have read may not.
 
-use crate::database::{Database, told};
+use crate::database::{Database, describe};
 use sqlx::PgConnection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,14 +28,14 @@ pub struct Epochs {
     /// Until when the sentinel's session is taken to be alive, in milliseconds after the start.
     alive_until: AtomicU64,
     started: Instant,
-    state: watch::Sender<State>,
+    state: watch::Sender<EpochState>,
 }
 
 #[derive(Debug)]
-enum State {
+enum EpochState {
     Open {
         key: i64,
-        over: CancellationToken,
+        ended: CancellationToken,
     },
     /// There is no epoch.
     Lost {
@@ -46,7 +46,7 @@ enum State {
 
 impl Epochs {
     pub(super) fn new() -> Arc<Self> {
-        let lost = State::Lost { since: Instant::now(), why: "it is being connected to".to_owned() };
+        let lost = EpochState::Lost { since: Instant::now(), why: "it is being connected to".to_owned() };
         Arc::new(Self {
             number: AtomicU64::new(fastrand::u64(..)),
             alive_until: AtomicU64::new(0),
@@ -72,8 +72,8 @@ impl Epochs {
             return None;
         }
         let (time, why) = match &*self.state.borrow() {
-            State::Lost { since, why } => (since.elapsed(), why.clone()),
-            State::Open { .. } => (self.silence(), "it does not answer".to_owned()),
+            EpochState::Lost { since, why } => (since.elapsed(), why.clone()),
+            EpochState::Open { .. } => (self.silence(), "it does not answer".to_owned()),
         };
         Some(format!("the database has been unavailable for {}: {why}", spoken(time)))
     }
@@ -108,25 +108,25 @@ impl Epochs {
         self.number()
     }
 
-    fn open(self: &Arc<Self>, state: &State) -> Option<Epoch> {
-        let State::Open { key, over } = state else { return None };
-        Some(Epoch { number: self.number(), key: *key, over: over.clone(), epochs: Arc::clone(self) })
+    fn open(self: &Arc<Self>, state: &EpochState) -> Option<Epoch> {
+        let EpochState::Open { key, ended } = state else { return None };
+        Some(Epoch { number: self.number(), key: *key, ended: ended.clone(), epochs: Arc::clone(self) })
     }
 
-    /// A session holds the lock of this key, as it said when it was asked then.
+    /// A session holds the lock of this key, as it answered when it was asked then.
     pub(super) fn begin(self: &Arc<Self>, key: i64, asked: Instant) -> Epoch {
-        let over = CancellationToken::new();
+        let ended = CancellationToken::new();
         self.state.send_modify(|state| {
-            *state = State::Open { key, over: over.clone() };
+            *state = EpochState::Open { key, ended: ended.clone() };
             self.alive_until.store(self.millis(asked + LEASE), Ordering::SeqCst);
         });
-        Epoch { number: self.number(), key, over, epochs: Arc::clone(self) }
+        Epoch { number: self.number(), key, ended, epochs: Arc::clone(self) }
     }
 
     /// There is no epoch yet, for another reason than before.
     pub(super) fn fail(&self, reason: String) {
         self.state.send_modify(|state| {
-            if let State::Lost { why, .. } = state {
+            if let EpochState::Lost { why, .. } = state {
                 *why = reason;
             }
         });
@@ -148,7 +148,7 @@ impl Epochs {
 pub struct Epoch {
     number: u64,
     key: i64,
-    over: CancellationToken,
+    ended: CancellationToken,
     epochs: Arc<Epochs>,
 }
 
@@ -161,14 +161,14 @@ impl Epoch {
 
     /// Whether what is known from it may not be true any more.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.epochs.number() != self.number
     }
 
-    /// Is cancelled when it is over.
+    /// Is cancelled when it has ended.
     #[must_use]
-    pub fn over(&self) -> &CancellationToken {
-        &self.over
+    pub fn ended(&self) -> &CancellationToken {
+        &self.ended
     }
 
     /// Makes a connection of this epoch; where that is not possible, says why in a sentence.
@@ -180,7 +180,7 @@ impl Epoch {
         let mut conn = database.connect().await.map_err(|error| error.to_string())?;
         // Shared, so that those who ask at the same time do not take it for held.
         let free = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock_shared($1)").bind(self.key).persistent(false);
-        let free: bool = free.fetch_one(&mut conn).await.map_err(|error| told(&error))?;
+        let free: bool = free.fetch_one(&mut conn).await.map_err(|error| describe(&error))?;
         if free {
             let why = "the server has started again, or is another one";
             self.end(why);
@@ -192,22 +192,22 @@ impl Epoch {
     /// From now on nothing that is known from it is good. It may have ended before.
     pub(super) fn end(&self, why: &str) {
         self.epochs.state.send_modify(|state| {
-            if self.is_over() {
+            if self.has_ended() {
                 return;
             }
             // In this order: whoever sees it alive after this sees the other number.
             self.epochs.alive_until.store(0, Ordering::SeqCst);
             self.epochs.number.fetch_add(1, Ordering::SeqCst);
-            *state = State::Lost { since: Instant::now(), why: why.to_owned() };
+            *state = EpochState::Lost { since: Instant::now(), why: why.to_owned() };
         });
-        self.over.cancel();
+        self.ended.cancel();
     }
 
     /// Its session has answered what it was asked then.
     pub(super) fn renew(&self, asked: Instant) {
         // With the state locked: an epoch that has ended is not alive.
         let _state = self.epochs.state.borrow();
-        if !self.is_over() {
+        if !self.has_ended() {
             self.epochs.alive_until.store(self.epochs.millis(asked + LEASE), Ordering::SeqCst);
         }
     }

@@ -1,3 +1,5 @@
+//! A fence: what is visible at a moment, and up to which position nothing can be missing.
+
 use super::Snapshot;
 use crate::database::Schema;
 use crate::database::SchemaError;

@@ -3,7 +3,7 @@
 use super::append::append_in;
 use super::sizes::Sizes;
 use super::{AppendError, Appended};
-use crate::database::{Schema, told};
+use crate::database::{Schema, describe};
 use crate::event::NewEvent;
 use crate::hash::IdHash;
 use serde_json::value::RawValue;
@@ -80,7 +80,7 @@ impl Group {
         while let Some(part) = parts.pop() {
             let events = &self.events[self.begin(part.start)..self.begin(part.end)];
             let outcome = match tokio::time::timeout(TIMEOUT, append_in(schema, conn, events)).await {
-                Ok(Err(AppendError::Database(error))) if is_lost(&error) => return Err(told(&error)),
+                Ok(Err(AppendError::Database(error))) if is_lost(&error) => return Err(describe(&error)),
                 Ok(outcome) => outcome,
                 Err(_) => return Err(format!("no answer within {} seconds", TIMEOUT.as_secs())),
             };
@@ -111,7 +111,7 @@ impl Group {
         }
     }
 
-    /// Tells everybody who has no answer yet that there will be none, and how many those are.
+    /// Answers everybody who has no answer yet that there will be none, and how many those are.
     pub(super) fn lose(&mut self, why: &str) -> usize {
         let lost = self.calls.iter_mut().filter(|call| call.answer.is_some());
         lost.map(|call| call.answer(Err(AppendError::Unanswered(why.to_owned())))).count()
@@ -121,7 +121,7 @@ impl Group {
 impl Call {
     fn answer(&mut self, outcome: Result<Vec<Appended>, AppendError>) {
         if let Some(answer) = self.answer.take() {
-            // Nobody is told if the caller does not wait any more.
+            // Nobody is answered if the caller does not wait any more.
             let _ = answer.send(outcome);
         }
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, Row};
 
 /// What an insert has come to.
-pub(super) enum Outcome {
+pub(super) enum Inserted {
     Written(Vec<Appended>),
     Conflict(AppendError),
 }
@@ -21,18 +21,18 @@ pub(super) async fn insert(
     conn: &mut PgConnection,
     events: &[NewEvent],
     turns: &wake::Turns,
-) -> Result<Outcome, sqlx::Error> {
+) -> Result<Inserted, sqlx::Error> {
     let notify = turns.take();
     let outcome = match events {
         [event] => match insert_one(schema, conn, event, notify).await {
-            Ok(Some(appended)) => Ok(Outcome::Written(vec![appended])),
-            // This one tells the version that the conflict is with.
+            Ok(Some(appended)) => Ok(Inserted::Written(vec![appended])),
+            // This one shows the version that the conflict is with.
             Ok(None) => insert_all(schema, conn, events, notify).await,
             Err(error) => Err(error),
         },
         _ => insert_all(schema, conn, events, notify).await,
     };
-    if notify && !matches!(outcome, Ok(Outcome::Written(_))) {
+    if notify && !matches!(outcome, Ok(Inserted::Written(_))) {
         turns.give_back();
     }
     outcome
@@ -67,7 +67,7 @@ async fn insert_all(
     conn: &mut PgConnection,
     events: &[NewEvent],
     notify: bool,
-) -> Result<Outcome, sqlx::Error> {
+) -> Result<Inserted, sqlx::Error> {
     let order = by_aggregate(events);
     let sorted = || order.iter().map(|&(index, _)| &events[index]);
     let column = |part: fn(&NewEvent) -> &str| sorted().map(part).collect::<Vec<_>>();
@@ -101,7 +101,7 @@ async fn insert_all(
     }
     if let Some((index, version)) = conflict {
         let unasked = || sqlx::Error::Protocol("an event that expects no version is in conflict".to_owned());
-        return Ok(Outcome::Conflict(AppendError::Conflict {
+        return Ok(Inserted::Conflict(AppendError::Conflict {
             aggregate: events[index].aggregate.clone(),
             expected: events[index].expected.as_number().ok_or_else(unasked)?,
             actual: Version::new(version.get() - 1),
@@ -112,7 +112,7 @@ async fn insert_all(
         return Err(sqlx::Error::Protocol(format!("{} of {} events were inserted", placed.len(), events.len())));
     }
     placed.sort_unstable_by_key(|&(index, _)| index);
-    Ok(Outcome::Written(placed.into_iter().map(|(_, appended)| appended).collect()))
+    Ok(Inserted::Written(placed.into_iter().map(|(_, appended)| appended).collect()))
 }
 
 /// The indices of the events sorted by aggregate, each with its number within its aggregate, from 1.

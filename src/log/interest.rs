@@ -1,3 +1,5 @@
+//! Which events a projection wants.
+
 use std::fmt;
 
 /// Which events a projection wants. The database filters by it, so that a worker is sent nothing else.

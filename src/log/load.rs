@@ -26,7 +26,7 @@ pub enum LoadError {
         version: Version,
     },
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

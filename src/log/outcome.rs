@@ -64,7 +64,7 @@ pub enum AppendError {
     #[error("{0} events at once are too many: append at most {MAX_APPEND_EVENTS}")]
     TooMany(usize),
     /// The connection of an [`Appender`](super::Appender) was lost, or its database did not answer in time. The events
-    /// are in the log, all of them, or they are not: appending them again, with the same event ids, tells
+    /// are in the log, all of them, or they are not: appending them again, with the same event ids, shows
     /// ([`AlreadyAppended`](Self::AlreadyAppended)).
     #[error("whether the events were appended is not known ({0}): append them again, with the same event ids")]
     Unanswered(String),
@@ -72,6 +72,6 @@ pub enum AppendError {
     #[error("the appender is closed")]
     Closed,
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }

@@ -15,7 +15,7 @@ const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// So many calls may be passed over because their aggregates are busy. Whoever comes then waits in the queue, which is
 /// what bounds memory.
-const MAX_PASSED_OVER: usize = 1_000;
+const MAX_SKIPPED: usize = 1_000;
 
 /// The aggregates with events that are on their way, by the hashes of their ids: two that share one wait for each
 /// other.
@@ -46,24 +46,24 @@ impl Busy {
 pub(super) struct Queue {
     waiting: mpsc::Receiver<Request>,
     /// Those that were taken out of `waiting` and did not fit, or had to wait for a busy aggregate.
-    passed_over: VecDeque<Request>,
+    skipped: VecDeque<Request>,
     max_events: usize,
     closing: CancellationToken,
 }
 
 impl Queue {
     pub(super) fn new(waiting: mpsc::Receiver<Request>, max_events: usize, closing: CancellationToken) -> Self {
-        Self { waiting, passed_over: VecDeque::new(), max_events, closing }
+        Self { waiting, skipped: VecDeque::new(), max_events, closing }
     }
 
     /// Waits for a call, without taking it; false when there will be none.
     pub(super) async fn any(&mut self) -> bool {
-        if !self.passed_over.is_empty() {
+        if !self.skipped.is_empty() {
             return true;
         }
         let next = self.next().await;
-        self.passed_over.extend(next);
-        !self.passed_over.is_empty()
+        self.skipped.extend(next);
+        !self.skipped.is_empty()
     }
 
     async fn next(&mut self) -> Option<Request> {
@@ -87,9 +87,9 @@ impl Queue {
             if !group.is_empty() {
                 return Some(group);
             }
-            if self.passed_over.is_empty() {
+            if self.skipped.is_empty() {
                 let next = self.next().await?;
-                self.passed_over.push_back(next);
+                self.skipped.push_back(next);
             } else {
                 self.wait(busy, freed).await;
             }
@@ -99,12 +99,12 @@ impl Queue {
     /// All that was passed over waits for busy aggregates: until some are freed, or a call comes that does not.
     async fn wait(&mut self, busy: &Busy, mut freed: Pin<&mut Notified<'_>>) {
         loop {
-            let room = self.passed_over.len() < MAX_PASSED_OVER && !self.waiting.is_closed();
+            let room = self.skipped.len() < MAX_SKIPPED && !self.waiting.is_closed();
             tokio::select! {
                 () = freed.as_mut() => return,
                 Some(next) = self.waiting.recv(), if room => {
                     let waits = busy.has_some_of(&next);
-                    self.passed_over.push_back(next);
+                    self.skipped.push_back(next);
                     if !waits {
                         return;
                     }
@@ -120,8 +120,8 @@ impl Queue {
         // Whoever comes after a call that is passed over must not overtake it.
         let mut before = HashSet::new();
         let (mut group, mut bytes) = (Group::default(), 0);
-        let mut again = std::mem::take(&mut self.passed_over).into_iter();
-        while self.passed_over.len() < MAX_PASSED_OVER
+        let mut again = std::mem::take(&mut self.skipped).into_iter();
+        while self.skipped.len() < MAX_SKIPPED
             && let Some(request) = again.next().or_else(|| self.waiting.try_recv().ok())
         {
             // Whoever does not want the answer any more may take it that nothing was appended.
@@ -130,19 +130,19 @@ impl Queue {
             }
             if request.hashes().any(|hash| busy.contains(&hash) || before.contains(&hash)) {
                 before.extend(request.hashes());
-                self.passed_over.push_back(request);
+                self.skipped.push_back(request);
                 continue;
             }
             bytes += request.bytes();
             let full = group.len() + request.events.len() > self.max_events || bytes > MAX_GROUP_BYTES;
             if full && !group.is_empty() {
-                self.passed_over.push_back(request);
+                self.skipped.push_back(request);
                 break;
             }
             own.extend(request.hashes());
             group.add(request);
         }
-        self.passed_over.extend(again);
+        self.skipped.extend(again);
         busy.extend(own);
         group
     }

@@ -107,7 +107,7 @@ async fn open(database: &Database, epochs: &Arc<Epochs>) -> Result<(Listener, Ep
     let locked = listener.execute(format!("SELECT pg_advisory_lock({key})"));
     match timeout(ABANDONED, locked).await {
         Ok(Ok(())) => Ok((listener, epochs.begin(key, asked))),
-        Ok(Err(error)) => Err(crate::database::told(&error)),
+        Ok(Err(error)) => Err(crate::database::describe(&error)),
         Err(_) => Err(silent()),
     }
 }
@@ -129,14 +129,14 @@ async fn keep(listener: &mut Listener, epoch: &Epoch) -> String {
     };
     tokio::select! {
         why = lost => why,
-        () = epoch.over().cancelled() => "the server has started again, or is another one".to_owned(),
+        () = epoch.ended().cancelled() => "the server has started again, or is another one".to_owned(),
     }
 }
 
 /// Waits until then; false if the connection is lost.
 async fn rest(listener: &mut Listener, until: Instant) -> bool {
     loop {
-        match tokio::time::timeout_at(until.into(), listener.heard()).await {
+        match tokio::time::timeout_at(until.into(), listener.received()).await {
             // Whoever has notified this channel has nothing to say.
             Ok(true) => {}
             Ok(false) => return false,

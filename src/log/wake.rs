@@ -1,3 +1,5 @@
+//! When an append notifies the workers: often enough, and not for each of many.
+
 use crate::database::Schema;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +57,7 @@ impl Both {
 }
 
 impl Turns {
-    /// Whether to notify now. Of several who ask at the same time one is told to.
+    /// Whether to notify now. Of several who ask at the same time one does.
     pub(super) fn take(&self) -> bool {
         let now = now();
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| is_due(last, now).then_some(now)).is_ok()
@@ -83,15 +85,15 @@ mod tests {
 
     #[test]
     fn the_first_is_due_and_then_one_per_pause() {
-        let mut told = Vec::new();
+        let mut due = Vec::new();
         let mut last = 0;
         for now in 1..=170 {
             if is_due(last, now) {
-                told.push(now);
+                due.push(now);
                 last = now;
             }
         }
-        assert_eq!(told, [1, 51, 101, 151]);
+        assert_eq!(due, [1, 51, 101, 151]);
         assert!(!is_due(100, 90), "a thread that read the clock before another has taken the turn");
     }
 
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_at_once_one_is_told_to_until_it_gives_its_turn_back() {
+    fn of_many_at_once_one_has_the_turn_until_it_gives_it_back() {
         let turns = Turns(AtomicU64::new(0));
         assert_eq!((0..100).filter(|_| turns.take()).count(), 1);
         turns.give_back();

@@ -1,3 +1,5 @@
+//! Reading a window: the events that one snapshot shows and an earlier fence does not.
+
 use super::{EventBuffer, Fence, Interest, Snapshot};
 use crate::class::Class;
 use crate::database::Schema;

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long a worker reads by itself after reading ahead has failed, as it does where connections are used up.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Chunks that wait to be applied, beside the one that is being applied and the one that is being read.
+/// Chunks that wait to be applied, in addition to the one that is being applied and the one that is being read.
 const WAITING: usize = 1;
 
 /// A window that is being read.

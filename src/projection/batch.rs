@@ -1,3 +1,5 @@
+//! A batch of events, as a projection gets it.
+
 use crate::checkpoint::{BEHIND, ParkedEvent};
 use crate::database::Schema;
 use crate::event::{Aggregate, Event, MAX_JSON_BYTES};
@@ -13,13 +15,13 @@ use std::time::{Duration, Instant};
 pub struct Batch<'a> {
     schema: &'a Schema,
     events: &'a EventBuffer,
-    parked: Parked,
+    parked: ParkedNames,
     /// Events that the projection refused: index and reason. Earlier events of their aggregates have been applied.
     refused: HashMap<usize, String>,
     /// Events that a writer gave a wrong hash, or that are too large to be read. No event of their aggregates is handed
     /// out.
     misplaced: HashMap<usize, String>,
-    /// Positions of events that an operator has given up.
+    /// Positions of events that an operator has dropped.
     dropped: HashSet<Position>,
     last: bool,
     folding: Duration,
@@ -27,9 +29,9 @@ pub struct Batch<'a> {
 
 /// Aggregates, to be asked with borrowed names.
 #[derive(Debug, Default)]
-struct Parked(HashMap<String, HashSet<String>>);
+struct ParkedNames(HashMap<String, HashSet<String>>);
 
-impl Parked {
+impl ParkedNames {
     fn contains(&self, event: &Event<'_>) -> bool {
         !self.0.is_empty() && self.0.get(event.aggregate_id).is_some_and(|types| types.contains(event.aggregate_type))
     }
@@ -49,7 +51,7 @@ impl<'a> Batch<'a> {
         let mut batch = Self {
             schema,
             events,
-            parked: Parked::default(),
+            parked: ParkedNames::default(),
             refused: HashMap::new(),
             misplaced: HashMap::new(),
             dropped,
@@ -101,7 +103,7 @@ impl<'a> Batch<'a> {
         self.events.events().filter(|event| !self.parked.contains(event) && !self.is_dropped(event))
     }
 
-    /// The same with the events that an operator has given up, which [`fold_with_dropped`](Self::fold_with_dropped)
+    /// The same with the events that an operator has dropped, which [`fold_with_dropped`](Self::fold_with_dropped)
     /// hands out as well.
     pub fn with_dropped(&self) -> impl Iterator<Item = Event<'a>> {
         self.events.events().filter(|event| !self.parked.contains(event)).map(|event| self.righted(event))
@@ -128,7 +130,7 @@ impl<'a> Batch<'a> {
         self.fold_with_dropped(|event, dropped| if dropped { Ok(()) } else { apply(event) });
     }
 
-    /// The same, with the events that an operator has given up, which are told apart: a projection that looks at
+    /// The same, with the events that an operator has dropped, which are marked: a projection that looks at
     /// versions moves on past them.
     pub fn fold_with_dropped<R: Display>(&mut self, mut apply: impl FnMut(&Event<'a>, bool) -> Result<(), R>) {
         let started = Instant::now();

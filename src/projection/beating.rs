@@ -92,7 +92,7 @@ impl Beating {
         self.pulse.beat(per_second, self.lateness.note(now).as_deref())
     }
 
-    /// A beat that said so was written.
+    /// A beat with that was written.
     pub(super) fn written(&mut self, applied: u64, started: Instant) {
         self.applied = (applied, started);
         self.lateness.written(Instant::now());

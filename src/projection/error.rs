@@ -33,7 +33,7 @@ pub enum WorkerError {
     #[error("the number of partitions is being changed")]
     Moving,
     /// The database's. Trying again is right.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
     /// The projection's own. Trying again is right.
     #[error("the projection failed: {0}")]

@@ -1,5 +1,5 @@
-//! A worker's heartbeat: when it begins and ends. It begins before the worker has its partition, so that one that can't have it
-//! is seen with the reason. Those of a process are written together: see `heartbeats`.
+//! A worker's heartbeat: when it begins and ends. It begins before the worker has its partition, so that one that can't
+//! have it is seen with the reason. Those of a process are written together: see `heartbeats`.
 
 use super::beating::{Beating, Pulse};
 use super::heartbeats::Heartbeats;
@@ -36,8 +36,8 @@ impl Heart {
         self.joined.store(true, Ordering::Release);
     }
 
-    /// Ends, and takes the heartbeat off the table. Left behind, it is stale after a few seconds: whoever stops does not wait for
-    /// a database that is silent.
+    /// Ends, and takes the heartbeat off the table. Left behind, it is stale after a few seconds: whoever stops does
+    /// not wait for a database that is silent.
     pub(super) async fn stop(self) {
         let removed = self.heartbeats.end(self.pulse.worker);
         let ended = tokio::time::timeout(FORGET_TIMEOUT, removed).await;

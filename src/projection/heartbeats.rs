@@ -1,7 +1,8 @@
-//! The heartbeats of a process's workers: one task, on one connection of its own, so that they go on while a fold hangs.
+//! The heartbeats of a process's workers: one task, on one connection of its own, so that they go on while a fold
+//! hangs.
 //!
-//! Those that are due are written in one statement, which passes over the row of one that somebody has locked: it is late by
-//! itself. The lag of each worker is counted between two beats, seldom enough to cost little.
+//! Those that are due are written in one statement, which passes over the row of one that somebody has locked: it is
+//! late by itself. The lag of each worker is counted between two beats, seldom enough to cost little.
 
 use super::beating::Beating;
 use crate::checkpoint::{self, Written};
@@ -21,8 +22,8 @@ use uuid::Uuid;
 const PAUSE_PER_COUNT: u32 = 20;
 const LONGEST_COUNT_PAUSE: Duration = Duration::from_mins(1);
 
-/// A statement may take this long before its connection is abandoned: a count must not make the next beat so late that workers
-/// are taken for dead.
+/// A statement may take this long before its connection is abandoned: a count must not make the next beat so late that
+/// workers are taken for dead.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a lock is waited for. Longer than that the connection is fine, and the next beat tries again.
@@ -153,8 +154,8 @@ impl Writing {
         }
     }
 
-    /// Takes a heartbeat off the table: once more, on a new connection, where the one in use was lost without notice. Left
-    /// behind, it is stale after a few seconds, and removed after a day by another worker's beat.
+    /// Takes a heartbeat off the table: once more, on a new connection, where the one in use was lost without notice.
+    /// Left behind, it is stale after a few seconds, and removed after a day by another worker's beat.
     async fn forget(&mut self, worker: Uuid) {
         let before = self.all.len();
         self.all.retain(|beating| beating.pulse.worker != worker);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// How often a worker that may not take over looks whether it may.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(1);
 
-/// Registers the worker, as often as it takes, and gives the connection. Gives nothing if it was told to stop
+/// Registers the worker, as often as it takes, and gives the connection. Gives nothing if it is to stop
 /// meanwhile.
 pub(super) async fn join<P: Projection>(
     database: &Database,

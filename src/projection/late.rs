@@ -73,12 +73,12 @@ mod tests {
         lateness.written(start + 6 * SECOND);
         assert_eq!(lateness.note(start + 12 * SECOND), None, "three intervals are not late");
         lateness.failed("a lock", start + 20 * SECOND);
-        let said = Some("no heartbeat for 22 s".to_owned());
-        assert_eq!(lateness.note(start + 28 * SECOND), said);
+        let message = Some("no heartbeat for 22 s".to_owned());
+        assert_eq!(lateness.note(start + 28 * SECOND), message);
         lateness.written(start + 28 * SECOND);
         assert_eq!(lateness.note(start + 87 * SECOND), Some("no heartbeat for 59 s".to_owned()), "late again");
         lateness.written(start + 30 * SECOND);
-        assert_eq!(lateness.note(start + 31 * SECOND), said);
+        assert_eq!(lateness.note(start + 31 * SECOND), message);
         lateness.written(start + 87 * SECOND);
         assert_eq!(lateness.note(start + 88 * SECOND), Some("no heartbeat for 57 s".to_owned()));
     }

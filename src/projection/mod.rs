@@ -30,7 +30,7 @@ pub use batch::Batch;
 pub use chunk::CHUNK;
 pub use error::{RunError, WorkerError};
 pub use options::{GRACE, RunOptions, WorkerOptions};
-pub use pool::{MAX_WORKERS, Member, Pool, PoolError};
+pub use pool::{MAX_WORKERS, Pool, PoolError, PoolWorker};
 pub use process::Process;
 pub use progress::{Phase, Progress, Report};
 pub use replica::{Replica, run_replica};
@@ -63,7 +63,7 @@ pub trait Projection: Send + 'static {
     /// Its name, under which its checkpoints are kept.
     fn name(&self) -> &str;
 
-    /// Which events it wants. It must not change between runs: workers that were told otherwise are refused.
+    /// Which events it wants. It must not change between runs: workers with another one are refused.
     fn interest(&self) -> Interest {
         Interest::everything()
     }

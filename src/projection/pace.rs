@@ -13,8 +13,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// How many workers of one process may look that often. More of them share what these would cost the server.
 const BUSY_WORKERS: u32 = 4;
 
-/// For how long after the last event or notification events are said to come. A process that appends notifies at most
-/// every 50 ms: what it appends in between finds the workers that were woken before still busy.
+/// For how long after the last event or notification events are expected to come. A process that appends notifies at
+/// most every 50 ms: what it appends in between finds the workers that were woken before still busy.
 const BUSY_FOR: Duration = Duration::from_millis(100);
 
 /// The pause between two looks of a worker that stands by, at the partition of another one.
@@ -36,7 +36,7 @@ pub(super) enum Pause {
 pub(super) struct Pace {
     poll_interval: Duration,
     rest: Duration,
-    /// When there was something, or somebody said so.
+    /// When there was something, or somebody notified.
     last: Option<Instant>,
 }
 

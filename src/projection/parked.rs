@@ -74,7 +74,7 @@ pub enum RetryError {
     #[error(transparent)]
     Refused(RegisterError),
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
     /// The projection's own.
     #[error("the projection failed: {0}")]
@@ -203,7 +203,7 @@ async fn end<P: Projection, T>(
         tx.commit().await?;
         projection.committed();
     } else {
-        // What went wrong is said already.
+        // What went wrong is reported already.
         let _ = tx.rollback().await;
     }
     outcome

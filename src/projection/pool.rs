@@ -28,7 +28,7 @@ pub enum PoolError {
 
 /// Workers that run side by side.
 pub struct Pool {
-    members: Vec<Member>,
+    members: Vec<PoolWorker>,
     tasks: JoinSet<(Class, Result<Report, RunError>)>,
     /// Of this pool alone, so that it ends with it.
     connections: Option<Connections>,
@@ -36,14 +36,14 @@ pub struct Pool {
 
 /// One partition of a pool.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub struct PoolWorker {
     /// Which one.
     pub partition: Class,
     /// What its worker has done, across restarts.
     pub progress: Arc<Progress>,
 }
 
-impl Member {
+impl PoolWorker {
     /// Why nobody in this process works on the partition, and when it is tried again; none if somebody does, or if a
     /// worker of another process is at it and this one waits.
     #[must_use]
@@ -55,9 +55,9 @@ impl Member {
 impl Pool {
     /// Starts a worker for each partition, made by `make`, which is called again after a panic.
     ///
-    /// Whatever fails in the database or the projection is tried again after a growing pause of up to ten seconds, without
-    /// end, from the first connection on, while the other partitions go on: see [`Member::trouble`]. A worker ends with an
-    /// error only for what must be changed in this process ([`RunError::is_final`]).
+    /// Whatever fails in the database or the projection is tried again after a growing pause of up to ten seconds,
+    /// without end, from the first connection on, while the other partitions go on: see [`PoolWorker::trouble`]. A worker
+    /// ends with an error only for what must be changed in this process ([`RunError::is_final`]).
     ///
     /// # Errors
     ///
@@ -92,11 +92,11 @@ impl Pool {
             _ => {}
         }
         let shared = Shared::new(partitions.len());
-        let members: Vec<Member> =
-            partitions.iter().map(|&partition| Member { partition, progress: Arc::default() }).collect();
+        let members: Vec<PoolWorker> =
+            partitions.iter().map(|&partition| PoolWorker { partition, progress: Arc::default() }).collect();
         let mut tasks = JoinSet::new();
         for member in &members {
-            let Member { partition, progress } = member.clone();
+            let PoolWorker { partition, progress } = member.clone();
             let (make, shared) = (make.clone(), Arc::clone(&shared));
             let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
             let member = member.clone();
@@ -108,7 +108,7 @@ impl Pool {
 
     /// The partitions, in the order in which they were given.
     #[must_use]
-    pub fn members(&self) -> &[Member] {
+    pub fn members(&self) -> &[PoolWorker] {
         &self.members
     }
 
@@ -149,7 +149,7 @@ struct Run {
 async fn supervise<P: Projection>(
     make: impl Fn() -> Worker<P> + Clone + Send + 'static,
     run: &Run,
-    member: &Member,
+    member: &PoolWorker,
 ) -> Result<Report, RunError> {
     loop {
         let Run { connections, options, shutdown } = run;

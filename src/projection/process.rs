@@ -9,8 +9,9 @@ use crate::class::Class;
 use crate::database::Database;
 use tokio_util::sync::CancellationToken;
 
-/// Several projections in one process, which share two connections beside those of their workers: one that listens for
-/// appends, and one on which all of their heartbeats are written. [`Pool::start`] and [`run`](super::run) have one of their own.
+/// Several projections in one process, which share two connections in addition to those of their workers: one that
+/// listens for appends, and one on which all of their heartbeats are written. [`Pool::start`] and [`run`](super::run)
+/// have one of their own.
 ///
 /// ```no_run
 /// # use evenfold::{BoxError, Class, Database, Process, Projection, RunOptions, Worker, WorkerOptions};
@@ -95,8 +96,8 @@ impl Process {
         run_replica_in(&self.connections, replica, make, options, shutdown).await
     }
 
-    /// Closes the connections that are shared, once all workers have ended: so that whoever owns the server can stop it. A
-    /// process that is dropped closes them by itself, some time later.
+    /// Closes the connections that are shared, once all workers have ended: so that whoever owns the server can stop
+    /// it. A process that is dropped closes them by itself, some time later.
     ///
     /// # Cancel safety
     ///

@@ -1,3 +1,5 @@
+//! What a worker does and has done, to be looked at while it runs.
+
 use crate::number::Position;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

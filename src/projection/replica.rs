@@ -5,7 +5,7 @@ use super::run::run_on;
 use super::trouble::{Failures, Retry};
 use super::{Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
-use crate::database::{Database, told};
+use crate::database::{Database, describe};
 use crate::lease;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const RENEWALS_PER_TERM: u32 = 3;
 /// that went silent a replica would wait for ever.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a replica needs to know beside what a worker does.
+/// What a replica needs to know in addition to what a worker does.
 #[derive(Debug, Clone)]
 pub struct Replica {
     /// The name of the projection.
@@ -30,8 +30,8 @@ pub struct Replica {
     pub lease_term: Duration,
 }
 
-/// Claims a partition, runs a worker made by `make` for it, and claims another one if the lease is lost. Ends when told
-/// to, giving the lease back, or when the worker ends.
+/// Claims a partition, runs a worker made by `make` for it, and claims another one if the lease is lost. Ends when it
+/// is to, giving the lease back, or when the worker ends.
 ///
 /// # Errors
 ///
@@ -83,7 +83,7 @@ pub(super) async fn run_replica_in<P: Projection>(
     Ok(total)
 }
 
-/// Waits for a partition to be free. None if told to stop.
+/// Waits for a partition to be free. None if it is to stop.
 async fn wait_for_partition(
     database: &Database,
     replica: &Replica,
@@ -97,7 +97,7 @@ async fn wait_for_partition(
             let mut conn = database.connect().await.map_err(|error| error.to_string())?;
             lease::claim(database.schema(), &mut conn, projection, *total_partitions, owner, *lease_term)
                 .await
-                .map_err(|e| told(&e))
+                .map_err(|e| describe(&e))
         });
         let pause = match claimed.await {
             Ok(claimed) => {
@@ -142,7 +142,7 @@ async fn renew(
                 None => database.connect().await.map_err(|error| error.to_string())?,
             };
             let renewed = lease::renew(database.schema(), &mut conn, projection, partition, owner, *lease_term).await;
-            renewed.map(|renewed| (renewed, conn)).map_err(|error| told(&error))
+            renewed.map(|renewed| (renewed, conn)).map_err(|error| describe(&error))
         });
         match attempt.await {
             Ok((renewed, good)) => {
@@ -171,7 +171,7 @@ async fn release(database: &Database, replica: &Replica, partition: Class, owner
         let mut conn = database.connect().await.map_err(|error| error.to_string())?;
         lease::release(database.schema(), &mut conn, &replica.projection, partition, owner)
             .await
-            .map_err(|error| told(&error))
+            .map_err(|error| describe(&error))
     });
     if let Err(error) = released.await {
         tracing::debug!(%partition, %error, "the lease was not given back; it runs out by itself");

@@ -1,4 +1,4 @@
-//! A worker's life: connect, check, step until told to stop, survive the database.
+//! A worker's life: connect, check, step until it is to stop, survive the database.
 
 use super::connections::Connections;
 use super::heart::Heart;
@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// How long looking for another worker with the same partition may take. Nothing depends on it but a line of the log.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs a worker until `shutdown`, or until nothing is left if so told. Once it has connected, a failing database only
-/// makes it wait: it tries again for ever, and says so in its log and its [`Progress`].
+/// Runs a worker until `shutdown`, or until nothing is left if that is wanted. Once it has connected, a failing
+/// database only makes it wait: it tries again for ever, and says so in its log and its [`Progress`].
 ///
 /// # Errors
 ///
@@ -55,7 +55,8 @@ fn own<P: Projection>(database: &Database, worker: &Worker<P>) -> Database {
     database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index()
 }
 
-/// The same, on this connection first if there is one, and waiting for a database that is not there where there is none.
+/// The same, on this connection first if there is one, and waiting for a database that is not there where there is
+/// none.
 pub(super) async fn run_on<P: Projection>(
     shared: &Connections,
     mut worker: Worker<P>,

@@ -125,22 +125,22 @@ impl Shared {
 }
 
 impl Gathering {
-    /// Tells each of those who have come how to open its window; gives what is to be read for several of them.
-    fn decide(self) -> Option<Together> {
+    /// Shows each of those who have come how to open its window; gives what is to be read for several of them.
+    fn decide(self) -> Option<SharedRead> {
         let first = self.arrivals.first()?;
         let (modulus, most) = (first.class.modulus(), self.arrivals.iter().map(|one| one.checkpoint.floor()).max()?);
         // Later than what any of them has seen, as each took its own after that.
         let last = self.arrivals.iter().map(|one| one.fence.clone()).max_by_key(Fence::progress)?;
         let near = |one: &Arrival| one.class.modulus() == modulus && most.distance_from(one.checkpoint.floor()) <= NEAR;
-        // Whoever is alone is told nothing, and reads by itself.
+        // Whoever is alone gets nothing, and reads by itself.
         let near: Vec<Arrival> = self.arrivals.into_iter().filter(near).collect();
-        if near.len() < 2 { None } else { Together::of(near, &last) }
+        if near.len() < 2 { None } else { SharedRead::of(near, &last) }
     }
 }
 
 /// Members whose windows have the same end, and where their events go.
 #[derive(Debug)]
-struct Together {
+struct SharedRead {
     /// From the least that any of them has seen.
     at: Checkpoint,
     modulus: u32,
@@ -158,7 +158,7 @@ struct Subscriber {
     filling: EventBuffer,
 }
 
-impl Together {
+impl SharedRead {
     /// Subscribes all of them to the window up to this fence.
     fn of(members: Vec<Arrival>, fence: &Fence) -> Option<Self> {
         // Of fences with one snapshot the one with the lowest floor holds for all of them: it promises less.
@@ -194,7 +194,7 @@ impl Together {
             ahead.give_back(chunk.events);
             let mut kept = Vec::with_capacity(self.subscribers.len());
             for mut subscriber in self.subscribers {
-                if subscriber.hand_over(complete, share).await {
+                if subscriber.deliver(complete, share).await {
                     kept.push(subscriber);
                 }
             }
@@ -225,7 +225,7 @@ impl Together {
 impl Subscriber {
     /// Sends what was filled. Whether the subscriber goes on: one that has stopped, or does not take anything, does
     /// not.
-    async fn hand_over(&mut self, complete: bool, decoding: Duration) -> bool {
+    async fn deliver(&mut self, complete: bool, decoding: Duration) -> bool {
         if self.filling.is_empty() && !complete {
             return true;
         }

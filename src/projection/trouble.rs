@@ -89,7 +89,7 @@ mod tests {
             let now = start + n * Duration::from_secs(10);
             let Retry { failures: count, pause, report } = failures.failed("a lock", now);
             // At once, and after a minute.
-            let expected = [(1, ""), (7, ", for 60 s")].iter().find(|(at, _)| *at == n).map(|(_, said)| *said);
+            let expected = [(1, ""), (7, ", for 60 s")].iter().find(|(at, _)| *at == n).map(|(_, message)| *message);
             assert_eq!((count, report.as_deref()), (n, expected));
             let trouble = failures.trouble().unwrap();
             assert_eq!((trouble.failures, trouble.since), (n, start + Duration::from_secs(10)));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_is_logged_before_the_minute_is_over() {
+    fn another_reason_is_logged_before_the_minute_has_passed() {
         let (mut failures, start) = (Failures::default(), Instant::now());
         let mut logged = |why: &str, seconds| failures.failed(why, start + Duration::from_secs(seconds)).report;
         assert_eq!(logged("the connection was lost", 0).as_deref(), Some(""));

@@ -1,7 +1,7 @@
 //! Waking workers that wait for events, when a writer says that it has appended some.
 //!
 //! One connection per process listens, however many workers there are. Nothing rests on it but time: whatever is not
-//! heard, because its writer does not notify or the connection is gone, is found at the next look at the log.
+//! received, because its writer does not notify or the connection is gone, is found at the next look at the log.
 
 use crate::database::{Database, Listener, back_off};
 use std::sync::{Arc, Once};
@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A connection on which nothing was said for so long is asked whether it is still there, and given so long to answer:
-/// one that a router has forgotten looks like one on which nothing is said.
+/// A connection on which nothing came for so long is asked whether it is still there, and given so long to answer:
+/// one that a router has forgotten looks like one on which nothing comes.
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// Wakes all workers of a process. The connection that listens ends with the last clone.
@@ -25,8 +25,8 @@ struct Bell {
     rung: watch::Sender<()>,
     /// Where to listen; nowhere if nobody is to be woken.
     database: Option<Database>,
-    /// Begins with the first worker that can wait: until one has started, whatever is wrong with the database is for the
-    /// worker to say, once.
+    /// Begins with the first worker that can wait: until one has started, whatever is wrong with the database is for
+    /// the worker to say, once.
     begun: Once,
     listening: TaskTracker,
     stop: CancellationToken,
@@ -109,7 +109,7 @@ async fn listen(database: Database, rung: watch::Sender<()>, stop: CancellationT
         match listener {
             Ok(mut listener) => {
                 failures = 0;
-                // What was said before has not been heard.
+                // What was notified before has not been received.
                 rung.send_replace(());
                 stop.run_until_cancelled(hear(&mut listener, &rung)).await;
                 listener.close().await;
@@ -131,17 +131,17 @@ async fn listen(database: Database, rung: watch::Sender<()>, stop: CancellationT
 
 /// Passes on what it hears, until the connection is lost.
 async fn hear(listener: &mut Listener, rung: &watch::Sender<()>) {
-    while is_told(listener).await {
+    while is_notified(listener).await {
         rung.send_replace(());
     }
     tracing::debug!("the connection that listens is lost");
 }
 
 /// Waits for a notification; false when there will be none, because the connection is lost.
-async fn is_told(listener: &mut Listener) -> bool {
+async fn is_notified(listener: &mut Listener) -> bool {
     loop {
-        if let Ok(heard) = tokio::time::timeout(SILENCE, listener.heard()).await {
-            return heard;
+        if let Ok(received) = tokio::time::timeout(SILENCE, listener.received()).await {
+            return received;
         }
         if !matches!(tokio::time::timeout(SILENCE, listener.answers()).await, Ok(true)) {
             return false;

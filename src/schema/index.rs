@@ -1,3 +1,5 @@
+//! The indexes by partition, which a large number of partitions may want.
+
 use crate::class::MAX_PARTITIONS;
 use crate::database::Schema;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -43,7 +45,7 @@ pub enum IndexError {
     #[error("an index of this log is being built or dropped by somebody else: wait until that is done, and try again")]
     Busy,
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

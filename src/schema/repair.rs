@@ -1,3 +1,5 @@
+//! A log that was restored in another cluster: its transaction ids are renumbered.
+
 use crate::checkpoint;
 use crate::database::Schema;
 use sqlx::{Connection, PgConnection};
@@ -15,9 +17,9 @@ pub struct Repaired {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RepairError {
-    /// A projection has not applied everything, and what is missing can't be told from the old numbers any more.
+    /// A projection has not applied everything, and what is missing can't be known from the old numbers any more.
     #[error(
-        "the projection {projection} has {behind} events left to apply, which can't be told apart once they are \
+        "the projection {projection} has {behind} events left to apply, which can't be distinguished once they are \
          renumbered: finish it in the cluster that the log comes from and dump again, \
          or empty its read model with `evenfold repair --start-over {projection}`"
     )]
@@ -33,7 +35,7 @@ pub enum RepairError {
     )]
     NotUpgraded,
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

@@ -6,8 +6,8 @@ use crate::database::{MOVING, Schema, SchemaError, migrations};
 use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// The statements that remove what the migrations make. Without CASCADE: what others have made of it, or put beside it,
-/// is not evenfold's to remove, and PostgreSQL says what that is.
+/// The statements that remove what the migrations make. Without CASCADE: what others have made of it, or put next to
+/// it, is not evenfold's to remove, and PostgreSQL says what that is.
 const REMOVE: &str = "
     DROP TABLE IF EXISTS evenfold.leases, evenfold.topologies, evenfold.heartbeats, evenfold.parked_events,
         evenfold.checkpoints, evenfold.projections, evenfold.counters_rebuild, evenfold.counters, evenfold.log_origin,
@@ -66,7 +66,7 @@ pub enum UninstallError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 

@@ -5,7 +5,7 @@ use crate::support::{
     Postgres, Proxy, SOON, Server, append_one, assert_counters_agree, counter, drain, event, only_worker, partition,
     scalar, wait_until, worker_of,
 };
-use evenfold::database::{ConnectError, Database, told};
+use evenfold::database::{ConnectError, Database, describe};
 use evenfold::log::{self, EventBuffer, Fence, Interest, Slice};
 use evenfold::number::Position;
 use evenfold::projection::{self, Phase, Progress, RunOptions};
@@ -101,7 +101,7 @@ async fn an_event_that_commits_through_replay_while_the_address_leads_to_the_sta
             .map(drop)
             .unwrap_err();
     for error in [fence, look] {
-        assert!(told(&error).contains("the server is a standby"), "{error}");
+        assert!(describe(&error).contains("the server is a standby"), "{error}");
     }
     sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(&mut replaying).await.unwrap();
     proxy.lead_to(Server::Tcp(standby.address()));

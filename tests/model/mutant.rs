@@ -3,7 +3,7 @@
 use super::cases::Case;
 use super::reading::{closed_at, seen_by};
 use super::worker::Rules;
-use evenfold::checkpoint::{Checkpoint, Held, Next, next};
+use evenfold::checkpoint::{Checkpoint, CheckpointRow, Next, next};
 use evenfold::class::Class;
 use evenfold::log::Fence;
 
@@ -53,7 +53,7 @@ pub enum Mutant {
 }
 
 /// What the rows need next: the production code's decision, or a mutant's in its place.
-pub fn decide(class: Class, rows: &[Held], remembered: &mut Option<Fence>, rules: &Rules<'_>) -> Next {
+pub fn decide(class: Class, rows: &[CheckpointRow], remembered: &mut Option<Fence>, rules: &Rules<'_>) -> Next {
     let rows: Vec<(Class, Checkpoint)> = rows
         .iter()
         .map(|row| match rules.mutant {

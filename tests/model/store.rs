@@ -4,7 +4,7 @@
 use super::cases::{Case, Cases};
 use super::log::{Event, Log};
 use super::mutant::Mutant;
-use evenfold::checkpoint::{Checkpoint, Held};
+use evenfold::checkpoint::{Checkpoint, CheckpointRow};
 use evenfold::class::{Class, is_exact_cover};
 use evenfold::number::{Position, Revision};
 use std::hash::{Hash, Hasher};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Store {
     /// In the order of their keys.
-    pub(super) rows: Vec<Held>,
+    pub(super) rows: Vec<CheckpointRow>,
     last_revision: i64,
     pub(super) mutant: Option<Mutant>,
     /// The current total.
@@ -34,7 +34,7 @@ pub struct Store {
 
 impl Store {
     pub fn new(total: u32, mutant: Option<Mutant>) -> Self {
-        let whole = Held {
+        let whole = CheckpointRow {
             class: Class::partition(0, 1).unwrap(),
             checkpoint: Checkpoint::start(),
             revision: Revision::new(0),
@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// `load`.
-    pub fn load(&self, partition: Class) -> Vec<Held> {
+    pub fn load(&self, partition: Class) -> Vec<CheckpointRow> {
         self.rows.iter().filter(|row| row.class.is_inside(partition)).cloned().collect()
     }
 
@@ -93,7 +93,7 @@ impl Store {
             cases.note(if row.checkpoint.has_open_window() { Case::SplitOpen } else { Case::Split });
             for class in row.class.cells(partition.modulus()).unwrap() {
                 let revision = self.revision_after(None);
-                self.rows.push(Held { class, checkpoint: row.checkpoint.clone(), revision, owner: None });
+                self.rows.push(CheckpointRow { class, checkpoint: row.checkpoint.clone(), revision, owner: None });
             }
             self.rearranged += 1;
         }
@@ -109,25 +109,25 @@ impl Store {
         Revision::new(self.last_revision)
     }
 
-    fn find(&self, held: &Held) -> Option<usize> {
+    fn find(&self, read: &CheckpointRow) -> Option<usize> {
         let any_revision = self.mutant == Some(Mutant::NoRevisionCheck);
-        self.rows.iter().position(|row| row.class == held.class && (any_revision || row.revision == held.revision))
+        self.rows.iter().position(|row| row.class == read.class && (any_revision || row.revision == read.revision))
     }
 
     /// `commit`, and the read model's changes in the same transaction. Gives the new revisions.
     pub fn commit(
         &mut self,
-        held: &[&Held],
+        rows: &[&CheckpointRow],
         checkpoint: &Checkpoint,
         owner: Uuid,
         events: &[Event],
     ) -> Option<Vec<Revision>> {
-        let found: Vec<usize> = held.iter().map(|held| self.find(held)).collect::<Option<_>>()?;
+        let found: Vec<usize> = rows.iter().map(|row| self.find(row)).collect::<Option<_>>()?;
         let mut revisions = Vec::with_capacity(found.len());
         for index in found {
             let revision = self.revision_after(Some(self.rows[index].revision));
             let class = self.rows[index].class;
-            self.rows[index] = Held { class, checkpoint: checkpoint.clone(), revision, owner: Some(owner) };
+            self.rows[index] = CheckpointRow { class, checkpoint: checkpoint.clone(), revision, owner: Some(owner) };
             revisions.push(revision);
         }
         for event in events {
@@ -148,12 +148,18 @@ impl Store {
     }
 
     /// `merge`.
-    pub fn merge(&mut self, held: &[Held], class: Class, checkpoint: Checkpoint, owner: Uuid) -> Option<Held> {
-        let found: Vec<usize> = held.iter().map(|held| self.find(held)).collect::<Option<_>>()?;
+    pub fn merge(
+        &mut self,
+        rows: &[CheckpointRow],
+        class: Class,
+        checkpoint: Checkpoint,
+        owner: Uuid,
+    ) -> Option<CheckpointRow> {
+        let found: Vec<usize> = rows.iter().map(|row| self.find(row)).collect::<Option<_>>()?;
         let revision = self.revision_after(None);
         let mut index = 0..;
         self.rows.retain(|_| !found.contains(&index.next().unwrap()));
-        let merged = Held { class, checkpoint, revision, owner: Some(owner) };
+        let merged = CheckpointRow { class, checkpoint, revision, owner: Some(owner) };
         self.rows.push(merged.clone());
         self.rows.sort_by_key(|row| row.class);
         self.rearranged += 1;
@@ -191,13 +197,13 @@ impl Store {
     }
 
     /// Whether the row is still as it was when it was read.
-    pub fn still_has(&self, held: &Held) -> bool {
-        self.rows.iter().any(|row| row.class == held.class && row.revision == held.revision)
+    pub fn still_has(&self, read: &CheckpointRow) -> bool {
+        self.rows.iter().any(|row| row.class == read.class && row.revision == read.revision)
     }
 
     /// Revisions are left out: a worker's either is still the row's, or will never be again.
     pub fn hash_into(&self, into: &mut impl Hasher) {
-        for Held { class, checkpoint, revision: _, owner } in &self.rows {
+        for CheckpointRow { class, checkpoint, revision: _, owner } in &self.rows {
             (class, checkpoint, owner).hash(into);
         }
         (self.total, &self.superseded, self.applied, self.versions, self.wrong).hash(into);

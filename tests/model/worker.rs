@@ -5,7 +5,7 @@ use super::log::{Event, Log};
 use super::mutant::Mutant;
 use super::reading::seen_by;
 use super::store::Store;
-use evenfold::checkpoint::{Checkpoint, Held};
+use evenfold::checkpoint::{Checkpoint, CheckpointRow};
 use evenfold::class::{Class, is_exact_cover};
 use evenfold::log::{Fence, Snapshot};
 use evenfold::number::Revision;
@@ -49,7 +49,7 @@ pub enum Phase {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Holding {
-    pub rows: Vec<Held>,
+    pub rows: Vec<CheckpointRow>,
     written_floor: i64,
 }
 
@@ -86,11 +86,11 @@ impl Rules<'_> {
     }
 }
 
-fn lowest_floor(rows: &[Held]) -> i64 {
+fn lowest_floor(rows: &[CheckpointRow]) -> i64 {
     rows.iter().map(|row| row.checkpoint.floor()).min().unwrap_or_default().get()
 }
 
-fn newest_of(rows: &[Held]) -> Revision {
+fn newest_of(rows: &[CheckpointRow]) -> Revision {
     rows.iter().map(|row| row.revision).max().unwrap_or_default()
 }
 
@@ -151,8 +151,8 @@ impl Worker {
             panic!("nothing to apply");
         };
         let Batch { mut holding, rows, checkpoint, events, seen } = batch;
-        let held: Vec<&Held> = rows.iter().map(|&index| &holding.rows[index]).collect();
-        let Some(revisions) = store.commit(&held, &checkpoint, self.id, &events) else {
+        let written: Vec<&CheckpointRow> = rows.iter().map(|&index| &holding.rows[index]).collect();
+        let Some(revisions) = store.commit(&written, &checkpoint, self.id, &events) else {
             rules.cases.note(Case::Outrun);
             if rules.has(Mutant::FenceBeforeRow) {
                 let mut reached = checkpoint;
@@ -167,7 +167,8 @@ impl Worker {
         note_events(&events, &seen, &checkpoint, rules.cases);
         for (&index, revision) in rows.iter().zip(revisions) {
             let class = holding.rows[index].class;
-            holding.rows[index] = Held { class, checkpoint: checkpoint.clone(), revision, owner: Some(self.id) };
+            holding.rows[index] =
+                CheckpointRow { class, checkpoint: checkpoint.clone(), revision, owner: Some(self.id) };
         }
         holding.written_floor = lowest_floor(&holding.rows);
         self.go_on(holding, log, rules);
@@ -198,8 +199,8 @@ impl Worker {
         let Phase::Holding(holding) = &mut self.phase else {
             panic!("nothing to write");
         };
-        let held = &holding.rows[0];
-        if let Some(revisions) = store.commit(&[held], &held.checkpoint, self.id, &[]) {
+        let row = &holding.rows[0];
+        if let Some(revisions) = store.commit(&[row], &row.checkpoint, self.id, &[]) {
             rules.cases.note(Case::EmptyWindow);
             holding.rows[0].revision = revisions[0];
             holding.written_floor = lowest_floor(&holding.rows);
@@ -265,8 +266,8 @@ fn note_events(events: &[Event], seen: &Fence, checkpoint: &Checkpoint, cases: &
 
 impl Holding {
     fn hash_into(&self, store: &Store, into: &mut impl Hasher) {
-        for held in &self.rows {
-            (held.class, &held.checkpoint, store.still_has(held)).hash(into);
+        for row in &self.rows {
+            (row.class, &row.checkpoint, store.still_has(row)).hash(into);
         }
         self.written_floor.hash(into);
     }

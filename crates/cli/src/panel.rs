@@ -2,7 +2,7 @@
 
 use super::output::BARS;
 use super::progress::{BAR, WORDS, bar, style};
-use evenfold::projection::{Member, Phase, Pool};
+use evenfold::projection::{Phase, Pool, PoolWorker};
 use indicatif::ProgressBar;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) struct Panel {
 }
 
 struct Line {
-    member: Member,
+    member: PoolWorker,
     bar: ProgressBar,
     /// What it looks like now.
     template: &'static str,
@@ -23,7 +23,7 @@ struct Line {
 
 impl Panel {
     pub(super) fn new(pool: &Pool) -> Self {
-        let line = |member: &Member| {
+        let line = |member: &PoolWorker| {
             let bar = bar("", 0).with_prefix(format!("worker {}", member.partition));
             Line { member: member.clone(), bar, template: BAR }
         };

@@ -12,7 +12,7 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::{Class, MAX_PARTITIONS};
-use evenfold::projection::{Member, Pool, RunError, WorkerError};
+use evenfold::projection::{Pool, PoolWorker, RunError, WorkerError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -142,7 +142,7 @@ async fn walk(
     Ok((stages, last, stop))
 }
 
-fn slow_handover(old: &[Member]) -> anyhow::Error {
+fn slow_handover(old: &[PoolWorker]) -> anyhow::Error {
     let (workers, seconds) = (old.len(), HANDOVER.as_secs());
     anyhow!(
         "the {workers} workers that were replaced have not ended within {seconds} s: is the machine under load? Run it again"
@@ -160,8 +160,8 @@ async fn end(mut pool: Pool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn stage(total: u32, pool: &Pool, old: &[Member], lasted: Duration) -> Stage {
-    let of = |member: &Member| {
+fn stage(total: u32, pool: &Pool, old: &[PoolWorker], lasted: Duration) -> Stage {
+    let of = |member: &PoolWorker| {
         // From the last commit of anybody who had some of its events to its own first one.
         let last =
             old.iter().filter(|o| o.partition.overlaps(member.partition)).filter_map(|o| Some(o.progress.commits()?.1));

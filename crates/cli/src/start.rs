@@ -3,7 +3,7 @@
 use super::config::{self, Parsed, UsageError};
 use super::{output, signals, telemetry};
 use clap::ArgMatches;
-use evenfold::database::told;
+use evenfold::database::describe;
 use std::process::ExitCode;
 
 /// Reads `.env`. Before the command line is made, which takes the variables as they are then; those that are set already
@@ -66,7 +66,7 @@ fn exit(outcome: anyhow::Result<()>) -> ExitCode {
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     // Many messages have their cause in the middle of the sentence; the rest of the chain is told after it.
     let mut sentence = match error.downcast_ref() {
-        Some(error) => told(error),
+        Some(error) => describe(error),
         None => error.to_string(),
     };
     // What the database said is in the message of whoever asked it; what is below adds a line of PostgreSQL's source.

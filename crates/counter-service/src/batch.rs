@@ -120,7 +120,7 @@ impl Batch {
         };
         meters.coordination.spend((loaded - began) + appending.elapsed());
         // Not answered in either case: what was committed may be lost, and is looked for.
-        if sessions.epoch.is_over() {
+        if sessions.epoch.has_ended() {
             return Next::Again;
         }
         match appended {

@@ -11,9 +11,9 @@ use super::meters::Meters;
 use super::ownership::{Holding, Ownership};
 use super::question::{Part, Released};
 use super::storage::Log;
-use evenfold::actor::Actors;
 use evenfold::counters::Changes;
 use evenfold::hash::IdHash;
+use evenfold::state_table::StateTable;
 use evenfold_groups::process::Group;
 use futures_util::FutureExt;
 use std::collections::VecDeque;
@@ -47,7 +47,7 @@ pub(super) struct Durable {
     /// The epoch of the log that the counters are of.
     epoch: u64,
     /// As they are in the log, unless another node has appended; none for those of which that is not known.
-    counters: Actors<Option<CounterValue>>,
+    counters: StateTable<Option<CounterValue>>,
     waiting: VecDeque<Call>,
     busy: bool,
     /// Until when an append may come in of which the shard hears nothing: nothing that it reads is kept until then.
@@ -81,7 +81,7 @@ impl Work {
 
 impl Durable {
     pub(super) fn new(shard: u32, max_actors: usize, common: Arc<Common>) -> Self {
-        let counters = Actors::new(max_actors);
+        let counters = StateTable::new(max_actors);
         let (waiting, released) = (VecDeque::new(), Vec::new());
         let epoch = common.log.epochs().number();
         Self { shard, common, epoch, counters, waiting, busy: false, doubtful: None, released, releases: 0 }

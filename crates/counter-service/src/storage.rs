@@ -4,7 +4,7 @@ use super::command::CounterValue;
 use super::id::{AGGREGATE_TYPE, CounterId};
 use evenfold::counter::AmountPointer;
 use evenfold::counters::{current, top};
-use evenfold::database::{Database, told};
+use evenfold::database::{Database, describe};
 use evenfold::event::{NewEvent, RecordedEvent};
 use evenfold::log::{
     self, AppendError, Appended, Appender, AppenderOptions, Epoch, Epochs, GroupCommits, Sentinel, Sizes,
@@ -102,7 +102,7 @@ impl Log {
                 Some(conn) => conn,
                 None => sessions.epoch.connect(&self.database).await?,
             };
-            let loaded = self.read(&mut conn, counters, events).await.map_err(|error| told(&error))?;
+            let loaded = self.read(&mut conn, counters, events).await.map_err(|error| describe(&error))?;
             sessions.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
             Ok(loaded)
         };
@@ -118,7 +118,7 @@ impl Log {
             let _place = self.places.acquire().await;
             // Not one of those that go by an index: this reads the whole table.
             let mut conn = sessions.epoch.connect(&self.plain).await?;
-            top(self.database.schema(), &mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| told(&error))
+            top(self.database.schema(), &mut conn, Some(AGGREGATE_TYPE), limit).await.map_err(|error| describe(&error))
         };
         let rows = sessions.within(read).await?;
         let others = if rows.len() < limit as usize { None } else { rows.last().map(|row| row.value) };
@@ -172,13 +172,13 @@ impl Log {
 impl Sessions {
     pub(super) async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, AppendError> {
         let lost = || AppendError::Unanswered(LOST.to_owned());
-        let append = self.epoch.over().run_until_cancelled(self.appender.append(events));
+        let append = self.epoch.ended().run_until_cancelled(self.appender.append(events));
         append.await.unwrap_or_else(|| Err(lost()))
     }
 
     /// Waits for what is done through these connections no longer than they are of use: on one whose server is gone
     /// without a word nothing comes for a long time.
     async fn within<T>(&self, done: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-        self.epoch.over().run_until_cancelled(done).await.unwrap_or_else(|| Err(LOST.to_owned()))
+        self.epoch.ended().run_until_cancelled(done).await.unwrap_or_else(|| Err(LOST.to_owned()))
     }
 }

@@ -91,6 +91,6 @@ pub enum WaitError {
         waited: Duration,
     },
     /// The database's.
-    #[error("{}", crate::database::told(.0))]
+    #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }

@@ -2,7 +2,7 @@
 
 use super::transaction::Work;
 use super::{Holding, State, Worker, lowest_floor};
-use crate::checkpoint::{self, Checkpoint, Held, Next};
+use crate::checkpoint::{self, Checkpoint, CheckpointRow, Next};
 use crate::class::Class;
 use crate::log::{self, EventBuffer, Fence, Slice};
 use crate::projection::ahead::ReadAhead;
@@ -24,7 +24,7 @@ impl<P: Projection> Worker<P> {
     /// them.
     pub(super) async fn advance(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
         let started = Instant::now();
-        let rows: Vec<(Class, &Checkpoint)> = holding.rows.iter().map(|held| (held.class, &held.checkpoint)).collect();
+        let rows: Vec<(Class, &Checkpoint)> = holding.rows.iter().map(|row| (row.class, &row.checkpoint)).collect();
         let (rows, mut checkpoint) = match checkpoint::next(self.class, &rows) {
             Next::Merge(checkpoint) => return self.merge(conn, holding, checkpoint).await,
             Next::Finish(rows) => (rows.clone(), holding.rows[rows[0]].checkpoint.clone()),
@@ -159,7 +159,7 @@ impl<P: Projection> Worker<P> {
         checkpoint: Checkpoint,
     ) -> Result<Step, WorkerError> {
         let mut tx = conn.begin().await?;
-        let rows: Vec<&Held> = holding.rows.iter().collect();
+        let rows: Vec<&CheckpointRow> = holding.rows.iter().collect();
         let name = self.projection.name();
         let Some(merged) =
             checkpoint::merge(&self.schema, &mut tx, name, &rows, self.class, checkpoint, self.id).await?
@@ -206,7 +206,7 @@ impl<P: Projection> Worker<P> {
     /// superseded.
     async fn look(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
         let now = checkpoint::load(&self.schema, conn, self.projection.name(), self.class).await?;
-        let keys = |rows: &[Held]| rows.iter().map(|held| (held.class, held.revision)).collect::<Vec<_>>();
+        let keys = |rows: &[CheckpointRow]| rows.iter().map(|row| (row.class, row.revision)).collect::<Vec<_>>();
         if keys(&now) != keys(&holding.rows) {
             self.outrun = true;
             return Ok(Step::Outrun);
@@ -218,17 +218,17 @@ impl<P: Projection> Worker<P> {
 
     async fn write(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
         let floor = lowest_floor(&holding.rows);
-        if let [held] = holding.rows.as_mut_slice()
+        if let [row] = holding.rows.as_mut_slice()
             && holding.written_floor != floor
         {
             let written =
-                checkpoint::commit(&self.schema, conn, self.projection.name(), &[held], &held.checkpoint, self.id)
+                checkpoint::commit(&self.schema, conn, self.projection.name(), &[row], &row.checkpoint, self.id)
                     .await?;
             let Some(&[revision]) = written.as_deref() else {
                 self.outrun = true;
                 return Ok(Step::Outrun);
             };
-            held.revision = revision;
+            row.revision = revision;
         }
         (holding.written, holding.written_floor) = (Instant::now(), floor);
         holding.looked = holding.written;

@@ -24,7 +24,7 @@ use super::ahead::{ReadAhead, Readiness};
 use super::chunk::{CHUNK, Limit};
 use super::shared::Shared;
 use super::{Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
-use crate::checkpoint::{self, Held, RegisterError, Registered, Takeover};
+use crate::checkpoint::{self, CheckpointRow, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
 use crate::database::{self, Database, Schema};
 use crate::log::{EventBuffer, Interest};
@@ -46,7 +46,7 @@ enum State {
 
 struct Holding {
     /// All of the partition, and usually one row. What they say is ahead of the database by empty windows only.
-    rows: Vec<Held>,
+    rows: Vec<CheckpointRow>,
     any_parked: bool,
     /// Once everything there was is applied: the last position that had been handed out at a moment before now.
     polling: Option<Position>,
@@ -231,11 +231,11 @@ impl<P: Projection> Worker<P> {
             self.readiness.only(database::identity(conn).await?);
         }
         let rows = self.rows(conn).await?;
-        // Revisions only ever grow: the newest one tells whether any row has moved.
-        let newest = rows.iter().map(|held| held.revision).max().unwrap_or_default();
+        // Revisions only ever grow: the newest one shows whether any row has moved.
+        let newest = rows.iter().map(|row| row.revision).max().unwrap_or_default();
         let (seen, since) = standing_by.unwrap_or((newest, Instant::now()));
         // Outrun by another worker, not by an operator who retries what is parked: leave it alone while it moves.
-        let others = rows.iter().any(|held| held.owner.is_some_and(|owner| owner != self.id));
+        let others = rows.iter().any(|row| row.owner.is_some_and(|owner| owner != self.id));
         let contested = others && (self.outrun || standing_by.is_some());
         if contested && (seen != newest || since.elapsed() < self.options.takeover_after) {
             let since = if seen == newest { since } else { Instant::now() };
@@ -252,7 +252,7 @@ impl<P: Projection> Worker<P> {
     /// The rows inside the partition, which are all of it, unless the number of partitions was changed. Where they are
     /// several, they may be what such a change has cut this partition into: only a worker with the present number may
     /// put them together again, or it would merge what its successors have split, and they would split it again.
-    async fn rows(&mut self, conn: &mut PgConnection) -> Result<Vec<Held>, WorkerError> {
+    async fn rows(&mut self, conn: &mut PgConnection) -> Result<Vec<CheckpointRow>, WorkerError> {
         let name = self.projection.name().to_owned();
         let mut present = false;
         for _ in 0..2 {
@@ -260,7 +260,7 @@ impl<P: Projection> Worker<P> {
             // Not before: a rebuild that changes the definition gives the rows new revisions in the same transaction.
             let definition = definition(&self.projection);
             checkpoint::check_definition(&self.schema, conn, &name, &definition).await.map_err(WorkerError::refused)?;
-            let classes: Vec<Class> = rows.iter().map(|held| held.class).collect();
+            let classes: Vec<Class> = rows.iter().map(|row| row.class).collect();
             if is_exact_cover(self.class, &classes) && (present || classes == [self.class]) {
                 return Ok(rows);
             }
@@ -276,6 +276,6 @@ impl<P: Projection> Worker<P> {
     }
 }
 
-fn lowest_floor(rows: &[Held]) -> Position {
-    rows.iter().map(|held| held.checkpoint.floor()).min().unwrap_or_default()
+fn lowest_floor(rows: &[CheckpointRow]) -> Position {
+    rows.iter().map(|row| row.checkpoint.floor()).min().unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! One transaction of a worker: one chunk of events, or several while it is far behind.
 
-use super::warnings::Parked;
+use super::warnings::ParkedLog;
 use super::{Holding, State, Worker, lowest_floor};
-use crate::checkpoint::{self, Checkpoint, Held};
+use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
 use crate::number::{Position, Version};
@@ -31,9 +31,9 @@ struct Sum {
     parked: u64,
     position: Position,
     compute: Duration,
-    warnings: Parked,
+    warnings: ParkedLog,
     /// Empty unless it is asked for.
-    told: Vec<Told>,
+    logged: Vec<AppliedEvent>,
 }
 
 impl<P: Projection> Worker<P> {
@@ -48,10 +48,10 @@ impl<P: Projection> Worker<P> {
         let mut sum = Sum::default();
         let mut tx = conn.begin().await?;
         loop {
-            let held: Vec<&Held> = work.rows.iter().map(|&index| &holding.rows[index]).collect();
+            let rows: Vec<&CheckpointRow> = work.rows.iter().map(|&index| &holding.rows[index]).collect();
             // First of all: whoever comes second waits here, finds another revision, and has written nothing.
             let Some(revisions) =
-                checkpoint::commit(&self.schema, &mut tx, &name, &held, &work.checkpoint, self.id).await?
+                checkpoint::commit(&self.schema, &mut tx, &name, &rows, &work.checkpoint, self.id).await?
             else {
                 tx.rollback().await?;
                 self.outrun = true;
@@ -60,7 +60,7 @@ impl<P: Projection> Worker<P> {
             for (&index, revision) in work.rows.iter().zip(revisions) {
                 let class = holding.rows[index].class;
                 let checkpoint = work.checkpoint.clone();
-                holding.rows[index] = Held { class, checkpoint, revision, owner: Some(self.id) };
+                holding.rows[index] = CheckpointRow { class, checkpoint, revision, owner: Some(self.id) };
             }
             let next = self.following(&work, &sum).await;
             self.apply_chunk(&mut tx, &mut holding, &work.chunk, next.is_none(), &mut sum).await?;
@@ -71,12 +71,12 @@ impl<P: Projection> Worker<P> {
         tx.commit().await?;
         self.projection.committed();
         self.warnings.committed(std::mem::take(&mut sum.warnings), Instant::now());
-        debug_each(&sum.told, self.class);
+        debug_each(&sum.logged, self.class);
         Ok(self.applied(holding, work, &sum))
     }
 
     /// The chunk that comes after this one in its transaction, and the checkpoint after it. It is waited for before
-    /// this one is applied, so that the projection can be told which is the last.
+    /// this one is applied, so that the projection knows which is the last.
     async fn following(&mut self, work: &Work, sum: &Sum) -> Option<(Chunk, Checkpoint)> {
         let taken = sum.events + work.chunk.events.len();
         let room = self.far_behind && taken + self.limit.most() <= self.options.batch_size;
@@ -113,7 +113,7 @@ impl<P: Projection> Worker<P> {
         sum.position = chunk.events.last_position().unwrap_or(sum.position);
         sum.compute += chunk.decoding + batch.folding();
         if tracing::enabled!(tracing::Level::DEBUG) {
-            sum.told.extend(batch.events().map(Told::of));
+            sum.logged.extend(batch.events().map(AppliedEvent::of));
         }
         Ok(())
     }
@@ -146,14 +146,14 @@ impl<P: Projection> Worker<P> {
 }
 
 /// What is logged of an event once it is committed.
-struct Told {
+struct AppliedEvent {
     position: Position,
     version: Version,
     aggregate: Aggregate,
     event_type: String,
 }
 
-impl Told {
+impl AppliedEvent {
     fn of(event: Event<'_>) -> Self {
         let Event { position, version, aggregate_type, aggregate_id, event_type, .. } = event;
         let aggregate = Aggregate { aggregate_type: aggregate_type.to_owned(), aggregate_id: aggregate_id.to_owned() };
@@ -161,8 +161,9 @@ impl Told {
     }
 }
 
-fn debug_each(told: &[Told], partition: Class) {
-    for Told { position, version, aggregate: Aggregate { aggregate_type, aggregate_id }, event_type } in told {
+fn debug_each(logged: &[AppliedEvent], partition: Class) {
+    for AppliedEvent { position, version, aggregate: Aggregate { aggregate_type, aggregate_id }, event_type } in logged
+    {
         tracing::debug!(%partition, %position, aggregate_type, aggregate_id, %version, event_type, "applied");
     }
 }

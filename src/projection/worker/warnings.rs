@@ -18,7 +18,7 @@ const REASONS: usize = 10;
 
 /// What a transaction has parked, to be logged once it is committed.
 #[derive(Debug, Default)]
-pub(super) struct Parked {
+pub(super) struct ParkedLog {
     examples: Vec<Example>,
     /// Of all others.
     sums: Sums,
@@ -50,7 +50,7 @@ impl Sums {
     }
 }
 
-impl Parked {
+impl ParkedLog {
     pub(super) fn add(&mut self, parked: &[ParkedEvent<'_>]) {
         for ParkedEvent { event, reason } in parked {
             // Those that wait behind one that can't be applied are only counted.
@@ -83,8 +83,8 @@ impl Warnings {
 
     /// Logs what a committed transaction has parked: the first events at once, and the sums at once where they are the
     /// first of a period, or else at its end.
-    pub(super) fn committed(&mut self, parked: Parked, now: Instant) {
-        let Parked { examples, sums } = parked;
+    pub(super) fn committed(&mut self, parked: ParkedLog, now: Instant) {
+        let ParkedLog { examples, sums } = parked;
         if examples.is_empty() && sums.reasons.is_empty() {
             return;
         }

@@ -124,6 +124,10 @@ impl Package {
                 }
             }
         }
+        // Another file that names it here means what one of the macros makes of itself.
+        if found.is_empty() && source.expands {
+            found.push(Target::Item(module, name.clone()));
+        }
         found
     }
 

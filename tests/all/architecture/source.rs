@@ -24,6 +24,8 @@ pub(super) enum Binding {
 #[derive(Default)]
 pub(super) struct Source {
     pub(super) scope: BTreeMap<String, Vec<Binding>>,
+    /// Whether a macro may define names in it.
+    pub(super) expands: bool,
     /// What is imported with `*`.
     pub(super) globs: Vec<Path>,
     /// The paths in the code, private imports among them.
@@ -146,7 +148,10 @@ impl<'ast> Visit<'ast> for Source {
             Item::Trait(item) => self.define(&item.ident, Binding::Item),
             Item::Type(item) => self.define(&item.ident, Binding::Item),
             Item::Union(item) => self.define(&item.ident, Binding::Item),
-            Item::Macro(item) => item.ident.iter().for_each(|ident| self.define(ident, Binding::Item)),
+            Item::Macro(item) => match &item.ident {
+                Some(ident) => self.define(ident, Binding::Item),
+                None => self.expands = true,
+            },
             _ => {}
         }
         visit::visit_item(self, item);

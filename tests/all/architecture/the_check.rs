@@ -69,6 +69,12 @@ fn rooms_are_a_circle_even_where_their_files_are_none() {
 }
 
 #[test]
+fn a_name_that_a_macro_defines_is_one_of_its_file() {
+    let files = [ROOT, ("a.rs", "use crate::b::B;"), ("b.rs", "macro_rules! m { () => {} } m! { B }"), ("c.rs", "")];
+    assert_eq!(steps(&files), ["a.rs → b.rs"]);
+}
+
+#[test]
 fn a_name_is_found_wherever_it_stands() {
     let named = |text: &'static str| {
         let files =

@@ -6,7 +6,7 @@ use evenfold::class::Class;
 use evenfold::counter::AmountPointer;
 use evenfold::counters::{Changes, Counters};
 use evenfold::database::Database;
-use evenfold::projection::{Member, Pool, RunError, RunOptions, Worker, WorkerError, WorkerOptions};
+use evenfold::projection::{Pool, PoolWorker, RunError, RunOptions, Worker, WorkerError, WorkerOptions};
 use evenfold_counter_service::{changes_group, subscribers};
 use evenfold_groups::{MAX_SHARDS, ProcessGroups};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const REST: Duration = Duration::from_millis(100);
 const MAX_ACTORS: usize = 2 * BATCH_SIZE;
 
 pub(super) struct Workers {
-    pub(super) members: Vec<Member>,
+    pub(super) members: Vec<PoolWorker>,
     stop: CancellationToken,
     watching: JoinHandle<()>,
 }

@@ -8,7 +8,7 @@ use crate::support::{
 use evenfold::checkpoint::status;
 use evenfold::class::Class;
 use evenfold::counters::NAME;
-use evenfold::projection::{Member, Phase, Pool, RunOptions};
+use evenfold::projection::{Phase, Pool, PoolWorker, RunOptions};
 use evenfold::schema::Schema;
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -31,7 +31,7 @@ async fn begun() -> TestDb {
     db
 }
 
-fn pool_of_four(db: &TestDb, database_timeout: Duration, stop: &CancellationToken) -> (Pool, Vec<Member>) {
+fn pool_of_four(db: &TestDb, database_timeout: Duration, stop: &CancellationToken) -> (Pool, Vec<PoolWorker>) {
     let heartbeat_interval = Duration::from_millis(100);
     let options = RunOptions::default().database_timeout(database_timeout).heartbeat_interval(heartbeat_interval);
     let partitions: Vec<Class> = (0..4).map(|key| partition(key, 4)).collect();
@@ -41,7 +41,7 @@ fn pool_of_four(db: &TestDb, database_timeout: Duration, stop: &CancellationToke
 }
 
 /// Waits until each partition is worked on, has each apply an event, and ends the pool.
-async fn goes_on(db: &TestDb, mut pool: Pool, members: &[Member], stop: &CancellationToken) {
+async fn goes_on(db: &TestDb, mut pool: Pool, members: &[PoolWorker], stop: &CancellationToken) {
     let mut conn = db.connect().await;
     wait_until("all to be at work", SOON, async || {
         members.iter().all(|member| member.progress.phase() == Phase::CaughtUp && member.trouble().is_none())

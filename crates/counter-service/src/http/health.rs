@@ -5,7 +5,7 @@ use super::state::State;
 use crate::Node;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use evenfold::projection::{Member, Phase, Trouble};
+use evenfold::projection::{Phase, PoolWorker, Trouble};
 use evenfold_http::documented::{Documented, DocumentedAnswer};
 use serde::Serialize;
 use std::time::Instant;
@@ -48,7 +48,7 @@ pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {
 }
 
 /// Whether somebody folds the partition; or why not, and when that is tried again, in a sentence.
-fn is_folded(member: &Member) -> Result<(), String> {
+fn is_folded(member: &PoolWorker) -> Result<(), String> {
     let Some(Trouble { why, since, next_try, .. }) = member.trouble() else { return Ok(()) };
     // With another number of partitions, others have what was this one's: requests can be answered here as before.
     if matches!(member.progress.phase(), Phase::Superseded(_)) {

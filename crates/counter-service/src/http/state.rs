@@ -1,7 +1,7 @@
 //! What all requests of one service share.
 
 use crate::Node;
-use evenfold::projection::Member;
+use evenfold::projection::PoolWorker;
 use evenfold_http::auth::{Auth, Gate, Scheme};
 use evenfold_http::inflight::InFlight;
 use evenfold_http::metrics::Requests;
@@ -27,7 +27,7 @@ pub struct ServiceOptions {
     /// How long a body may take to come. What a request may take after that is up to the node.
     pub body_timeout: Duration,
     /// The workers of this process: while nobody here folds one of their partitions, the service is not ready.
-    pub workers: Vec<Member>,
+    pub workers: Vec<PoolWorker>,
 }
 
 impl ServiceOptions {
@@ -63,7 +63,7 @@ impl ServiceOptions {
 
     /// The same with this [`workers`](Self::workers).
     #[must_use]
-    pub fn workers(self, workers: Vec<Member>) -> Self {
+    pub fn workers(self, workers: Vec<PoolWorker>) -> Self {
         Self { workers, ..self }
     }
 }
@@ -85,7 +85,7 @@ impl Default for ServiceOptions {
 pub(super) struct State {
     /// At least one.
     pub(super) nodes: Vec<Node>,
-    pub(super) workers: Vec<Member>,
+    pub(super) workers: Vec<PoolWorker>,
     turn: AtomicUsize,
     pub(super) gate: Gate,
     pub(super) requests: Requests,

@@ -1,4 +1,4 @@
-//! The actors that one owner keeps: one state per aggregate, changed by one event at a time, bounded in number.
+//! A bounded table of states: one per aggregate, changed by one event at a time, the least used ones dropped.
 
 use crate::hash::IdHash;
 use hashbrown::HashTable;
@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 /// Two generations: what is used moves into the young one; when that is full it becomes the old one, and the old one,
 /// which nobody has used since, is dropped. An approximation of least recently used that costs no list.
 #[derive(Debug)]
-pub struct Actors<S> {
+pub struct StateTable<S> {
     young: Generation<S>,
     old: Generation<S>,
     limit: usize,
@@ -21,11 +21,11 @@ pub struct Actors<S> {
 #[derive(Debug)]
 struct Generation<S> {
     table: HashTable<(IdHash, u32)>,
-    actors: Vec<Actor<S>>,
+    entries: Vec<Entry<S>>,
 }
 
 #[derive(Debug)]
-struct Actor<S> {
+struct Entry<S> {
     state: S,
     name: Name,
 }
@@ -76,20 +76,20 @@ impl Name {
 
 impl<S> Default for Generation<S> {
     fn default() -> Self {
-        Self { table: HashTable::new(), actors: Vec::new() }
+        Self { table: HashTable::new(), entries: Vec::new() }
     }
 }
 
 impl<S> Generation<S> {
     fn find(&self, hash: IdHash, name: (&str, &str)) -> Option<usize> {
-        let is = |&(other, index): &(IdHash, u32)| other == hash && self.actors[index as usize].name.is(name);
+        let is = |&(other, index): &(IdHash, u32)| other == hash && self.entries[index as usize].name.is(name);
         self.table.find(spread(hash), is).map(|&(_, index)| index as usize)
     }
 
     #[expect(clippy::expect_used, reason = "another index in its place would be another aggregate's state")]
     fn insert(&mut self, hash: IdHash, name: (&str, &str), state: S) -> usize {
-        let index = self.actors.len();
-        self.actors.push(Actor { state, name: Name::of(name) });
+        let index = self.entries.len();
+        self.entries.push(Entry { state, name: Name::of(name) });
         let entry = (hash, u32::try_from(index).expect("2^32 of them do not fit into memory"));
         self.table.insert_unique(spread(hash), entry, |&(hash, _)| spread(hash));
         index
@@ -103,20 +103,20 @@ fn spread(hash: IdHash) -> u64 {
     u64::from(hash.value()).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
 }
 
-impl<S: Copy> Actors<S> {
-    /// No actors yet, and never more than `limit` (at least 2).
+impl<S: Copy> StateTable<S> {
+    /// No states yet, and never more than `limit` (at least 2).
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { young: Generation::default(), old: Generation::default(), limit: (limit / 2).max(1), moved: 0 }
     }
 
-    /// Makes sure that `more` actors can be used without one of them being dropped, as long as `more` is not above
+    /// Makes sure that `more` states can be used without one of them being dropped, as long as `more` is not above
     /// half the limit. Gives how many were dropped for it.
     pub fn make_room(&mut self, more: usize) -> usize {
         if self.has_room(more) {
             return 0;
         }
-        let dropped = self.old.actors.len() - std::mem::take(&mut self.moved);
+        let dropped = self.old.entries.len() - std::mem::take(&mut self.moved);
         self.old = std::mem::take(&mut self.young);
         dropped
     }
@@ -124,23 +124,23 @@ impl<S: Copy> Actors<S> {
     /// Whether that many more can be used, and none that was used since room was last made is dropped.
     #[must_use]
     pub fn has_room(&self, more: usize) -> bool {
-        self.young.actors.len() + more <= self.limit
+        self.young.entries.len() + more <= self.limit
     }
 
     /// The state of an aggregate; `new` if it is not here. It counts as used.
     pub fn get_or_insert(&mut self, hash: IdHash, name: (&str, &str), new: impl FnOnce() -> S) -> &mut S {
         let index = self.young.find(hash, name).unwrap_or_else(|| {
-            let old = self.old.find(hash, name).and_then(|index| self.old.actors.get(index));
+            let old = self.old.find(hash, name).and_then(|index| self.old.entries.get(index));
             self.moved += usize::from(old.is_some());
-            let state = old.map_or_else(new, |actor| actor.state);
+            let state = old.map_or_else(new, |entry| entry.state);
             self.young.insert(hash, name, state)
         });
-        &mut self.young.actors[index].state
+        &mut self.young.entries[index].state
     }
 
     /// Those that were used since room was last made: type, id, and state.
     pub fn used(&mut self) -> impl Iterator<Item = (&str, &str, &mut S)> {
-        self.young.actors.iter_mut().map(|Actor { name, state }| {
+        self.young.entries.iter_mut().map(|Entry { name, state }| {
             let (aggregate_type, aggregate_id) = name.texts();
             (aggregate_type, aggregate_id, state)
         })
@@ -154,10 +154,10 @@ impl<S: Copy> Actors<S> {
     /// All of them, in no order: type, id, and state.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &S)> {
         let old = self.old.table.iter().filter_map(|&(hash, index)| {
-            let actor = &self.old.actors[index as usize];
-            self.young.find(hash, actor.name.texts()).is_none().then_some(actor)
+            let entry = &self.old.entries[index as usize];
+            self.young.find(hash, entry.name.texts()).is_none().then_some(entry)
         });
-        self.young.actors.iter().chain(old).map(|Actor { name, state }| {
+        self.young.entries.iter().chain(old).map(|Entry { name, state }| {
             let (aggregate_type, aggregate_id) = name.texts();
             (aggregate_type, aggregate_id, state)
         })
@@ -166,7 +166,7 @@ impl<S: Copy> Actors<S> {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.young.actors.len() + self.old.actors.len() - self.moved
+        self.young.entries.len() + self.old.entries.len() - self.moved
     }
 
     /// Whether there are none.
@@ -180,57 +180,57 @@ impl<S: Copy> Actors<S> {
 mod tests {
     use super::*;
 
-    fn touch(actors: &mut Actors<u32>, id: &str) -> u32 {
-        actors.make_room(1);
-        let state = actors.get_or_insert(IdHash::of(id), ("t", id), || 0);
+    fn touch(entries: &mut StateTable<u32>, id: &str) -> u32 {
+        entries.make_room(1);
+        let state = entries.get_or_insert(IdHash::of(id), ("t", id), || 0);
         *state += 1;
         *state
     }
 
     #[test]
     fn there_are_never_more_than_the_limit_and_what_is_used_stays() {
-        let mut actors = Actors::new(10);
+        let mut entries = StateTable::new(10);
         for round in 1..=1000 {
-            assert_eq!(touch(&mut actors, "used in every round"), round);
-            touch(&mut actors, &format!("used once {round}"));
-            assert!(actors.len() <= 10, "{}", actors.len());
+            assert_eq!(touch(&mut entries, "used in every round"), round);
+            touch(&mut entries, &format!("used once {round}"));
+            assert!(entries.len() <= 10, "{}", entries.len());
         }
     }
 
     #[test]
     fn each_is_counted_and_shown_once_and_dropped_or_there() {
-        let (mut actors, mut made, mut dropped) = (Actors::new(10), 0, 0);
+        let (mut entries, mut made, mut dropped) = (StateTable::new(10), 0, 0);
         for round in 0..1000 {
             let id = format!("{}", round * 7 % 23 % (1 + round % 11));
-            dropped += actors.make_room(1);
-            *actors.get_or_insert(IdHash::of(&id), ("t", &id), || {
+            dropped += entries.make_room(1);
+            *entries.get_or_insert(IdHash::of(&id), ("t", &id), || {
                 made += 1;
                 0
             }) = round;
-            let shown: Vec<_> = actors.iter().map(|(_, id, _)| id.to_owned()).collect();
+            let shown: Vec<_> = entries.iter().map(|(_, id, _)| id.to_owned()).collect();
             let different: std::collections::HashSet<_> = shown.iter().collect();
-            assert_eq!((shown.len(), different.len()), (actors.len(), actors.len()));
-            assert!(actors.iter().any(|(_, shown, state)| shown == id && *state == round));
-            assert_eq!(made, dropped + actors.len(), "round {round}");
+            assert_eq!((shown.len(), different.len()), (entries.len(), entries.len()));
+            assert!(entries.iter().any(|(_, shown, state)| shown == id && *state == round));
+            assert_eq!(made, dropped + entries.len(), "round {round}");
         }
         assert!(dropped > 100);
     }
 
     #[test]
-    fn aggregates_of_one_hash_are_told_apart_however_long_their_names_are() {
-        let mut actors = Actors::new(10);
+    fn aggregates_of_one_hash_are_distinguished_however_long_their_names_are() {
+        let mut entries = StateTable::new(10);
         let hash = IdHash::of("x");
         let long = "l".repeat(SHORT);
         let names = [("a", "bc"), ("ab", "c"), ("abc", ""), ("a", "bd"), (&long, "a"), (&long[1..], "a"), ("", "")];
         for (n, name) in names.into_iter().enumerate() {
-            assert_eq!(*actors.get_or_insert(hash, name, || n), n);
+            assert_eq!(*entries.get_or_insert(hash, name, || n), n);
         }
         // They move from the old generation to the young one.
-        actors.make_room(10);
+        entries.make_room(10);
         for (n, name) in names.into_iter().enumerate().rev() {
-            assert_eq!(*actors.get_or_insert(hash, name, || 99), n);
+            assert_eq!(*entries.get_or_insert(hash, name, || 99), n);
         }
-        let used: Vec<_> = actors.used().map(|(t, id, n)| ((t.to_owned(), id.to_owned()), *n)).collect();
+        let used: Vec<_> = entries.used().map(|(t, id, n)| ((t.to_owned(), id.to_owned()), *n)).collect();
         let expected = names.into_iter().enumerate().rev().map(|(n, (t, id))| ((t.to_owned(), id.to_owned()), n));
         assert_eq!(used, expected.collect::<Vec<_>>());
     }
