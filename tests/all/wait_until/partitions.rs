@@ -1,4 +1,4 @@
-//! What is said to be applied is in the read model, in the same snapshot, while workers and their number change.
+//! What is reported as applied is in the read model, in the same snapshot, while workers and their number change.
 
 use crate::support::{SOON, TestDb, event, partition, scalar, wait_until};
 use evenfold::Position;
@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Events of 30 aggregates, in transactions that stay open for up to some milliseconds, until told to stop.
+/// Events of 30 aggregates, in transactions that stay open for up to some milliseconds, until stopped.
 async fn write(db: &TestDb, seed: u64, stop: CancellationToken) {
     let (mut conn, mut random) = (db.connect().await, fastrand::Rng::with_seed(seed));
     while !stop.is_cancelled() {
@@ -33,8 +33,8 @@ fn start(db: &TestDb, total: u32, stop: &CancellationToken) -> Pool {
     Pool::start(&db.database, &partitions, make, &RunOptions::default(), stop).unwrap()
 }
 
-/// The last events of the log in this snapshot, and whether the read model contains each: a counter has the version of its
-/// last event.
+/// The last events of the log in this snapshot, and whether the read model contains each: a counter has the version of
+/// its last event.
 async fn contained(conn: &mut PgConnection) -> Vec<(Position, bool)> {
     sqlx::query_as(
         "SELECT e.position, coalesce(c.version >= e.version, false)
@@ -79,7 +79,7 @@ async fn compare(conn: &mut PgConnection) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_applied_is_in_the_read_model_in_the_same_snapshot_also_while_4_partitions_become_3() {
+async fn an_applied_event_is_in_the_read_model_in_the_same_snapshot_also_while_4_partitions_become_3() {
     let db = TestDb::new().await;
     let (stop_writing, stop) = (CancellationToken::new(), CancellationToken::new());
     let mut conn = db.connect().await;

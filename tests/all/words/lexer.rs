@@ -63,12 +63,12 @@ impl<'a> Lexer<'a> {
             let text = &self.take(opening + length + closing.len())[opening..opening + length];
             return Some((Kind::Text, text));
         }
-        if rest.starts_with('"') {
-            let length = quoted(&rest[1..], '"');
+        if let Some(text) = rest.strip_prefix('"') {
+            let length = quoted(text, '"');
             return Some((Kind::Text, &self.take(length + 2)[1..=length]));
         }
-        if rest.starts_with('\'') {
-            self.take(character(rest));
+        if let Some(after) = rest.strip_prefix('\'') {
+            self.take(character(after));
             return None;
         }
         let name = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -132,12 +132,12 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// How long the character is that begins here, or the quote of a lifetime.
-fn character(rest: &str) -> usize {
-    let mut inner = rest[1..].chars();
-    match (inner.next(), inner.next()) {
-        (Some('\\'), _) => quoted(&rest[1..], '\'') + 2,
-        (Some(c), Some('\'')) => 2 + c.len_utf8(),
+/// How long the character is of which this is what follows its quote; or the quote alone, of a lifetime.
+fn character(after: &str) -> usize {
+    let mut letters = after.chars();
+    match (letters.next(), letters.next()) {
+        (Some('\\'), _) => quoted(after, '\'') + 2,
+        (Some(letter), Some('\'')) => 2 + letter.len_utf8(),
         _ => 1,
     }
 }

@@ -36,7 +36,7 @@ async fn what_was_appended_can_be_read_after_the_wait_while_a_worker_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_applied_is_one_sentence_with_how_far_it_is_and_that_nobody_works_on_it() {
+async fn an_event_that_is_not_applied_is_one_sentence_with_how_far_it_is_and_that_nobody_works_on_it() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;

@@ -208,7 +208,7 @@ impl<M: Clone> Group<M> {
                 (Offered::Full(message), Slow::Wait(wait)) => full.push(Full { seat: Arc::clone(seat), message, wait }),
                 // Of several senders who find it full one puts it out.
                 (Offered::Full(_), _) => {
-                    outcome.evicted += usize::from(self.roster().end_seat(seat, LeaveReason::Evicted))
+                    outcome.evicted += usize::from(self.roster().end_seat(seat, LeaveReason::Evicted));
                 }
                 (offered, _) => outcome.count(&offered),
             }
