@@ -15,9 +15,9 @@ const HOUR: Duration = Duration::from_hours(1);
 const LISTENING: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
 
-/// Workers that have asked for nothing for some time, except for their heartbeats: they have ceased to look often.
+/// Workers that have asked for nothing for some time: they have ceased to look often.
 const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'
-    AND application_name LIKE 'evenfold counters %' AND query NOT LIKE '%heartbeats%'
+    AND application_name LIKE 'evenfold counters %' AND application_name NOT LIKE '% ahead'
     AND clock_timestamp() - state_change > interval '300 ms'";
 
 /// Appends an event as writers do that do not know of workers.
