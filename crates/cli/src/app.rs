@@ -3,10 +3,10 @@
 use super::commands::{self, Cli};
 use super::projections::Projections;
 use super::registry::{Entry, Registered};
-use super::start;
 use super::tuning::CounterSettings;
+use super::{output, start};
 use crate::config::UsageError;
-use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 use evenfold::counters;
 use evenfold::projection::Projection;
 use std::path::Path;
@@ -116,6 +116,9 @@ impl App {
             Ok(command) => command,
             Err(error) => return super::start::failed(&error.into()),
         };
+        if !self.product {
+            output::advise(program(), &OF_APPS);
+        }
         let whole = command.clone();
         let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| commands::log(&cli.command).to_owned());
         start(
@@ -137,8 +140,8 @@ impl App {
 
     /// The command line.
     fn command(&self) -> Result<Command, UsageError> {
-        self.check()?;
         let mut command = Cli::command();
+        self.check(&command)?;
         if !self.product {
             command = self.own(&command);
         }
@@ -154,21 +157,26 @@ impl App {
     }
 
     /// What a program's author has to correct.
-    fn check(&self) -> Result<(), UsageError> {
-        let mut flags: Vec<(String, &str)> = Vec::new();
+    fn check(&self, product: &Command) -> Result<(), UsageError> {
+        let mut settings: Vec<(Arg, &str)> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
             let name = entry.name();
             if self.entries[..at].iter().any(|other| other.name() == name) {
                 return Err(UsageError(format!("this program has two projections with the name {name}")));
             }
-            let own = entry.flags(Command::new("flags"));
-            for flag in own.get_arguments().map(|argument| argument.get_id().to_string()) {
-                if let Some((_, other)) = flags.iter().find(|(known, _)| *known == flag) {
-                    let sentence =
-                        format!("the projections {other} and {name} both have the setting {flag}: rename one");
+            for setting in entry.flags(Command::new("settings")).get_arguments() {
+                let id = setting.get_id();
+                if let Some((_, other)) = settings.iter().find(|(known, _)| is_same_flag(known, setting)) {
+                    let sentence = format!("the projections {other} and {name} both have the setting {id}: rename one");
                     return Err(UsageError(sentence));
                 }
-                flags.push((flag, name));
+                if let Some(command) = FOLDING.iter().find(|path| has_flag(product, path, setting)) {
+                    let command = command.join(" ");
+                    return Err(UsageError(format!(
+                        "the projection {name} has the setting {id}, which is a flag of the command {command} already: rename it"
+                    )));
+                }
+                settings.push((setting.clone(), name));
             }
         }
         if self.entries.is_empty() {
@@ -216,6 +224,29 @@ fn program() -> String {
     Path::new(&called).file_stem().map_or_else(|| "evenfold".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Whether nobody could tell the two apart on a command line.
+fn is_same_flag(one: &Arg, other: &Arg) -> bool {
+    let longs = |arg: &Arg| {
+        let aliases = arg.get_all_aliases().unwrap_or_default().into_iter().map(str::to_owned);
+        arg.get_long().map(str::to_owned).into_iter().chain(aliases).collect::<Vec<_>>()
+    };
+    let same_long = longs(one).iter().any(|long| longs(other).contains(long));
+    let same_short = one.get_short().is_some() && one.get_short() == other.get_short();
+    one.get_id() == other.get_id() || same_long || same_short
+}
+
+/// Whether the command along a path, or every command, has a flag like this one.
+fn has_flag(command: &Command, path: &[&str], setting: &Arg) -> bool {
+    // Those that clap itself adds, when the command line is built.
+    let added = ["help", "version"].map(|name| Arg::new(name).long(name)).into_iter();
+    let help = Arg::new("short help").short('h');
+    let global = command.get_arguments().filter(|arg| arg.is_global_set());
+    let innermost = path.iter().try_fold(command, |command, name| command.find_subcommand(name));
+    let own = innermost.into_iter().flat_map(Command::get_arguments);
+    added.chain([help]).any(|flag| is_same_flag(&flag, setting))
+        || global.chain(own).any(|flag| is_same_flag(flag, setting))
+}
+
 /// Changes the command that is there along a path.
 fn within(command: Command, path: &[&str], change: &dyn Fn(Command) -> Command) -> Command {
     match path {
@@ -251,6 +282,51 @@ mod tests {
         assert!(refused(twice).contains("two projections with the name a"));
         let shared = App::new().projection_with("a", counters).projection_with("b", counters);
         assert!(refused(shared).contains("the projections a and b both have the setting currency"));
-        assert!(App::new().projection_with("a", counters).command().is_ok());
+        let own = App::new().projection_with("a", counters).command().unwrap();
+        own.debug_assert();
+    }
+
+    /// Of a flag of the commands by its name, of one of them all, by its short form, and of one that clap adds.
+    #[test]
+    fn a_setting_that_is_called_like_a_flag_of_the_commands_is_refused() {
+        #[derive(Debug, Clone, Args)]
+        struct BatchSize {
+            #[arg(long)]
+            batch_size: String,
+        }
+        #[derive(Debug, Clone, Args)]
+        struct Named {
+            #[arg(long = "projection")]
+            called: String,
+        }
+        #[derive(Debug, Clone, Args)]
+        struct Everywhere {
+            #[arg(long)]
+            schema: String,
+        }
+        #[derive(Debug, Clone, Args)]
+        struct OfRetry {
+            #[arg(long)]
+            all: bool,
+        }
+        #[derive(Debug, Clone, Args)]
+        struct Short {
+            #[arg(short = 'h')]
+            height: bool,
+        }
+        fn refused<A: Args + Send + Sync + 'static>() -> String {
+            let make = |_: &A| counters::Counters::new(evenfold::counter::AmountPointer::default(), 10);
+            App::new().projection_with("a", make).command().map(drop).unwrap_err().to_string()
+        }
+        let sentence = |setting: &str, command: &str| {
+            format!(
+                "the projection a has the setting {setting}, which is a flag of the command {command} already: rename it"
+            )
+        };
+        assert_eq!(refused::<BatchSize>(), sentence("batch_size", "worker"));
+        assert_eq!(refused::<Named>(), sentence("called", "worker"));
+        assert_eq!(refused::<Everywhere>(), sentence("schema", "worker"));
+        assert_eq!(refused::<OfRetry>(), sentence("all", "parked retry"));
+        assert_eq!(refused::<Short>(), sentence("height", "worker"));
     }
 }

@@ -18,6 +18,7 @@ mod db;
 mod demo;
 #[doc(hidden)]
 pub mod done;
+mod ended;
 mod generate;
 mod global;
 mod index;

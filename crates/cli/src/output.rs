@@ -4,7 +4,7 @@ use anyhow::Context;
 use indicatif::MultiProgress;
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 /// Where all progress bars are drawn: what is written meanwhile is written above them.
@@ -15,7 +15,7 @@ pub struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let shown = log_line(&String::from_utf8_lossy(line));
+        let shown = log_line(&advice(&String::from_utf8_lossy(line)));
         BARS.suspend(|| io::stderr().lock().write_all(shown.as_bytes()))?;
         Ok(line.len())
     }
@@ -25,8 +25,39 @@ impl Write for Log {
     }
 }
 
-/// How wide a help text may be.
-const COLUMNS: usize = 80;
+/// The name of a program that is not `evenfold` itself, and its commands.
+static PROGRAM: OnceLock<(String, &'static [&'static str])> = OnceLock::new();
+
+/// What is advised from now on names this program, where it has the command that is advised.
+pub(crate) fn advise(program: String, commands: &'static [&'static str]) {
+    // Only the first name counts: a process is one program.
+    let _ = PROGRAM.set((program, commands));
+}
+
+/// A text of this program or of the engine: commands that it advises, as in "run `evenfold migrate`", are this program's.
+pub(crate) fn advice(text: &str) -> Cow<'_, str> {
+    match PROGRAM.get() {
+        Some((program, commands)) => advice_of(text, program, commands),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn advice_of<'a>(text: &'a str, program: &str, commands: &[&str]) -> Cow<'a, str> {
+    const ADVICE: &str = "`evenfold ";
+    let (mut rest, mut own) = (text, String::new());
+    while let Some(at) = rest.find(ADVICE) {
+        let command = &rest[at + ADVICE.len()..];
+        let word = &command[..command.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(command.len())];
+        let name = if commands.contains(&word) { program } else { "evenfold" };
+        own.push_str(&rest[..at]);
+        own.push_str(&format!("`{name} "));
+        rest = command;
+    }
+    if own.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(own + rest) }
+}
+
+/// How wide a text may be.
+pub(crate) const COLUMNS: usize = 80;
 
 /// Moves to the upper left corner and clears what is below.
 const CLEAR: &str = "\x1b[H\x1b[J";
@@ -73,12 +104,12 @@ fn log_line(line: &str) -> String {
 /// Writes to standard output, with line ends as the only control characters. A reader that has seen enough, such as
 /// `head`, is not an error.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    write_out(&escaped(text, |c| c == '\n'))
+    write_out(&escaped(&advice(text), |c| c == '\n'))
 }
 
 /// Writes to standard output in place of what was there.
 pub fn redraw(text: &str) -> anyhow::Result<()> {
-    write_out(&format!("{CLEAR}{}", escaped(text, |c| c == '\n')))
+    write_out(&format!("{CLEAR}{}", escaped(&advice(text), |c| c == '\n')))
 }
 
 fn write_out(text: &str) -> anyhow::Result<()> {
@@ -102,7 +133,7 @@ pub fn complain(sentence: &str) {
 /// Writes one line to standard error that is no complaint.
 pub fn note(line: &str) {
     // Nobody is left to report to if that fails.
-    let _ = BARS.suspend(|| writeln!(io::stderr().lock(), "{}", visible(line)));
+    let _ = BARS.suspend(|| writeln!(io::stderr().lock(), "{}", visible(&advice(line))));
 }
 
 /// One line of JSON.
@@ -117,22 +148,29 @@ fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
     Ok(text.chars().map(escape).collect())
 }
 
-/// A text, broken to fit the narrowest usual terminal.
+/// A text, broken to fit the narrowest usual terminal: what does not fit into a line goes on where its description begins.
 pub(crate) fn wrapped(text: &str) -> String {
-    text.lines().map(folded).collect()
+    let hanging = |line: &str| {
+        let words_at = line.len() - line.trim_start().len();
+        let rest = &line[words_at..];
+        words_at + rest.find("  ").map_or(0, |gap| line.len() - words_at - rest[gap..].trim_start().len())
+    };
+    text.lines().map(|line| folded(line, hanging(line))).collect()
 }
 
-/// A line as lines of up to 80 columns; those after the first begin where its description does.
-fn folded(line: &str) -> String {
-    let words_at = line.len() - line.trim_start().len();
-    let rest = &line[words_at..];
-    let beside = rest.find("  ").map_or(0, |gap| line.len() - words_at - rest[gap..].trim_start().len());
+/// A sentence as lines of up to 80 columns; those after the first are indented.
+pub(crate) fn sentence(text: &str) -> String {
+    folded(&advice(text), 2)
+}
+
+/// A line as lines of up to 80 columns; those after the first begin at this column.
+fn folded(line: &str, hanging: usize) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in line.trim_end().split(' ') {
         let width = word.chars().count();
-        if column + width > COLUMNS {
-            out = format!("{}\n{}", out.trim_end(), " ".repeat(words_at + beside));
-            column = words_at + beside;
+        if column > hanging && column + width > COLUMNS {
+            out = format!("{}\n{}", out.trim_end(), " ".repeat(hanging));
+            column = hanging;
         }
         out.push_str(word);
         out.push(' ');
@@ -201,6 +239,24 @@ mod tests {
         let name = format!("  name  {}\n        word word\n", ["word"; 14].join(" "));
         let flag = format!("          {}\n          end\n", ["word"; 14].join(" "));
         assert_eq!(wrapped(&text), format!("Short.\n\n{name}{flag}"));
+    }
+
+    #[test]
+    fn a_sentence_that_does_not_fit_goes_on_in_the_next_line() {
+        let lines = sentence(&"word ".repeat(40));
+        assert!(lines.lines().all(|line| line.chars().count() <= COLUMNS), "{lines}");
+        assert_eq!(lines.split_whitespace().count(), 40);
+        assert!(lines.lines().skip(1).all(|line| line.starts_with("  word")), "{lines}");
+        let long = "x".repeat(COLUMNS + 1);
+        assert_eq!(sentence(&format!("{long} {long}")), format!("{long}\n  {long}\n"), "no line is left empty");
+    }
+
+    #[test]
+    fn an_advised_command_is_that_of_the_program_where_it_has_the_command() {
+        let text = "run `evenfold migrate`, or `evenfold rebuild`: evenfold's own `evenfold migrate --schema a`";
+        let own = advice_of(text, "orders", &["migrate"]);
+        assert_eq!(own, "run `orders migrate`, or `evenfold rebuild`: evenfold's own `orders migrate --schema a`");
+        assert!(matches!(advice_of("no advice", "orders", &["migrate"]), Cow::Borrowed(_)));
     }
 
     #[test]

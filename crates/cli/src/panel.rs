@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How often it is drawn.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
+/// How many columns a line has for what it is about.
+const NAME: usize = 12;
+
 /// The lines of the partitions of a pool.
 pub(super) struct Panel {
     lines: Vec<Line>,
@@ -23,11 +26,15 @@ struct Line {
 
 impl Panel {
     pub(super) fn new(pool: &Pool) -> Self {
-        let line = |member: &PoolWorker| {
-            let bar = bar("", 0).with_prefix(format!("worker {}", member.partition));
-            Line { member: member.clone(), bar, template: BAR }
-        };
-        Self { lines: pool.members().iter().map(line).collect() }
+        Self { lines: lines("worker", pool).collect() }
+    }
+
+    /// The lines of several projections, with the name of each.
+    pub(super) fn of_all(pools: &[(String, Pool)]) -> Self {
+        match pools {
+            [(_, only)] => Self::new(only),
+            _ => Self { lines: pools.iter().flat_map(|(name, pool)| lines(name, pool)).collect() },
+        }
     }
 
     /// Draws for as long as it is polled.
@@ -45,6 +52,16 @@ impl Panel {
             BARS.remove(&line.bar);
         }
     }
+}
+
+fn lines(name: &str, pool: &Pool) -> impl Iterator<Item = Line> {
+    pool.members().iter().map(move |member| {
+        let partition = member.partition.to_string();
+        // As much of the name as there is room for beside the partition.
+        let shown: String = name.chars().take(NAME.saturating_sub(partition.len() + 1)).collect();
+        let bar = bar("", 0).with_prefix(format!("{shown} {partition}"));
+        Line { member: member.clone(), bar, template: BAR }
+    })
 }
 
 impl Line {

@@ -1,8 +1,9 @@
-//! `pool`: several partitions in one process.
+//! `pool`: several partitions in one process, of each of the projections.
 
+use super::ended::{Ended, OTHERS_END, failures, log_new};
 use super::output::{print, table, thousands};
 use super::panel::Panel;
-use super::projections::{ProjectionArg, Projections};
+use super::projections::{Projections, ProjectionsArg};
 use super::registry::On;
 use super::session::Session;
 use super::tuning::{Topology, WorkerSettings};
@@ -11,12 +12,9 @@ use crate::config::{UsageError, number};
 use anyhow::bail;
 use clap::Args;
 use evenfold::class::Class;
-use evenfold::projection::{MAX_WORKERS, Pool, Report, RunError};
+use evenfold::projection::{MAX_WORKERS, Pool, Process};
+use futures_util::future::select_all;
 use std::ops::Range;
-use std::time::Duration;
-
-/// A partition that has ended for good is an error in the log when others go on for longer than this.
-const OTHERS_END: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct PoolArgs {
@@ -32,7 +30,7 @@ pub(super) struct PoolArgs {
     #[arg(long)]
     until_caught_up: bool,
     #[command(flatten)]
-    projection: ProjectionArg,
+    projections: ProjectionsArg,
     #[command(flatten)]
     settings: WorkerSettings,
 }
@@ -51,22 +49,33 @@ pub(super) async fn run(global: &Global, args: PoolArgs, known: &Projections<'_>
             Class::partition(key, total).map_err(corrected)
         })
         .collect::<Result<_, _>>()?;
-    if partitions.len() > MAX_WORKERS as usize {
-        let sentence =
-            format!("one process has at most {MAX_WORKERS} of the {total} partitions: choose them with --partitions");
+    let chosen = known.all_configured(&args.projections, Some(args.settings.batch_size))?;
+    if partitions.len() * chosen.len() > MAX_WORKERS as usize {
+        let of_all = if chosen.len() > 1 { format!(" of all {} projections", chosen.len()) } else { String::new() };
+        let sentence = format!(
+            "one process has at most {MAX_WORKERS} of the {total} partitions{of_all}: choose them with --partitions"
+        );
         return Err(UsageError(sentence).into());
     }
-    let (_, projection) = known.configured(&args.projection, Some(args.settings.batch_size))?;
     let options = args.settings.run_options().until_caught_up(args.until_caught_up);
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     drop(session.connect().await?);
     let worker = args.settings.worker_options(args.of.takeover());
-    let on = On { database: &session.database, worker, run: &options, shutdown: &shutdown };
-    let pool = projection.pool(on, &partitions)?;
-    let ended = watch(pool).await;
+    let process = Process::new(&session.database);
+    let on = On { process: &process, worker, run: &options, shutdown: &shutdown };
+    let mut pools = Vec::with_capacity(chosen.len());
+    for (name, projection) in &chosen {
+        pools.push((name.clone(), projection.pool(on.clone(), &partitions)?));
+    }
+    let ended = watch(pools).await;
+    process.close().await;
     session.close().await?;
-    print(&summary(&ended))?;
+    for (name, _) in &chosen {
+        let heading = if chosen.len() > 1 { format!("{name}\n") } else { String::new() };
+        let own: Vec<&Ended> = ended.iter().filter(|one| one.projection == *name).collect();
+        print(&format!("{heading}{}", summary(&own)))?;
+    }
     match failures(&ended) {
         Some(failures) => bail!(failures),
         None => Ok(()),
@@ -74,63 +83,45 @@ pub(super) async fn run(global: &Global, args: PoolArgs, known: &Projections<'_>
 }
 
 /// Draws the table of progress until every worker has ended.
-async fn watch(mut pool: Pool) -> Vec<(Class, Result<Report, RunError>)> {
-    let mut panel = Panel::new(&pool);
+async fn watch(mut pools: Vec<(String, Pool)>) -> Vec<Ended> {
+    let mut panel = Panel::of_all(&pools);
     let (mut ended, mut logged) = (Vec::new(), 0);
-    loop {
-        tokio::select! {
-            next = pool.ended() => match next {
-                Some(one) => ended.push(one),
-                None => break,
-            },
+    while !pools.is_empty() {
+        let next = select_all(pools.iter_mut().map(|(_, pool)| Box::pin(pool.ended())));
+        let next = tokio::select! {
+            (next, index, _) = next => Some((next, index)),
             never = panel.draw() => match never {},
-            // Where all end together, the command ends with the reason.
-            () = tokio::time::sleep(OTHERS_END), if logged < ended.len() => {
-                for (partition, outcome) in &ended[logged..] {
-                    if let Err(error) = outcome {
-                        tracing::error!(%partition, "nobody works on this partition here any more: {error}");
-                    }
-                }
-                logged = ended.len();
+            () = tokio::time::sleep(OTHERS_END), if logged < ended.len() => None,
+        };
+        match next {
+            Some((Some((partition, outcome)), index)) => {
+                let projection = pools[index].0.clone();
+                ended.push(Ended { projection, partition: Some(partition), outcome });
             }
+            Some((None, index)) => drop(pools.remove(index)),
+            None => log_new(&ended, &mut logged),
         }
     }
     panel.clear();
-    ended.sort_by_key(|(partition, _)| *partition);
+    ended.sort_by_key(|one| one.partition);
     ended
 }
 
-fn summary(ended: &[(Class, Result<Report, RunError>)]) -> String {
-    let cells = |(partition, report): &(Class, Result<Report, RunError>)| match report {
-        Ok(report) => vec![
-            partition.to_string(),
-            thousands(report.applied),
-            thousands(report.parked),
-            thousands(report.batches),
-            format!("{:.1?}", report.elapsed),
-        ],
-        // A sentence would not fit into a table: it comes below.
-        Err(_) => vec![partition.to_string(), "failed".to_owned()],
+fn summary(ended: &[&Ended]) -> String {
+    let cells = |one: &&Ended| {
+        let partition = one.partition.map_or_else(String::new, |partition| partition.to_string());
+        match &one.outcome {
+            Ok(report) => vec![
+                partition,
+                thousands(report.applied),
+                thousands(report.parked),
+                thousands(report.batches),
+                format!("{:.1?}", report.elapsed),
+            ],
+            // A sentence would not fit into a table: it comes below.
+            Err(_) => vec![partition, "failed".to_owned()],
+        }
     };
     let rows: Vec<Vec<String>> = ended.iter().map(cells).collect();
     table(&["partition", "events", "parked", "batches", "time"], &rows, 1)
-}
-
-/// Why partitions ended that were not to: each reason once, with the partitions that it ended.
-fn failures(ended: &[(Class, Result<Report, RunError>)]) -> Option<String> {
-    let mut reasons: Vec<(String, String, Vec<String>)> = Vec::new();
-    for (partition, error) in ended.iter().filter_map(|(partition, report)| Some((partition, report.as_ref().err()?))) {
-        let (partition, sentence) = (partition.to_string(), error.to_string());
-        // Sentences that differ in the partition alone are one reason.
-        let reason = sentence.replace(&partition, "");
-        match reasons.iter_mut().find(|(known, ..)| *known == reason) {
-            Some((.., partitions)) => partitions.push(partition),
-            None => reasons.push((reason, sentence, vec![partition])),
-        }
-    }
-    let told = reasons.iter().map(|(_, sentence, partitions)| match &partitions[..] {
-        [one, _, _, _, _, ..] => format!("{one} and {} more partitions: {sentence}", partitions.len() - 1),
-        few => format!("{}: {sentence}", few.join(", ")),
-    });
-    Some(told.collect::<Vec<_>>().join("; ")).filter(|told| !told.is_empty())
 }

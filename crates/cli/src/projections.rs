@@ -12,6 +12,14 @@ pub(crate) struct ProjectionArg {
     name: Option<String>,
 }
 
+/// Of the commands that can be about several projections.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProjectionsArg {
+    /// Which projection; can be given several times [default: all of this program's]
+    #[arg(long = "projection", value_name = "NAME")]
+    names: Vec<String>,
+}
+
 /// The projections of the program, and what was said about them.
 pub(crate) struct Projections<'a> {
     pub(crate) entries: &'a [Box<dyn Entry>],
@@ -33,6 +41,14 @@ impl Projections<'_> {
         }
     }
 
+    /// The names of those that were chosen, or of all of this program's.
+    pub(crate) fn names<'n>(&'n self, chosen: &'n ProjectionsArg) -> Vec<&'n str> {
+        if chosen.names.is_empty() {
+            return self.entries.iter().map(|entry| entry.name()).collect();
+        }
+        chosen.names.iter().map(String::as_str).collect()
+    }
+
     /// A projection of this program's, with its settings.
     pub(crate) fn configured<'n>(
         &'n self,
@@ -40,10 +56,34 @@ impl Projections<'_> {
         batch_size: Option<usize>,
     ) -> Result<(&'n str, Box<dyn Configured>), UsageError> {
         let name = self.name(chosen)?;
+        Ok((name, self.entry(name)?.configure(self.matches, batch_size)?))
+    }
+
+    /// Those of this program's that were chosen, or all of them, with their settings.
+    pub(crate) fn all_configured(
+        &self,
+        chosen: &ProjectionsArg,
+        batch_size: Option<usize>,
+    ) -> Result<Vec<(String, Box<dyn Configured>)>, UsageError> {
+        let mut entries: Vec<&dyn Entry> = Vec::new();
+        for name in &chosen.names {
+            if entries.iter().any(|entry| entry.name() == name) {
+                return Err(UsageError(format!("--projection {name} is given twice: leave one out")));
+            }
+            entries.push(self.entry(name)?);
+        }
+        if entries.is_empty() {
+            entries = self.entries.iter().map(AsRef::as_ref).collect();
+        }
+        let configured = |entry: &&dyn Entry| Ok((entry.name().to_owned(), entry.configure(self.matches, batch_size)?));
+        entries.iter().map(configured).collect()
+    }
+
+    fn entry(&self, name: &str) -> Result<&dyn Entry, UsageError> {
         let entry = self.entries.iter().find(|entry| entry.name() == name).ok_or_else(|| {
             UsageError(format!("this program does not have the projection {name}; it has: {}", self.list()))
         })?;
-        Ok((name, entry.configure(self.matches, batch_size)?))
+        Ok(entry.as_ref())
     }
 
     fn list(&self) -> String {

@@ -3,11 +3,10 @@
 use crate::config::UsageError;
 use clap::{ArgMatches, Args, Command};
 use evenfold::class::Class;
-use evenfold::database::Database;
 use evenfold::event::Aggregate;
 use evenfold::projection::parked::{self, Retried, RetriedTogether, RetryAll, RetryError};
 use evenfold::projection::{
-    self, Pool, PoolError, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerOptions,
+    Pool, PoolError, Process, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerOptions,
 };
 use evenfold::schema::Schema;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
@@ -69,8 +68,9 @@ pub(crate) trait Parked: Send {
 pub(crate) type Tried<'a, T> = LocalBoxFuture<'a, Result<T, RetryError>>;
 
 /// Where and how workers work.
+#[derive(Clone)]
 pub(crate) struct On<'a> {
-    pub(crate) database: &'a Database,
+    pub(crate) process: &'a Process,
     pub(crate) worker: WorkerOptions,
     pub(crate) run: &'a RunOptions,
     pub(crate) shutdown: &'a CancellationToken,
@@ -129,15 +129,15 @@ impl<A: Send + Sync + 'static, P: Projection> Settled<A, P> {
 impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
     fn run<'a>(&'a self, on: On<'a>, partition: Class) -> BoxFuture<'a, Result<Report, RunError>> {
         let worker = self.worker(on.worker)(partition);
-        Box::pin(projection::run(on.database, worker, on.run, on.shutdown.clone()))
+        Box::pin(on.process.run(worker, on.run, on.shutdown.clone()))
     }
 
     fn run_replica<'a>(&'a self, on: On<'a>, replica: &'a Replica) -> BoxFuture<'a, Result<Report, RunError>> {
-        Box::pin(projection::run_replica(on.database, replica, self.worker(on.worker), on.run, on.shutdown))
+        Box::pin(on.process.run_replica(replica, self.worker(on.worker), on.run, on.shutdown))
     }
 
     fn pool(&self, on: On<'_>, partitions: &[Class]) -> Result<Pool, PoolError> {
-        Pool::start(on.database, partitions, self.worker(on.worker), on.run, on.shutdown)
+        on.process.pool(partitions, self.worker(on.worker), on.run, on.shutdown)
     }
 
     fn parked(&self) -> Box<dyn Parked> {

@@ -1,18 +1,18 @@
-use super::output::{complain, print, print_json, redraw, table, thousands};
-use super::projections::{ProjectionArg, Projections};
+use super::output::{COLUMNS, complain, print, print_json, redraw, sentence, table, thousands};
+use super::projections::{Projections, ProjectionsArg};
 use super::session::Session;
 use super::{Global, signals};
 use crate::config::number;
 use anyhow::bail;
 use clap::Args;
 use evenfold::checkpoint::{ClassStatus, Status, status};
+use evenfold::counters::NAME;
 use std::time::Duration;
 
 /// How often `--watch` looks.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How wide the output may be, and how many columns a process has at least.
-const COLUMNS: usize = 80;
+/// How many columns a process has at least.
 const PROCESS: usize = 12;
 
 /// Classes of which a line says what is wrong, at most: the rest is in `--check` and `--json`.
@@ -38,26 +38,30 @@ pub(super) struct StatusArgs {
     #[arg(long, requires = "check", value_name = "SECONDS", value_parser = |t: &str| number::<u32>(t, &(1..=31_536_000)))]
     max_lag_seconds: Option<u32>,
     #[command(flatten)]
-    projection: ProjectionArg,
+    projections: ProjectionsArg,
 }
 
 pub(super) async fn run(global: &Global, args: StatusArgs, known: &Projections<'_>) -> anyhow::Result<()> {
-    let name = known.name(&args.projection)?;
+    let names = known.names(&args.projections);
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
     let mut reasons = Vec::new();
     loop {
-        let status = status(session.database.schema(), &mut conn, name).await?;
-        if args.check {
-            reasons = wrong(&status, &args);
+        let mut all = Vec::with_capacity(names.len());
+        for name in &names {
+            all.push(status(session.database.schema(), &mut conn, name).await?);
         }
+        if args.check {
+            reasons = all.iter().flat_map(|status| wrong(status, &args, names.len() > 1)).collect();
+        }
+        let rendered = || all.iter().map(render).collect::<Vec<_>>().join("\n");
         match (args.json, args.watch) {
-            (true, _) => print_json(&status)?,
-            (false, true) => redraw(&render(&status))?,
-            (false, false) if args.check && reasons.is_empty() => print(&fine(&status))?,
+            (true, _) => all.iter().try_for_each(print_json)?,
+            (false, true) => redraw(&rendered())?,
+            (false, false) if args.check && reasons.is_empty() => print(&all.iter().map(fine).collect::<String>())?,
             (false, false) if args.check => {}
-            (false, false) => print(&render(&status))?,
+            (false, false) => print(&rendered())?,
         }
         if !args.watch || shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
             break;
@@ -72,8 +76,14 @@ pub(super) async fn run(global: &Global, args: StatusArgs, known: &Projections<'
     bail!(last)
 }
 
-/// What is not as it should be, one sentence each.
-fn wrong(status: &Status, args: &StatusArgs) -> Vec<String> {
+/// What is not as it should be, one sentence each, with the projection where several were asked for.
+fn wrong(status: &Status, args: &StatusArgs, several: bool) -> Vec<String> {
+    let reasons = reasons(status, args).into_iter();
+    let named = |reason| if several { format!("{}: {reason}", status.projection) } else { reason };
+    reasons.map(named).collect()
+}
+
+fn reasons(status: &Status, args: &StatusArgs) -> Vec<String> {
     let Some(total) = status.total_partitions else {
         let problem =
             if status.classes.is_empty() { "has not been begun" } else { "has lost its number of partitions" };
@@ -82,7 +92,8 @@ fn wrong(status: &Status, args: &StatusArgs) -> Vec<String> {
     let mut reasons = Vec::new();
     if !status.cover_complete {
         reasons.push(format!(
-            "the classes of {total} partitions are no exact cover: some events belong to none or to two; run `evenfold rebuild`"
+            "the classes of {total} partitions are no exact cover: some events belong to none or to two; {}",
+            restore(&status.projection)
         ));
     }
     for class in &status.classes {
@@ -125,11 +136,12 @@ fn render(status: &Status) -> String {
         return begin + &waiting.unwrap_or_default();
     };
     let cover = if status.cover_complete {
-        "complete"
+        "complete".to_owned()
     } else {
-        "INCOMPLETE: checkpoints were removed or\nadded by hand, and some events can't be applied; run `evenfold rebuild`"
+        let restore = restore(&status.projection);
+        format!("INCOMPLETE: checkpoints were removed or added by hand, and some events can't be applied; {restore}")
     };
-    let mut lines = vec![format!("{}: {total} partitions, cover {cover}\n", status.projection)];
+    let mut lines = vec![sentence(&format!("{}: {total} partitions, cover {cover}", status.projection))];
     lines.extend(at_work(status));
     for (total, ago) in &status.superseded {
         lines.push(format!("superseded: {total} partitions, {} ago\n", age(*ago)));
@@ -146,11 +158,20 @@ fn render(status: &Status) -> String {
         .iter()
         .filter_map(|class| Some(format!("{}: {}", class.class, class.idle.as_ref().or(class.late.as_ref())?)))
         .collect();
-    lines.extend(notes.iter().take(SHOWN).map(|note| folded(note)));
+    lines.extend(notes.iter().take(SHOWN).map(|note| sentence(note)));
     if let Some(more) = notes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         lines.push(format!("… and {more} more: status --check names all\n"));
     }
     lines.concat()
+}
+
+/// What to do about checkpoints that were removed or added.
+fn restore(projection: &str) -> &'static str {
+    if projection == NAME {
+        "run `evenfold rebuild`"
+    } else {
+        "give the projection another name and new tables, and let it fold the log anew"
+    }
 }
 
 /// Where nobody is at work, in words: a table of zeros looks like one in which all is well.
@@ -222,24 +243,6 @@ fn shortened(process: &str, room: usize) -> String {
     format!("…{end}")
 }
 
-/// A sentence as lines of up to 80 columns; those after the first are indented.
-fn folded(sentence: &str) -> String {
-    let (mut text, mut column) = (String::new(), 0);
-    for word in sentence.split_whitespace() {
-        let width = word.chars().count();
-        if column > 0 && column + 1 + width > COLUMNS {
-            text.push_str("\n  ");
-            column = 2;
-        } else if column > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += width;
-    }
-    text + "\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,12 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_at_the_front_or_goes_on_in_the_next_line() {
+    fn what_does_not_fit_is_cut_at_the_front() {
         assert_eq!(shortened("host:12345", 10), "host:12345");
         assert_eq!(shortened("a-long-host:12345", 10), "…ost:12345");
-        let lines = folded(&"word ".repeat(40));
-        assert!(lines.lines().all(|line| line.chars().count() <= COLUMNS), "{lines}");
-        assert_eq!(lines.split_whitespace().count(), 40);
-        assert!(lines.lines().skip(1).all(|line| line.starts_with("  word")), "{lines}");
     }
 }

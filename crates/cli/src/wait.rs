@@ -1,8 +1,8 @@
 //! `wait`: until a projection has applied what is in the log.
 
 use super::Global;
-use super::output::{print, print_json};
-use super::projections::{ProjectionArg, Projections};
+use super::output::{advice, print, print_json};
+use super::projections::{Projections, ProjectionsArg};
 use super::session::Session;
 use super::tuning::MAX_MS;
 use crate::config::number;
@@ -32,7 +32,7 @@ pub(super) struct WaitArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    projection: ProjectionArg,
+    projections: ProjectionsArg,
 }
 
 /// What came of it.
@@ -75,25 +75,31 @@ impl WaitArgs {
 }
 
 pub(super) async fn run(global: &Global, args: WaitArgs, known: &Projections<'_>) -> anyhow::Result<()> {
-    let projection = known.name(&args.projection)?;
     let (targets, name) = args.targets();
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
-    let started = Instant::now();
-    let outcome = wait(&session, &mut conn, projection, targets, Duration::from_millis(args.timeout_ms)).await;
-    let waited = started.elapsed();
+    let (started, timeout) = (Instant::now(), Duration::from_millis(args.timeout_ms));
+    let (mut lines, mut refused) = (String::new(), None);
+    for projection in known.names(&args.projections) {
+        let left = if lines.is_empty() { timeout } else { timeout.saturating_sub(started.elapsed()) };
+        let outcome = wait(&session, &mut conn, projection, targets.clone(), left).await;
+        let waited_ms = started.elapsed().as_millis();
+        if args.json {
+            let reason = outcome.as_ref().err().map(|error| advice(&error.to_string()).into_owned());
+            print_json(&Waited { projection, applied: outcome.is_ok(), waited_ms, reason })?;
+        }
+        if let Err(error) = outcome {
+            refused = Some(error);
+            break;
+        }
+        lines.push_str(&format!("{projection}: {name} is applied, after {waited_ms} ms\n"));
+    }
     drop(conn);
     session.close().await?;
-    if args.json {
-        let reason = outcome.as_ref().err().map(ToString::to_string);
-        print_json(&Waited { projection, applied: outcome.is_ok(), waited_ms: waited.as_millis(), reason })?;
+    if !args.json {
+        print(&lines)?;
     }
-    outcome?;
-    if args.json {
-        Ok(())
-    } else {
-        print(&format!("{projection}: {name} is applied, after {} ms\n", waited.as_millis()))
-    }
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Waits for one after the other, until one deadline.

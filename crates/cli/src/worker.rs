@@ -1,18 +1,21 @@
-//! `worker`: one partition.
+//! `worker`: one partition, of each of the projections.
 
 use super::Global;
 use super::done::{Done, last_position};
+use super::ended::{Ended, each, failures};
 use super::output::print_json;
-use super::projections::{ProjectionArg, Projections};
+use super::projections::{Projections, ProjectionsArg};
 use super::registry::On;
 use super::session::Session;
 use super::signals;
 use super::tuning::{MAX_MS, Topology, WorkerSettings};
 use crate::config::{UsageError, number};
+use anyhow::bail;
 use clap::Args;
 use evenfold::class::{Class, MAX_PARTITIONS};
 use evenfold::number::Position;
-use evenfold::projection::Replica;
+use evenfold::projection::{Process, Replica};
+use serde::Serialize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -30,11 +33,11 @@ pub(super) struct WorkerArgs {
     /// Exit when nothing is left to apply
     #[arg(long)]
     until_caught_up: bool,
-    /// At the end, print what was done as one JSON object
+    /// At the end, print what was done as one JSON object for each projection
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    projection: ProjectionArg,
+    projections: ProjectionsArg,
     #[command(flatten)]
     partitions: Topology,
     #[command(flatten)]
@@ -98,35 +101,68 @@ fn named_partition(key: Option<Key>, total: u32, known: &Projections<'_>) -> Res
 pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'_>) -> anyhow::Result<()> {
     let total = args.partitions.total_partitions;
     let class = named_partition(args.partition_key, total, known)?;
-    let (name, projection) = known.configured(&args.projection, Some(args.settings.batch_size))?;
+    let chosen = known.all_configured(&args.projections, Some(args.settings.batch_size))?;
     let options = args.settings.run_options().until_caught_up(args.until_caught_up);
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let partition = class.map_or("auto".to_owned(), |class| class.to_string());
-    tracing::info!(%partition, total, batch_size = args.settings.batch_size, projection = name, "started");
+    let process = Process::new(&session.database);
     let worker = args.settings.worker_options(args.partitions.takeover());
-    let on = On { database: &session.database, worker, run: &options, shutdown: &shutdown };
-    let outcome = if let Some(class) = class {
-        projection.run(on, class).await
-    } else {
-        let lease_term = Duration::from_millis(args.lease_term_ms);
-        let replica = Replica { projection: name.to_owned(), total_partitions: total, lease_term };
-        projection.run_replica(on, &replica).await
-    };
+    let on = On { process: &process, worker, run: &options, shutdown: &shutdown };
+    let lease_term = Duration::from_millis(args.lease_term_ms);
+    let runs = chosen.iter().map(|(name, projection)| {
+        tracing::info!(%partition, total, batch_size = args.settings.batch_size, projection = name, "started");
+        let on = on.clone();
+        async move {
+            let outcome = match class {
+                Some(class) => projection.run(on, class).await,
+                None => {
+                    let replica = Replica { projection: name.clone(), total_partitions: total, lease_term };
+                    projection.run_replica(on, &replica).await
+                }
+            };
+            Ended { projection: name.clone(), partition: class, outcome }
+        }
+    });
+    let mut ended = each(runs.collect()).await;
+    process.close().await;
     session.close().await?;
-    let report = outcome?;
+    ended.sort_by_key(|one| chosen.iter().position(|(name, _)| *name == one.projection));
+    for one in &ended {
+        summarize(one, &partition, args.json)?;
+    }
+    // Of one worker the reason is the whole sentence.
+    match (failures(&ended), ended.into_iter().next()) {
+        (None, _) => Ok(()),
+        (Some(_), Some(Ended { outcome: Err(error), .. })) if chosen.len() == 1 => Err(error.into()),
+        (Some(reasons), _) => bail!(reasons),
+    }
+}
+
+/// What was done for one projection; nothing where it failed, of which the command's end has the reason.
+fn summarize(one: &Ended, partition: &str, json: bool) -> anyhow::Result<()> {
+    let Ended { projection, outcome: Ok(report), .. } = one else { return Ok(()) };
     tracing::info!(
         %partition,
+        projection,
         applied = report.applied,
         parked = report.parked,
         batches = report.batches,
-        position = last_position(&report).map(Position::get),
+        position = last_position(report).map(Position::get),
         elapsed = format_args!("{:.1?}", report.elapsed),
         coordination = format_args!("{:.1?}", report.coordination),
         compute = format_args!("{:.1?}", report.compute),
         "stopped"
     );
-    if args.json { print_json(&Done::of(&report)) } else { Ok(()) }
+    if json { print_json(&DoneFor { projection, done: Done::of(report) }) } else { Ok(()) }
+}
+
+/// One JSON object.
+#[derive(Serialize)]
+struct DoneFor<'a> {
+    projection: &'a str,
+    #[serde(flatten)]
+    done: Done,
 }
 
 #[cfg(test)]

@@ -5,4 +5,5 @@
 mod custom_projection;
 mod documents;
 mod example;
+mod several_projections;
 mod stories;
