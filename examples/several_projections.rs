@@ -1,9 +1,8 @@
-//! Two projections in one program: what each customer has paid, and how many orders each has placed. `worker` and `pool` run
-//! both, unless `--projection` names one.
+//! Two projections in one program: what each customer has paid, and how many orders each has placed. `worker` and
+//! `pool` run both, unless `--projection` names one.
 
 use clap::Args;
-use evenfold::log::Interest;
-use evenfold::projection::{Batch, BoxError, Projection};
+use evenfold::{Batch, BoxError, Interest, Projection};
 use evenfold_cli::App;
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -16,8 +15,8 @@ struct Order {
     cents: i64,
 }
 
-/// Adds up what comes of each order of a batch, by customer. In the order of the customers: two partitions may write the same
-/// ones, and must not wait in a circle.
+/// Adds up what comes of each order of a batch, by customer. In the order of the customers: two partitions may write
+/// the same ones, and must not wait in a circle.
 fn by_customer(batch: &mut Batch<'_>, of: impl Fn(&Order) -> i64) -> (Vec<String>, Vec<i64>) {
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     batch.fold(|event| {

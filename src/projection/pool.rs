@@ -56,8 +56,8 @@ impl Pool {
     /// Starts a worker for each partition, made by `make`, which is called again after a panic.
     ///
     /// Whatever fails in the database or the projection is tried again after a growing pause of up to ten seconds,
-    /// without end, from the first connection on, while the other partitions go on: see [`PoolWorker::trouble`]. A worker
-    /// ends with an error only for what must be changed in this process ([`RunError::is_final`]).
+    /// without end, from the first connection on, while the other partitions go on: see [`PoolWorker::trouble`]. A
+    /// worker ends with an error only for what must be changed in this process ([`RunError::is_final`]).
     ///
     /// # Errors
     ///

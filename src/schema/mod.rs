@@ -17,7 +17,7 @@ use crate::database::migrations;
 use create::{ensure_schema, refused};
 use sqlx::{Connection, PgConnection};
 
-/// CheckpointRow by whoever makes, moves or removes tables until its transaction ends: for all schemas, since one may
+/// Taken by whoever makes, moves or removes tables until its transaction ends: for all schemas, since one may
 /// be moved to another. The migrator's own lock ends before the transaction does: whoever waits for this one finds
 /// everything made.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('evenfold migrate'))";

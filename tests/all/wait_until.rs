@@ -32,7 +32,7 @@ async fn wait_for(conn: &mut PgConnection, target: impl Into<Target>, timeout: D
 
 /// Looks once, and gives the sentence.
 async fn refused(conn: &mut PgConnection, target: impl Into<Target>) -> String {
-    wait_for(conn, target, NOW).await.expect_err("it is applied").to_string()
+    wait_for(conn, target, NOW).await.unwrap_err().to_string()
 }
 
 fn aggregate(id: &str) -> Aggregate {

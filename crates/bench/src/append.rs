@@ -34,7 +34,7 @@ pub(super) struct AppendArgs {
 impl AppendArgs {
     pub(super) fn about(&self) -> String {
         let Self { writers, seconds, runs } = self;
-        format!("{writers} writers, one event per append, {seconds} s each; {}.", runs.told())
+        format!("{writers} writers, one event per append, {seconds} s each; {}.", runs.describe())
     }
 }
 

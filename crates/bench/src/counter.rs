@@ -53,7 +53,7 @@ pub(super) struct CounterArgs {
 impl CounterArgs {
     pub(super) fn about(&self, figures: &[Figure]) -> String {
         let Self { seconds, connections, keys, nats, runs, .. } = self;
-        let about = format!("{seconds} s each, {connections} connections, {keys} counters; {}.", runs.told());
+        let about = format!("{seconds} s each, {connections} connections, {keys} counters; {}.", runs.describe());
         // Without them nothing was measured there: a row is not to look like a failure.
         match nats.find() {
             Err(missing) if !figures.iter().any(|figure| figure.what.ends_with("nodes")) => {

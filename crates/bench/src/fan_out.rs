@@ -61,7 +61,7 @@ impl FanOutArgs {
             thousands(*events),
             thousands(*aggregates),
             if *index { ", indexed by partition" } else { "" },
-            self.runs.told(),
+            self.runs.describe(),
             if unseen { "\nPostgreSQL's CPU time is seen only where it runs on this machine, on Linux." } else { "" }
         )
     }

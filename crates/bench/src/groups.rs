@@ -42,7 +42,7 @@ pub(super) struct GroupsArgs {
 impl GroupsArgs {
     pub(super) fn about(&self) -> String {
         let Self { messages, shards, senders, runs } = self;
-        format!("{senders} senders, {messages} messages to {shards} actors by key; {}.", runs.told())
+        format!("{senders} senders, {messages} messages to {shards} actors by key; {}.", runs.describe())
     }
 }
 

@@ -49,7 +49,7 @@ impl LatencyArgs {
 
     pub(super) fn about(&self) -> String {
         let Self { seconds, runs, .. } = self;
-        format!("From commit to commit; one event per transaction, {seconds} s per load; {}.", runs.told())
+        format!("From commit to commit; one event per transaction, {seconds} s per load; {}.", runs.describe())
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Access {
     /// Whether reads need it too: true or false
     #[arg(long, env = "READ_REQUIRES_AUTH", default_value = "false", value_name = "BOOL", action = clap::ArgAction::Set)]
     read_requires_auth: bool,
-    /// The names that requests may have in the header Host, besides the service's address: names or addresses without ports,
-    /// separated by commas [default: on addresses of this machine alone localhost, otherwise any]
+    /// The names that requests may have in the header Host, besides the service's address: names or addresses without
+    /// ports, separated by commas [default: on addresses of this machine alone localhost, otherwise any]
     #[arg(long, env = "ALLOWED_HOSTS", value_name = "HOST", value_delimiter = ',')]
     allowed_hosts: Vec<String>,
 }
@@ -32,8 +32,9 @@ pub(super) struct Access {
 /// File descriptors of a process besides those of its connections: the database's, those of NATS, and a few for probes.
 const OTHER_FILES: u64 = 1024;
 
-/// How many connections may be open, with as many file descriptors as the system lets this process have. Where these are fewer than
-/// it needs, a quarter is left for its database and the other nodes: what clients open is not to cut it off from them.
+/// How many connections may be open, with as many file descriptors as the system lets this process have. Where these
+/// are fewer than it needs, a quarter is left for its database and the other nodes: what clients open is not to cut it
+/// off from them.
 fn connections(wanted: usize) -> usize {
     let needed = wanted as u64 + OTHER_FILES;
     let allowed = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {

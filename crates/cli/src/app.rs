@@ -93,8 +93,8 @@ impl App {
         self.projection_with(&name, move |_: &NoSettings| projection.clone())
     }
 
-    /// The same with a projection under this name, which is made of its settings: they are flags, and variables if they say
-    /// so, of the commands that fold. It is made once for each worker.
+    /// The same with a projection under this name, which is made of its settings: they are flags, and variables if they
+    /// say so, of the commands that fold. It is made once for each worker.
     #[must_use]
     pub fn projection_with<A, P>(mut self, name: &str, make: impl Fn(&A) -> P + Send + Sync + 'static) -> Self
     where
@@ -105,8 +105,8 @@ impl App {
         self
     }
 
-    /// Runs what the arguments of this process say, to its end. What goes wrong is one sentence on standard error, and the
-    /// code 2 for what was asked wrongly, 1 for anything else.
+    /// Runs what the arguments of this process say, to its end. What goes wrong is one sentence on standard error, and
+    /// the code 2 for what was asked wrongly, 1 for anything else.
     #[must_use]
     pub fn main(self) -> ExitCode {
         if let Err(code) = super::start::read_dotenv() {
@@ -224,7 +224,7 @@ fn program() -> String {
     Path::new(&called).file_stem().map_or_else(|| "evenfold".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Whether nobody could tell the two apart on a command line.
+/// Whether nobody could distinguish the two on a command line.
 fn is_same_flag(one: &Arg, other: &Arg) -> bool {
     let longs = |arg: &Arg| {
         let aliases = arg.get_all_aliases().unwrap_or_default().into_iter().map(str::to_owned);

@@ -1,3 +1,5 @@
+//! `append`: events from standard input, a line each.
+
 use super::Global;
 use super::output::{print, thousands};
 use super::session::Session;
@@ -113,7 +115,7 @@ impl<R: Read> Lines<R> {
 
     fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
-        // One more than allowed, to tell a line that is too long from one that just fits.
+        // One more than allowed, to distinguish a line that is too long from one that just fits.
         let read = (&mut self.input).take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
         let read = read.context("can't read standard input")?;
         if read == 0 {

@@ -10,7 +10,8 @@ use evenfold_cache::{Cache, CacheOptions, MAX_MAILBOX, MAX_SHARDS, MIN_MEMORY_BU
 use evenfold_http::{Auth, serve};
 use std::time::Duration;
 
-/// The largest value that the service can be told to take, 64 MiB: bodies are held whole, and may have six times as much.
+/// The largest value that the service can be set to take, 64 MiB: bodies are held whole, and may have six times as
+/// much.
 const LARGEST_ITEM: usize = 64 * 1024 * 1024;
 
 /// The bytes in flight of a small cache.
@@ -40,8 +41,8 @@ pub(super) struct CacheArgs {
     /// How many requests may be in flight; further ones get 503
     #[arg(long, env = "MAX_INFLIGHT", default_value = "1000", value_name = "N", value_parser = |t: &str| number::<usize>(t, &(1..=1_000_000)))]
     max_inflight: usize,
-    /// How many bytes they may have in memory together, with their bodies, and their answers until these are sent; further ones
-    /// get 503 [default: a quarter of the memory budget, and at least 16777216]
+    /// How many bytes they may have in memory together, with their bodies, and their answers until these are sent;
+    /// further ones get 503 [default: a quarter of the memory budget, and at least 16777216]
     #[arg(long, env = "MAX_INFLIGHT_BYTES", value_name = "BYTES", value_parser = |t: &str| number::<usize>(t, &(MIN_INFLIGHT_BYTES..=1 << 50)))]
     max_inflight_bytes: Option<usize>,
     /// How many changes may wait at one shard; further ones get 503

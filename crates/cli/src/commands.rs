@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Uninstall(uninstall::UninstallArgs),
     /// Build or drop an index with which each of many workers reads its own events only
     Index(index::IndexArgs),
-    /// Make the counters anew from the whole log, beside those in use, and switch over
+    /// Make the counters anew from the whole log, next to those in use, and switch over
     Rebuild(rebuild::RebuildArgs),
     /// Make a log usable that was restored from another PostgreSQL cluster
     Repair(repair::RepairArgs),
@@ -77,7 +77,7 @@ pub(crate) enum Command {
     Cache(cache::CacheArgs),
 }
 
-/// What is logged unless it is said.
+/// What is logged by default.
 pub(crate) fn log(command: &Command) -> &'static str {
     match command {
         Command::Worker(_) => "info",

@@ -12,8 +12,8 @@ pub(super) fn answerable(what: &str) -> Result<(), UsageError> {
     Err(UsageError(format!("this would {what}: say --yes if that is meant")))
 }
 
-/// Goes on only where a person at the terminal says so. To be called before signals are received: Ctrl-C at the question
-/// ends the process.
+/// Goes on only where a person at the terminal says so. To be called before signals are received: Ctrl-C at the
+/// question ends the process.
 pub(super) fn confirm(what: &str) -> Result<(), UsageError> {
     answerable(what)?;
     match ask(what, "Go on? [y/N]") {

@@ -1,3 +1,5 @@
+//! `counters`: what the built-in projection has counted.
+
 use super::Global;
 use super::output::{print, print_json, table, thousands};
 use super::session::Session;

@@ -1,3 +1,5 @@
+//! `db`: the PostgreSQL of our own, started, stopped and shown.
+
 use super::Global;
 use super::confirm::confirm;
 use super::output::{complain, note, print};

@@ -1,3 +1,5 @@
+//! `demo`: events, workers and their read model, in one command.
+
 use super::generate::{GenerateArgs, generate};
 use super::output::{per_second, print, table, thousands};
 use super::panel::Panel;
@@ -110,7 +112,7 @@ async fn work(session: &Session, args: &DemoArgs, shutdown: &CancellationToken) 
         never = panel.draw() => match never {},
         failed = pool.ended() => match failed {
             Some((_, Err(error))) => bail!(error),
-            _ => bail!("a worker ended before it was told to"),
+            _ => bail!("a worker ended before it was to"),
         },
     };
     let took = started.elapsed();

@@ -15,7 +15,7 @@ pub struct Done {
     /// The position of the last event that this run applied; null if it applied none.
     pub position: Option<Position>,
     pub elapsed_ms: u64,
-    /// The most memory that the process has had; null where the system does not tell.
+    /// The most memory that the process has had; null where the system does not report it.
     pub peak_rss_bytes: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn last_position(report: &Report) -> Option<Position> {
     Some(report.position).filter(|position| *position > Position::START)
 }
 
-/// A line of Linux's status of this process that counts memory, in bytes; none where the system does not tell.
+/// A line of Linux's status of this process that counts memory, in bytes; none where the system does not report them.
 #[must_use]
 pub fn memory(line: &str) -> Option<u64> {
     memory_of("self", line)
@@ -52,6 +52,6 @@ pub fn memory(line: &str) -> Option<u64> {
 #[must_use]
 pub fn memory_of(pid: &str, line: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kib = status.lines().find_map(|told| told.strip_prefix(line))?.split_whitespace().next()?;
+    let kib = status.lines().find_map(|found| found.strip_prefix(line))?.split_whitespace().next()?;
     Some(kib.parse::<u64>().ok()? * 1024)
 }

@@ -53,8 +53,8 @@ pub(crate) fn log_new(ended: &[Ended], logged: &mut usize) {
     *logged = ended.len();
 }
 
-/// Why workers ended that were not to: each reason once, with the partitions that it ended, and the projection where there are
-/// several.
+/// Why workers ended that were not to: each reason once, with the partitions that it ended, and the projection where
+/// there are several.
 pub(crate) fn failures(ended: &[Ended]) -> Option<String> {
     let several = ended.iter().any(|one| one.projection != ended[0].projection);
     let mut reasons: Vec<(String, String, Vec<String>)> = Vec::new();

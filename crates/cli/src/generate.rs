@@ -1,3 +1,5 @@
+//! `generate`: sample events, written by many at once.
+
 use super::confirm::{answerable, confirm};
 use super::output::{per_second, print, thousands};
 use super::progress::bar;
@@ -93,13 +95,13 @@ impl GenerateArgs {
 }
 
 #[derive(Serialize)]
-struct Sample {
+struct SampleEvents {
     amount: i64,
     source: &'static str,
     note: String,
 }
 
-/// Writes sample events with all writers at once, and gives the number written: fewer than asked only when told to
+/// Writes sample events with all writers at once, and gives the number written: fewer than asked only when it is to
 /// stop.
 pub(super) async fn generate(
     database: &Database,
@@ -168,7 +170,7 @@ impl Writer {
         let aggregate = self.random.u64(0..own) * writers + self.index;
         let amount = self.random.i64(-5..=10);
         let event_type = if amount < 0 { "decremented" } else { "incremented" };
-        let sample = Sample { amount, source: "generate", note: format!("sample {number}") };
+        let sample = SampleEvents { amount, source: "generate", note: format!("sample {number}") };
         NewEvent::new("counter", format!("counter-{aggregate:08}"), event_type, &sample)
     }
 }

@@ -1,3 +1,5 @@
+//! `index`: the indexes by partition.
+
 use super::Global;
 use super::output::{print, table, thousands};
 use super::session::Session;

@@ -1,4 +1,5 @@
-//! The command line, one file per subcommand: of the program `evenfold`, and of [programs](App) for projections of one's own.
+//! The command line, one file per subcommand: of the program `evenfold`, and of [programs](App) for projections of
+//! one's own.
 
 #![expect(clippy::doc_markdown, reason = "clap shows the comments on arguments to people, as they are")]
 

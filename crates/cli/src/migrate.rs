@@ -1,3 +1,5 @@
+//! `migrate`: the schema, made or brought up to date.
+
 use super::Global;
 use super::output::{complain, print, visible};
 use super::session::Session;

@@ -1,5 +1,5 @@
-//! A NATS server of one command's own: on a free port of this machine, with a password that nobody else has, and gone when
-//! the process is, however that ends.
+//! A NATS server of one command's own: on a free port of this machine, with a password that nobody else has, and gone
+//! when the process is, however that ends.
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -30,9 +30,9 @@ const TICK: Duration = Duration::from_millis(5);
 const PLACES: [&str; 5] =
     ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin"];
 
-/// Runs the server until the keeper's own input ends, which it does with the process that has the other end of the pipe, also
-/// where that is killed. Signals that are sent to all that has "nats" in its name must not end it before the server. The
-/// server's output goes to that process; the keeper does not keep that pipe open.
+/// Runs the server until the keeper's own input ends, which it does with the process that has the other end of the
+/// pipe, also where that is killed. Signals that are sent to all that has "nats" in its name must not end it before the
+/// server. The server's output goes to that process; the keeper does not keep that pipe open.
 const KEEPER: &str = r#""$1" -c nats.conf 2>&1 & trap '' HUP INT QUIT TERM; exec >/dev/null 2>&1
 cat; kill -9 "$!"; rm -rf "$2""#;
 
@@ -162,7 +162,8 @@ impl Drop for Keeper {
 fn write_files(dir: &Path, password: &str) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(dir)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join("nats.conf"))?;
-    // Port -1 is one that is free; the server writes down which. All of its files are in the directory in which it is started.
+    // Port -1 is one that is free; the server writes down which. All of its files are in the directory in which it is
+    // started.
     write!(
         file,
         "listen: \"127.0.0.1:-1\"\nports_file_dir: \".\"\n\

@@ -34,7 +34,8 @@ pub(crate) fn advise(program: String, commands: &'static [&'static str]) {
     let _ = PROGRAM.set((program, commands));
 }
 
-/// A text of this program or of the engine: commands that it advises, as in "run `evenfold migrate`", are this program's.
+/// A text of this program or of the engine: commands that it advises, as in "run `evenfold migrate`", are this
+/// program's.
 pub(crate) fn advice(text: &str) -> Cow<'_, str> {
     match PROGRAM.get() {
         Some((program, commands)) => advice_of(text, program, commands),
@@ -49,8 +50,7 @@ fn advice_of<'a>(text: &'a str, program: &str, commands: &[&str]) -> Cow<'a, str
         let command = &rest[at + ADVICE.len()..];
         let word = &command[..command.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(command.len())];
         let name = if commands.contains(&word) { program } else { "evenfold" };
-        own.push_str(&rest[..at]);
-        own.push_str(&format!("`{name} "));
+        own.extend([&rest[..at], "`", name, " "]);
         rest = command;
     }
     if own.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(own + rest) }
@@ -125,7 +125,7 @@ fn write_out(text: &str) -> anyhow::Result<()> {
 
 /// Writes one line to standard error.
 pub fn complain(sentence: &str) {
-    // What others said, such as the database, may have lines.
+    // What others report, such as the database, may have lines.
     let line = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     note(&format!("evenfold: {line}"));
 }
@@ -148,7 +148,8 @@ fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
     Ok(text.chars().map(escape).collect())
 }
 
-/// A text, broken to fit the narrowest usual terminal: what does not fit into a line goes on where its description begins.
+/// A text, broken to fit the narrowest usual terminal: what does not fit into a line goes on where its description
+/// begins.
 pub(crate) fn wrapped(text: &str) -> String {
     let hanging = |line: &str| {
         let words_at = line.len() - line.trim_start().len();

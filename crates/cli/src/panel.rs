@@ -14,10 +14,10 @@ const NAME: usize = 12;
 
 /// The lines of the partitions of a pool.
 pub(super) struct Panel {
-    lines: Vec<Line>,
+    lines: Vec<WorkerLine>,
 }
 
-struct Line {
+struct WorkerLine {
     member: PoolWorker,
     bar: ProgressBar,
     /// What it looks like now.
@@ -40,7 +40,7 @@ impl Panel {
     /// Draws for as long as it is polled.
     pub(super) async fn draw(&mut self) -> std::convert::Infallible {
         loop {
-            self.lines.iter_mut().for_each(Line::draw);
+            self.lines.iter_mut().for_each(WorkerLine::draw);
             tokio::time::sleep(TICK).await;
         }
     }
@@ -54,17 +54,17 @@ impl Panel {
     }
 }
 
-fn lines(name: &str, pool: &Pool) -> impl Iterator<Item = Line> {
+fn lines(name: &str, pool: &Pool) -> impl Iterator<Item = WorkerLine> {
     pool.members().iter().map(move |member| {
         let partition = member.partition.to_string();
-        // As much of the name as there is room for beside the partition.
+        // As much of the name as there is room for next to the partition.
         let shown: String = name.chars().take(NAME.saturating_sub(partition.len() + 1)).collect();
         let bar = bar("", 0).with_prefix(format!("{shown} {partition}"));
-        Line { member: member.clone(), bar, template: BAR }
+        WorkerLine { member: member.clone(), bar, template: BAR }
     })
 }
 
-impl Line {
+impl WorkerLine {
     /// Draws a bar of what is known, and words where the worker does not work: a bar would look like progress.
     fn draw(&mut self) {
         let progress = &self.member.progress;

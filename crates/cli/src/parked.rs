@@ -38,7 +38,7 @@ enum ParkedCommand {
     },
     /// Apply the parked events after all, as far as they can be
     Retry(Which),
-    /// Give up the first parked event of an aggregate, and apply those behind it
+    /// Drop the first parked event of an aggregate, and apply those behind it
     Drop(One),
 }
 
@@ -127,7 +127,7 @@ async fn retry_one(
     projection: &mut dyn Parked,
 ) -> anyhow::Result<()> {
     let retried = projection.retry(own, conn, aggregate).await?;
-    print(&told(aggregate, &retried))?;
+    print(&sentence_of(aggregate, &retried))?;
     if matches!(retried, Retried::Parked { .. }) {
         anyhow::bail!("{aggregate} is still parked");
     }
@@ -136,7 +136,7 @@ async fn retry_one(
 
 /// What became of all parked aggregates that were tried so far.
 #[derive(Default)]
-struct Tried {
+struct RetriedAggregate {
     aggregates: u64,
     applied: u64,
     still: u64,
@@ -154,7 +154,7 @@ async fn retry_all(
     if parked == 0 {
         return print("nothing is parked\n");
     }
-    let (mut all, mut tried) = (RetryAll::default(), Tried::default());
+    let (mut all, mut tried) = (RetryAll::default(), RetriedAggregate::default());
     let bar = bar("tried", parked.unsigned_abs());
     // Between two transactions: what was tried by then stays as it is.
     let outcome = loop {
@@ -181,7 +181,7 @@ async fn retry_all(
     }
 }
 
-impl Tried {
+impl RetriedAggregate {
     fn add(&mut self, batch: RetriedTogether) {
         self.aggregates += batch.aggregates;
         self.applied += batch.applied;
@@ -207,11 +207,11 @@ async fn drop_one(own: &Schema, conn: &mut PgConnection, one: One, projection: &
     let aggregate = Aggregate { aggregate_type: one.aggregate_type, aggregate_id: one.aggregate_id };
     match projection.drop_first(own, conn, &aggregate).await? {
         Retried::NotParked => anyhow::bail!("{aggregate} is not parked"),
-        retried => print(&told(&aggregate, &retried)),
+        retried => print(&sentence_of(&aggregate, &retried)),
     }
 }
 
-fn told(aggregate: &Aggregate, retried: &Retried) -> String {
+fn sentence_of(aggregate: &Aggregate, retried: &Retried) -> String {
     let aggregate = visible(&aggregate.to_string()).into_owned();
     match retried {
         Retried::Applied { events } => format!("{aggregate}: applied {events} events, nothing is parked any more\n"),

@@ -20,7 +20,10 @@ pub(crate) struct ProjectionsArg {
     names: Vec<String>,
 }
 
-/// The projections of the program, and what was said about them.
+/// A projection with its settings, by its name.
+type Chosen = (String, Box<dyn Configured>);
+
+/// The projections of the program, and what the command line has about them.
 pub(crate) struct Projections<'a> {
     pub(crate) entries: &'a [Box<dyn Entry>],
     /// Those of the innermost command.
@@ -64,7 +67,7 @@ impl Projections<'_> {
         &self,
         chosen: &ProjectionsArg,
         batch_size: Option<usize>,
-    ) -> Result<Vec<(String, Box<dyn Configured>)>, UsageError> {
+    ) -> Result<Vec<Chosen>, UsageError> {
         let mut entries: Vec<&dyn Entry> = Vec::new();
         for name in &chosen.names {
             if entries.iter().any(|entry| entry.name() == name) {

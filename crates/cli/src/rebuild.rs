@@ -1,3 +1,5 @@
+//! `rebuild`: the counters, folded anew from the whole log.
+
 use super::output::{print, thousands};
 use super::progress::bar;
 use super::session::Session;

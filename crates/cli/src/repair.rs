@@ -1,3 +1,5 @@
+//! `repair`: a log that was restored in another cluster.
+
 use super::Global;
 use super::output::{print, thousands};
 use super::session::Session;

@@ -1,3 +1,5 @@
+//! `scale`: the number of partitions, changed while events come in.
+
 use super::demo::caught_up;
 use super::generate::{GenerateArgs, generate};
 use super::output::{per_second, print, table, thousands};
@@ -149,7 +151,7 @@ fn slow_handover(old: &[PoolWorker]) -> anyhow::Error {
     )
 }
 
-/// Waits until every worker of a pool has ended: told to, or superseded.
+/// Waits until every worker of a pool has ended: as it was to, or superseded.
 async fn end(mut pool: Pool) -> anyhow::Result<()> {
     while let Some((_, ended)) = pool.ended().await {
         match ended {

@@ -36,7 +36,7 @@ impl Session {
         Ok(session)
     }
 
-    /// A database for demonstrations, beside our own one, whatever the URL says: what they append is nobody's data.
+    /// A database for demonstrations, apart from our own one, whatever the URL is: what they append is nobody's data.
     pub async fn demonstration(global: &Global) -> anyhow::Result<Self> {
         if global.database_url.is_some() {
             tracing::warn!("the demonstration leaves the database of the URL alone and uses one of its own");
@@ -88,10 +88,10 @@ impl Session {
     }
 
     /// Says which database this is, before anything is done with it: a misspelt variable leads to another one. It is a
-    /// log line where such lines are shown, and where nobody has said what to log a line by itself. Nothing of the user
+    /// log line where such lines are shown, and where nobody has set what to log a line by itself. Nothing of the user
     /// and the password is in it.
     async fn announce(&self, global: &Global, own: Option<&str>) -> anyhow::Result<()> {
-        // The tables may be what is wrong: then it must be said which they are.
+        // The tables may be what is wrong: then it must be shown which they are.
         let Server { place, version, database, .. } = self.database.connect_to_server().await?.1;
         let schema = self.database.schema().name();
         // A distribution adds its own version.
@@ -108,7 +108,7 @@ impl Session {
     }
 }
 
-/// Where the server of the demonstrations is: beside our own, as `.evenfold/pg-demo`.
+/// Where the server of the demonstrations is: next to our own, as `.evenfold/pg-demo`.
 fn demonstration_dir(global: &Global) -> PathBuf {
     let mut dir = global.data_dir.clone().into_os_string();
     dir.push("-demo");

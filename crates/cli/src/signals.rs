@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first one asks a command to finish, the next one ends the process at once, which loses
 //! nothing: what is not committed is not applied. In either case evenfold's own PostgreSQL is left as a process leaves
-//! it that ends by itself, or it is said that it runs on.
+//! it that ends by itself, or it is reported that it runs on.
 
 use super::output::complain;
 use super::server;
@@ -91,5 +91,5 @@ async fn end(code: i32, mut signals: Signals) -> ! {
     std::process::exit(code)
 }
 
-/// What is said where the server was not left in order.
+/// What is reported where the server was not left in order.
 const RUNS_ON: &str = "evenfold's own PostgreSQL may run on: `evenfold db stop` stops it";

@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use evenfold::database::describe;
 use std::process::ExitCode;
 
-/// Reads `.env`. Before the command line is made, which takes the variables as they are then; those that are set already
-/// stay as they are.
+/// Reads `.env`. Before the command line is made, which takes the variables as they are then; those that are set
+/// already stay as they are.
 pub fn read_dotenv() -> Result<(), ExitCode> {
     match dotenvy::dotenv() {
         Err(error) if !error.not_found() => {
@@ -64,12 +64,13 @@ fn exit(outcome: anyhow::Result<()>) -> ExitCode {
 }
 
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
-    // Many messages have their cause in the middle of the sentence; the rest of the chain is told after it.
+    // Many messages have their cause in the middle of the sentence; the rest of the chain is printed after it.
     let mut sentence = match error.downcast_ref() {
         Some(error) => describe(error),
         None => error.to_string(),
     };
-    // What the database said is in the message of whoever asked it; what is below adds a line of PostgreSQL's source.
+    // What the database reports is in the message of whoever asked it; what is below adds a line of PostgreSQL's
+    // source.
     let causes = error.chain().take_while(|cause| !cause.is::<sqlx::Error>()).skip(1);
     for cause in causes.map(ToString::to_string) {
         if !sentence.contains(&cause) {

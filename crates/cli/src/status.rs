@@ -1,3 +1,5 @@
+//! `status`: how a projection stands, counted in the database.
+
 use super::output::{COLUMNS, complain, print, print_json, redraw, sentence, table, thousands};
 use super::projections::{Projections, ProjectionsArg};
 use super::session::Session;
@@ -26,15 +28,15 @@ pub(super) struct StatusArgs {
     /// One JSON object per line
     #[arg(long)]
     json: bool,
-    /// For probes: exit with 1, and a line per reason on standard error, if a class has no worker at work, or has parked
-    /// aggregates, or is too far behind
+    /// For probes: exit with 1, and a line per reason on standard error, if a class has no worker at work, or has
+    /// parked aggregates, or is too far behind
     #[arg(long)]
     check: bool,
     /// With --check, how many events a class may be behind, 0 to 1000000000 [default: any number]
     #[arg(long, requires = "check", value_name = "EVENTS", value_parser = |t: &str| number::<u64>(t, &(0..=1_000_000_000)))]
     max_lag: Option<u64>,
-    /// With --check, how old the oldest event may be that a class has not applied, in seconds, 1 to 31536000 [default: any
-    /// age]
+    /// With --check, how old the oldest event may be that a class has not applied, in seconds, 1 to 31536000 [default:
+    /// any age]
     #[arg(long, requires = "check", value_name = "SECONDS", value_parser = |t: &str| number::<u32>(t, &(1..=31_536_000)))]
     max_lag_seconds: Option<u32>,
     #[command(flatten)]

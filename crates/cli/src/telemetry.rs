@@ -1,4 +1,4 @@
-//! Logging.
+//! Logging: what is logged, and what a line looks like.
 
 use crate::config::UsageError;
 use std::io::IsTerminal;
@@ -7,8 +7,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging by a filter such as `info`, `debug` or `evenfold=debug,warn`: a line at a time, to a writer that leads to
-/// standard error, so that standard output is for results.
+/// Starts logging by a filter such as `info`, `debug` or `evenfold=debug,warn`: a line at a time, to a writer that
+/// leads to standard error, so that standard output is for results.
 ///
 /// # Errors
 ///

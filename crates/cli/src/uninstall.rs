@@ -1,3 +1,5 @@
+//! `uninstall`: everything of evenfold's removed from a database.
+
 use super::Global;
 use super::confirm::{answerable, confirm_by_name};
 use super::output::{print, thousands, visible};

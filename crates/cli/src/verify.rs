@@ -1,3 +1,5 @@
+//! `verify`: the counters, compared with what the log makes of them.
+
 use super::Global;
 use super::output::{complain, print, print_json, thousands, visible};
 use super::session::Session;
@@ -33,7 +35,8 @@ pub(super) async fn run(global: &Global, args: VerifyArgs) -> anyhow::Result<()>
     outcome
 }
 
-/// Recomputes the counters, and says whether they agree with the log, and with how much of it: an error if any does not.
+/// Recomputes the counters, and says whether they agree with the log, and with how much of it: an error if any does
+/// not.
 pub(super) async fn verify(
     own: &Schema,
     conn: &mut PgConnection,

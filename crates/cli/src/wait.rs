@@ -37,7 +37,7 @@ pub(super) struct WaitArgs {
 
 /// What came of it.
 #[derive(Serialize)]
-struct Waited<'a> {
+struct WaitOutcome<'a> {
     projection: &'a str,
     applied: bool,
     waited_ms: u128,
@@ -79,25 +79,25 @@ pub(super) async fn run(global: &Global, args: WaitArgs, known: &Projections<'_>
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
     let (started, timeout) = (Instant::now(), Duration::from_millis(args.timeout_ms));
-    let (mut lines, mut refused) = (String::new(), None);
+    let (mut lines, mut refused) = (Vec::new(), None);
     for projection in known.names(&args.projections) {
         let left = if lines.is_empty() { timeout } else { timeout.saturating_sub(started.elapsed()) };
         let outcome = wait(&session, &mut conn, projection, targets.clone(), left).await;
         let waited_ms = started.elapsed().as_millis();
         if args.json {
             let reason = outcome.as_ref().err().map(|error| advice(&error.to_string()).into_owned());
-            print_json(&Waited { projection, applied: outcome.is_ok(), waited_ms, reason })?;
+            print_json(&WaitOutcome { projection, applied: outcome.is_ok(), waited_ms, reason })?;
         }
         if let Err(error) = outcome {
             refused = Some(error);
             break;
         }
-        lines.push_str(&format!("{projection}: {name} is applied, after {waited_ms} ms\n"));
+        lines.push(format!("{projection}: {name} is applied, after {waited_ms} ms\n"));
     }
     drop(conn);
     session.close().await?;
     if !args.json {
-        print(&lines)?;
+        print(&lines.concat())?;
     }
     refused.map_or(Ok(()), |error| Err(error.into()))
 }

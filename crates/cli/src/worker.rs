@@ -114,12 +114,11 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
         tracing::info!(%partition, total, batch_size = args.settings.batch_size, projection = name, "started");
         let on = on.clone();
         async move {
-            let outcome = match class {
-                Some(class) => projection.run(on, class).await,
-                None => {
-                    let replica = Replica { projection: name.clone(), total_partitions: total, lease_term };
-                    projection.run_replica(on, &replica).await
-                }
+            let outcome = if let Some(class) = class {
+                projection.run(on, class).await
+            } else {
+                let replica = Replica { projection: name.clone(), total_partitions: total, lease_term };
+                projection.run_replica(on, &replica).await
             };
             Ended { projection: name.clone(), partition: class, outcome }
         }

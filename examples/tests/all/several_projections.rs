@@ -23,7 +23,7 @@ fn append(db: &TestDb) {
     run_at(db, "several_projections", &["append"], ORDERS).fine();
 }
 
-/// Runs until it is told to stop, with what it prints in a file.
+/// Runs until it is to stop, with what it prints in a file.
 struct Running {
     process: Evenfold,
     printed: tempfile::NamedTempFile,

@@ -25,7 +25,7 @@ pub(crate) struct CacheArgs {
 impl CacheArgs {
     pub(crate) fn about(&self) -> String {
         let Self { seconds, connections, runs, .. } = self;
-        format!("{seconds} s each, {connections} connections over loopback; {}.", runs.told())
+        format!("{seconds} s each, {connections} connections over loopback; {}.", runs.describe())
     }
 
     pub(super) fn time(&self) -> Duration {

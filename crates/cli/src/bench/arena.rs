@@ -67,7 +67,7 @@ impl Arena {
         Ok(Self { database, url: session.url.clone() })
     }
 
-    /// Drops the schema. Workers that were told to end may be in the middle of a batch: they are waited for, and then
+    /// Drops the schema. Workers that are to end may be in the middle of a batch: they are waited for, and then
     /// their connections are ended.
     async fn remove(&self, session: &Session) -> anyhow::Result<()> {
         let (mut conn, _) = session.database.named("evenfold bench").connect_to_server().await?;
@@ -95,10 +95,10 @@ impl Arena {
 fn not_created(error: sqlx::Error) -> anyhow::Error {
     match error.as_database_error() {
         // insufficient_privilege
-        Some(said) if said.code().as_deref() == Some("42501") => anyhow!(
+        Some(error) if error.code().as_deref() == Some("42501") => anyhow!(
             "{}: a benchmark works in a schema of its own; run `GRANT CREATE ON DATABASE …` for the user in the \
              database URL, or leave the URL out to use evenfold's own PostgreSQL",
-            said.message()
+            error.message()
         ),
         _ => error.into(),
     }

@@ -45,7 +45,7 @@ impl CatchUpArgs {
     }
 
     fn about(&self) -> String {
-        format!("{} events with payloads of about 60 bytes; {}.", thousands(self.events), self.runs.told())
+        format!("{} events with payloads of about 60 bytes; {}.", thousands(self.events), self.runs.describe())
     }
 }
 

@@ -22,15 +22,15 @@ impl Drop for Process {
     }
 }
 
-/// Waits until a process has ended, and gives the last line of what it complained about: that is a few lines, which a pipe
-/// holds until then.
+/// Waits until a process has ended, and gives the last line of what it complained about: that is a few lines, which a
+/// pipe holds until then.
 pub async fn ended(process: &mut Process) -> anyhow::Result<String> {
     while process.0.try_wait()?.is_none() {
         tokio::time::sleep(TICK).await;
     }
     let mut err = String::new();
     process.0.stderr.take().map(|mut pipe| pipe.read_to_string(&mut err)).transpose()?;
-    Ok(err.lines().last().unwrap_or("it said nothing").to_owned())
+    Ok(err.lines().last().unwrap_or("it printed nothing").to_owned())
 }
 
 /// Has this many worker processes apply the log between them, and gives what each says that it did.
@@ -66,5 +66,5 @@ fn outcome(process: &mut Process, complaint: &str) -> anyhow::Result<Done> {
     if !status.success() {
         bail!("a worker process ended with {status}: {complaint}");
     }
-    serde_json::from_str(&out).context("can't read what a worker process said")
+    serde_json::from_str(&out).context("can't read what a worker process printed")
 }

@@ -1,5 +1,5 @@
-//! How fast a projection is, as ratios to what the database can do at best, measured in the same run; and what any benchmark
-//! needs.
+//! How fast a projection is, as ratios to what the database can do at best, measured in the same run; and what any
+//! benchmark needs.
 
 pub mod arena;
 pub mod catch_up;

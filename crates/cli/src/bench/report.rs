@@ -22,7 +22,7 @@ impl Goal {
         }
     }
 
-    fn told(self) -> String {
+    fn describe(self) -> String {
         match self {
             Self::AtMost(most) => format!("<= {most}"),
             Self::AtLeast(least) => format!(">= {least}"),
@@ -53,7 +53,7 @@ impl Unit {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a number to look at")]
-    fn told(self, value: Option<f64>) -> String {
+    fn describe(self, value: Option<f64>) -> String {
         let Some(value) = value else { return "-".to_owned() };
         match self {
             Self::Seconds => format!("{value:.2} s"),
@@ -87,11 +87,11 @@ impl Figure {
         let met = self.goal.met(self.ratio()).map_or("-", |met| if met { "yes" } else { "no" });
         vec![
             self.what.clone(),
-            self.unit.told(median(&self.samples)),
+            self.unit.describe(median(&self.samples)),
             self.against.to_owned(),
-            self.unit.told(median(&self.yardstick)),
+            self.unit.describe(median(&self.yardstick)),
             self.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.3}")),
-            self.goal.told(),
+            self.goal.describe(),
             met.to_owned(),
         ]
     }
@@ -99,7 +99,7 @@ impl Figure {
 
 /// A figure as a line of JSON: what the table shows, in full.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ReportLine<'a> {
     benchmark: &'a str,
     what: &'a str,
     unit: &'a str,
@@ -113,7 +113,7 @@ struct Line<'a> {
     met: Option<bool>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> ReportLine<'a> {
     fn of(benchmark: &'a str, figure: &'a Figure) -> Self {
         let (at_most, at_least) = match figure.goal {
             Goal::AtMost(most) => (Some(most), None),
@@ -140,7 +140,7 @@ impl<'a> Line<'a> {
 /// Prints the figures, below a sentence about the data, or as JSON, one object per line.
 pub fn show(benchmark: &str, about: &str, figures: &[Figure], json: bool) -> anyhow::Result<()> {
     if json {
-        return figures.iter().try_for_each(|figure| print_json(&Line::of(benchmark, figure)));
+        return figures.iter().try_for_each(|figure| print_json(&ReportLine::of(benchmark, figure)));
     }
     let header = ["what", "median", "against", "its median", "ratio", "goal", "met"];
     let rows: Vec<Vec<String>> = figures.iter().map(Figure::row).collect();
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn the_json_has_what_the_table_shows() {
         let figure = figure(&[3.0], &[2.0], Goal::AtMost(1.5));
-        let line = serde_json::to_value(Line::of("fan-out", &figure)).unwrap();
+        let line = serde_json::to_value(ReportLine::of("fan-out", &figure)).unwrap();
         let expected = serde_json::json!({
             "benchmark": "fan-out", "what": "16 processes: rows", "unit": "s", "runs": 1, "median": 3.0,
             "yardstick": "one worker", "yardstick_median": 2.0, "ratio": 1.5, "at_most": 1.5, "at_least": null,

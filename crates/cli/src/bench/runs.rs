@@ -20,7 +20,7 @@ pub struct Runs {
 
 impl Runs {
     #[must_use]
-    pub fn told(self) -> String {
+    pub fn describe(self) -> String {
         match self.runs {
             1 => "one run".to_owned(),
             runs => format!("medians of {runs} runs"),

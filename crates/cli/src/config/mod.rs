@@ -100,7 +100,8 @@ fn plain_spoken(command: Command) -> Command {
     })
 }
 
-/// Help in the width of the terminal, up to what can be read well; where there is none, in that of the narrowest usual one.
+/// Help in the width of the terminal, up to what can be read well; where there is none, in that of the narrowest usual
+/// one.
 fn as_wide_as_the_terminal(command: Command) -> Command {
     if std::io::stdout().is_terminal() { command.max_term_width(120) } else { command.term_width(80) }
 }
@@ -246,7 +247,7 @@ mod tests {
         once: bool,
     }
 
-    fn said(arguments: &[&str], file: &str) -> Result<String, String> {
+    fn settled(arguments: &[&str], file: &str) -> Result<String, String> {
         let arguments = std::iter::once("test").chain(arguments.iter().copied()).map(OsString::from).collect();
         let arguments = with_subcommand(arguments, &Cli::command(), "work");
         let command = with_file(Cli::command(), &parse_file(file)?, "the file").map_err(|error| error.to_string())?;
@@ -264,23 +265,23 @@ mod tests {
 
     #[test]
     fn flags_beat_the_file_which_beats_the_defaults() {
-        assert_eq!(said(&[], ""), Ok("a work 1".into()));
-        assert_eq!(said(&[], "batch_size = 3\nplace = 'b'"), Ok("b work 3".into()));
-        assert_eq!(said(&["--batch-size=4"], "batch_size = 3"), Ok("a work 4".into()));
-        assert_eq!(said(&["below", "work"], "batch_size = 3"), Ok("a work 3".into()));
+        assert_eq!(settled(&[], ""), Ok("a work 1".into()));
+        assert_eq!(settled(&[], "batch_size = 3\nplace = 'b'"), Ok("b work 3".into()));
+        assert_eq!(settled(&["--batch-size=4"], "batch_size = 3"), Ok("a work 4".into()));
+        assert_eq!(settled(&["below", "work"], "batch_size = 3"), Ok("a work 3".into()));
     }
 
     #[test]
     fn without_a_subcommand_the_default_is_meant() {
-        assert_eq!(said(&["--place", "rest"], ""), Ok("rest work 1".into()));
-        assert_eq!(said(&["--place=x", "rest"], ""), Ok("x rest".into()));
-        assert_eq!(said(&["--place", "x", "rest"], ""), Ok("x rest".into()));
-        assert_eq!(said(&["rest"], ""), Ok("a rest".into()));
-        assert_eq!(said(&["--batch-size", "4", "--place=x"], ""), Ok("x work 4".into()));
+        assert_eq!(settled(&["--place", "rest"], ""), Ok("rest work 1".into()));
+        assert_eq!(settled(&["--place=x", "rest"], ""), Ok("x rest".into()));
+        assert_eq!(settled(&["--place", "x", "rest"], ""), Ok("x rest".into()));
+        assert_eq!(settled(&["rest"], ""), Ok("a rest".into()));
+        assert_eq!(settled(&["--batch-size", "4", "--place=x"], ""), Ok("x work 4".into()));
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_sentence() {
+    fn a_bad_setting_is_refused_in_one_sentence() {
         let cases: [(&[&str], &str, &str); 8] = [
             (&["--batch-size=0"], "", "it must be a whole number from 1 to 9"),
             (&["--batch-size", "-1"], "", "it must be a whole number from 1 to 9"),
@@ -292,7 +293,7 @@ mod tests {
             (&["--batch-sice=3"], "", "unexpected argument '--batch-sice' found"),
         ];
         for (arguments, file, expected) in cases {
-            let error = said(arguments, file).map_or_else(|error| error, |fine| format!("accepted: {fine}"));
+            let error = settled(arguments, file).map_or_else(|error| error, |fine| format!("accepted: {fine}"));
             assert!(error.contains(expected), "{arguments:?} {file:?}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }

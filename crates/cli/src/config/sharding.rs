@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_sentence() {
+    fn a_bad_setting_is_refused_in_one_sentence() {
         let wanted = "it must be a whole number from 1 to 1024";
         let cases: [(&[&str], Option<&str>, &str, &str); 9] = [
             (&["--shard-count=0"], None, "", wanted),

@@ -18,7 +18,7 @@ pub(super) async fn log_changes(nodes: &[Node]) -> Infallible {
             known = others;
         }
         if views.changed().await.is_err() {
-            // The node has ended, which is said where that is waited for.
+            // The node has ended, which is reported where that is waited for.
             return std::future::pending().await;
         }
     }

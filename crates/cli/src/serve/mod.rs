@@ -47,8 +47,8 @@ pub(super) struct ServeArgs {
     /// Keep counters in memory only: faster, and lost when the process ends
     #[arg(long)]
     volatile: bool,
-    /// How many counters are in memory at a time, in all shards of a node together; others are read back when they are asked
-    /// for, or refused with --volatile
+    /// How many counters are in memory at a time, in all shards of a node together; others are read back when they are
+    /// asked for, or refused with --volatile
     #[arg(long, env = "EVENFOLD_MAX_ACTORS", default_value = "100000", value_name = "COUNTERS",
         value_parser = |t: &str| number::<usize>(t, &(2..=100_000_000)))]
     max_actors: usize,
@@ -118,7 +118,7 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
         Some(database) => Some(Workers::start(&database, &args.topology, &groups)?),
         None => None,
     };
-    // Whoever has asked for the end meanwhile is not told that it serves.
+    // Whoever has asked for the end meanwhile is not shown that it serves.
     if !shutdown.is_cancelled() {
         say(addresses, nodes.len(), args.volatile)?;
         if args.nodes.demo {
@@ -159,8 +159,8 @@ async fn open(global: &Global, args: &ServeArgs) -> anyhow::Result<Option<Sessio
     Ok(Some(session))
 }
 
-/// Stops the nodes one after the other: those that are left take over from the one that stops, as nobody could if all did at
-/// once. Nobody can either where they are cut off from each other: then all wait for it at the same time.
+/// Stops the nodes one after the other: those that are left take over from the one that stops, as nobody could if all
+/// did at once. Nobody can either where they are cut off from each other: then all wait for it at the same time.
 async fn stop(
     nodes: Vec<Node>,
     cut_off: bool,

@@ -11,8 +11,8 @@ const SECRET: &str = "EVENFOLD_CLUSTER_SECRET";
 
 #[derive(Debug, Args)]
 pub(super) struct NatsArgs {
-    /// A file with the secret that all nodes of the cluster share, at least 16 bytes, in place of the variable that has it;
-    /// needed unless NATS is on this machine alone [env: EVENFOLD_CLUSTER_SECRET]
+    /// A file with the secret that all nodes of the cluster share, at least 16 bytes, in place of the variable that has
+    /// it; needed unless NATS is on this machine alone [env: EVENFOLD_CLUSTER_SECRET]
     #[arg(long, value_name = "FILE")]
     cluster_secret_file: Option<PathBuf>,
     /// A file with the credentials of the NATS user, as nsc writes them: a JWT and a seed
@@ -21,14 +21,15 @@ pub(super) struct NatsArgs {
     /// A file with the seed of the NATS user's nkey
     #[arg(long, env = "NATS_NKEY", value_name = "FILE")]
     nats_nkey: Option<PathBuf>,
-    /// A file with the certificates by which that of the NATS server is known; nothing is sent without TLS then [default: those
-    /// of the system]
+    /// A file with the certificates by which that of the NATS server is known; nothing is sent without TLS then
+    /// [default: those of the system]
     #[arg(long, env = "NATS_CA", value_name = "FILE")]
     nats_ca: Option<PathBuf>,
 }
 
 impl NatsArgs {
-    /// How a server of NATS is to be entered that is not the demonstration's own: the first setting that says so, and its variable.
+    /// How a server of NATS is to be entered that is not the demonstration's own: the first setting that says so, and
+    /// its variable.
     pub(super) fn entry(&self) -> Option<(&'static str, &'static str)> {
         let settings = [
             (&self.nats_creds, ("--nats-creds", "NATS_CREDS")),

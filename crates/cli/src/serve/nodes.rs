@@ -16,8 +16,8 @@ pub(super) struct NodesArgs {
     /// How many nodes this process runs: 1 to 64 [default: 1; 7 with --demo]
     #[arg(long, default_value = "1", default_value_if("demo", "true", "7"), hide_default_value = true, value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=64)))]
     nodes: u32,
-    /// How many shards the counters are divided among, the same in all nodes of a cluster: 1 to 1024 [default: 64, and 8
-    /// for a node by itself]
+    /// How many shards the counters are divided among, the same in all nodes of a cluster: 1 to 1024 [default: 64, and
+    /// 8 for a node by itself]
     #[arg(long, env = "EVENFOLD_SHARDS", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_SHARDS)))]
     shards: Option<u32>,
     /// The NATS server that connects the nodes of a cluster, with JetStream (nats-server -js -a 127.0.0.1)
@@ -68,8 +68,8 @@ impl NodesArgs {
         self.nats_url.is_none() && self.nodes == 1
     }
 
-    /// Few shards append more at once: with 8 instead of 64 the slowest of 100 requests took a third of the time. A cluster needs
-    /// more, to be divided evenly.
+    /// Few shards append more at once: with 8 instead of 64 the slowest of 100 requests took a third of the time. A
+    /// cluster needs more, to be divided evenly.
     pub(super) fn shards(&self) -> u32 {
         self.shards.unwrap_or(if self.alone() { 8 } else { 64 })
     }
@@ -110,7 +110,7 @@ impl NodesArgs {
                 Some(options) => Arc::new(Nats::connect_with(options).await?),
                 None => Arc::new(network.endpoint()),
             };
-            // The first node passes on what the workers tell.
+            // The first node passes on what the workers publish.
             let groups = if number == 0 { groups.clone() } else { ProcessGroups::default() };
             tracing::info!(node = %name, "joining");
             anyhow::Ok(Node::join(options.clone(), storage.clone(), &groups, transport, name).await?)

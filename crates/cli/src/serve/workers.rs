@@ -1,4 +1,4 @@
-//! The workers inside the service: they fold what it appends, and tell those who watch.
+//! The workers inside the service: they fold what it appends, and notify those who watch.
 
 use crate::config::UsageError;
 use crate::tuning::Topology;
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// The service appends by hundreds of events, and has other uses for its memory than large transactions.
 const BATCH_SIZE: usize = 20_000;
 
-/// The answers do not wait for the read model, and whoever watches a counter can wait for a tenth of a second. Workers that apply
-/// every few events at once take as much of the database as appending them does.
+/// The answers do not wait for the read model, and whoever watches a counter can wait for a tenth of a second. Workers
+/// that apply every few events at once take as much of the database as appending them does.
 const REST: Duration = Duration::from_millis(100);
 
 /// Two batches of them.
@@ -41,7 +41,7 @@ impl Workers {
         )))
     }
 
-    /// Starts a worker for each partition. Beside those of other processes they stand by.
+    /// Starts a worker for each partition. Where other processes have the same, they stand by.
     pub(super) fn start(
         database: &Database,
         topology: &Topology,
