@@ -5,7 +5,6 @@
 
 mod circles;
 mod engine;
-mod exceptions;
 mod modules;
 mod rooms;
 mod source;
@@ -14,7 +13,6 @@ mod the_check;
 mod workspace;
 
 use circles::circles;
-use exceptions::EXCEPTIONS;
 use modules::Edges;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,38 +77,16 @@ fn a_package_depends_on_those_that_are_drawn_below_it_only() {
     assert_eq!(members.len(), drawn.len(), "a package is drawn that there is not");
 }
 
-/// The edges of all packages, without those that are excepted.
-fn without_exceptions(edges: &mut BTreeMap<String, Edges>) {
-    for (package, from, to) in EXCEPTIONS {
-        let known = edges.get_mut(package).and_then(|edges| edges.remove(&(from.to_owned(), to.to_owned())));
-        assert!(known.is_some(), "{package}: {from} names nothing of {to}: take the exception away");
-    }
-}
-
 fn all_edges() -> BTreeMap<String, Edges> {
     workspace::members().into_iter().map(|(name, member)| (name, member.edges())).collect()
 }
 
 #[test]
 fn modules_make_no_circles() {
-    let mut edges = all_edges();
-    without_exceptions(&mut edges);
+    let edges = all_edges();
     let mut found = Vec::new();
     for (package, edges) in &edges {
         found.extend(circles(edges).into_iter().map(|circle| format!("{package}: {circle}")));
     }
     assert!(found.is_empty(), "modules make circles:\n{}", found.join("\n"));
-}
-
-#[test]
-fn no_exception_is_for_nothing() {
-    let all = all_edges();
-    let mut rest = all.clone();
-    without_exceptions(&mut rest);
-    for (package, from, to) in EXCEPTIONS {
-        let edge = (from.to_owned(), to.to_owned());
-        let mut edges = rest[package].clone();
-        edges.insert(edge.clone(), all[package][&edge].clone());
-        assert!(!circles(&edges).is_empty(), "{package}: {from} may name {to} by itself: take the exception away");
-    }
 }

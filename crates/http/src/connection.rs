@@ -3,8 +3,8 @@
 use super::activity::{Activity, Stream, Watched};
 use super::error::{misdirected, too_many_connections};
 use super::host::Names;
+use super::respond::Respond;
 use super::route::{HEALTHZ, READYZ};
-use super::serve::Respond;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderValue, header};
 use hyper::body::Incoming;

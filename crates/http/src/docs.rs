@@ -1,14 +1,15 @@
 //! The OpenAPI document of a service, and a page that shows it. The page is one file without anything from elsewhere,
 //! so that it works offline.
 
-use super::auth::{Access, Scheme};
+use super::about::About;
+use super::auth::Access;
 use super::documented::Documented;
 use super::error::{self, ApiError};
 use super::route::{Handler, Method, Route, Service};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder, Paths};
+use utoipa::openapi::{Components, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Paths};
 use utoipa::{PartialSchema, ToSchema};
 
 const PATH: &str = "/docs";
@@ -17,18 +18,6 @@ const PAGE: &str = include_str!("docs.html");
 
 /// The page runs its own script, and asks for the document; that is all it may do.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
-
-/// What a document says besides its operations.
-pub struct About {
-    /// The name of the service.
-    pub title: &'static str,
-    /// What it does, in Markdown.
-    pub description: &'static str,
-    /// The groups of operations, in the order in which they are of interest, and what each has.
-    pub tags: &'static [(&'static str, &'static str)],
-    /// Where the token is.
-    pub token: Scheme,
-}
 
 impl About {
     /// The document: all routes of the service that are operations.
@@ -48,7 +37,7 @@ fn operations<S: Service>() -> (Paths, Components) {
     let (mut paths, mut components) = (Paths::new(), Components::new());
     for route in S::ROUTES {
         let Some(documented) = route.documented else { continue };
-        let (operation, schemas) = documented(Documented::new(route.path)).finish(route);
+        let (operation, schemas) = documented(Documented::new(route.path)).finish(route.access, &route.codes());
         components.schemas.extend(schemas);
         paths.add_path_operation(route.path, vec![route.method.documented()], operation);
     }
@@ -58,6 +47,17 @@ fn operations<S: Service>() -> (Paths, Components) {
     schemas.push((error::BODY.to_owned(), error::body_schema::<S::Code, S::Details>().into()));
     components.schemas.extend(schemas);
     (paths, components)
+}
+
+impl Method {
+    fn documented(self) -> HttpMethod {
+        match self {
+            Self::Get => HttpMethod::Get,
+            Self::Post => HttpMethod::Post,
+            Self::Put => HttpMethod::Put,
+            Self::Delete => HttpMethod::Delete,
+        }
+    }
 }
 
 /// Where the document and the page are. Whoever opens the address alone is led to the page, relative to it: the service

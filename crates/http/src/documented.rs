@@ -1,19 +1,16 @@
 //! What a route takes and answers, for the OpenAPI document. Its method and path, who may ask and how it fails follow
-//! from the [`Route`].
+//! from the [`Route`](super::route::Route).
 
 use super::auth::Access;
 use super::codes::{self, Code};
 use super::error;
-use super::route::{Method, Route, Service};
 use std::collections::BTreeMap;
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{KnownFormat, OneOfBuilder, SchemaFormat, SchemaType};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{
-    Content, HttpMethod, Object, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
-};
+use utoipa::openapi::{Content, Object, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 const JSON: &str = "application/json";
@@ -181,16 +178,16 @@ impl Documented {
         self
     }
 
-    /// Adds what follows from the route.
-    pub(crate) fn finish<S: Service>(mut self, route: &Route<S>) -> (OperationBuilder, Schemas) {
-        for (status, codes) in by_status(&route.codes()) {
+    /// Adds what follows from who may ask, and from how it can fail.
+    pub(crate) fn finish<C: Code>(mut self, access: Access, codes: &[C]) -> (OperationBuilder, Schemas) {
+        for (status, codes) in by_status(codes) {
             self.responses.insert(status, failed(status, &codes));
         }
         let mut operation = self.operation;
         for (status, response) in self.responses {
             operation = operation.response(status.to_string(), response);
         }
-        if route.access != Access::Open {
+        if access != Access::Open {
             // Where there is no token, none is needed.
             operation = operation.security(SecurityRequirement::default());
             operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>("token", []));
@@ -219,15 +216,4 @@ fn failed<C: Code>(status: u16, codes: &[C]) -> Response {
     let mut header = Header::new(u64::schema());
     header.description = Some("Seconds.".to_owned());
     response.header("Retry-After", header).build()
-}
-
-impl Method {
-    pub(crate) fn documented(self) -> HttpMethod {
-        match self {
-            Self::Get => HttpMethod::Get,
-            Self::Post => HttpMethod::Post,
-            Self::Put => HttpMethod::Put,
-            Self::Delete => HttpMethod::Delete,
-        }
-    }
 }

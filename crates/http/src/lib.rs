@@ -1,12 +1,13 @@
 //! What is served over HTTP: the connections, and as services the cache and the counters.
 
+pub mod about;
 mod activity;
 pub mod answer;
 pub mod auth;
 pub mod body;
 pub mod codes;
 mod connection;
-pub mod docs;
+mod docs;
 pub mod documented;
 pub mod error;
 pub mod histogram;
@@ -14,6 +15,7 @@ mod host;
 pub mod inflight;
 pub mod metrics;
 pub mod percent;
+mod respond;
 mod room;
 pub mod route;
 mod router;
@@ -22,5 +24,6 @@ mod table;
 
 pub use auth::{ApiToken, ApiTokenError, Auth};
 pub use host::{AllowedHosts, InvalidHost};
+pub use respond::Respond;
 pub use router::Router;
-pub use serve::{Limits, Respond, serve};
+pub use serve::{Limits, serve};

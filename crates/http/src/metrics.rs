@@ -4,7 +4,6 @@
 use crate::answer::body;
 use crate::histogram::{Counts, Histogram};
 use crate::inflight::Place;
-use crate::route::{Route, Service};
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use prometheus_client::collector::Collector;
@@ -40,11 +39,8 @@ struct Row {
 }
 
 impl Requests {
-    /// Nothing was answered yet. In the order of the routes; the last rows are those of the document and of what is no
-    /// route.
-    #[must_use]
-    pub fn of<S: Service>() -> Self {
-        let names = S::ROUTES.iter().chain(Route::<S>::documents()).map(|route| route.name).chain([OTHER]);
+    /// A row for each of these names, in their order, in which nothing was answered yet.
+    pub(crate) fn named(names: impl Iterator<Item = &'static str>) -> Self {
         let mut rows: Vec<Row> = Vec::new();
         for name in names {
             if rows.iter().all(|row| row.name != name) {

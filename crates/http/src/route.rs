@@ -1,8 +1,8 @@
 //! What a service declares: its routes, each once, with everything that follows from it.
 
+use super::about::About;
 use super::auth::{Access, Gate};
 use super::codes::{Code, General};
-use super::docs::About;
 use super::documented::Documented;
 use super::error::{ApiError, Details};
 use super::inflight::{ALL_TAKEN, InFlight, Place};

@@ -3,8 +3,8 @@
 use super::auth::Access;
 use super::codes::General;
 use super::error::ApiError;
+use super::respond::Respond;
 use super::route::{Answered, Call, ErrorOf, Handler, Service};
-use super::serve::Respond;
 use super::table::{Entry, RouteMatch, Table};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, header};

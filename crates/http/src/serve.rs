@@ -3,10 +3,8 @@
 use super::activity::Activity;
 use super::connection::{self, Door};
 use super::host::{AllowedHosts, Names};
+use super::respond::Respond;
 use super::room::Room;
-use axum::body::Body;
-use hyper::body::Incoming;
-use hyper::{Request, Response};
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr};
@@ -77,12 +75,6 @@ impl Default for Limits {
         let (idle, grace) = (Duration::from_secs(30), Duration::from_secs(10));
         Self { connections: 4_096, idle, grace, allowed_hosts: AllowedHosts::default() }
     }
-}
-
-/// What answers requests: a value for all connections, cheap to clone.
-pub trait Respond: Clone + Send + Sync + 'static {
-    /// Answers one request, whatever is wrong with it.
-    fn respond(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Answers HTTP/1.1 on this socket until `shutdown` is ready. Then it accepts no more, lets the requests in flight be

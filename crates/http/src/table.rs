@@ -76,6 +76,15 @@ impl Method {
     }
 }
 
+impl Requests {
+    /// Nothing was answered yet. In the order of the routes; the last rows are those of the document and of what is no
+    /// route.
+    #[must_use]
+    pub fn of<S: Service>() -> Self {
+        Self::named(S::ROUTES.iter().chain(Route::<S>::documents()).map(|route| route.name).chain([OTHER]))
+    }
+}
+
 impl<S: Service> Table<S> {
     pub(super) fn new(requests: &Requests) -> Self {
         let entry =

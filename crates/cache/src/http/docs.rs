@@ -1,7 +1,7 @@
 //! What the OpenAPI document says about the cache.
 
+use evenfold_http::about::About;
 use evenfold_http::auth::Scheme;
-use evenfold_http::docs::About;
 
 const DESCRIPTION: &str = "A cache in shards. Values are JSON, or bytes in base64. Every value has a version, in the body and \
 as the ETag, which no other value has: a change can ask for it with If-Match. Errors are JSON with a code, and a sentence \

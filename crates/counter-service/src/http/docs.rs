@@ -1,7 +1,7 @@
 //! What the OpenAPI document says about the counter service.
 
+use evenfold_http::about::About;
 use evenfold_http::auth::Scheme;
-use evenfold_http::docs::About;
 
 const DESCRIPTION: &str = "Counters that are added to, one event for each increment. An increment is answered once it is \
 counted; with an Idempotency-Key it can be repeated until it is answered, and is counted once. Errors are JSON with a code, \

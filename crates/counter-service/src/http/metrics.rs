@@ -2,15 +2,14 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::figures::Scrape;
-use super::routes;
 use super::state::State;
 use axum::body::Body;
 use axum::http::{Request, Response};
-use evenfold_http::auth::{Gate, Scheme};
-use evenfold_http::docs::About;
+use evenfold_http::about::About;
+use evenfold_http::auth::{Access, Gate, Scheme};
 use evenfold_http::error::NoDetails;
 use evenfold_http::metrics::{Requests, answer, text};
-use evenfold_http::route::{Route, Service};
+use evenfold_http::route::{Handler, Method, Route, Service};
 use evenfold_http::{Respond, Router};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -28,11 +27,22 @@ pub(super) struct Figures {
     requests: Requests,
 }
 
+/// What is on the port of the figures. It is not among the operations of the service.
+const FIGURES: &[Route<Figures>] = &[Route {
+    method: Method::Get,
+    path: "/metrics",
+    name: "metrics",
+    access: Access::Open,
+    handler: Handler::Unlimited(|call| Box::pin(async move { figures(&call.state) })),
+    errors: &[],
+    documented: None,
+}];
+
 impl Service for Figures {
     type Code = ErrorCode;
     type Details = NoDetails;
     const ABOUT: Option<About> = None;
-    const ROUTES: &'static [Route<Self>] = routes::FIGURES;
+    const ROUTES: &'static [Route<Self>] = FIGURES;
 
     fn gate(&self) -> &Gate {
         &self.gate
@@ -56,7 +66,7 @@ impl Respond for MetricsService {
     }
 }
 
-pub(super) fn figures(state: &Figures) -> Result<Response<Body>, ApiError> {
+fn figures(state: &Figures) -> Result<Response<Body>, ApiError> {
     let text = text("evenfold_counter", Scrape::of(Arc::clone(&state.of)));
     Ok(answer(text.map_err(|_| ApiError::new(ErrorCode::Internal, "the figures could not be written"))?, None))
 }

@@ -4,9 +4,8 @@ use super::error::ErrorCode::{
     self, Busy, Full, InvalidAmount, InvalidId, InvalidIdempotencyKey, InvalidQuery, KeyReused, KeysNeedTheLog,
     NotReady, Overflow, Parked, Stopped, TimedOut, TooManyWatchers, Unavailable,
 };
-use super::metrics::Figures;
 use super::state::State;
-use super::{health, increment, metrics, read, watch};
+use super::{health, increment, read, watch};
 use evenfold_http::auth::Access;
 use evenfold_http::route::{HEALTHZ, Handler, Limit, Method, READYZ, Route};
 
@@ -97,14 +96,3 @@ pub(super) const ROUTES: &[Route<State>] = &[
         documented: Some(health::readyz_documented),
     },
 ];
-
-/// What is on the port of the figures. It is not among the operations of the service.
-pub(super) const FIGURES: &[Route<Figures>] = &[Route {
-    method: Method::Get,
-    path: "/metrics",
-    name: "metrics",
-    access: Access::Open,
-    handler: Handler::Unlimited(|call| Box::pin(async move { metrics::figures(&call.state) })),
-    errors: &[],
-    documented: None,
-}];

@@ -2,8 +2,8 @@
 
 use crate::support::{Client, SOON};
 use axum::body::Body;
+use evenfold_http::about::About;
 use evenfold_http::auth::{Access, ApiToken, Auth, Gate, Scheme};
-use evenfold_http::docs::About;
 use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::error::{self, NoDetails};
 use evenfold_http::inflight::InFlight;
