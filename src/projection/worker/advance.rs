@@ -241,6 +241,7 @@ impl<P: Projection> Worker<P> {
     /// # Cancel safety
     ///
     /// One statement.
+    #[doc(hidden)]
     pub async fn finish(&mut self, conn: &mut PgConnection) -> Result<(), WorkerError> {
         if let State::Holding(holding) = std::mem::replace(&mut self.state, State::Unknown) {
             self.write(conn, holding).await?;

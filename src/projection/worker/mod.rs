@@ -79,7 +79,7 @@ pub struct Worker<P> {
 }
 
 impl<P: Projection> Worker<P> {
-    /// A worker for this partition. Nothing happens before [`register`](Self::register).
+    /// A worker for this partition. Nothing happens before it is [run](crate::run).
     pub fn new(class: Class, projection: P, options: WorkerOptions) -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -110,6 +110,7 @@ impl<P: Projection> Worker<P> {
     }
 
     /// The same worker, which reads on a second connection to this database, in its schema, while it is far behind.
+    #[doc(hidden)]
     #[must_use]
     pub fn reading_ahead(mut self, database: &Database) -> Self {
         self.schema = database.schema().clone();
@@ -126,6 +127,7 @@ impl<P: Projection> Worker<P> {
     }
 
     /// The same worker, which adds what it does to what another has done before it.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_progress(mut self, progress: Arc<Progress>) -> Self {
         self.progress = progress;
@@ -142,6 +144,7 @@ impl<P: Projection> Worker<P> {
     /// # Cancel safety
     ///
     /// One transaction.
+    #[doc(hidden)]
     pub async fn register(&mut self, conn: &mut PgConnection) -> Result<Registered, RegisterError> {
         let (name, definition) = (self.projection.name().to_owned(), definition(&self.projection));
         let takeover = if self.joined { Takeover::Never } else { self.options.topology };
@@ -170,6 +173,7 @@ impl<P: Projection> Worker<P> {
     }
 
     /// Who this is, in checkpoints and heartbeats.
+    #[doc(hidden)]
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id
@@ -188,6 +192,7 @@ impl<P: Projection> Worker<P> {
     }
 
     /// What it has done so far.
+    #[doc(hidden)]
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
@@ -195,6 +200,7 @@ impl<P: Projection> Worker<P> {
 
     /// Forgets what it remembers of the database: it reads its checkpoint again before it does anything else. For
     /// whoever gives it another connection without a step having failed.
+    #[doc(hidden)]
     pub fn forget(&mut self) {
         self.state = State::Unknown;
     }
@@ -209,6 +215,7 @@ impl<P: Projection> Worker<P> {
     /// # Cancel safety
     ///
     /// A dropped step has committed its batch or not; the next step finds out. Give it a new connection.
+    #[doc(hidden)]
     pub async fn step(&mut self, conn: &mut PgConnection) -> Result<Step, WorkerError> {
         self.warnings.flush_if_due(Instant::now());
         // Taken out, so that whatever ends this step early, an error or a drop, leaves `Unknown` behind.
