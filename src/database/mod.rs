@@ -102,6 +102,15 @@ impl Database {
         Self { schema, ..self.clone() }
     }
 
+    /// Another database of this name, on the same servers and with the same settings.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn in_database(&self, name: &str) -> Self {
+        let hosts = self.hosts.iter().map(|host| host.clone().database(name)).collect();
+        // A pooler may treat it otherwise.
+        Self { hosts, own_session: Arc::default(), ..self.clone() }
+    }
+
     /// The schema that everything of evenfold's is in.
     #[must_use]
     pub fn schema(&self) -> &Schema {

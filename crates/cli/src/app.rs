@@ -3,10 +3,11 @@
 use super::commands::{self, Cli};
 use super::projections::Projections;
 use super::registry::{Entry, Registered};
+use super::replay::{self, ReplayCommand};
 use super::tuning::CounterSettings;
-use super::{output, start};
+use super::{Global, output, start};
 use crate::config::UsageError;
-use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Subcommand};
 use evenfold::counters;
 use evenfold::projection::Projection;
 use std::path::Path;
@@ -32,16 +33,33 @@ const OF_APPS: [&str; 13] = [
     "man",
 ];
 
+/// Those of `evenfold` that it has in another form.
+const REPLAYING: [&[&str]; 2] = [&["scale"], &["bench", "catch-up"]];
+
 /// Those that it will have when every projection can be folded anew, and what to do until then.
-const NOT_YET: [(&str, &str); 4] = [
+const NOT_YET: [(&str, &str); 2] = [
     ("verify", "only the counters can be verified so far: compare the read model with the log by a query of your own"),
     (
         "rebuild",
         "only the counters can be rebuilt so far: give the projection a new name and new tables, and switch over",
     ),
-    ("scale", "only the counters can be shown so far: start workers with another --total-partitions"),
-    ("bench", "only the counters can be measured so far: `evenfold bench catch-up`"),
 ];
+
+/// What is to be run.
+enum Asked {
+    Command(Cli),
+    Replay(Global, ReplayCommand),
+}
+
+impl Asked {
+    fn log(&self) -> String {
+        let (global, default) = match self {
+            Self::Command(cli) => (&cli.global, commands::log(&cli.command)),
+            Self::Replay(global, _) => (global, "warn"),
+        };
+        global.log.clone().unwrap_or_else(|| default.to_owned())
+    }
+}
 
 /// A program like `evenfold`, for other projections: its whole command line, with theirs in place of the counters.
 ///
@@ -120,32 +138,35 @@ impl App {
             output::advise(program(), &OF_APPS);
         }
         let whole = command.clone();
-        let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| commands::log(&cli.command).to_owned());
         start(
             command,
             Some("worker"),
             |matches| self.read(matches),
-            log,
-            async |cli, matches| {
+            Asked::log,
+            async |asked, matches| {
                 let known = Projections {
                     entries: &self.entries,
                     matches: innermost(matches),
                     command: &whole,
                     ways_on: self.ways_on(),
                 };
-                commands::run(cli, &known).await
+                match asked {
+                    Asked::Command(cli) => commands::run(cli, &known).await,
+                    Asked::Replay(global, command) => replay::run(&global, command, &known).await,
+                }
             },
         )
     }
 
     /// The command line.
     fn command(&self) -> Result<Command, UsageError> {
-        let mut command = Cli::command();
-        self.check(&command)?;
+        let (mut command, mut folding) = (Cli::command(), FOLDING.to_vec());
         if !self.product {
             command = self.own(&command);
+            folding.extend(REPLAYING);
         }
-        for path in FOLDING {
+        self.check(&command, &folding)?;
+        for path in folding {
             command = within(command, path, &|mut folding| {
                 for entry in &self.entries {
                     folding = entry.flags(folding);
@@ -157,7 +178,7 @@ impl App {
     }
 
     /// What a program's author has to correct.
-    fn check(&self, product: &Command) -> Result<(), UsageError> {
+    fn check(&self, command: &Command, folding: &[&[&str]]) -> Result<(), UsageError> {
         let mut settings: Vec<(Arg, &str)> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
             let name = entry.name();
@@ -170,8 +191,8 @@ impl App {
                     let sentence = format!("the projections {other} and {name} both have the setting {id}: rename one");
                     return Err(UsageError(sentence));
                 }
-                if let Some(command) = FOLDING.iter().find(|path| has_flag(product, path, setting)) {
-                    let command = command.join(" ");
+                if let Some(path) = folding.iter().find(|path| has_flag(command, path, setting)) {
+                    let command = path.join(" ");
                     return Err(UsageError(format!(
                         "the projection {name} has the setting {id}, which is a flag of the command {command} already: rename it"
                     )));
@@ -197,16 +218,22 @@ impl App {
             .subcommand_required(true)
             .args(product.get_arguments().cloned())
             .subcommands(commands)
+            .subcommands(ReplayCommand::augment_subcommands(Command::new("replay")).get_subcommands().cloned())
             .subcommands(later)
     }
 
-    fn read(&self, matches: &ArgMatches) -> Result<Cli, UsageError> {
-        if let (false, Some((command, _))) = (self.product, matches.subcommand())
-            && let Some((_, why)) = NOT_YET.iter().find(|(name, _)| *name == command)
-        {
-            return Err(UsageError(format!("{command} is not there for these projections yet: {why}")));
+    fn read(&self, matches: &ArgMatches) -> Result<Asked, UsageError> {
+        let refused = |error: clap::Error| UsageError(error.to_string());
+        if let (false, Some((command, _))) = (self.product, matches.subcommand()) {
+            if let Some((_, why)) = NOT_YET.iter().find(|(name, _)| *name == command) {
+                return Err(UsageError(format!("{command} is not there for these projections yet: {why}")));
+            }
+            if REPLAYING.iter().any(|path| path.first() == Some(&command)) {
+                let global = Global::from_arg_matches(matches).map_err(refused)?;
+                return Ok(Asked::Replay(global, ReplayCommand::from_arg_matches(matches).map_err(refused)?));
+            }
         }
-        Cli::from_arg_matches(matches).map_err(|error| UsageError(error.to_string()))
+        Cli::from_arg_matches(matches).map(Asked::Command).map_err(refused)
     }
 
     fn ways_on(&self) -> String {
@@ -314,6 +341,11 @@ mod tests {
             #[arg(short = 'h')]
             height: bool,
         }
+        #[derive(Debug, Clone, Args)]
+        struct OfScale {
+            #[arg(long)]
+            rate: String,
+        }
         fn refused<A: Args + Send + Sync + 'static>() -> String {
             let make = |_: &A| counters::Counters::new(evenfold::counter::AmountPointer::default(), 10);
             App::new().projection_with("a", make).command().map(drop).unwrap_err().to_string()
@@ -328,5 +360,6 @@ mod tests {
         assert_eq!(refused::<Everywhere>(), sentence("schema", "worker"));
         assert_eq!(refused::<OfRetry>(), sentence("all", "parked retry"));
         assert_eq!(refused::<Short>(), sentence("height", "worker"));
+        assert_eq!(refused::<OfScale>(), sentence("rate", "scale"));
     }
 }

@@ -39,6 +39,7 @@ mod projections;
 mod rebuild;
 mod registry;
 mod repair;
+mod replay;
 mod scale;
 #[cfg(feature = "serve")]
 mod serve;

@@ -14,7 +14,7 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::{Class, MAX_PARTITIONS};
-use evenfold::projection::{Pool, PoolWorker, RunError, WorkerError};
+use evenfold::projection::{Pool, PoolError, PoolWorker, RunError, WorkerError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +24,9 @@ const SHOWN: u32 = 10;
 /// How long the workers of a replaced number of partitions may take to notice.
 const HANDOVER: Duration = Duration::from_mins(1);
 
+/// Through which numbers of partitions to go, how fast, and how much is written meanwhile.
 #[derive(Debug, Args)]
-pub(super) struct ScaleArgs {
+pub(super) struct Course {
     /// The number of partitions to begin with: 1 to 65536
     #[arg(long, default_value = "1", value_name = "N", conflicts_with = "path", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_PARTITIONS)))]
     from: u32,
@@ -40,13 +41,34 @@ pub(super) struct ScaleArgs {
     stage_ms: u64,
     /// Events that are written meanwhile, per second: 1 to 10000000
     #[arg(long, default_value = "5000", value_name = "PER_SECOND", value_parser = |t: &str| number::<u64>(t, &(1..=10_000_000)))]
-    rate: u64,
+    pub(super) rate: u64,
+}
+
+impl Course {
+    pub(super) fn path(&self) -> Vec<u32> {
+        if self.path.is_empty() { vec![self.from, self.to] } else { self.path.clone() }
+    }
+
+    pub(super) fn stage(&self) -> Duration {
+        Duration::from_millis(self.stage_ms)
+    }
+}
+
+/// What is written on the way.
+pub(super) fn steps(path: &[u32]) -> String {
+    path.iter().map(u32::to_string).collect::<Vec<_>>().join(" -> ")
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScaleArgs {
+    #[command(flatten)]
+    course: Course,
     #[command(flatten)]
     tuning: Tuning,
 }
 
 /// What one number of partitions did: per partition, events and the pause before its first.
-struct Stage {
+pub(super) struct Stage {
     total: u32,
     partitions: Vec<(Class, u64, Option<Duration>)>,
     lasted: Duration,
@@ -54,7 +76,7 @@ struct Stage {
 
 pub(super) async fn run(global: &Global, args: ScaleArgs) -> anyhow::Result<()> {
     args.tuning.check()?;
-    let path = if args.path.is_empty() { vec![args.from, args.to] } else { args.path.clone() };
+    let path = args.course.path();
     let shutdown = signals::shutdown()?;
     let session = Session::demonstration(global).await?;
     let outcome = scale(&session, &args, &path, &shutdown).await;
@@ -64,8 +86,8 @@ pub(super) async fn run(global: &Global, args: ScaleArgs) -> anyhow::Result<()> 
 }
 
 async fn scale(session: &Session, args: &ScaleArgs, path: &[u32], shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let steps = path.iter().map(u32::to_string).collect::<Vec<_>>().join(" -> ");
-    print(&format!("8 writers append {} events per second; partitions: {steps}\n", thousands(args.rate)))?;
+    let (rate, steps) = (args.course.rate, steps(path));
+    print(&format!("8 writers append {} events per second; partitions: {steps}\n", thousands(rate)))?;
     let stop_writing = shutdown.child_token();
     let appended = endless("appended");
     appended.enable_steady_tick(TICK);
@@ -74,12 +96,17 @@ async fn scale(session: &Session, args: &ScaleArgs, path: &[u32], shutdown: &Can
         aggregates: 10_000,
         writers: 8,
         batch_size: 5,
-        rate: Some(args.rate),
+        rate: Some(rate),
         seed: None,
     };
     let writing = generate(&session.database, endless, &appended, stop_writing.clone());
     let walking = async {
-        let walked = walk(session, args, path, shutdown).await;
+        let start = |partitions: &[Class], stop: &CancellationToken| {
+            let tuning = args.tuning.clone();
+            let make = move |class| tuning.worker(class, Takeover::Now);
+            Pool::start(&session.database, partitions, make, &args.tuning.run_options(), stop)
+        };
+        let walked = walk(path, args.course.stage(), shutdown, start).await;
         stop_writing.cancel();
         walked
     };
@@ -99,25 +126,23 @@ async fn scale(session: &Session, args: &ScaleArgs, path: &[u32], shutdown: &Can
         .await
 }
 
-type Walked = (Vec<Stage>, Pool, CancellationToken);
+pub(super) type Walked = (Vec<Stage>, Pool, CancellationToken);
 
 /// Goes through the numbers of partitions: each one's workers are started while those of the last one run, and take
 /// over from them.
-async fn walk(
-    session: &Session,
-    args: &ScaleArgs,
+pub(super) async fn walk(
     path: &[u32],
+    stay_for: Duration,
     shutdown: &CancellationToken,
+    start: impl Fn(&[Class], &CancellationToken) -> Result<Pool, PoolError>,
 ) -> anyhow::Result<Walked> {
     let mut stages = Vec::new();
     let mut before: Option<(Pool, CancellationToken)> = None;
     for &total in path {
         let started = Instant::now();
         let partitions = (0..total).map(|key| Class::partition(key, total)).collect::<Result<Vec<_>, _>>()?;
-        let tuning = args.tuning.clone();
-        let make = move |class| tuning.worker(class, Takeover::Now);
         let stop = CancellationToken::new();
-        let pool = Pool::start(&session.database, &partitions, make, &args.tuning.run_options(), &stop)?;
+        let pool = start(&partitions, &stop)?;
         let mut panel = Panel::new(&pool);
         let stay = async {
             let old = match before.take() {
@@ -129,7 +154,7 @@ async fn walk(
                 }
                 None => Vec::new(),
             };
-            shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(args.stage_ms))).await;
+            shutdown.run_until_cancelled(tokio::time::sleep(stay_for)).await;
             Ok::<_, anyhow::Error>(old)
         };
         let old = tokio::select! {
@@ -152,7 +177,7 @@ fn slow_handover(old: &[PoolWorker]) -> anyhow::Error {
 }
 
 /// Waits until every worker of a pool has ended: as it was to, or superseded.
-async fn end(mut pool: Pool) -> anyhow::Result<()> {
+pub(super) async fn end(mut pool: Pool) -> anyhow::Result<()> {
     while let Some((_, ended)) = pool.ended().await {
         match ended {
             Ok(_) | Err(RunError::Worker(WorkerError::Superseded { .. })) => {}
@@ -174,7 +199,7 @@ fn stage(total: u32, pool: &Pool, old: &[PoolWorker], lasted: Duration) -> Stage
     Stage { total, partitions: pool.members().iter().map(of).collect(), lasted }
 }
 
-fn render(stages: &[Stage]) -> String {
+pub(super) fn render(stages: &[Stage]) -> String {
     let rows: Vec<Vec<String>> = stages
         .iter()
         .flat_map(|stage| {

@@ -80,7 +80,21 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
     let help = revenue(&db, &["--help"]);
     assert!(help.fine().contains("Usage: custom_projection"), "{help:?}");
     assert!(help.out.contains("exactly once, into: revenue"), "{help:?}");
-    for command in ["worker", "pool", "status", "parked", "append", "migrate", "uninstall", "index", "repair", "db"] {
+    for command in [
+        "worker",
+        "pool",
+        "status",
+        "wait",
+        "parked",
+        "append",
+        "migrate",
+        "uninstall",
+        "index",
+        "repair",
+        "db",
+        "scale",
+        "bench",
+    ] {
         assert!(
             help.out.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))),
             "{command}: {help:?}"
@@ -94,7 +108,7 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
         revenue(&db, &[command]).complains(2, "unrecognized subcommand");
     }
     assert!(revenue(&db, &["worker", "--help"]).fine().contains("--currency <CODE>"));
-    for command in ["verify", "rebuild", "scale", "bench"] {
+    for command in ["verify", "rebuild"] {
         revenue(&db, &[command]).complains(2, "is not there for these projections yet");
     }
     revenue(&db, &["pool", "--projection=counters"])

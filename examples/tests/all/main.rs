@@ -5,5 +5,6 @@
 mod custom_projection;
 mod documents;
 mod example;
+mod replayed;
 mod several_projections;
 mod stories;
