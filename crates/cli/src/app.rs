@@ -47,15 +47,15 @@ const NOT_YET: [(&str, &str); 2] = [
 
 /// What is to be run.
 enum Asked {
-    Command(Cli),
-    Replay(Global, ReplayCommand),
+    Command(Box<Cli>),
+    Replay(Box<(Global, ReplayCommand)>),
 }
 
 impl Asked {
     fn log(&self) -> String {
         let (global, default) = match self {
             Self::Command(cli) => (&cli.global, commands::log(&cli.command)),
-            Self::Replay(global, _) => (global, "warn"),
+            Self::Replay(asked) => (&asked.0, "warn"),
         };
         global.log.clone().unwrap_or_else(|| default.to_owned())
     }
@@ -151,8 +151,8 @@ impl App {
                     ways_on: self.ways_on(),
                 };
                 match asked {
-                    Asked::Command(cli) => commands::run(cli, &known).await,
-                    Asked::Replay(global, command) => replay::run(&global, command, &known).await,
+                    Asked::Command(cli) => commands::run(*cli, &known).await,
+                    Asked::Replay(asked) => replay::run(&asked.0, asked.1, &known).await,
                 }
             },
         )
@@ -230,10 +230,11 @@ impl App {
             }
             if REPLAYING.iter().any(|path| path.first() == Some(&command)) {
                 let global = Global::from_arg_matches(matches).map_err(refused)?;
-                return Ok(Asked::Replay(global, ReplayCommand::from_arg_matches(matches).map_err(refused)?));
+                let command = ReplayCommand::from_arg_matches(matches).map_err(refused)?;
+                return Ok(Asked::Replay(Box::new((global, command))));
             }
         }
-        Cli::from_arg_matches(matches).map(Asked::Command).map_err(refused)
+        Cli::from_arg_matches(matches).map(|cli| Asked::Command(Box::new(cli))).map_err(refused)
     }
 
     fn ways_on(&self) -> String {
