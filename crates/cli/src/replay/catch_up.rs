@@ -66,58 +66,90 @@ async fn measure(
     let all = log::count(session.database.schema(), &mut session.connect().await?).await?;
     let copied = Source::open(&session.database).await?.copy(&scratch.database, args.events).await?;
     ensure!(copied > 0, "the log has no event that could be applied: append some first");
-    let own = scratch.database.schema();
-    let mut by_index = scratch.database.by_index().connect().await?;
-    sqlx::raw_sql(own.sql("VACUUM ANALYZE evenfold.events")).execute(&mut by_index).await?;
-    let (mut drained, mut one, mut pool, mut sent) = (vec![], vec![], vec![], vec![]);
-    let (mut applied, steps) = (None, steps(3 * args.runs.runs));
-    for _ in 0..args.runs.runs {
-        drained.push(yardsticks::drain(own, &mut by_index).await?.as_secs_f64());
-        steps.inc(1);
-        for (workers, seconds) in [(1, &mut one), (args.workers, &mut pool)] {
-            let (report, took) = folded(scratch, &args.settings, name, projection, workers).await?;
-            seconds.push(took);
-            let counts = (report.applied, report.parked);
-            let first = *applied.get_or_insert(counts);
-            ensure!(
-                counts == first,
-                "{} events were applied and {} parked, and {} and {} before: the projection does not depend on the log alone",
-                counts.0,
-                counts.1,
-                first.0,
-                first.1
-            );
-            if workers == args.workers && seconds.len() > sent.len() {
-                sent.push(stats::sample(report.received));
-            }
-            steps.inc(1);
-        }
-    }
-    steps.finish_and_clear();
-    let (applied, parked) = applied.unwrap_or_default();
+    let vacuum = scratch.database.schema().sql("VACUUM ANALYZE evenfold.events");
+    sqlx::raw_sql(vacuum).execute(&mut scratch.database.connect().await?).await?;
+    let measured = repeated(scratch, args, name, projection).await?;
     let about = wrapped(&format!(
         "{name}: {} of {} events of the log, in a database of their own that is removed now. {} are applied, {} parked, the rest \
          is not wanted; {}.",
         thousands(copied),
         thousands(all),
-        thousands(applied),
-        thousands(parked),
+        thousands(measured.applied),
+        thousands(measured.parked),
         args.runs.describe()
     ));
-    let about = about.trim_end().to_owned();
-    let figure = |what: String, samples, against, yardstick| Figure {
-        what,
-        unit: Unit::Seconds,
-        samples,
-        against,
-        yardstick,
-        goal: Goal::Open,
-    };
-    let name = format!("pool of {}", args.workers);
-    let rows =
-        Figure { unit: Unit::Events, ..figure(format!("{name}: rows"), sent, "the log", vec![stats::sample(copied)]) };
-    let of_one = figure("one worker".to_owned(), one.clone(), "COPY", drained);
-    Ok((vec![of_one, figure(name, pool, "one worker", one), rows], about))
+    Ok((measured.figures(args.workers, copied), about.trim_end().to_owned()))
+}
+
+/// Seconds, unless something else is named.
+#[derive(Default)]
+struct Measured {
+    drained: Vec<f64>,
+    one: Vec<f64>,
+    pool: Vec<f64>,
+    /// Rows that the pool was sent.
+    sent: Vec<f64>,
+    /// Events, the same in every run.
+    applied: u64,
+    parked: u64,
+}
+
+impl Measured {
+    fn figures(self, workers: u32, copied: u64) -> Vec<Figure> {
+        let figure = |what: String, samples, against, yardstick| Figure {
+            what,
+            unit: Unit::Seconds,
+            samples,
+            against,
+            yardstick,
+            goal: Goal::Open,
+        };
+        let name = format!("pool of {workers}");
+        let rows = figure(format!("{name}: rows"), self.sent, "the log", vec![stats::sample(copied)]);
+        vec![
+            figure("one worker".to_owned(), self.one.clone(), "COPY", self.drained),
+            figure(name, self.pool, "one worker", self.one),
+            Figure { unit: Unit::Events, ..rows },
+        ]
+    }
+}
+
+/// Each of what is measured in turn, as often as was asked for.
+async fn repeated(
+    scratch: &Scratch,
+    args: &ReplayCatchUpArgs,
+    name: &str,
+    projection: &dyn Configured,
+) -> anyhow::Result<Measured> {
+    let (mut measured, steps) = (Measured::default(), steps(3 * args.runs.runs));
+    let mut by_index = scratch.database.by_index().connect().await?;
+    for run in 0..args.runs.runs {
+        let drained = yardsticks::drain(scratch.database.schema(), &mut by_index).await?;
+        measured.drained.push(drained.as_secs_f64());
+        steps.inc(1);
+        let (alone, seconds) = folded(scratch, &args.settings, name, projection, 1).await?;
+        measured.one.push(seconds);
+        steps.inc(1);
+        let (together, seconds) = folded(scratch, &args.settings, name, projection, args.workers).await?;
+        measured.pool.push(seconds);
+        measured.sent.push(stats::sample(together.received));
+        steps.inc(1);
+        if run == 0 {
+            (measured.applied, measured.parked) = (alone.applied, alone.parked);
+        }
+        for report in [alone, together] {
+            ensure!(
+                (report.applied, report.parked) == (measured.applied, measured.parked),
+                "{} events were applied and {} parked, and {} and {} before: what the projection does depends on more than the log",
+                report.applied,
+                report.parked,
+                measured.applied,
+                measured.parked
+            );
+        }
+    }
+    steps.finish_and_clear();
+    Ok(measured)
 }
 
 /// Has workers of this process apply the whole copy into tables that the projection has just created.
