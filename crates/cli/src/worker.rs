@@ -143,7 +143,6 @@ fn summarize(one: &Ended, partition: &str, json: bool) -> anyhow::Result<()> {
     let Ended { projection, outcome: Ok(report), .. } = one else { return Ok(()) };
     tracing::info!(
         %partition,
-        projection,
         applied = report.applied,
         parked = report.parked,
         batches = report.batches,
@@ -151,6 +150,7 @@ fn summarize(one: &Ended, partition: &str, json: bool) -> anyhow::Result<()> {
         elapsed = format_args!("{:.1?}", report.elapsed),
         coordination = format_args!("{:.1?}", report.coordination),
         compute = format_args!("{:.1?}", report.compute),
+        projection,
         "stopped"
     );
     if json { print_json(&DoneFor { projection, done: Done::of(report) }) } else { Ok(()) }

@@ -12,12 +12,12 @@ use crate::registry::{Configured, On};
 use crate::session::Session;
 use crate::signals;
 use crate::tuning::WorkerSettings;
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, ensure};
 use clap::Args;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::Class;
 use evenfold::log;
-use evenfold::projection::{PoolWorker, Process, Report};
+use evenfold::projection::{PoolWorker, Process, Report, Trouble};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -187,10 +187,7 @@ async fn fold(
                 Some((_, report)) => total = total.and(report?),
                 None => break,
             },
-            // Anywhere else it would be tried again for ever.
-            why = failing(&members) => bail!(
-                "the projection can't be folded in a database where nothing is but what it creates: {why}"
-            ),
+            failing = failing(|| members.clone()) => return Err(failing),
         }
     }
     let took = started.elapsed().as_secs_f64();
@@ -198,12 +195,13 @@ async fn fold(
     Ok((total, took))
 }
 
-/// Ends when a worker has failed several times in a row, with the reason.
-async fn failing(members: &[PoolWorker]) -> String {
+/// Ends when a worker has failed several times in a row, with the reason: in a program's own database it would be tried
+/// again for ever.
+pub(super) async fn failing(members: impl Fn() -> Vec<PoolWorker>) -> anyhow::Error {
     loop {
-        let failing = members.iter().filter_map(PoolWorker::trouble).find(|trouble| trouble.failures >= FAILURES);
-        if let Some(trouble) = failing {
-            return trouble.why;
+        let troubles: Vec<Trouble> = members().iter().filter_map(PoolWorker::trouble).collect();
+        if let Some(Trouble { why, .. }) = troubles.into_iter().find(|one| one.failures >= FAILURES) {
+            return anyhow!("the projection can't be folded in a database that has only what it creates itself: {why}");
         }
         tokio::time::sleep(TICK).await;
     }

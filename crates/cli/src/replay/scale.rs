@@ -1,6 +1,6 @@
 //! The number of partitions changes while the log is replayed.
 
-use super::catch_up::folded;
+use super::catch_up::{failing, folded};
 use super::copy::Source;
 use super::scratch::{Scratch, within};
 use crate::Global;
@@ -72,10 +72,18 @@ async fn show(
         stop_writing.cancel();
         walked
     };
-    let (copied, walked) = tokio::join!(replaying, walking);
-    let (copied, (stages, last, stop)) = (copied?, walked?);
-    ensure!(copied > 0, "the log has no event that could be replayed: append some first");
-    caught_up(scratch, name).await?;
+    let known = || members.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let all = async {
+        let (copied, walked) = tokio::join!(replaying, walking);
+        let copied = copied?;
+        ensure!(copied > 0, "the log has no event that could be replayed: append some first");
+        caught_up(scratch, name).await?;
+        Ok((copied, walked?))
+    };
+    let (copied, (stages, last, stop)) = tokio::select! {
+        done = all => done?,
+        failing = failing(known) => return Err(failing),
+    };
     stop.cancel();
     end(last).await?;
     process.close().await;
