@@ -158,7 +158,9 @@ async fn in_memory_there_are_as_many_counters_as_may_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_increment_that_is_not_committed_in_time_is_answered_as_not_known() {
     let db = TestDb::new().await;
-    let served = durable_with(soon(), db.database.clone()).await;
+    // Enough for the first one to be committed, however busy the machine is.
+    let options = NodeOptions::default().request_timeout(Duration::from_secs(3));
+    let served = durable_with(options, db.database.clone()).await;
     wait_until("its first connection", SOON, async || served.nodes[0].is_ready().is_ok()).await;
     let mut client = served.client().await;
     assert_eq!(client.post(INCREMENT, "").await.status, 200);

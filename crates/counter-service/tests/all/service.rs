@@ -153,7 +153,7 @@ async fn increments_whose_commit_was_not_answered_are_counted_once() {
 #[tokio::test]
 async fn an_increment_that_the_database_refuses_is_answered_as_not_counted() {
     let db = TestDb::new().await;
-    let node = node(&db, few_actors().request_timeout(Duration::from_millis(500))).await;
+    let node = node(&db, few_actors().request_timeout(Duration::from_secs(3))).await;
     let mut conn = db.connect().await;
     let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
             AS $$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'not today'; END $$;
