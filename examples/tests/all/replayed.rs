@@ -124,6 +124,22 @@ async fn running_in(conn: &mut PgConnection, database: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_can_not_be_folded_in_an_empty_database_is_a_sentence_and_no_wait_for_ever() {
+    let db = filled().await;
+    let mut conn = db.connect().await;
+    let path = format!("ALTER DATABASE {} SET search_path = ''", db.name);
+    sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut conn).await.unwrap();
+    let why = "can't be folded in a database that has only what it creates itself: the tables of the projection revenue can't \
+               be created";
+    for command in [&["bench", "catch-up"][..], &["scale"]] {
+        let refused = run(&db, command);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.err.contains(why) && refused.err.contains("no schema has been selected"), "{refused:?}");
+        assert!(scratches(&mut conn, &db).await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_events_or_the_right_to_create_a_database_there_is_a_sentence() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;

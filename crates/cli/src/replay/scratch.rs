@@ -86,7 +86,8 @@ impl Scratch {
     async fn prepare(&self, session: &Session) -> anyhow::Result<()> {
         let path: String =
             sqlx::query_scalar("SHOW search_path").fetch_one(&mut session.database.connect().await?).await?;
-        let path = if path.is_empty() { "''".to_owned() } else { path };
+        // As it is shown where it has no schema, in which form it can't be set.
+        let path = if path == "\"\"" { "''".to_owned() } else { path };
         let mut conn = self.database.connect_to_server().await?.0;
         run(&mut conn, format!("ALTER DATABASE {} SET search_path = {path}", self.name)).await?;
         schema::migrate(self.database.schema(), &mut conn).await?;
