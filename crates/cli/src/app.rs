@@ -127,6 +127,9 @@ impl App {
     /// the code 2 for what was asked wrongly, 1 for anything else.
     #[must_use]
     pub fn main(self) -> ExitCode {
+        if !self.product {
+            output::advise(program(), &OF_APPS);
+        }
         if let Err(code) = super::start::read_dotenv() {
             return code;
         }
@@ -134,9 +137,6 @@ impl App {
             Ok(command) => command,
             Err(error) => return super::start::failed(&error.into()),
         };
-        if !self.product {
-            output::advise(program(), &OF_APPS);
-        }
         let whole = command.clone();
         start(
             command,

@@ -127,7 +127,8 @@ fn write_out(text: &str) -> anyhow::Result<()> {
 pub fn complain(sentence: &str) {
     // What others report, such as the database, may have lines.
     let line = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    note(&format!("evenfold: {line}"));
+    let program = PROGRAM.get().map_or("evenfold", |(program, _)| program);
+    note(&format!("{program}: {line}"));
 }
 
 /// Writes one line to standard error that is no complaint.

@@ -14,20 +14,37 @@ pub struct CliOutput {
     pub code: i32,
     pub out: String,
     pub err: String,
+    /// Whose complaints begin with its name.
+    pub program: String,
 }
 
 impl From<Output> for CliOutput {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("text in UTF-8");
-        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(output.stdout),
+            err: text(output.stderr),
+            program: "evenfold".to_owned(),
+        }
     }
 }
 
 impl CliOutput {
+    /// The same of a program that has another name.
+    #[must_use]
+    pub fn of(self, program: &str) -> Self {
+        Self { program: program.to_owned(), ..self }
+    }
+
+    fn complaint(&self) -> String {
+        format!("{}: ", self.program)
+    }
+
     /// Fails unless the process ended well, without a complaint; gives what it printed.
     pub fn fine(&self) -> &str {
         assert_eq!(self.code, 0, "{self:#?}");
-        assert!(!self.err.contains("evenfold: "), "{self:#?}");
+        assert!(!self.err.contains(&self.complaint()), "{self:#?}");
         &self.out
     }
 
@@ -40,7 +57,7 @@ impl CliOutput {
             || panic!("nothing was printed: {self:#?}"),
             |(last, before)| ((*last).to_owned(), before.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()),
         );
-        assert!(sentence.starts_with("evenfold: ") && sentence.contains(phrase), "no {phrase:?}: {self:#?}");
+        assert!(sentence.starts_with(&self.complaint()) && sentence.contains(phrase), "no {phrase:?}: {self:#?}");
         assert!(code == 1 || before.is_empty(), "{self:#?}");
         let known =
             |line: &String| line.contains(" INFO ") || line.contains(" WARN ") || line.starts_with("database: ");

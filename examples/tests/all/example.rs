@@ -18,5 +18,5 @@ pub(crate) fn example(name: &str, args: &[&str]) -> Command {
 pub(crate) fn run_at(db: &TestDb, name: &str, args: &[&str], input: &str) -> CliOutput {
     let mut command = example(name, args);
     command.env("DATABASE_URL", &db.url);
-    Evenfold::finish(command, input.as_bytes()).into()
+    CliOutput::from(Evenfold::finish(command, input.as_bytes())).of(name)
 }

@@ -131,7 +131,10 @@ async fn one_that_is_refused_is_an_error_while_the_other_goes_on() {
     assert_eq!(code, 1);
     assert!(printed.contains("0/1        failed"), "{printed}");
     assert!(
-        log.lines().last().unwrap().starts_with("evenfold: revenue 0/1: the projection revenue is defined by"),
+        log.lines()
+            .last()
+            .unwrap()
+            .starts_with("several_projections: revenue 0/1: the projection revenue is defined by"),
         "{log}"
     );
 }

@@ -162,7 +162,7 @@ fn start(db: &TestDb, args: &[&str]) -> Evenfold {
 /// What it printed when it ended, which must be soon.
 async fn ended(mut bench: Evenfold) -> CliOutput {
     wait_until("the benchmark to end", SOON, async || bench.ended().is_some()).await;
-    CliOutput { code: bench.wait(), out: String::new(), err: bench.log() }
+    CliOutput { code: bench.wait(), out: String::new(), err: bench.log(), program: "evenfold".to_owned() }
 }
 
 async fn interrupted_when(args: &[&str], condition: &'static str, signal: Signal) {
