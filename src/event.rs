@@ -1,12 +1,14 @@
 //! Events: what is appended, and what is read back.
 
+mod check;
 mod json;
 mod new;
 mod recorded;
 mod time;
 
+pub use check::InvalidEvent;
 pub use json::{MAX_JSON_BYTES, MAX_JSON_DEPTH, Unreadable, unreadable};
-pub use new::{ExpectedVersion, InvalidEvent, NewEvent};
+pub use new::{ExpectedVersion, NewEvent};
 pub(crate) use recorded::TOO_LARGE;
 pub use recorded::{Envelope, Event, RecordedEvent};
 pub(crate) use time::Timestamp;

@@ -5,11 +5,11 @@
 //! late by itself. The lag of each worker is counted between two beats, seldom enough to cost little.
 
 use super::beating::Beating;
+use super::timed::{Failure, within};
 use crate::checkpoint::{self, Written};
 use crate::database::Database;
 use sqlx::{Connection, PgConnection};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,17 +22,11 @@ use uuid::Uuid;
 const PAUSE_PER_COUNT: u32 = 20;
 const LONGEST_COUNT_PAUSE: Duration = Duration::from_mins(1);
 
-/// A statement may take this long before its connection is abandoned: a count must not make the next beat so late that
-/// workers are taken for dead.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long a lock is waited for. Longer than that the connection is fine, and the next beat tries again.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the task may take to end: a database that is silent is not waited for.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where workers have their heartbeats written. The task ends with the last clone.
 #[derive(Clone)]
@@ -271,34 +265,4 @@ async fn until(due: Option<Instant>) {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Gives the connection back if it is still good: a statement that the server has refused leaves it so.
-async fn within<T>(
-    database: &Database,
-    conn: Option<PgConnection>,
-    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
-) -> (Option<PgConnection>, Result<T, Failure>) {
-    let mut conn = match conn {
-        Some(conn) => conn,
-        None => match database.connect().await {
-            Ok(conn) => conn,
-            Err(error) => return (None, Err(error.into())),
-        },
-    };
-    match timed(work(&mut conn)).await {
-        Ok(Ok(done)) => (Some(conn), Ok(done)),
-        Ok(Err(error)) => {
-            // What the server says before it ends a session is an error of the database as well (57P01 and its kind).
-            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-            let good = code.is_some_and(|code| !code.starts_with("57P"));
-            (good.then_some(conn), Err(error.into()))
-        }
-        Err(late) => (None, Err(late)),
-    }
-}
-
-async fn timed<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let late = || Failure::from(format!("the database did not answer within {TIMEOUT:?}"));
-    tokio::time::timeout(TIMEOUT, work).await.map_err(|_| late())
 }

@@ -21,6 +21,7 @@ mod replica;
 mod run;
 mod shared;
 mod step;
+mod timed;
 mod trouble;
 mod wait_until;
 mod wake;

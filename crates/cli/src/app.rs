@@ -1,11 +1,13 @@
 //! A program for projections of one's own.
 
+use super::asked::Asked;
 use super::commands::{self, Cli};
+use super::flags::{has_flag, innermost, is_same_flag, within};
 use super::projections::Projections;
 use super::registry::{Entry, Registered};
 use super::replay::{self, ReplayCommand};
 use super::tuning::CounterSettings;
-use super::{Global, output, start};
+use super::{Global, advice, start};
 use crate::config::UsageError;
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Subcommand};
 use evenfold::counters;
@@ -44,22 +46,6 @@ const NOT_YET: [(&str, &str); 2] = [
         "only the counters can be rebuilt so far: give the projection a new name and new tables, and switch over",
     ),
 ];
-
-/// What is to be run.
-enum Asked {
-    Command(Box<Cli>),
-    Replay(Box<(Global, ReplayCommand)>),
-}
-
-impl Asked {
-    fn log(&self) -> String {
-        let (global, default) = match self {
-            Self::Command(cli) => (&cli.global, commands::log(&cli.command)),
-            Self::Replay(asked) => (&asked.0, "warn"),
-        };
-        global.log.clone().unwrap_or_else(|| default.to_owned())
-    }
-}
 
 /// A program like `evenfold`, for other projections: its whole command line, with theirs in place of the counters.
 ///
@@ -128,7 +114,7 @@ impl App {
     #[must_use]
     pub fn main(self) -> ExitCode {
         if !self.product {
-            output::advise(program(), &OF_APPS);
+            advice::advise(program(), &OF_APPS);
         }
         if let Err(code) = super::start::read_dotenv() {
             return code;
@@ -250,42 +236,6 @@ impl App {
 fn program() -> String {
     let called = std::env::args_os().next().unwrap_or_default();
     Path::new(&called).file_stem().map_or_else(|| "evenfold".to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-/// Whether nobody could distinguish the two on a command line.
-fn is_same_flag(one: &Arg, other: &Arg) -> bool {
-    let longs = |arg: &Arg| {
-        let aliases = arg.get_all_aliases().unwrap_or_default().into_iter().map(str::to_owned);
-        arg.get_long().map(str::to_owned).into_iter().chain(aliases).collect::<Vec<_>>()
-    };
-    let same_long = longs(one).iter().any(|long| longs(other).contains(long));
-    let same_short = one.get_short().is_some() && one.get_short() == other.get_short();
-    one.get_id() == other.get_id() || same_long || same_short
-}
-
-/// Whether the command along a path, or every command, has a flag like this one.
-fn has_flag(command: &Command, path: &[&str], setting: &Arg) -> bool {
-    // Those that clap itself adds, when the command line is built.
-    let added = ["help", "version"].map(|name| Arg::new(name).long(name)).into_iter();
-    let help = Arg::new("short help").short('h');
-    let global = command.get_arguments().filter(|arg| arg.is_global_set());
-    let innermost = path.iter().try_fold(command, |command, name| command.find_subcommand(name));
-    let own = innermost.into_iter().flat_map(Command::get_arguments);
-    added.chain([help]).any(|flag| is_same_flag(&flag, setting))
-        || global.chain(own).any(|flag| is_same_flag(flag, setting))
-}
-
-/// Changes the command that is there along a path.
-fn within(command: Command, path: &[&str], change: &dyn Fn(Command) -> Command) -> Command {
-    match path {
-        [] => change(command),
-        [name, rest @ ..] => command.mut_subcommand(*name, |below| within(below, rest, change)),
-    }
-}
-
-/// What was given to the innermost command.
-fn innermost(matches: &ArgMatches) -> &ArgMatches {
-    matches.subcommand().map_or(matches, |(_, below)| innermost(below))
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 
 #[cfg(any(feature = "cache", feature = "serve"))]
 mod access;
+mod advice;
 mod app;
 mod append;
+mod asked;
 #[doc(hidden)]
 pub mod bench;
 #[cfg(feature = "cache")]
@@ -20,6 +22,7 @@ mod demo;
 #[doc(hidden)]
 pub mod done;
 mod ended;
+mod flags;
 mod generate;
 mod global;
 mod index;

@@ -1,10 +1,11 @@
 //! Results on standard output, complaints on standard error, tables for both.
 
+use super::advice::{self, advice};
 use anyhow::Context;
 use indicatif::MultiProgress;
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Where all progress bars are drawn: what is written meanwhile is written above them.
@@ -23,37 +24,6 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// The name of a program that is not `evenfold` itself, and its commands.
-static PROGRAM: OnceLock<(String, &'static [&'static str])> = OnceLock::new();
-
-/// What is advised from now on names this program, where it has the command that is advised.
-pub(crate) fn advise(program: String, commands: &'static [&'static str]) {
-    // Only the first name counts: a process is one program.
-    let _ = PROGRAM.set((program, commands));
-}
-
-/// A text of this program or of the engine: commands that it advises, as in "run `evenfold migrate`", are this
-/// program's.
-pub(crate) fn advice(text: &str) -> Cow<'_, str> {
-    match PROGRAM.get() {
-        Some((program, commands)) => advice_of(text, program, commands),
-        None => Cow::Borrowed(text),
-    }
-}
-
-fn advice_of<'a>(text: &'a str, program: &str, commands: &[&str]) -> Cow<'a, str> {
-    const ADVICE: &str = "`evenfold ";
-    let (mut rest, mut own) = (text, String::new());
-    while let Some(at) = rest.find(ADVICE) {
-        let command = &rest[at + ADVICE.len()..];
-        let word = &command[..command.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(command.len())];
-        let name = if commands.contains(&word) { program } else { "evenfold" };
-        own.extend([&rest[..at], "`", name, " "]);
-        rest = command;
-    }
-    if own.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(own + rest) }
 }
 
 /// How wide a text may be.
@@ -127,8 +97,7 @@ fn write_out(text: &str) -> anyhow::Result<()> {
 pub fn complain(sentence: &str) {
     // What others report, such as the database, may have lines.
     let line = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let program = PROGRAM.get().map_or("evenfold", |(program, _)| program);
-    note(&format!("{program}: {line}"));
+    note(&format!("{}: {line}", advice::program()));
 }
 
 /// Writes one line to standard error that is no complaint.
@@ -251,14 +220,6 @@ mod tests {
         assert!(lines.lines().skip(1).all(|line| line.starts_with("  word")), "{lines}");
         let long = "x".repeat(COLUMNS + 1);
         assert_eq!(sentence(&format!("{long} {long}")), format!("{long}\n  {long}\n"), "no line is left empty");
-    }
-
-    #[test]
-    fn an_advised_command_is_that_of_the_program_where_it_has_the_command() {
-        let text = "run `evenfold migrate`, or `evenfold rebuild`: evenfold's own `evenfold migrate --schema a`";
-        let own = advice_of(text, "orders", &["migrate"]);
-        assert_eq!(own, "run `orders migrate`, or `evenfold rebuild`: evenfold's own `orders migrate --schema a`");
-        assert!(matches!(advice_of("no advice", "orders", &["migrate"]), Cow::Borrowed(_)));
     }
 
     #[test]

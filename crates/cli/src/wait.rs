@@ -1,7 +1,8 @@
 //! `wait`: until a projection has applied what is in the log.
 
 use super::Global;
-use super::output::{advice, print, print_json};
+use super::advice::advice;
+use super::output::{print, print_json};
 use super::projections::{Projections, ProjectionsArg};
 use super::session::Session;
 use super::tuning::MAX_MS;

@@ -90,21 +90,25 @@ async fn show(
     appended.finish_and_clear();
     let members = members.into_inner().unwrap_or_else(PoisonError::into_inner);
     let applied: u64 = members.iter().map(|member| member.progress.applied()).sum();
-    let (Report { applied: once, parked, .. }, _) = folded(scratch, &args.settings, name, projection, 1).await?;
+    let (alone, _) = folded(scratch, &args.settings, name, projection, 1).await?;
+    Ok(format!("{}\n{}", render(&stages), compared(name, copied, applied, &alone)?))
+}
+
+/// What was applied, if it is as much as one worker applies to empty tables.
+fn compared(name: &str, copied: u64, applied: u64, alone: &Report) -> anyhow::Result<String> {
     ensure!(
-        applied == once,
-        "{} events were applied while the number of partitions changed, and {} by one worker: this is a mistake in evenfold, \
-         please report it",
+        applied == alone.applied,
+        "{} events were applied while the number of partitions changed, and {} by one worker: the projection depends on more \
+         than the log, or this is a mistake in evenfold: please report it then",
         thousands(applied),
-        thousands(once)
+        thousands(alone.applied)
     );
     Ok(format!(
-        "{}\n{} events replayed: {} applied, {} parked, the rest not wanted.\nOne worker that applies them to empty tables \
+        "{} events replayed: {} applied, {} parked, the rest not wanted.\nOne worker that applies them to empty tables \
          applies as many.\nAll of it was in a database that is removed now; {name} is as it was.\n",
-        render(&stages),
         thousands(copied),
         thousands(applied),
-        thousands(parked)
+        thousands(alone.parked)
     ))
 }
 
