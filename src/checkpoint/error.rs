@@ -1,17 +1,15 @@
 //! Why a worker can't work on a projection.
 
 use crate::class::{Class, ClassError};
+use crate::database::describe_any;
+use sqlx::error::BoxDynError;
 
 /// Why a worker can't work on a projection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// The projection was begun with other settings.
-    #[error(
-        "the projection {projection} is defined by ({stored}), and ({given}) was given: give the same settings, or \
-         fold the log anew under the new ones, with `evenfold rebuild --new-definition` while the present {projection} \
-         stay in use, or with `evenfold repair --start-over {projection}`, which empties them"
-    )]
+    #[error("the projection {projection} is defined by ({stored}), and ({given}) was given: {}", other_way(projection))]
     OtherDefinition {
         /// Its name.
         projection: String,
@@ -33,12 +31,12 @@ pub enum RegisterError {
         partition: Class,
     },
     /// What the projection keeps its read model in could not be created.
-    #[error("the tables of the projection {projection} can't be created: {error}; nothing was begun")]
+    #[error("the tables of the projection {projection} can't be created: {}; nothing was begun", reason(.error))]
     Create {
         /// The projection.
         projection: String,
         /// Why not.
-        error: Box<dyn std::error::Error + Send + Sync>,
+        error: BoxDynError,
     },
     /// The step between the two numbers of partitions is too fine.
     #[error(transparent)]
@@ -46,6 +44,35 @@ pub enum RegisterError {
     /// The database's.
     #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
+}
+
+/// What a projection's code has failed with. A table that is there already has rows, of an earlier life or of something
+/// else, on top of which the log would be folded once more.
+fn reason(error: &BoxDynError) -> String {
+    let database = error.downcast_ref::<sqlx::Error>();
+    let code = database.and_then(sqlx::Error::as_database_error).and_then(sqlx::error::DatabaseError::code);
+    // duplicate_table
+    if code.as_deref() == Some("42P07") {
+        return format!("{}: drop it, or create one of another name", describe_any(error.as_ref()));
+    }
+    describe_any(error.as_ref())
+}
+
+/// The projection that is built in can be folded anew in its place.
+const BUILT_IN: &str = "counters";
+
+/// What to do about another definition.
+fn other_way(projection: &str) -> String {
+    if projection == BUILT_IN {
+        return format!(
+            "give the same settings, or fold the log anew under the new ones, with `evenfold rebuild --new-definition` \
+             while the present {projection} stay in use, or with `evenfold repair --start-over {projection}`, which \
+             empties them"
+        );
+    }
+    "give the same interest and settings, or give the projection another name and other tables, which fold the log from \
+     its beginning"
+        .to_owned()
 }
 
 impl RegisterError {

@@ -15,6 +15,14 @@ pub fn describe(error: &sqlx::Error) -> String {
     }
 }
 
+/// The same of any error: of the driver's, what the database reports.
+pub(crate) fn describe_any(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(error) => describe(error),
+        None => error.to_string(),
+    }
+}
+
 /// What is wrong, without what sqlx says before it.
 pub(super) fn plain(error: &sqlx::Error) -> String {
     match error {

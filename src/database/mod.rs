@@ -23,6 +23,7 @@ pub use error::ConnectError;
 pub(crate) use limits::MOVING;
 pub(crate) use listener::Listener;
 pub use message::describe;
+pub(crate) use message::describe_any;
 pub use migrations::migrator;
 pub(crate) use migrations::{FUNCTIONS, migrations};
 pub use schema::{InvalidSchema, Schema};

@@ -63,7 +63,8 @@ impl NewEvent {
     ///
     /// # Errors
     ///
-    /// When a name or the payload is out of its limits ([`MAX_TYPE_BYTES`], [`MAX_ID_BYTES`], [`MAX_JSON_BYTES`](super::MAX_JSON_BYTES)).
+    /// When a name or the payload is out of its limits ([`MAX_TYPE_BYTES`], [`MAX_ID_BYTES`],
+    /// [`MAX_JSON_BYTES`](super::MAX_JSON_BYTES)).
     pub fn new(
         aggregate_type: impl Into<String>,
         aggregate_id: impl Into<String>,

@@ -4,6 +4,7 @@ use super::BoxError;
 use crate::checkpoint::RegisterError;
 use crate::class::Class;
 use crate::database::ConnectError;
+use crate::number::Position;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +37,16 @@ pub enum WorkerError {
     #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
     /// The projection's own. Trying again is right.
-    #[error("the projection failed: {0}")]
-    Projection(#[source] BoxError),
+    #[error("the projection failed at the events from position {first} to {last}: {}", crate::database::describe_any(.error.as_ref()))]
+    Projection {
+        /// The batch that it was given: its first event.
+        first: Position,
+        /// Its last event.
+        last: Position,
+        /// What it has failed with.
+        #[source]
+        error: BoxError,
+    },
 }
 
 impl WorkerError {
@@ -47,7 +56,7 @@ impl WorkerError {
         match self {
             Self::Superseded { .. } => true,
             Self::Register(error) => error.is_final(),
-            Self::Incomplete(_) | Self::Moving | Self::Database(_) | Self::Projection(_) => false,
+            Self::Incomplete(_) | Self::Moving | Self::Database(_) | Self::Projection { .. } => false,
         }
     }
 

@@ -37,6 +37,13 @@ async fn a_projection_whose_tables_can_not_be_created_is_not_begun_and_one_that_
     assert_eq!(refused, "the tables of the projection creating can't be created: not today; nothing was begun");
     assert_eq!((scalar(&mut conn, begun).await, scalar(&mut conn, table).await), (0, 0));
 
+    // One that is there has rows that are not those of this projection.
+    sqlx::raw_sql("CREATE TABLE created ()").execute(&mut conn).await.unwrap();
+    let refused = worker(0).register(&mut conn).await.unwrap_err().to_string();
+    let what_to_do = "relation \"created\" already exists: drop it, or create one of another name; nothing was begun";
+    assert!(refused.ends_with(what_to_do), "{refused}");
+    sqlx::raw_sql("DROP TABLE created").execute(&mut conn).await.unwrap();
+
     // Both at once: the second waits for the first, and finds the projection begun.
     let (mut one, mut other) = (worker(0), worker(1));
     let mut second = db.connect().await;

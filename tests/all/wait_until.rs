@@ -159,9 +159,15 @@ async fn an_event_that_nobody_can_see_is_not_waited_for() {
         let error = wait_for(&mut conn, appended, LONG).await.unwrap_err().to_string();
         assert!(error.contains(&invisible), "{round}: {error}");
         let error = wait_for(&mut conn, aggregate("b"), LONG).await.unwrap_err().to_string();
-        assert_eq!(error, "t/b has no event that is visible: wait after the commit");
+        assert_eq!(
+            error,
+            "t/b has no event that is visible: wait after the commit, or correct its type, id or version"
+        );
         let error = wait_for(&mut conn, up_to("a", 2), LONG).await.unwrap_err().to_string();
-        assert_eq!(error, "t/a has no version 2 that is visible: wait after the commit");
+        assert_eq!(
+            error,
+            "t/a has no version 2 that is visible: wait after the commit, or correct its type, id or version"
+        );
         if round == "uncommitted" {
             // Its own transaction sees it, and would wait for itself.
             let error = wait_for(&mut open, appended, LONG).await.unwrap_err();

@@ -206,6 +206,7 @@ impl App {
             .subcommands(commands)
             .subcommands(ReplayCommand::augment_subcommands(Command::new("replay")).get_subcommands().cloned())
             .subcommands(later)
+            .mut_subcommand("worker", |worker| worker.about("Apply the events of one partition"))
     }
 
     fn read(&self, matches: &ArgMatches) -> Result<Asked, UsageError> {

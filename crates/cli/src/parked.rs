@@ -207,7 +207,12 @@ async fn drop_one(own: &Schema, conn: &mut PgConnection, one: One, projection: &
     let aggregate = Aggregate { aggregate_type: one.aggregate_type, aggregate_id: one.aggregate_id };
     match projection.drop_first(own, conn, &aggregate).await? {
         Retried::NotParked => anyhow::bail!("{aggregate} is not parked"),
-        retried => print(&sentence_of(&aggregate, &retried)),
+        // Whose event it was, and that the read model does without it from now on.
+        retried => print(&format!(
+            "dropped the first parked event of {}\n{}",
+            visible(&aggregate.to_string()),
+            sentence_of(&aggregate, &retried)
+        )),
     }
 }
 

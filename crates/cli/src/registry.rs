@@ -1,6 +1,7 @@
 //! The projections that a program knows, without their types: what the commands need of them.
 
 use crate::config::UsageError;
+use clap::builder::Resettable;
 use clap::{ArgMatches, Args, Command};
 use evenfold::class::Class;
 use evenfold::event::Aggregate;
@@ -100,7 +101,9 @@ impl<A: Args + Send + Sync + 'static, P: Projection> Entry for Registered<A, P> 
     }
 
     fn flags(&self, command: Command) -> Command {
-        A::augment_args(command)
+        // The comment of the settings' type is not what the command is about.
+        let (about, long) = (command.get_about().cloned(), command.get_long_about().cloned());
+        A::augment_args(command).about(Resettable::from(about)).long_about(Resettable::from(long))
     }
 
     fn configure(&self, matches: &ArgMatches, batch_size: Option<usize>) -> Result<Box<dyn Configured>, UsageError> {

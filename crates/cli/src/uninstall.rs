@@ -40,8 +40,10 @@ fn described(own: &Schema, database: &str, contents: &Contents) -> String {
     };
     let projections = match projections.as_slice() {
         [] => "no projection".to_owned(),
-        [one] => format!("what the projection {} has applied", visible(one)),
-        several => format!("what the projections {} have applied", visible(&several.join(", "))),
+        [one] => format!("the checkpoints of the projection {} (its own tables stay)", visible(one)),
+        several => {
+            format!("the checkpoints of the projections {} (their own tables stay)", visible(&several.join(", ")))
+        }
     };
     format!(
         "remove the schema {} from the database {}, for good: {events} of the log, the counters, and {projections}",

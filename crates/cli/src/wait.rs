@@ -93,7 +93,9 @@ pub(super) async fn run(global: &Global, args: WaitArgs, known: &Projections<'_>
             refused = Some(error);
             break;
         }
-        lines.push(format!("{projection}: {name} is applied, after {waited_ms} ms\n"));
+        lines.push(format!(
+            "{projection}: {name} is applied, as far as the projection wants it, after {waited_ms} ms\n"
+        ));
     }
     drop(conn);
     session.close().await?;

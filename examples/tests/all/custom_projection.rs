@@ -69,6 +69,8 @@ async fn its_settings_are_flags_and_variables_and_workers_with_others_are_refuse
     let other = revenue(&db, &ALL);
     assert_eq!(other.code, 1);
     assert!(other.err.contains("currency: USD") && other.err.contains("currency: EUR"), "{other:?}");
+    // And not the way that only the counters have.
+    assert!(other.err.contains("another name and other tables") && !other.err.contains("rebuild"), "{other:?}");
     let mut command = example("custom_projection", &["worker", "--partition-key=0", "--until-caught-up", "--takeover"]);
     command.env("DATABASE_URL", &db.url).env("REVENUE_CURRENCY", "USD");
     CliOutput::from(Evenfold::finish(command, b"")).fine();
@@ -100,6 +102,13 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
             "{command}: {help:?}"
         );
     }
+    // What a command is about is not what the settings of a projection are.
+    for about in
+        ["  worker       Apply the events of one partition\n", "  pool         Apply the events of several partitions"]
+    {
+        assert!(help.out.contains(about), "{about}: {help:?}");
+    }
+    assert!(revenue(&db, &["pool", "--help"]).fine().starts_with("Apply the events of several partitions"));
     for command in ["counters", "demo", "serve", "cache", "generate"] {
         assert!(
             !help.out.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))),

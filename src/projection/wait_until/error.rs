@@ -26,7 +26,7 @@ pub enum WaitError {
         position: Position,
     },
     /// The aggregate has no event of that version, or none at all, that anybody can see.
-    #[error("{aggregate} has {} that is visible: wait after the commit", .version.map_or("no event".to_owned(), |v| format!("no version {v}")))]
+    #[error("{aggregate} has {} that is visible: wait after the commit, or correct its type, id or version", .version.map_or("no event".to_owned(), |v| format!("no version {v}")))]
     NoSuchVersion {
         /// Which aggregate.
         aggregate: Aggregate,
@@ -35,8 +35,8 @@ pub enum WaitError {
     },
     /// An event is parked, or will be because an earlier one of its aggregate is: an operator has to look after it.
     #[error(
-        "the projection {projection} has parked {aggregate} at position {position} ({reason}): its events are applied once \
-         that one is tried again, or dropped"
+        "the projection {projection} has parked {aggregate} at position {position} ({reason}): its events are applied after \
+         `evenfold parked retry`, once what was wrong is mended, or `evenfold parked drop`"
     )]
     Parked {
         /// The projection.

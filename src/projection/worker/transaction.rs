@@ -101,7 +101,11 @@ impl<P: Projection> Worker<P> {
             (HashSet::new(), HashSet::new())
         };
         let mut batch = Batch::new(&self.schema, &chunk.events, parked, dropped).last(last);
-        self.projection.apply(&mut *tx, &mut batch).await.map_err(WorkerError::Projection)?;
+        if let Err(error) = self.projection.apply(&mut *tx, &mut batch).await {
+            let mut positions = chunk.events.events().map(|event| event.position);
+            let first = positions.next().unwrap_or_default();
+            return Err(WorkerError::Projection { first, last: positions.last().unwrap_or(first), error });
+        }
         let to_park = batch.to_park();
         if !to_park.is_empty() {
             checkpoint::park(&self.schema, tx, &name, &to_park).await?;

@@ -46,7 +46,12 @@ fn surface(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 /// Paths through a module of the engine in a text: `evenfold::log::append`, where `evenfold::append` is documented.
 fn paths_through_modules(text: &str) -> Vec<&str> {
     let starts = text.match_indices("evenfold::").map(|(at, start)| &text[at + start.len()..]);
-    let words = starts.filter_map(|rest| {
+    // In braces as well: `evenfold::{log::append, Schema}`.
+    let each = starts.flat_map(|rest| match rest.strip_prefix('{') {
+        Some(names) => names.split('}').next().unwrap_or_default().split(',').map(str::trim_start).collect(),
+        None => vec![rest],
+    });
+    let words = each.filter_map(|rest| {
         let end = rest.find(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'))?;
         rest[end..].starts_with("::").then(|| &rest[..end])
     });
@@ -74,6 +79,7 @@ fn documents_and_examples_name_nothing_of_the_engine_that_is_hidden() {
         let text = fs::read_to_string(&file).unwrap();
         assert_eq!(paths_through_modules(&text), [""; 0], "{}", file.display());
     }
-    let text = "evenfold::log::append; evenfold::append(); evenfold::counters::Counters; evenfold::Schema::named";
-    assert_eq!(paths_through_modules(text), ["log"]);
+    let text = "evenfold::log::append; evenfold::append(); evenfold::counters::Counters; evenfold::Schema::named;
+        use evenfold::{Schema, event::NewEvent, append}; use other::{a::b};";
+    assert_eq!(paths_through_modules(text), ["log", "event"]);
 }

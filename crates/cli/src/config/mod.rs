@@ -12,7 +12,7 @@ mod sharding;
 pub use sharding::{RELEASE_FILE, Sharding};
 
 use arguments::{subcommand, with_subcommand};
-use clap::{ArgMatches, Command, FromArgMatches};
+use clap::{ArgMatches, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -71,7 +71,8 @@ fn matched(
 }
 
 /// The same, as the type that the command was made of.
-fn parsed<T: FromArgMatches>(
+#[cfg(any(test, feature = "groups"))]
+fn parsed<T: clap::FromArgMatches>(
     command: Command,
     arguments: impl IntoIterator<Item = OsString>,
     help: &str,

@@ -45,6 +45,11 @@ fn the_help_names_every_command_and_the_worker_all_its_settings() {
     for command in ["worker", "append", "generate", "counters", "demo", "bench", "parked", "migrate", "repair", "db"] {
         assert!(top.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {top}");
     }
+    for about in
+        ["Apply the events of one partition to the counters (the default)", "Apply the events of several partitions"]
+    {
+        assert!(top.contains(about), "{about}: {top}");
+    }
     let worker = run(&["worker", "--help"]).out;
     for (flag, variable) in crate::cli_settings::SETTINGS.map(|(flag, variable, ..)| (flag, variable)) {
         assert!(worker.contains(&format!("{flag} <")) && worker.contains(variable), "{flag} {variable}: {worker}");

@@ -209,7 +209,11 @@ async fn the_commands_list_retry_and_drop_what_is_parked() {
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(out.contains("t/a: applied 0 events, parked again at version 2"), "{out}");
     let (code, out, err) = run(&["drop", "t", "a"]);
-    assert_eq!((code, out.as_str()), (Some(0), "t/a: applied 1 events, nothing is parked any more\n"), "{err}");
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "dropped the first parked event of t/a\nt/a: applied 1 events, nothing is parked any more\n"),
+        "{err}"
+    );
     let (code, _, err) = run(&["drop", "t", "a"]);
     assert_eq!((code, err.lines().last()), (Some(1), Some("evenfold: t/a is not parked")));
     assert_eq!(counter(&mut conn, "a").await, Some((3, 3)));
