@@ -1,6 +1,6 @@
 //! How far the classes are that have not applied what is waited for, and who is at work on them.
 
-use super::status::{by_class, superseded_workers};
+use super::status::{by_class, class_status, superseded_workers};
 use super::topology::total_partitions;
 use super::{ClassStatus, definition_of, lag};
 use crate::checkpoint::wanted::interest_of;
@@ -44,15 +44,14 @@ pub async fn backlog(
     let interest = definition_of(schema, conn, projection).await?.as_deref().map(interest_of).unwrap_or_default();
     let total_partitions = total_partitions(schema, conn, projection).await?;
     let waiting = superseded_workers(schema, conn, projection, total_partitions.map(i64::from)).await?;
-    let mut classes = by_class(schema, conn, projection, total_partitions.map(i64::from)).await?;
-    classes.retain(|(class, _)| pending.iter().any(|other| other.overlaps(*class)));
-    let more = classes.len().saturating_sub(SHOWN);
-    classes.truncate(SHOWN);
-    for (class, status) in &mut classes {
-        let lag = lag(schema, conn, projection, *class, &interest).await?;
-        (status.behind, status.behind_seconds) = (lag.events, lag.age.as_secs_f64());
+    let mut rows = by_class(schema, conn, projection, total_partitions.map(i64::from)).await?;
+    rows.retain(|(class, _)| pending.iter().any(|other| other.overlaps(*class)));
+    let more = rows.len().saturating_sub(SHOWN);
+    rows.truncate(SHOWN);
+    let mut classes = Vec::with_capacity(rows.len());
+    for (class, row) in rows {
+        classes.push(class_status(&row, class, lag(schema, conn, projection, class, &interest).await?)?);
     }
-    let classes = classes.into_iter().map(|(_, status)| status).collect();
     Ok(Backlog { total_partitions, classes, more, waiting })
 }
 

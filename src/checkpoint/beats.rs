@@ -1,9 +1,8 @@
 //! The heartbeats of several workers of a process, in one statement.
 
-use super::heartbeat::Beat;
+use super::heartbeat::{Beat, millis};
 use crate::database::Schema;
 use sqlx::{PgConnection, Row};
-use std::time::Duration;
 use uuid::Uuid;
 
 /// What came of a heartbeat.
@@ -18,15 +17,20 @@ pub(crate) enum Written {
 }
 
 /// Writes the heartbeats of workers that have a row already, in the order given. A row that somebody has locked is
-/// passed over, so that it makes no other one late.
+/// passed over, so that it makes no other one late. Removes those of others that are more than a day old, as
+/// [`beat`](super::beat) does: in a process that runs on no worker has a first one any more.
 pub(crate) async fn beat_again(
     schema: &Schema,
     conn: &mut PgConnection,
     beats: &[Beat<'_>],
 ) -> Result<Vec<Written>, sqlx::Error> {
-    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let rows = sqlx::query(schema.sql(
-        "WITH given AS (
+        "WITH gone AS (
+             DELETE FROM evenfold.heartbeats WHERE worker IN (
+                 SELECT worker FROM evenfold.heartbeats
+                 WHERE beat_at < now() - interval '1 day' AND worker <> ALL ($1) FOR UPDATE SKIP LOCKED
+             )
+         ), given AS (
              SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::float8[])
                  WITH ORDINALITY AS g (worker, state, applied, coordination_ms, compute_ms, per_second, ord)
          ), present AS (

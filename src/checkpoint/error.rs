@@ -59,7 +59,7 @@ fn reason(error: &BoxDynError) -> String {
 }
 
 /// The projection that is built in can be folded anew in its place.
-const BUILT_IN: &str = "counters";
+pub(crate) const BUILT_IN: &str = "counters";
 
 /// What to do about another definition.
 fn other_way(projection: &str) -> String {

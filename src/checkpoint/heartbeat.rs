@@ -43,13 +43,17 @@ pub struct Beat<'a> {
     pub compute: Duration,
 }
 
+/// As the table has it.
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Writes a worker's heartbeat, and removes those that are more than a day old.
 ///
 /// # Cancel safety
 ///
 /// One statement.
 pub async fn beat(schema: &Schema, conn: &mut PgConnection, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
-    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     sqlx::query(
         schema.sql("WITH gone AS (DELETE FROM evenfold.heartbeats WHERE beat_at < now() - interval '1 day' AND worker <> $1)
          INSERT INTO evenfold.heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,

@@ -24,6 +24,7 @@ pub use definition::{check_begun, definition_of};
 pub(crate) use definition::{check_definition, classes};
 pub use delivery::{Delivery, Events, delivery};
 pub(crate) use delivery::{look, now, position_of};
+pub(crate) use error::BUILT_IN;
 pub use error::RegisterError;
 pub use heartbeat::{Beat, DEAD_AFTER, LONGEST_INTERVAL, RETRYING, SUPERSEDED, alive, beat, forget_beat, last_beat};
 pub(crate) use lag::first_incomplete;

@@ -2,7 +2,7 @@
 
 use super::heartbeat::{DEAD_AFTER, SUPERSEDED};
 use super::idle::Signs;
-use super::lag;
+use super::lag::{self, Lag};
 use super::store::class_of;
 use crate::class::{Class, is_exact_cover};
 use crate::database::Schema;
@@ -122,11 +122,10 @@ pub async fn status(schema: &Schema, conn: &mut PgConnection, projection: &str) 
     let rows = by_class(schema, &mut tx, projection, total_partitions).await?;
     let mut classes = Vec::with_capacity(rows.len());
     let mut cover = Vec::with_capacity(rows.len());
-    for (class, mut status) in rows {
+    for (class, row) in rows {
         cover.push(class);
         let lag = behind.iter().find(|row| row.class == class).map(|row| row.lag).unwrap_or_default();
-        (status.behind, status.behind_seconds) = (lag.events, lag.age.as_secs_f64());
-        classes.push(status);
+        classes.push(class_status(&row, class, lag)?);
     }
     let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     Ok(Status {
@@ -163,28 +162,26 @@ pub(super) async fn superseded_workers(
     .await
 }
 
-/// Each class, and who is at work on it. How far it is behind is not counted: that costs what reading it does.
+/// Each class, and who is at work on it, for [`class_status`]. How far it is behind is not counted: that costs what
+/// reading it does.
 pub(super) async fn by_class(
     schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,
     total_partitions: Option<i64>,
-) -> Result<Vec<(Class, ClassStatus)>, sqlx::Error> {
+) -> Result<Vec<(Class, PgRow)>, sqlx::Error> {
     sqlx::query(schema.sql(include_str!("status.sql")))
         .bind(projection)
         .bind(total_partitions)
         .bind(DEAD_AFTER.as_secs_f64())
         .fetch_all(conn)
         .await?
-        .iter()
-        .map(|row| {
-            let class = class_of(row, 0)?;
-            Ok((class, class_status(row, class)?))
-        })
+        .into_iter()
+        .map(|row| Ok((class_of(&row, 0)?, row)))
         .collect()
 }
 
-fn class_status(row: &PgRow, class: Class) -> Result<ClassStatus, sqlx::Error> {
+pub(super) fn class_status(row: &PgRow, class: Class, lag: Lag) -> Result<ClassStatus, sqlx::Error> {
     let (owner, state): (Option<String>, Option<String>) = (row.try_get(3)?, row.try_get(4)?);
     let (heartbeat_seconds, moved_seconds): (Option<f64>, f64) = (row.try_get(5)?, row.try_get(8)?);
     let beat = owner.as_deref().zip(state.as_deref()).zip(heartbeat_seconds);
@@ -194,8 +191,8 @@ fn class_status(row: &PgRow, class: Class) -> Result<ClassStatus, sqlx::Error> {
     Ok(ClassStatus {
         class: class.to_string(),
         position: row.try_get(2)?,
-        behind: 0,
-        behind_seconds: 0.0,
+        behind: lag.events,
+        behind_seconds: lag.age.as_secs_f64(),
         owner,
         state,
         heartbeat_seconds,

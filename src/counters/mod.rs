@@ -34,7 +34,7 @@ use std::sync::Arc;
 use table::Table;
 
 /// The name of the projection.
-pub const NAME: &str = "counters";
+pub const NAME: &str = checkpoint::BUILT_IN;
 
 /// The name under which a rebuild keeps how far it has come.
 const REBUILD: &str = "counters.rebuild";

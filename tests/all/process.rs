@@ -139,3 +139,33 @@ async fn a_projection_that_can_not_be_worked_on_ends_and_the_other_goes_on() {
     end(two).await;
     process.close().await;
 }
+
+/// Also while no worker starts, and where somebody has locked one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_that_killed_workers_left_more_than_a_day_ago_are_removed_by_a_process_that_runs_on() {
+    let db = TestDb::new().await;
+    let (mut conn, mut other) = (db.connect().await, db.connect().await);
+    let (process, stop) = (Process::new(&db.database), CancellationToken::new());
+    let pool = counters(&process, 2, &stop);
+    wait_until("both are at work", SOON, async || scalar(&mut conn, AT_WORK).await == 2).await;
+    sqlx::raw_sql(
+        "INSERT INTO evenfold.heartbeats (worker, projection, partition_key, total_partitions, process, state, applied,
+             coordination_ms, compute_ms, per_second, beat_at)
+         SELECT gen_random_uuid(), projection, n, 9, 'gone:' || n, state, 0, 0, 0, 0, now() - n * interval '10 hours'
+         FROM (SELECT * FROM evenfold.heartbeats LIMIT 1) h CROSS JOIN generate_series(2, 4) n",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let mut tx = other.begin().await.unwrap();
+    sqlx::raw_sql("SELECT FROM evenfold.heartbeats WHERE process = 'gone:4' FOR UPDATE")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    const GONE: &str = "SELECT count(*) FROM evenfold.heartbeats WHERE process LIKE 'gone:%'";
+    wait_until("the one that is not locked is removed", SOON, async || scalar(&mut conn, GONE).await == 2).await;
+    tx.rollback().await.unwrap();
+    wait_until("the other one as well", SOON, async || scalar(&mut conn, GONE).await == 1).await;
+    stop.cancel();
+    end(pool).await;
+}

@@ -52,8 +52,7 @@ impl WaitArgs {
     fn targets(&self) -> (Vec<Target>, String) {
         let (mut targets, mut names) = (Vec::new(), Vec::new());
         if let Some([aggregate_type, aggregate_id]) = self.aggregate.as_deref() {
-            let (aggregate_type, aggregate_id) = (aggregate_type.clone(), aggregate_id.clone());
-            let aggregate = Aggregate { aggregate_type, aggregate_id };
+            let aggregate = Aggregate::new(aggregate_type, aggregate_id);
             names.push(match self.version {
                 Some(version) => format!("{aggregate} up to version {version}"),
                 None => format!("all of {aggregate}"),
@@ -82,7 +81,7 @@ pub(super) async fn run(global: &Global, args: WaitArgs, known: &Projections<'_>
     let (started, timeout) = (Instant::now(), Duration::from_millis(args.timeout_ms));
     let (mut lines, mut refused) = (Vec::new(), None);
     for projection in known.names(&args.projections) {
-        let left = if lines.is_empty() { timeout } else { timeout.saturating_sub(started.elapsed()) };
+        let left = timeout.saturating_sub(started.elapsed());
         let outcome = wait(&session, &mut conn, projection, targets.clone(), left).await;
         let waited_ms = started.elapsed().as_millis();
         if args.json {

@@ -102,9 +102,10 @@ impl<P: Projection> Worker<P> {
         };
         let mut batch = Batch::new(&self.schema, &chunk.events, parked, dropped).last(last);
         if let Err(error) = self.projection.apply(&mut *tx, &mut batch).await {
-            let mut positions = chunk.events.events().map(|event| event.position);
-            let first = positions.next().unwrap_or_default();
-            return Err(WorkerError::Projection { first, last: positions.last().unwrap_or(first), error });
+            // A chunk has an event at least, unless its window had none: then there is nothing to name.
+            let last = chunk.events.last_position().unwrap_or_default();
+            let first = chunk.events.events().next().map_or(last, |event| event.position);
+            return Err(WorkerError::Projection { first, last, error });
         }
         let to_park = batch.to_park();
         if !to_park.is_empty() {

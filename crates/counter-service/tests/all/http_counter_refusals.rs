@@ -158,8 +158,8 @@ async fn in_memory_there_are_as_many_counters_as_may_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_increment_that_is_not_committed_in_time_is_answered_as_not_known() {
     let db = TestDb::new().await;
-    // Enough for the first one to be committed on a busy machine, and less than the database waits for a lock, which is an
-    // answer: it is not counted then.
+    // Enough for the first one to be committed on a busy machine, and less than the database waits for a lock, which is
+    // an answer: it is not counted then.
     let options = NodeOptions::default().request_timeout(Duration::from_secs(1));
     let served = durable_with(options, db.database.clone()).await;
     wait_until("its first connection", SOON, async || served.nodes[0].is_ready().is_ok()).await;
