@@ -162,10 +162,10 @@ async fn heartbeats_that_killed_workers_left_more_than_a_day_ago_are_removed_by_
         .execute(&mut *tx)
         .await
         .unwrap();
-    const GONE: &str = "SELECT count(*) FROM evenfold.heartbeats WHERE process LIKE 'gone:%'";
-    wait_until("the one that is not locked is removed", SOON, async || scalar(&mut conn, GONE).await == 2).await;
+    let gone = "SELECT count(*) FROM evenfold.heartbeats WHERE process LIKE 'gone:%'";
+    wait_until("the one that is not locked is removed", SOON, async || scalar(&mut conn, gone).await == 2).await;
     tx.rollback().await.unwrap();
-    wait_until("the other one as well", SOON, async || scalar(&mut conn, GONE).await == 1).await;
+    wait_until("the other one as well", SOON, async || scalar(&mut conn, gone).await == 1).await;
     stop.cancel();
     end(pool).await;
 }
