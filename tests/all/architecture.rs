@@ -17,7 +17,7 @@ use modules::Edges;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which packages of ours each may depend on, other than for its tests.
-const PACKAGES: [(&str, &[&str]); 11] = [
+const PACKAGES: [(&str, &[&str]); 12] = [
     ("evenfold", &[]),
     ("evenfold-embedded", &[]),
     ("evenfold-groups", &[]),
@@ -25,6 +25,7 @@ const PACKAGES: [(&str, &[&str]); 11] = [
     ("evenfold-cluster", &["evenfold-groups"]),
     ("evenfold-cache", &["evenfold-groups", "evenfold-http"]),
     ("evenfold-counter-service", &["evenfold", "evenfold-cluster", "evenfold-groups", "evenfold-http"]),
+    ("evenfold-sql", &["evenfold"]),
     (
         "evenfold-cli",
         &[
