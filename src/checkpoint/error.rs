@@ -38,6 +38,14 @@ pub enum RegisterError {
         /// Why not.
         error: BoxDynError,
     },
+    /// Something must be changed in the projection itself before it can be begun.
+    #[error("the projection {projection} can't be begun: {reason}")]
+    Unfit {
+        /// The projection.
+        projection: String,
+        /// What must be changed.
+        reason: String,
+    },
     /// The step between the two numbers of partitions is too fine.
     #[error(transparent)]
     TooFine(#[from] ClassError),
@@ -79,7 +87,7 @@ impl RegisterError {
     /// Whether trying again is of no use, because something must be changed in the process that registers.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::OtherDefinition { .. } | Self::TooFine(_))
+        matches!(self, Self::OtherDefinition { .. } | Self::Unfit { .. } | Self::TooFine(_))
     }
 
     pub(super) fn other(projection: &str, stored: String, given: &str) -> Self {

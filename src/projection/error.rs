@@ -6,6 +6,13 @@ use crate::class::Class;
 use crate::database::ConnectError;
 use crate::number::Position;
 
+/// An error of a projection's that trying again does not mend, because something must be changed in the projection: for
+/// [`create`](super::Projection::create) and [`apply`](super::Projection::apply), which can fail with it. The worker
+/// ends with this sentence, and nothing of the batch is applied or parked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(pub String);
+
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,14 +54,30 @@ pub enum WorkerError {
         #[source]
         error: BoxError,
     },
+    /// The projection's own, and final: something must be changed in it.
+    #[error("the projection {projection} can't go on, and nothing is parked: {reason}")]
+    Fatal {
+        /// The projection.
+        projection: String,
+        /// What must be changed.
+        reason: Fatal,
+    },
 }
 
 impl WorkerError {
+    /// What a projection has failed with, at a batch from the first of these positions to the last.
+    pub(super) fn of(projection: &str, (first, last): (Position, Position), error: BoxError) -> Self {
+        match error.downcast() {
+            Ok(reason) => Self::Fatal { projection: projection.to_owned(), reason: *reason },
+            Err(error) => Self::Projection { first, last, error },
+        }
+    }
+
     /// Whether trying again is of no use, because something must be changed in this process.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Superseded { .. } => true,
+            Self::Superseded { .. } | Self::Fatal { .. } => true,
             Self::Register(error) => error.is_final(),
             Self::Incomplete(_) | Self::Moving | Self::Database(_) | Self::Projection { .. } => false,
         }

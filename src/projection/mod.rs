@@ -29,7 +29,7 @@ mod worker;
 
 pub use batch::Batch;
 pub use chunk::CHUNK;
-pub use error::{RunError, WorkerError};
+pub use error::{Fatal, RunError, WorkerError};
 pub use options::{GRACE, RunOptions, WorkerOptions};
 pub use pool::{MAX_WORKERS, Pool, PoolError, PoolWorker};
 pub use process::Process;
@@ -45,7 +45,7 @@ use crate::log::Interest;
 use sqlx::PgConnection;
 use std::future::Future;
 
-/// Whatever a projection can fail with. The batch is rolled back and tried again.
+/// Whatever a projection can fail with. The batch is rolled back and tried again, unless it is [`Fatal`].
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A named fold of the log into a read model in the same database.
@@ -80,7 +80,8 @@ pub trait Projection: Send + 'static {
     ///
     /// # Errors
     ///
-    /// The database's, or its own. The projection is not begun then, and the worker tries again.
+    /// The database's, or its own. The projection is not begun then, and the worker tries again; or it ends, where the
+    /// error is [`Fatal`].
     fn create(&mut self, _conn: &mut PgConnection) -> impl Future<Output = Result<(), BoxError>> + Send {
         std::future::ready(Ok(()))
     }
@@ -94,7 +95,7 @@ pub trait Projection: Send + 'static {
     ///
     /// # Errors
     ///
-    /// The database's, or its own.
+    /// The database's, or its own. The worker ends where the error is [`Fatal`].
     fn apply(
         &mut self,
         conn: &mut PgConnection,

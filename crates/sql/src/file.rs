@@ -152,6 +152,11 @@ impl ProjectionFile {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// What is wrong at this byte of a statement.
+    pub(crate) fn flaw(&self, at: usize, sentence: impl Into<String>) -> Flaw {
+        Flaw::at(&self.called, &self.text, at, sentence)
+    }
 }
 
 fn is_name(name: &str) -> bool {

@@ -29,12 +29,20 @@
 //! `batch` and `event` have the columns `position`, `aggregate_type`, `aggregate_id`, `version`, `event_type`,
 //! `payload`, `metadata`, `event_id` and `recorded_at`.
 
+mod batch;
 mod definition;
+mod fault;
 mod file;
+mod gate;
 mod heading;
+mod isolate;
 mod lexer;
 mod place;
+mod projection;
+mod session;
 mod split;
+mod tables;
 
 pub use file::{FileError, ProjectionFile};
 pub use place::Flaw;
+pub use projection::SqlProjection;

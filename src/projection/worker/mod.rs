@@ -23,7 +23,7 @@ mod warnings;
 use super::ahead::{ReadAhead, Readiness};
 use super::chunk::{CHUNK, Limit};
 use super::shared::Shared;
-use super::{Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
+use super::{BoxError, Fatal, Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
 use crate::checkpoint::{self, CheckpointRow, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
 use crate::database::{self, Database, Schema};
@@ -154,7 +154,7 @@ impl<P: Projection> Worker<P> {
                 checkpoint::register(&self.schema, &mut tx, &name, &definition, self.class, takeover).await?;
             if begun {
                 let created = self.projection.create(&mut tx).await;
-                created.map_err(|error| RegisterError::Create { projection: name.clone(), error })?;
+                created.map_err(|error| not_created(&name, error))?;
             }
             Ok(registered)
         };
@@ -280,6 +280,15 @@ impl<P: Projection> Worker<P> {
             }
         }
         Err(WorkerError::Moving)
+    }
+}
+
+/// Why the projection was not begun.
+fn not_created(projection: &str, error: BoxError) -> RegisterError {
+    let projection = projection.to_owned();
+    match error.downcast::<Fatal>() {
+        Ok(reason) => RegisterError::Unfit { projection, reason: reason.0 },
+        Err(error) => RegisterError::Create { projection, error },
     }
 }
 

@@ -105,7 +105,7 @@ impl<P: Projection> Worker<P> {
             // A chunk has an event at least, unless its window had none: then there is nothing to name.
             let last = chunk.events.last_position().unwrap_or_default();
             let first = chunk.events.events().next().map_or(last, |event| event.position);
-            return Err(WorkerError::Projection { first, last, error });
+            return Err(WorkerError::of(&name, (first, last), error));
         }
         let to_park = batch.to_park();
         if !to_park.is_empty() {

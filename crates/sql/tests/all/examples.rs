@@ -1,0 +1,99 @@
+//! The example files, folded in batches and partitions of any size.
+
+use crate::fold::{append_all, event, fold, rows};
+use evenfold::NewEvent;
+use evenfold_sql::{ProjectionFile, SqlProjection};
+use evenfold_testkit::{TestDb, drain, only_worker, scalar};
+use serde_json::json;
+use std::path::Path;
+
+fn example(name: &str) -> SqlProjection {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../examples/projections/{name}.sql"));
+    SqlProjection::new(ProjectionFile::read(&path).unwrap())
+}
+
+/// Each example, and the same rows by one query over the whole log, written in another way.
+const EXAMPLES: [(&str, &str, &str); 6] = [
+    (
+        "totals",
+        "SELECT aggregate_type, aggregate_id, events, value, version FROM totals",
+        "SELECT aggregate_type, aggregate_id, events, value, version FROM evenfold.counters",
+    ),
+    (
+        "order_status",
+        "SELECT * FROM order_status",
+        "SELECT aggregate_id, event_type, recorded_at, version FROM evenfold.events e WHERE aggregate_type = 'order' AND
+         NOT EXISTS (SELECT FROM evenfold.events l WHERE l.aggregate_id = e.aggregate_id AND l.version > e.version)",
+    ),
+    (
+        "paid_by_day",
+        "SELECT * FROM paid_by_day",
+        "SELECT payload ->> 'customer', (payload ->> 'at')::date, count(*), sum((payload ->> 'cents')::bigint)
+         FROM evenfold.events WHERE event_type = 'order-paid' GROUP BY 1, 2",
+    ),
+    (
+        "open_orders",
+        "SELECT order_id, customer FROM open_orders",
+        "SELECT aggregate_id, min(payload ->> 'customer') FROM evenfold.events GROUP BY 1
+         HAVING NOT bool_or(event_type IN ('order-shipped', 'order-cancelled'))",
+    ),
+    (
+        "order_lifecycle",
+        "SELECT order_id, status FROM order_lifecycle",
+        "SELECT aggregate_id, CASE WHEN 'order-cancelled' = ANY (all_types) THEN 'cancelled'
+             WHEN '{order-paid,order-shipped}' <@ all_types THEN 'shipped' WHEN 'order-paid' = ANY (all_types) THEN 'paid'
+             ELSE 'open' END
+         FROM (SELECT aggregate_id, array_agg(event_type::text) AS all_types FROM evenfold.events GROUP BY 1) AS o",
+    ),
+    (
+        "timeline",
+        "SELECT * FROM timeline",
+        "SELECT position, aggregate_id, event_type, recorded_at FROM evenfold.events",
+    ),
+];
+
+/// Orders that are placed, most of them paid, some shipped after that, some cancelled.
+fn history(random: &mut fastrand::Rng, round: &str, orders: usize) -> Vec<Vec<NewEvent>> {
+    let mut order = |n: usize| {
+        let (id, customer) = (format!("{round}-{n}"), format!("customer-{}", random.u32(..9)));
+        let pay = json!({"customer": customer, "at": format!("2026-01-0{}T12:00:00Z", random.u32(1..9)),
+            "cents": random.u32(1..500), "amount": random.i64(-9..99)});
+        let mut all = vec![event(&id, "order-placed", &json!({"customer": customer}))];
+        let ends = random.u32(..4);
+        if ends < 3 {
+            all.push(event(&id, "order-paid", &pay));
+        }
+        if ends < 2 {
+            all.push(event(&id, "order-shipped", &json!({})));
+        } else if ends == 3 {
+            all.push(event(&id, "order-cancelled", &json!({})));
+        }
+        all
+    };
+    (0..orders).map(&mut order).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_example_has_the_rows_that_the_log_has_in_any_batches_and_partitions_that_run_at_once() {
+    let mut random = fastrand::Rng::with_seed(fastrand::u64(..));
+    println!("seed {}", random.get_seed());
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut counters = only_worker(&mut conn, 100).await;
+    for (partitions, batch_size) in [(1, 1_000), (3, 7), (2, 1), (4, 50)] {
+        let mut waiting = history(&mut random, &format!("{partitions} by {batch_size}"), 60);
+        // Those of one order in their order, among those of others.
+        while let Some(index) = (!waiting.is_empty()).then(|| random.usize(..waiting.len())) {
+            append_all(&mut conn, &[waiting[index].remove(0)]).await;
+            waiting.retain(|rest| !rest.is_empty());
+        }
+        drain(&mut counters, &mut conn).await;
+        for (name, folded, expected) in EXAMPLES {
+            fold(&db, &example(name), partitions, batch_size).await.unwrap();
+            let is = rows(&mut conn, folded).await;
+            assert_eq!(is, rows(&mut conn, expected).await, "{name} in {partitions} partitions by {batch_size}");
+            assert!(!is.is_empty(), "{name}");
+        }
+    }
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
+}

@@ -1,0 +1,8 @@
+//! What a projection in a file of SQL promises, against a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed, and should say where")]
+
+mod bad_events;
+mod examples;
+mod fold;
+mod refusals;
