@@ -36,6 +36,7 @@ const PACKAGES: [(&str, &[&str]); 12] = [
             "evenfold-embedded",
             "evenfold-groups",
             "evenfold-http",
+            "evenfold-sql",
         ],
     ),
     // Not published, and named by nobody but tests and examples.

@@ -130,9 +130,11 @@ impl App {
             |matches| self.read(matches),
             Asked::log,
             async |asked, matches| {
+                let matches = innermost(matches);
+                let files = super::files::entries(matches, self.product)?;
                 let known = Projections {
-                    entries: &self.entries,
-                    matches: innermost(matches),
+                    entries: self.with_files(&files)?,
+                    matches,
                     command: &whole,
                     ways_on: self.ways_on(),
                 };
@@ -222,6 +224,18 @@ impl App {
             }
         }
         Cli::from_arg_matches(matches).map(|cli| Asked::Command(Box::new(cli))).map_err(refused)
+    }
+
+    /// This program's projections, with those of files.
+    fn with_files<'a>(&'a self, files: &'a [Box<dyn Entry>]) -> Result<Vec<&'a dyn Entry>, UsageError> {
+        let own = |file: &dyn Entry| self.entries.iter().any(|entry| entry.name() == file.name());
+        if let Some(twice) = files.iter().find(|file| own(file.as_ref())) {
+            let name = twice.name();
+            return Err(UsageError(format!(
+                "this program has a projection {name} already: rename the file {name}.sql"
+            )));
+        }
+        Ok(self.entries.iter().chain(files).map(AsRef::as_ref).collect())
     }
 
     fn ways_on(&self) -> String {

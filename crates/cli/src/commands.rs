@@ -7,8 +7,8 @@ use super::projections::Projections;
 #[cfg(feature = "serve")]
 use super::serve;
 use super::{
-    append, bench, counters, db, demo, generate, index, manual, migrate, parked, pool, rebuild, repair, scale, status,
-    uninstall, verify, wait, worker,
+    append, bench, counters, db, demo, generate, index, manual, migrate, parked, pool, projection, rebuild, repair,
+    scale, status, uninstall, verify, wait, worker,
 };
 use clap::{Parser, Subcommand};
 
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     /// Each benchmark works in a schema of its own, which is removed afterwards. Each figure is a ratio to a yardstick
     /// that is measured in the same run. A missed goal is no error: the exit code is 0 once there are figures.
     Bench(bench::BenchArgs),
+    /// Look after projections in SQL, which are files in the directory projections
+    Projection(projection::ProjectionCommand),
     /// Look after events that could not be applied
     Parked(parked::ParkedArgs),
     /// Create evenfold's tables, or bring them up to date
@@ -105,6 +107,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Scale(args) => scale::run(&global, args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args, known).await,
+        Command::Projection(args) => projection::run(args),
         Command::Migrate => migrate::run(&global).await,
         Command::Uninstall(args) => uninstall::run(&global, &args).await,
         Command::Index(args) => index::run(&global, args).await,

@@ -22,6 +22,7 @@ mod demo;
 #[doc(hidden)]
 pub mod done;
 mod ended;
+mod files;
 mod flags;
 mod generate;
 mod global;
@@ -38,6 +39,7 @@ mod parked;
 mod pool;
 #[doc(hidden)]
 pub mod progress;
+mod projection;
 mod projections;
 mod rebuild;
 mod registry;

@@ -1,5 +1,6 @@
 //! Which of the program's projections a command is about.
 
+use super::files::FilesArg;
 use super::registry::{Configured, Entry};
 use crate::config::UsageError;
 use clap::{ArgMatches, Args};
@@ -10,6 +11,8 @@ pub(crate) struct ProjectionArg {
     /// Which projection [default: that of this program, if it has one only]
     #[arg(long = "projection", value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    _files: FilesArg,
 }
 
 /// Of the commands that can be about several projections.
@@ -18,6 +21,8 @@ pub(crate) struct ProjectionsArg {
     /// Which projection; can be given several times [default: all of this program's]
     #[arg(long = "projection", value_name = "NAME")]
     names: Vec<String>,
+    #[command(flatten)]
+    _files: FilesArg,
 }
 
 /// A projection with its settings, by its name.
@@ -25,7 +30,7 @@ type Chosen = (String, Box<dyn Configured>);
 
 /// The projections of the program, and what the command line has about them.
 pub(crate) struct Projections<'a> {
-    pub(crate) entries: &'a [Box<dyn Entry>],
+    pub(crate) entries: Vec<&'a dyn Entry>,
     /// Those of the innermost command.
     pub(crate) matches: &'a ArgMatches,
     /// The whole command line.
@@ -37,7 +42,7 @@ pub(crate) struct Projections<'a> {
 impl Projections<'_> {
     /// The name, also of a projection that is another program's: what is in the database can be shown of any.
     pub(crate) fn name<'n>(&'n self, chosen: &'n ProjectionArg) -> Result<&'n str, UsageError> {
-        match (&chosen.name, self.entries) {
+        match (&chosen.name, &self.entries[..]) {
             (Some(name), _) => Ok(name),
             (None, [only]) => Ok(only.name()),
             (None, _) => Err(UsageError(format!("which projection? give --projection: {}", self.list()))),
@@ -76,7 +81,7 @@ impl Projections<'_> {
             entries.push(self.entry(name)?);
         }
         if entries.is_empty() {
-            entries = self.entries.iter().map(AsRef::as_ref).collect();
+            entries.clone_from(&self.entries);
         }
         let configured = |entry: &&dyn Entry| Ok((entry.name().to_owned(), entry.configure(self.matches, batch_size)?));
         entries.iter().map(configured).collect()
@@ -86,7 +91,7 @@ impl Projections<'_> {
         let entry = self.entries.iter().find(|entry| entry.name() == name).ok_or_else(|| {
             UsageError(format!("this program does not have the projection {name}; it has: {}", self.list()))
         })?;
-        Ok(entry.as_ref())
+        Ok(*entry)
     }
 
     fn list(&self) -> String {

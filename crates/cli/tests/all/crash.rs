@@ -16,6 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 const KILLS: u32 = 20;
 
+/// The examples, of which two want these events.
+const IN_SQL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/projections");
+
+/// How many rows of the projection in SQL are not those of the counters.
+const OTHERWISE_IN_SQL: &str = "SELECT count(*) FROM (
+    SELECT aggregate_type, aggregate_id, events, value, version FROM evenfold.counters) AS c
+    FULL JOIN totals t USING (aggregate_type, aggregate_id)
+    WHERE (c.events, c.value, c.version) IS DISTINCT FROM (t.events, t.value, t.version)";
+
 fn worker_args<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["worker", "--partition-key=0", "--total-partitions=1", "--database-url", url];
     args.extend(more);
@@ -45,7 +54,7 @@ async fn a_worker_killed_twenty_times_at_random_applies_everything_exactly_once(
         }
         n
     });
-    let args = worker_args(&db.url, &["--batch-size=50", "--max-actors=200"]);
+    let args = worker_args(&db.url, &["--batch-size=50", "--max-actors=200", "--projections", IN_SQL]);
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
@@ -62,9 +71,11 @@ async fn a_worker_killed_twenty_times_at_random_applies_everything_exactly_once(
     }
     writing.cancel();
     let written = load.await.unwrap();
-    let mut last = Evenfold::spawn(&worker_args(&db.url, &["--until-caught-up"]));
+    let mut last = Evenfold::spawn(&worker_args(&db.url, &["--until-caught-up", "--projections", IN_SQL]));
     assert_eq!(last.wait(), 0, "{}", last.log());
     assert_eq!(applied(&mut conn).await, written);
+    assert_eq!(scalar(&mut conn, OTHERWISE_IN_SQL).await, 0);
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM timeline").await, written);
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
     assert_counters_agree(&mut conn).await;
 }

@@ -1,0 +1,100 @@
+//! Projections in files of SQL: found in a directory, folded with the counters, and looked after by their names.
+
+use crate::support::cli::{CliOutput, feed, finish, run_at};
+use crate::support::{Evenfold, TestDb, scalar};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+const EVENTS: &str = r#"{"aggregate_type": "t", "aggregate_id": "a", "event_type": "added", "payload": {"amount": 5}}
+{"aggregate_type": "t", "aggregate_id": "a", "event_type": "added", "payload": {"amount": 6}}
+{"aggregate_type": "t", "aggregate_id": "bad", "event_type": "added", "payload": {"amount": "x"}}
+"#;
+
+const LARGEST: &str = "-- create
+CREATE TABLE largest (id text PRIMARY KEY, amount bigint NOT NULL);
+-- apply
+INSERT INTO largest AS t SELECT aggregate_id, max((payload ->> 'amount')::bigint) FROM batch GROUP BY 1 ORDER BY 1
+ON CONFLICT (id) DO UPDATE SET amount = greatest(t.amount, excluded.amount);
+";
+
+/// Runs in a directory.
+fn run_in(directory: &Path, db: &TestDb, args: &[&str]) -> CliOutput {
+    let mut command = Evenfold::command(args);
+    command.env("DATABASE_URL", &db.url).current_dir(directory);
+    finish(command)
+}
+
+fn directory(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("projections")).unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join("projections").join(name), text).unwrap();
+    }
+    directory
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_the_directory_is_folded_with_the_counters_and_looked_after_by_its_name() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    feed(&db, &["append"], EVENTS).fine();
+    let files = directory(&[("largest.sql", LARGEST), ("notes.txt", "none")]);
+    let here = |args: &[&str]| run_in(files.path(), &db, args);
+    here(&["worker", "--partition-key=0", "--total-partitions=1", "--until-caught-up", "--log=error"]).fine();
+    assert_eq!(scalar(&mut conn, "SELECT amount FROM largest").await, 6);
+    assert_eq!(scalar(&mut conn, "SELECT value FROM evenfold.counters WHERE aggregate_id = 'a'").await, 11);
+    let status = here(&["status"]);
+    let heads: Vec<&str> = status.fine().lines().filter(|line| line.contains("cover complete")).collect();
+    assert_eq!(heads, ["counters: 1 partitions, cover complete", "largest: 1 partitions, cover complete"]);
+    assert!(here(&["wait", "--aggregate", "t", "a"]).fine().contains("largest: all of t"));
+    let parked = here(&["parked", "list", "--projection=largest"]);
+    assert!(parked.fine().contains("invalid input syntax for type bigint"), "{parked:?}");
+    // Corrected by hand, in the only way that leaves the log as it is: the event is dropped.
+    here(&["parked", "retry", "t", "bad", "--projection=largest"]);
+    here(&["parked", "drop", "t", "bad", "--projection=largest"]).fine();
+    assert!(here(&["parked", "list", "--projection=largest"]).fine().contains("nothing is parked"));
+    // The same, with more partitions in one process, and the directory named.
+    feed(&db, &["append"], EVENTS.lines().next().unwrap().replace('5', "50")).fine();
+    let named = files.path().join("projections");
+    let named = named.to_str().unwrap();
+    run_at(&db, &["pool", "--workers=3", "--takeover", "--until-caught-up", "--log=error", "--projections", named])
+        .fine();
+    assert_eq!(scalar(&mut conn, "SELECT amount FROM largest").await, 50);
+    run_at(&db, &["pool", "--projection=largest"])
+        .complains(2, "does not have the projection largest; it has: counters");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_wrong_ends_the_command_with_its_place_before_anything_is_done() {
+    let db = TestDb::new().await;
+    for (name, text, sentence) in [
+        ("largest.sql", "-- event: a\n-- apply\nx", "projections/largest.sql:1:1: event: is no heading"),
+        ("Largest.sql", LARGEST, "projections/Largest.sql can't be a projection: its name must be"),
+        ("counters.sql", LARGEST, "this program has a projection counters already: rename the file counters.sql"),
+    ] {
+        let files = directory(&[(name, text)]);
+        let refused = run_in(files.path(), &db, &["pool"]);
+        assert!(refused.code == 2 && refused.err.contains(sentence), "{refused:?}");
+    }
+    run_at(&db, &["status", "--projections=/nowhere"]).complains(2, "the directory /nowhere can't be read");
+    let text = format!("{}DELETE FROM evenfold.counters", &LARGEST[..LARGEST.find("INSERT").unwrap()]);
+    let files = directory(&[("largest.sql", &text)]);
+    let refused = run_in(files.path(), &db, &["pool", "--projection=largest", "--log=off"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("the projection largest can't be begun: projections/largest.sql:4:"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_can_be_folded_as_it_is_and_replaces_none() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    feed(&db, &["append"], EVENTS).fine();
+    let empty = tempfile::tempdir().unwrap();
+    let here = |args: &[&str]| run_in(empty.path(), &db, args);
+    assert!(here(&["projection", "new", "by_type"]).fine().starts_with("projections/by_type.sql is written"));
+    here(&["projection", "new", "by_type"]).complains(2, "is there already");
+    here(&["projection", "new", "By-Type"]).complains(2, "its name must be 1 to 48 of the characters");
+    here(&["pool", "--projection=by_type", "--until-caught-up", "--log=error"]).fine();
+    assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM by_type").await, 3);
+}
