@@ -2,6 +2,7 @@
 
 use crate::definition::normalised;
 use crate::heading::{Heading, Key, Section, heading};
+use crate::kinds::refusal;
 use crate::lexer::{Kind, Token, tokens};
 use crate::place::Flaw;
 use crate::split::{is_empty, pieces};
@@ -114,7 +115,11 @@ impl ProjectionFile {
             return Err(flaw(parameter.at, format!("{} has no value here: write what is meant", parameter.text)));
         }
         let parts = Parts::of(&tokens).map_err(|(at, sentence)| flaw(at, sentence))?;
-        let create = parts.section(Section::Create).map_or_else(Vec::new, |(_, tokens)| statements(tokens));
+        let create = parts.section(Section::Create).map_or(&[][..], |(_, tokens)| tokens);
+        if let Some((at, sentence)) = pieces(create).into_iter().filter(|piece| !is_empty(piece)).find_map(refusal) {
+            return Err(flaw(at, sentence));
+        }
+        let create = statements(create);
         let (apply, at) = match (parts.section(Section::Apply), parts.section(Section::EachEvent)) {
             (Some((at, tokens)), None) => (Apply::Statements(statements(tokens)), at),
             (None, Some((at, tokens))) => (Apply::EachEvent(trimmed(tokens)), at),

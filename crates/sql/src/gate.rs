@@ -51,6 +51,40 @@ pub(crate) async fn check(
     Ok(())
 }
 
+/// How many rows of which tables this transaction has written: also what functions and triggers do is counted. What was
+/// written before in the session may be counted as well, so that only the difference of two counts means something.
+const WRITTEN: &str = "SELECT schemaname::text, relname::text, n_tup_ins + n_tup_upd + n_tup_del
+    FROM pg_stat_xact_user_tables
+    WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND NOT starts_with(schemaname::text, 'pg_temp')";
+
+/// What a transaction has written so far.
+pub(crate) struct Rows(Vec<(String, String, i64)>);
+
+pub(crate) async fn rows(conn: &mut PgConnection) -> Result<Rows, sqlx::Error> {
+    sqlx::query_as(WRITTEN).fetch_all(conn).await.map(Rows)
+}
+
+/// Refuses what has written other tables than the projection's own. For a body of PL/pgSQL, of which nobody knows before
+/// what it will write.
+pub(crate) async fn check_written(
+    conn: &mut PgConnection,
+    file: &ProjectionFile,
+    before: &Rows,
+) -> Result<(), BoxError> {
+    let Rows(now) = rows(conn).await?;
+    for row in now.iter().filter(|row| !before.0.contains(row)) {
+        let (schema, table, _) = row;
+        if !is_own(conn, &file.name, schema, table).await? {
+            let sentence = format!(
+                "{}: this has written {schema}.{table}, which is no table of its -- create; nothing of that is kept",
+                file.called
+            );
+            return Err(Box::new(Fatal(sentence)));
+        }
+    }
+    Ok(())
+}
+
 fn no_statement(file: &ProjectionFile, statement: &Statement) -> BoxError {
     let word = statement.sql.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     let sentence = format!(

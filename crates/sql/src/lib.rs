@@ -36,6 +36,7 @@ mod file;
 mod gate;
 mod heading;
 mod isolate;
+mod kinds;
 mod lexer;
 mod place;
 mod projection;

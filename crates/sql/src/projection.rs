@@ -6,6 +6,7 @@ use crate::isolate::{Isolated, anonymous, isolate};
 use crate::{batch, gate, session, tables};
 use evenfold::{Batch, BoxError, Fatal, Interest, Projection};
 use sqlx::{AssertSqlSafe, PgConnection};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where none of this many aggregates can be applied, it is the statement and not the events.
@@ -42,9 +43,13 @@ impl SqlProjection {
         Self { file: Arc::new(file), run: Arc::new(run), checked: false, filled: false, circles: 0 }
     }
 
+    fn is_each_event(&self) -> bool {
+        matches!(self.file.apply, Apply::EachEvent(_))
+    }
+
     async fn check(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
         batch::make(conn).await?;
-        // What a body of PL/pgSQL does is not known before it is run.
+        // What a body of PL/pgSQL writes is known when it has run.
         if let Apply::Statements(statements) = &self.file.apply {
             gate::check(conn, &self.file, statements).await?;
         }
@@ -74,11 +79,8 @@ impl SqlProjection {
                 );
             }
         }
-        let before = match &self.file.apply {
-            Apply::Statements(_) => 0,
-            // The place is one of the block that the body is in.
-            Apply::EachEvent(_) => usize::MAX,
-        };
+        // The place is one of the block that the body is in.
+        let before = if self.is_each_event() { usize::MAX } else { 0 };
         tables::refused(&self.file, &self.run[index], before, error)
     }
 
@@ -90,7 +92,10 @@ impl SqlProjection {
             Err(error) if Fault::of(&error) == Fault::Nobody => return Err(self.failed(0, error)),
             Err(error) => return Err(Box::new(Fatal(format!("{}: {}", self.file.called, message(&error))))),
         };
-        if refused.len() == aggregates && aggregates >= NONE_OF {
+        if refused.len() == aggregates
+            && aggregates >= NONE_OF
+            && !are_parked(conn, batch, &self.file.name, &refused).await?
+        {
             let why = refused.into_values().next().unwrap_or_default();
             let sentence = format!(
                 "{}: none of {aggregates} aggregates can be applied, one of them because: {why}; correct the file, and \
@@ -103,6 +108,19 @@ impl SqlProjection {
         // One that is left would neither be applied nor parked.
         if refused.is_empty() { Ok(()) } else { Err("events were refused that are not in the batch".into()) }
     }
+}
+
+/// Whether events were parked before, and are tried again: then it is known that they could not be applied.
+async fn are_parked(
+    conn: &mut PgConnection,
+    batch: &Batch<'_>,
+    projection: &str,
+    refused: &HashMap<i64, String>,
+) -> Result<bool, sqlx::Error> {
+    let positions: Vec<i64> = refused.keys().copied().collect();
+    let sql =
+        "SELECT EXISTS (SELECT FROM evenfold.parked_events WHERE projection = $1 AND position = ANY ($2::bigint[]))";
+    sqlx::query_scalar(batch.schema().sql(sql)).bind(projection).bind(positions).fetch_one(conn).await
 }
 
 /// The body, once for each event.
@@ -149,6 +167,7 @@ impl Projection for SqlProjection {
                 .await?;
         }
         let before = session::begin(conn).await?;
+        let rows = if self.is_each_event() { Some(gate::rows(conn).await?) } else { None };
         match self.run(conn).await {
             Ok(()) => {}
             Err((_, error)) if Fault::of(&error) == Fault::Event => {
@@ -156,6 +175,9 @@ impl Projection for SqlProjection {
                 self.isolate(conn, batch).await?;
             }
             Err((index, error)) => return Err(self.failed(index, error)),
+        }
+        if let Some(rows) = rows {
+            gate::check_written(conn, &self.file, &rows).await?;
         }
         session::end(conn, before).await?;
         Ok(())

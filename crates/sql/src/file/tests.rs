@@ -58,6 +58,7 @@ fn a_mistake_is_a_sentence_with_its_line_and_column() {
         ("-- each event\n /* */", 1, 1, "this section is empty"),
         ("-- apply\nSELECT 'a\n;", 2, 8, "this string has no end"),
         ("-- apply\nDO $a$ $b$", 2, 4, "this dollar-quoted text has no end"),
+        ("-- create\nCREATE TABLE a (b int); COMMIT;\n-- apply\nx", 2, 25, "leave COMMIT out"),
         ("-- apply\nSELECT $1", 2, 8, "$1 has no value here"),
         ("-- apply\nx\0", 2, 2, "no character 0"),
     ];
@@ -82,7 +83,7 @@ fn the_definition_is_what_is_done_without_comments_and_white_space() {
     assert_ne!(of("-- apply\nx"), of("-- each event\nx"));
     assert_eq!(of("-- apply\nx;y"), of("-- apply\n; x; ;y;;"));
     assert_ne!(of("-- apply\nx;y"), of("-- apply\nx y"));
-    assert_eq!(of("-- apply\nx\n-- create\ny"), of("-- create\ny\n-- apply\nx"));
+    assert_eq!(of("-- apply\nx\n-- create\nCREATE TYPE y"), of("-- create\nCREATE TYPE y;\n-- apply\nx"));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! An event that can't be applied parks its aggregate and no other, whatever the statements are.
 
 use crate::fold::{append_all, event, fold, projection, rows};
-use evenfold::NewEvent;
+use evenfold::projection::parked::{RetriedTogether, RetryAll};
+use evenfold::{NewEvent, Schema};
 use evenfold_testkit::{TestDb, scalar};
 use serde_json::{Value, json};
 
@@ -107,4 +108,20 @@ async fn a_batch_of_ten_aggregates_of_which_none_can_be_applied_stops_the_projec
             assert_eq!((outcome.map(|_| ()).map_err(|e| e.to_string()), parked), (Ok(()), 9));
         }
     }
+}
+
+/// They are known to be bad: that none of them can be applied says nothing about the statements.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_parked_aggregates_that_are_tried_again_stay_parked_each_with_its_reason() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut events: Vec<NewEvent> = (0..10).map(|n| of(&format!("a{n}"), "x", 1)).collect();
+    events.push(of("good", 1, 1));
+    append_all(&mut conn, &events).await;
+    let mut sums = projection("sums", SUMS);
+    fold(&db, &sums, 1, 1_000).await.unwrap();
+    let tried = RetryAll::default().next(&Schema::default(), &mut conn, &mut sums).await.unwrap();
+    let Some(RetriedTogether { aggregates: 10, applied: 0, still, .. }) = tried else { panic!("{tried:?}") };
+    assert!(still.len() == 10 && still.iter().all(|one| one.reason.contains("invalid input")), "{still:?}");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 10);
 }

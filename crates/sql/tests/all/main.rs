@@ -5,4 +5,5 @@
 mod bad_events;
 mod examples;
 mod fold;
+mod passing;
 mod refusals;

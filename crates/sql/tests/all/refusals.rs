@@ -102,3 +102,20 @@ async fn another_definition_is_refused_and_another_comment_is_none() {
     let refused = fold(&db, &projection("own", &format!("{TABLE}{}", sql.replace('1', "2"))), 1, 10).await.unwrap_err();
     assert!(refused.is_final() && refused.to_string().contains("is defined by"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_for_each_event_that_writes_another_table_is_stopped_and_nothing_of_it_is_kept() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    sqlx::raw_sql("CREATE TABLE other (id text PRIMARY KEY)").execute(&mut conn).await.unwrap();
+    append_all(&mut conn, &[event("a", "added", &json!({})), event("b", "added", &json!({}))]).await;
+    let create = "-- create\nCREATE TABLE own (id text PRIMARY KEY);\n-- each event\n";
+    let bad = format!("{create}INSERT INTO other VALUES (event.aggregate_id);\n");
+    let stopped = fold(&db, &projection("own", &bad), 1, 1).await.unwrap_err();
+    assert!(stopped.is_final() && stopped.to_string().contains("has written public.other"), "{stopped}");
+    assert_eq!(rows(&mut conn, "SELECT * FROM other").await, [""; 0]);
+    let ends = projection("ends", &format!("{}COMMIT;", create.replace("own", "ends")));
+    let stopped = fold(&db, &ends, 1, 1).await.unwrap_err();
+    assert!(stopped.is_final() && stopped.to_string().contains("invalid transaction termination"), "{stopped}");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
+}
