@@ -9,7 +9,12 @@ use sqlx::error::BoxDynError;
 #[non_exhaustive]
 pub enum RegisterError {
     /// The projection was begun with other settings.
-    #[error("the projection {projection} is defined by ({stored}), and ({given}) was given: {}", other_way(projection))]
+    #[error(
+        "the projection {projection} is defined by ({}), and ({}) was given: {}",
+        around(stored, given),
+        around(given, stored),
+        other_way(projection)
+    )]
     OtherDefinition {
         /// Its name.
         projection: String,
@@ -83,6 +88,20 @@ fn other_way(projection: &str) -> String {
         .to_owned()
 }
 
+/// The longest definition that is shown whole, in characters.
+const SHOWN: usize = 200;
+
+/// What a definition has around its first difference to another one, if it is long: that of a projection can be a file.
+fn around(definition: &str, other: &str) -> String {
+    if definition.chars().count() <= SHOWN {
+        return definition.to_owned();
+    }
+    let same = definition.chars().zip(other.chars()).take_while(|(one, other)| one == other).count();
+    let from = same.saturating_sub(SHOWN / 4);
+    let shown: String = definition.chars().skip(from).take(SHOWN).collect();
+    format!("{}{shown}{}", if from > 0 { "… " } else { "" }, if shown.chars().count() < SHOWN { "" } else { " …" })
+}
+
 impl RegisterError {
     /// Whether trying again is of no use, because something must be changed in the process that registers.
     #[must_use]
@@ -92,5 +111,20 @@ impl RegisterError {
 
     pub(super) fn other(projection: &str, stored: String, given: &str) -> Self {
         Self::OtherDefinition { projection: projection.to_owned(), stored, given: given.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_long_definitions_the_difference_is_shown_and_short_ones_are_shown_whole() {
+        let long = |word: &str| format!("{} {word} {}", "a".repeat(900), "b".repeat(900));
+        let sentence = |stored: String, given: &str| RegisterError::other("p", stored, given).to_string();
+        let shown = sentence(long("this"), &long("that"));
+        assert!(shown.contains("aa this bb") && shown.contains("aa that bb") && shown.chars().count() < 900, "{shown}");
+        let shown = sentence("all".to_owned(), "some");
+        assert!(shown.contains("is defined by (all), and (some) was given"), "{shown}");
     }
 }
