@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed, and should say where")]
 
 mod bad_events;
+mod batch;
 mod examples;
 mod fold;
 mod passing;
