@@ -64,8 +64,8 @@ pub(crate) async fn rows(conn: &mut PgConnection) -> Result<Rows, sqlx::Error> {
     sqlx::query_as(WRITTEN).fetch_all(conn).await.map(Rows)
 }
 
-/// Refuses what has written other tables than the projection's own. For a body of PL/pgSQL, of which nobody knows before
-/// what it will write.
+/// Refuses what has written other tables than the projection's own. For a body of PL/pgSQL, of which nobody knows
+/// before what it will write.
 pub(crate) async fn check_written(
     conn: &mut PgConnection,
     file: &ProjectionFile,
