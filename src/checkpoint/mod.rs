@@ -40,7 +40,7 @@ pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};
 pub(crate) use waiting::{Together, cause_of, next_parked, one_parked, parked_after};
 
-use crate::log::{Fence, Window};
+use crate::log::{Between, Fence, Window};
 use crate::number::Position;
 
 /// How far a class of a projection has come.
@@ -103,6 +103,24 @@ impl Checkpoint {
     pub fn window(&self) -> Option<Window<'_>> {
         let open = self.window.as_ref()?;
         Some(Window { seen: &self.seen, upto: &open.upto.snapshot, after: open.cursor })
+    }
+
+    /// The part of the open window, from its cursor on, that positions alone bound: above the floor of its beginning,
+    /// and up to that of its end. None where that is nothing, or where events below come first, of transactions that
+    /// were in progress at its beginning.
+    #[must_use]
+    pub fn bounded(&self) -> Option<(Position, Position)> {
+        let open = self.window.as_ref()?;
+        let is_past_late = open.cursor >= self.seen.floor || self.seen.is_final();
+        let after = open.cursor.max(self.seen.floor);
+        (is_past_late && after < open.upto.floor).then_some((after, open.upto.floor))
+    }
+
+    /// The snapshots that the open window is between.
+    #[must_use]
+    pub fn between(&self) -> Option<Between> {
+        let open = self.window.as_ref()?;
+        Some(Between { seen: self.seen.snapshot.clone(), upto: open.upto.snapshot.clone() })
     }
 
     /// What is seen when no window is open.

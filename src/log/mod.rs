@@ -19,6 +19,7 @@ mod named;
 mod outcome;
 mod poll;
 mod queue;
+mod relation;
 mod sentinel;
 mod sizes;
 mod snapshot;
@@ -37,6 +38,7 @@ pub use load::{EventStream, LoadError, load};
 pub use named::Log;
 pub use outcome::{AppendError, Appended, MAX_APPEND_EVENTS};
 pub use poll::{Polled, poll};
+pub use relation::{Between, Checked, Span, check_span, show_listed, show_span};
 #[doc(hidden)]
 pub use sentinel::Sentinel;
 pub use sizes::GroupCommits;

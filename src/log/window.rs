@@ -49,13 +49,23 @@ impl Slice {
     /// The condition on a hash, with the residues as `$2`. The modulus is part of the text: a plan that is made for any
     /// parameter can't know that `hash % $2` is what the index for one modulus has.
     pub(super) fn condition(&self, hash: &str) -> String {
+        self.condition_with(hash, "$2::bigint[]")
+    }
+
+    /// The same with the residues in the text.
+    pub(super) fn literal(&self, hash: &str) -> String {
+        let residues: Vec<String> = self.residues.iter().map(ToString::to_string).collect();
+        self.condition_with(hash, &format!("'{{{}}}'::bigint[]", residues.join(",")))
+    }
+
+    fn condition_with(&self, hash: &str, residues: &str) -> String {
         let modulus = self.modulus;
         match self.residues.len() {
             // All that there are. A filter would cost something per row.
-            n if i64::try_from(n) == Ok(modulus) => "$2::bigint[] IS NOT NULL".to_owned(),
+            n if i64::try_from(n) == Ok(modulus) => format!("{residues} IS NOT NULL"),
             // For one residue the index has the order of the positions, not for a list of them.
-            1 => format!("{hash} % {modulus} = ($2::bigint[])[1]"),
-            _ => format!("{hash} % {modulus} = ANY ($2::bigint[])"),
+            1 => format!("{hash} % {modulus} = ({residues})[1]"),
+            _ => format!("{hash} % {modulus} = ANY ({residues})"),
         }
     }
 }
@@ -128,6 +138,9 @@ macro_rules! too_large {
           OR pg_column_size(metadata) > 4096 AND octet_length(metadata::text) > 1048576)"
     };
 }
+
+/// Whether an event is too large, as a condition.
+pub(super) const IS_TOO_LARGE: &str = too_large!();
 
 /// The payload in a list of columns, for [`decode`]; none where the event is too large.
 pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL ELSE payload END");

@@ -4,8 +4,9 @@ use crate::checkpoint::{BEHIND, ParkedEvent};
 use crate::database::Schema;
 use crate::event::{Aggregate, Event, MAX_JSON_BYTES};
 use crate::hash::IdHash;
-use crate::log::EventBuffer;
+use crate::log::{self, Between, EventBuffer, Interest, Span};
 use crate::number::Position;
+use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -25,19 +26,41 @@ pub struct Batch<'a> {
     dropped: HashSet<Position>,
     last: bool,
     folding: Duration,
+    /// What was applied before; not known of events that are tried again.
+    between: Option<&'a Between>,
+    in_view: Option<InView<'a>>,
+    given_back: Option<GivenBack>,
 }
 
-/// Aggregates, to be asked with borrowed names.
+/// How events are to come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GivenBack {
+    /// As they were.
+    AsTheyWere,
+    /// Each of them read.
+    AsEvents,
+}
+
+/// Events that were not read.
+#[derive(Debug)]
+struct InView<'a> {
+    span: &'a Span,
+    interest: &'a Interest,
+    events: usize,
+}
+
+/// From which event of the batch on an aggregate is parked, by its index; to be asked with borrowed names.
 #[derive(Debug, Default)]
-struct ParkedNames(HashMap<String, HashSet<String>>);
+struct ParkedNames(HashMap<String, HashMap<String, usize>>);
 
 impl ParkedNames {
-    fn contains(&self, event: &Event<'_>) -> bool {
-        !self.0.is_empty() && self.0.get(event.aggregate_id).is_some_and(|types| types.contains(event.aggregate_type))
+    fn contains(&self, index: usize, event: &Event<'_>) -> bool {
+        let from = || self.0.get(event.aggregate_id)?.get(event.aggregate_type);
+        !self.0.is_empty() && from().is_some_and(|from| *from <= index)
     }
 
-    fn insert(&mut self, aggregate_type: &str, aggregate_id: &str) {
-        self.0.entry(aggregate_id.to_owned()).or_default().insert(aggregate_type.to_owned());
+    fn insert(&mut self, aggregate_type: &str, aggregate_id: &str, from: usize) {
+        self.0.entry(aggregate_id.to_owned()).or_default().insert(aggregate_type.to_owned(), from);
     }
 }
 
@@ -57,9 +80,12 @@ impl<'a> Batch<'a> {
             dropped,
             last: true,
             folding: Duration::ZERO,
+            between: None,
+            in_view: None,
+            given_back: None,
         };
         for aggregate in parked {
-            batch.parked.insert(&aggregate.aggregate_type, &aggregate.aggregate_id);
+            batch.parked.insert(&aggregate.aggregate_type, &aggregate.aggregate_id, 0);
         }
         // The column can be written by others. With a wrong hash, two workers would share an aggregate.
         for (index, event) in events.events().enumerate() {
@@ -72,7 +98,7 @@ impl<'a> Batch<'a> {
                 continue;
             };
             if !batch.is_dropped(&event) {
-                batch.parked.insert(event.aggregate_type, event.aggregate_id);
+                batch.parked.insert(event.aggregate_type, event.aggregate_id, 0);
                 batch.misplaced.insert(index, reason);
             }
         }
@@ -82,6 +108,76 @@ impl<'a> Batch<'a> {
     /// The same batch, with others to follow in its transaction if it is not the last.
     pub(crate) fn last(self, last: bool) -> Self {
         Self { last, ..self }
+    }
+
+    /// The same batch, of a window between these snapshots.
+    pub(crate) fn between(self, between: &'a Between) -> Self {
+        Self { between: Some(between), ..self }
+    }
+
+    /// Events that were not read, of which so many are wanted. `none` is an empty buffer.
+    pub(crate) fn of_span(
+        schema: &'a Schema,
+        none: &'a EventBuffer,
+        span: &'a Span,
+        interest: &'a Interest,
+        events: usize,
+    ) -> Self {
+        let in_view = InView { span, interest, events };
+        let batch = Self::new(schema, none, HashSet::new(), HashSet::new());
+        Self { in_view: Some(in_view), between: Some(&span.between), ..batch }
+    }
+
+    /// Makes the batch readable by SQL, in its transaction: the temporary view `batch` of the session shows its events,
+    /// with the columns `position`, `aggregate_type`, `aggregate_id`, `version`, `event_type`, `payload`, `metadata`,
+    /// `event_id` and `recorded_at`, and in no order. Its texts have the database's collation and not the log's, so
+    /// that a comparison with an ordinary key can use the key's index. Events of parked aggregates, and those that were
+    /// refused or dropped, are not in it.
+    ///
+    /// # Errors
+    ///
+    /// The database's. The role needs the right to make temporary tables.
+    ///
+    /// # Cancel safety
+    ///
+    /// Part of the transaction.
+    pub async fn make_view(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if let Some(InView { span, interest, .. }) = &self.in_view {
+            return log::show_span(self.schema, conn, span, interest).await;
+        }
+        let positions: Vec<Position> = self.events().map(|event| event.position).collect();
+        log::show_listed(self.schema, conn, &positions).await
+    }
+
+    /// Whether the events were not read: [`events`](Self::events) has none of them, and they can be had by
+    /// [`make_view`](Self::make_view) alone. Only for a projection that wants that: see
+    /// [`Projection::reads_views`](super::Projection::reads_views).
+    #[must_use]
+    pub fn is_only_in_view(&self) -> bool {
+        self.in_view.is_some()
+    }
+
+    /// Gives the batch back, for a failure that has passed already, such as a deadlock: whatever the transaction has
+    /// written is rolled back, and the same events come again at once. Return without an error, and without another use
+    /// of the transaction.
+    pub fn retry(&mut self) {
+        self.given_back.get_or_insert(GivenBack::AsTheyWere);
+    }
+
+    /// The same for a batch that is [only in its view](Self::is_only_in_view), and has failed for an event: the events
+    /// come again in batches of which single ones can be [refused](Self::fold).
+    pub fn retry_as_events(&mut self) {
+        self.given_back = Some(GivenBack::AsEvents);
+    }
+
+    /// How its events are to come again, where it was given back.
+    pub(super) fn given_back(&self) -> Option<GivenBack> {
+        self.given_back
+    }
+
+    /// What was applied before.
+    pub(super) fn applied_before(&self) -> Option<&'a Between> {
+        self.between
     }
 
     /// Whether the transaction ends after this batch. Until then a projection may keep back what it would write, and
@@ -98,15 +194,20 @@ impl<'a> Batch<'a> {
         self.schema
     }
 
-    /// The events to apply, in order.
+    /// The events to apply, in order: of an aggregate of which one was refused, those before it.
     pub fn events(&self) -> impl Iterator<Item = Event<'a>> {
-        self.events.events().filter(|event| !self.parked.contains(event) && !self.is_dropped(event))
+        self.not_parked().filter(|event| !self.is_dropped(event))
+    }
+
+    fn not_parked(&self) -> impl Iterator<Item = Event<'a>> {
+        let of = |(index, event): (usize, Event<'a>)| (!self.parked.contains(index, &event)).then_some(event);
+        self.events.events().enumerate().filter_map(of)
     }
 
     /// The same with the events that an operator has dropped, which [`fold_with_dropped`](Self::fold_with_dropped)
     /// hands out as well.
     pub fn with_dropped(&self) -> impl Iterator<Item = Event<'a>> {
-        self.events.events().filter(|event| !self.parked.contains(event)).map(|event| self.righted(event))
+        self.not_parked().map(|event| self.righted(event))
     }
 
     /// A dropped event may have been parked for its wrong hash; whoever keeps states by hash must find the aggregate's.
@@ -118,10 +219,10 @@ impl<'a> Batch<'a> {
         !self.dropped.is_empty() && self.dropped.contains(&event.position)
     }
 
-    /// The most events that [`events`](Self::events) can give.
+    /// The most events that [`events`](Self::events) can give, or that are in the view where they were not read.
     #[must_use]
     pub fn max_len(&self) -> usize {
-        self.events.len()
+        self.in_view.as_ref().map_or(self.events.len(), |in_view| in_view.events)
     }
 
     /// Hands each event to `apply`, in order. Where it refuses one, because the event can never be applied, the event's
@@ -135,11 +236,11 @@ impl<'a> Batch<'a> {
     pub fn fold_with_dropped<R: Display>(&mut self, mut apply: impl FnMut(&Event<'a>, bool) -> Result<(), R>) {
         let started = Instant::now();
         for (index, event) in self.events.events().enumerate() {
-            if self.parked.contains(&event) {
+            if self.parked.contains(index, &event) {
                 continue;
             }
             if let Err(reason) = apply(&self.righted(event), self.is_dropped(&event)) {
-                self.parked.insert(event.aggregate_type, event.aggregate_id);
+                self.parked.insert(event.aggregate_type, event.aggregate_id, index);
                 self.refused.insert(index, reason.to_string());
             }
         }
@@ -156,22 +257,11 @@ impl<'a> Batch<'a> {
         if self.parked.0.is_empty() {
             return Vec::new();
         }
-        // An aggregate that was parked within this batch had events before, and those were applied.
-        let mut open: HashSet<(&str, &str)> = self
-            .refused
-            .keys()
-            .map(|&index| self.events.event(index))
-            .map(|e| (e.aggregate_type, e.aggregate_id))
-            .collect();
         let mut parked = Vec::new();
         for (index, event) in self.events.events().enumerate().filter(|(_, event)| !self.is_dropped(event)) {
-            let key = (event.aggregate_type, event.aggregate_id);
-            if let Some(reason) = self.refused.get(&index) {
-                open.remove(&key);
-                parked.push(ParkedEvent { event, reason });
-            } else if self.parked.contains(&event) && !open.contains(&key) {
-                let reason = self.misplaced.get(&index).map_or(BEHIND, String::as_str);
-                parked.push(ParkedEvent { event, reason });
+            if self.parked.contains(index, &event) {
+                let reason = self.refused.get(&index).or_else(|| self.misplaced.get(&index));
+                parked.push(ParkedEvent { event, reason: reason.map_or(BEHIND, String::as_str) });
             }
         }
         parked
@@ -221,6 +311,11 @@ mod tests {
         });
         assert_eq!(applied, [1, 2, 4, 6]);
         assert_eq!(parked(&batch), [(3, "no"), (5, BEHIND)]);
+        assert_eq!(batch.events().map(|event| event.position).collect::<Vec<_>>(), applied, "what is left to apply");
+        // A second look refuses an earlier event of another one.
+        batch.fold(|event| if event.position == 4 { Err("nor this") } else { Ok(()) });
+        assert_eq!(parked(&batch), [(3, "no"), (4, "nor this"), (5, BEHIND)]);
+        assert_eq!(batch.events().map(|event| event.position).collect::<Vec<_>>(), [1, 2, 6]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod beating;
 mod chunk;
 mod connections;
 mod error;
+mod gaps;
 mod heart;
 mod heartbeats;
 mod join;
@@ -20,6 +21,7 @@ mod progress;
 mod replica;
 mod run;
 mod shared;
+mod spans;
 mod step;
 mod timed;
 mod trouble;
@@ -101,6 +103,12 @@ pub trait Projection: Send + 'static {
         conn: &mut PgConnection,
         batch: &mut Batch<'_>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Whether it reads events in SQL, by [`Batch::make_view`]: while it is far behind it is then given large batches
+    /// of which no event leaves the server ([`Batch::is_only_in_view`]).
+    fn reads_views(&self) -> bool {
+        false
+    }
 
     /// What was applied since the last call of this or of [`forget`](Self::forget) is committed, and visible to others.
     /// A worker that is killed right after its commit never calls it.

@@ -241,6 +241,9 @@ async fn apply_parked<P: Projection>(
         let refused = outcome.still.last().map(|still| still.aggregate.clone());
         let mut batch = Batch::new(schema, &events, refused.into_iter().collect(), dropped.into_iter().collect());
         projection.apply(tx, &mut batch).await.map_err(RetryError::Projection)?;
+        if batch.given_back().is_some() {
+            return Err(RetryError::Projection("another transaction was in the way: try again".into()));
+        }
         let still = batch.to_park();
         let kept: HashSet<Position> = still.iter().map(|parked| parked.event.position).chain(dropped).collect();
         let done: Vec<Position> = events.events().map(|e| e.position).filter(|p| !kept.contains(p)).collect();

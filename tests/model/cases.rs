@@ -17,6 +17,8 @@ pub enum Case {
     Unchanged,
     /// A batch was full, and left its window open.
     OpenWindow,
+    /// A worker applied up to a position, without having read what is up to there.
+    Span,
     /// A checkpoint without new events was written.
     EmptyWindow,
     /// A commit found another revision: nothing of it was kept.

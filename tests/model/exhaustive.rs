@@ -32,6 +32,48 @@ fn one_worker_applies_every_event_once_whatever_the_writers_do() {
 }
 
 #[test]
+fn a_worker_that_applies_spans_applies_every_event_once_whatever_the_writers_do() {
+    let protocol = Protocol {
+        writers: vec![vec![&[0], &[0], &[]], vec![&[0, 0], &[0]]],
+        may_abort: true,
+        running: vec![(0, 1)],
+        batch: 2,
+        spans: true,
+        mishaps: 1,
+        apart: true,
+        ..Protocol::default()
+    };
+    let cases = [Case::Span, Case::Late, Case::Unlisted, Case::OpenWindow, Case::CrashBetween, Case::Lost];
+    exhaustively("spans", &protocol, &cases);
+}
+
+#[test]
+fn partitions_with_windows_that_spans_have_left_open_become_others() {
+    let protocol = Protocol {
+        writers: vec![vec![&[0, 1], &[1]]],
+        running: vec![(1, 2)],
+        starting: vec![(0, 1)],
+        batch: 1,
+        spans: true,
+        ..Protocol::default()
+    };
+    exhaustively(
+        "spans, 2 to 1",
+        &protocol,
+        &[Case::Span, Case::Takeover, Case::CatchUp, Case::Merge, Case::OpenWindow],
+    );
+    let protocol = Protocol {
+        writers: vec![vec![&[0, 1]]],
+        running: vec![(0, 1)],
+        starting: vec![(0, 2), (1, 2)],
+        batch: 1,
+        spans: true,
+        ..Protocol::default()
+    };
+    exhaustively("spans, 1 to 2", &protocol, &[Case::Span, Case::Takeover, Case::Split, Case::Superseded]);
+}
+
+#[test]
 fn of_two_workers_with_one_key_one_loses_and_becomes_the_successor() {
     let protocol = Protocol {
         writers: vec![vec![&[0], &[0]]],

@@ -64,6 +64,7 @@ fn twins_and_a_change_back_and_forth_lose_nothing() {
         running: vec![(0, 2), (1, 2), (0, 2)],
         starting: vec![(0, 1), (0, 1), (0, 3), (1, 3), (2, 3)],
         batch: 2,
+        spans: true,
         mishaps: 4,
         returns: 3,
         writes_empty: true,

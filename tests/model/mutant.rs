@@ -23,6 +23,10 @@ pub enum Mutant {
     PositionBeforeXid,
     /// Events at or below the floor are not looked for.
     NoLateRows,
+    /// A span begins at the floor, although events below it come first.
+    SpanBeforeLateRows,
+    /// A window whose floor a span has reached is closed, although it has events above.
+    SpanClosesWindow,
     /// A fence that was taken before the row was read is used after it.
     FenceBeforeRow,
     /// An unmoved floor is taken for an unchanged log, whoever is in progress.

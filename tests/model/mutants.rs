@@ -67,6 +67,16 @@ fn events_at_or_below_the_floor_are_looked_for() {
 }
 
 #[test]
+fn a_span_comes_after_the_events_below_the_floor() {
+    rejects(Mutant::SpanBeforeLateRows, Protocol { spans: true, ..one_worker() });
+}
+
+#[test]
+fn a_window_has_events_above_its_floor() {
+    rejects(Mutant::SpanClosesWindow, Protocol { spans: true, ..one_worker() });
+}
+
+#[test]
 fn a_fence_is_taken_after_the_row_was_read() {
     rejects(Mutant::FenceBeforeRow, one_key());
 }

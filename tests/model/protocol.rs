@@ -11,6 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// What there is to interleave.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Debug, Clone, Default)]
 pub struct Protocol {
     /// The writers of each history; one of these is chosen.
@@ -22,6 +23,8 @@ pub struct Protocol {
     pub starting: Vec<(u32, u32)>,
     /// The most events of one batch.
     pub batch: usize,
+    /// Whether workers apply spans: up to so many positions, which nobody has read, with whatever events they have.
+    pub spans: bool,
     /// How many times a worker may crash, or not learn what became of its transaction.
     pub mishaps: u8,
     /// How many times a replaced total takes over again, whoever is alive.
@@ -88,7 +91,7 @@ fn class((key, total): (u32, u32)) -> Class {
 
 impl Protocol {
     fn rules(&self) -> Rules<'_> {
-        Rules { batch: self.batch, apart: self.apart, mutant: self.mutant, cases: &self.cases }
+        Rules { batch: self.batch, spans: self.spans, apart: self.apart, mutant: self.mutant, cases: &self.cases }
     }
 
     fn init(&self, scripts: &[Script]) -> State {

@@ -28,6 +28,21 @@ fn is_unchanged(checkpoint: &Checkpoint, fence: &Fence, rules: &Rules<'_>) -> bo
     checkpoint.is_unchanged_at(fence) || (same_floor && rules.has(Mutant::UnchangedWhenNotFinal))
 }
 
+/// The positions of the next span, where workers apply spans and there is one.
+fn span(checkpoint: &Checkpoint, rules: &Rules<'_>) -> Option<(Position, Position)> {
+    let bounded = match checkpoint.bounded() {
+        None if rules.has(Mutant::SpanBeforeLateRows) => {
+            let mut opened = checkpoint.clone();
+            opened.advance_to(checkpoint.floor());
+            opened.bounded()
+        }
+        bounded => bounded,
+    };
+    let (after, floor) = bounded.filter(|_| rules.spans)?;
+    let most = i64::try_from(rules.batch).unwrap();
+    Some((after, floor.min(Position::new(after.get() + most))))
+}
+
 impl Worker {
     /// Does what the rows need next, up to where somebody else could notice or get in between.
     pub fn go_on(&mut self, mut holding: Holding, log: &Log, rules: &Rules<'_>) {
@@ -71,6 +86,19 @@ impl Worker {
         let classes: Vec<Class> = rows.iter().map(|&index| holding.rows[index].class).collect();
         assert!(classes.iter().all(|class| class.modulus() == classes[0].modulus()), "one filter for all: {classes:?}");
         let seen = seen_by(&checkpoint);
+        if let Some((after, to)) = span(&checkpoint, rules) {
+            rules.cases.note(Case::Span);
+            let window = checkpoint.window().unwrap();
+            let (mut events, _) = log.read(window, &classes, usize::MAX, false);
+            events.retain(|event| event.position > after.get() && event.position <= to.get());
+            checkpoint.advance_to(to);
+            if rules.has(Mutant::SpanClosesWindow) && span(&checkpoint, rules).is_none() {
+                checkpoint.close();
+            }
+            // Written also without an event: how far it goes was not known before.
+            self.phase = Phase::Batch(Batch { holding, rows, checkpoint, events, seen });
+            return None;
+        }
         let window = checkpoint.window().unwrap();
         let (events, complete) = log.read(window, &classes, rules.batch, !rules.has(Mutant::NoLateRows));
         if let Some(last) = events.last() {

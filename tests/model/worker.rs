@@ -74,6 +74,7 @@ pub struct Batch {
 /// What a worker's step depends on, in addition to the database.
 pub struct Rules<'a> {
     pub batch: usize,
+    pub spans: bool,
     /// Whether something can happen between the snapshot and the count of the xids.
     pub apart: bool,
     pub mutant: Option<Mutant>,

@@ -20,9 +20,6 @@ pub(crate) const OF_EVENTS: [&str; 6] = ["20", "22", "23", "44", "P0", "54000"];
 /// Those that pass.
 const PASSING: [&str; 6] = ["08", "40", "53", "55P03", "57", "58"];
 
-/// A circle of locks.
-const DEADLOCK: &str = "40P01";
-
 impl Fault {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         let Some(code) = error.as_database_error().and_then(DatabaseError::code) else { return Self::Nobody };
@@ -35,10 +32,6 @@ impl Fault {
             Self::Statement
         }
     }
-}
-
-pub(crate) fn is_deadlock(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == DEADLOCK)
 }
 
 /// Where in the text that was sent an error is, in characters from 0, if the database says so.

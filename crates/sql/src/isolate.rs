@@ -15,14 +15,14 @@ const DIVIDE: &str = "
         SELECT row_number() OVER (ORDER BY aggregate_type, aggregate_id, position) AS number, * FROM pg_temp.batch;
     CREATE UNIQUE INDEX ON pg_temp.evenfold_numbered (number);
     CREATE TEMPORARY TABLE evenfold_refused (position bigint, why text) ON COMMIT DROP;
-    ALTER TABLE pg_temp.batch RENAME TO evenfold_whole;
-    CREATE TEMPORARY VIEW batch AS
+    CREATE OR REPLACE TEMPORARY VIEW batch AS
         SELECT position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at
         FROM pg_temp.evenfold_numbered
         WHERE number BETWEEN current_setting('evenfold.first')::bigint AND current_setting('evenfold.last')::bigint";
 
+/// The next batch makes its view again.
 const RESTORE: &str = "DROP VIEW pg_temp.batch; DROP TABLE pg_temp.evenfold_numbered, pg_temp.evenfold_refused;
-    ALTER TABLE pg_temp.evenfold_whole RENAME TO batch";
+    SELECT set_config('evenfold_batch.view', '', false)";
 
 /// What came of it.
 pub(crate) struct Isolated {

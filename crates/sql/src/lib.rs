@@ -30,6 +30,7 @@
 //! `payload`, `metadata`, `event_id` and `recorded_at`.
 
 mod batch;
+mod deadlocks;
 mod definition;
 mod fault;
 mod file;

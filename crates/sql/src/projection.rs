@@ -1,9 +1,11 @@
 //! A file as a projection.
 
-use crate::fault::{Fault, is_deadlock, message};
+use crate::deadlocks::{Deadlocks, is_deadlock};
+use crate::fault::{Fault, message};
 use crate::file::{Apply, ProjectionFile, Statement};
 use crate::isolate::{Isolated, anonymous, isolate};
-use crate::{batch, gate, session, tables};
+use crate::session::{self, Session};
+use crate::{batch, gate, tables};
 use evenfold::{Batch, BoxError, Fatal, Interest, Projection};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::HashMap;
@@ -12,14 +14,14 @@ use std::sync::Arc;
 /// Where none of this many aggregates can be applied, it is the statement and not the events.
 const NONE_OF: usize = 10;
 
-/// From this many circles of locks on, the partitions of the projection take turns.
-const CIRCLES: u32 = 3;
+/// A batch of no more events is planned for once, and not for each one like it.
+const SMALL: usize = 1_000;
 
 /// A projection that is a file of SQL.
 ///
-/// Each batch is the relation `batch` to its statements, which run in the worker's transaction. An error that is an
-/// event's fault parks its aggregate; one that passes has the batch tried again; any other is [`Fatal`], and parks
-/// nothing.
+/// Each batch is the relation `batch` to its statements, which run in the worker's transaction. While it is far behind,
+/// no event of a projection with `-- apply` leaves the server. An error that is an event's fault parks its aggregate;
+/// one that passes has the batch tried again; any other is [`Fatal`], and parks nothing.
 #[derive(Debug, Clone)]
 pub struct SqlProjection {
     file: Arc<ProjectionFile>,
@@ -27,9 +29,8 @@ pub struct SqlProjection {
     run: Arc<Vec<Statement>>,
     /// Whether what is run is known to be allowed.
     checked: bool,
-    /// Whether `batch` has events of this transaction.
-    filled: bool,
-    circles: u32,
+    session: Session,
+    deadlocks: Deadlocks,
 }
 
 impl SqlProjection {
@@ -40,15 +41,16 @@ impl SqlProjection {
             Apply::Statements(statements) => statements.clone(),
             Apply::EachEvent(body) => vec![Statement { sql: each_event(&body.sql), at: body.at }],
         };
-        Self { file: Arc::new(file), run: Arc::new(run), checked: false, filled: false, circles: 0 }
+        let file = Arc::new(file);
+        Self { file, run: Arc::new(run), checked: false, session: Session::default(), deadlocks: Deadlocks::default() }
     }
 
     fn is_each_event(&self) -> bool {
         matches!(self.file.apply, Apply::EachEvent(_))
     }
 
+    /// Looks at what is to be run, with the relation `batch` there.
     async fn check(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
-        batch::make(conn).await?;
         // What a body of PL/pgSQL writes is known when it has run.
         if let Apply::Statements(statements) = &self.file.apply {
             gate::check(conn, &self.file, statements).await?;
@@ -57,28 +59,24 @@ impl SqlProjection {
         Ok(())
     }
 
-    /// Runs what is run for a batch; gives the statement that has failed.
-    async fn run(&self, conn: &mut PgConnection) -> Result<(), (usize, sqlx::Error)> {
+    /// Runs what is run for a batch of so many events; gives the statement that has failed.
+    async fn run(&self, conn: &mut PgConnection, events: usize) -> Result<(), (usize, sqlx::Error)> {
         for (index, statement) in self.run.iter().enumerate() {
-            // Planned anew each time: a plan for one event is none for twenty thousand.
-            let query = sqlx::query(AssertSqlSafe(statement.sql.clone())).persistent(false);
-            query.execute(&mut *conn).await.map_err(|error| (index, error))?;
+            // A plan for one event is none for twenty thousand, which cost more than a plan does. Another text is
+            // another statement to the session, which would take the plan that it has.
+            let ran = if events <= SMALL {
+                sqlx::query(AssertSqlSafe(statement.sql.clone())).execute(&mut *conn).await
+            } else {
+                let sql = format!("{}\n-- of many events", statement.sql);
+                sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *conn).await
+            };
+            ran.map_err(|error| (index, error))?;
         }
         Ok(())
     }
 
     /// What an error means that is not an event's fault.
-    fn failed(&mut self, index: usize, error: sqlx::Error) -> BoxError {
-        if is_deadlock(&error) {
-            self.circles += 1;
-            if self.circles == CIRCLES {
-                tracing::warn!(
-                    projection = self.file.name,
-                    "partitions wait for each other in a circle: write rows in the order of their key (ORDER BY); until \
-                     this worker ends they take turns"
-                );
-            }
-        }
+    fn failed(&self, index: usize, error: sqlx::Error) -> BoxError {
         // The place is one of the block that the body is in.
         let before = if self.is_each_event() { usize::MAX } else { 0 };
         tables::refused(&self.file, &self.run[index], before, error)
@@ -89,6 +87,11 @@ impl SqlProjection {
         let run: Vec<String> = self.run.iter().map(|statement| statement.sql.clone()).collect();
         let Isolated { mut refused, aggregates } = match isolate(conn, &run).await {
             Ok(isolated) => isolated,
+            Err(error) if is_deadlock(&error) => {
+                self.deadlocks.met(&self.file, &self.run[0]);
+                batch.retry();
+                return Ok(());
+            }
             Err(error) if Fault::of(&error) == Fault::Nobody => return Err(self.failed(0, error)),
             Err(error) => return Err(Box::new(Fatal(format!("{}: {}", self.file.called, message(&error))))),
         };
@@ -107,6 +110,56 @@ impl SqlProjection {
         batch.fold(|event| refused.remove(&event.position.get()).map_or(Ok(()), Err));
         // One that is left would neither be applied nor parked.
         if refused.is_empty() { Ok(()) } else { Err("events were refused that are not in the batch".into()) }
+    }
+}
+
+impl SqlProjection {
+    /// Applies a batch of which no event was read, as a whole.
+    async fn apply_view(
+        &mut self,
+        conn: &mut PgConnection,
+        batch: &mut Batch<'_>,
+        events: usize,
+    ) -> Result<(), BoxError> {
+        match self.run(conn, events).await {
+            Ok(()) => {}
+            Err((_, error)) if Fault::of(&error) == Fault::Event => batch.retry_as_events(),
+            Err((index, error)) if is_deadlock(&error) => {
+                self.deadlocks.met(&self.file, &self.run[index]);
+                batch.retry();
+            }
+            Err((index, error)) => return Err(self.failed(index, error)),
+        }
+        Ok(())
+    }
+
+    /// Applies a batch of which single events can be refused.
+    async fn apply_events(
+        &mut self,
+        conn: &mut PgConnection,
+        batch: &mut Batch<'_>,
+        events: usize,
+    ) -> Result<(), BoxError> {
+        session::savepoint(conn).await?;
+        let rows = if self.is_each_event() { Some(gate::rows(conn).await?) } else { None };
+        match self.run(conn, events).await {
+            Ok(()) => {}
+            Err((_, error)) if Fault::of(&error) == Fault::Event => {
+                session::undo(conn).await?;
+                self.isolate(conn, batch).await?;
+            }
+            Err((index, error)) if is_deadlock(&error) => {
+                self.deadlocks.met(&self.file, &self.run[index]);
+                batch.retry();
+                return Ok(());
+            }
+            Err((index, error)) => return Err(self.failed(index, error)),
+        }
+        if let Some(rows) = rows {
+            gate::check_written(conn, &self.file, &rows).await?;
+        }
+        session::keep(conn).await?;
+        Ok(())
     }
 }
 
@@ -146,48 +199,43 @@ impl Projection for SqlProjection {
     async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
         tables::create(conn, &self.file).await?;
         // Before anything is begun: a file that is corrected later would be another definition.
-        self.check(conn).await
-    }
-
-    async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
-        if self.checked {
-            batch::make(conn).await?;
-        } else {
-            self.check(conn).await?;
-        }
-        let events = batch::fill(conn, batch, self.filled).await?;
-        self.filled = true;
-        if events == 0 {
-            return Ok(());
-        }
-        if self.circles >= CIRCLES {
-            sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('evenfold.sql.' || $1, 0))")
-                .bind(&self.file.name)
-                .execute(&mut *conn)
-                .await?;
-        }
-        let before = session::begin(conn).await?;
-        let rows = if self.is_each_event() { Some(gate::rows(conn).await?) } else { None };
-        match self.run(conn).await {
-            Ok(()) => {}
-            Err((_, error)) if Fault::of(&error) == Fault::Event => {
-                session::undo(conn).await?;
-                self.isolate(conn, batch).await?;
-            }
-            Err((index, error)) => return Err(self.failed(index, error)),
-        }
-        if let Some(rows) = rows {
-            gate::check_written(conn, &self.file, &rows).await?;
-        }
-        session::end(conn, before).await?;
+        batch::make(conn).await?;
+        self.check(conn).await?;
+        batch::remove(conn).await?;
         Ok(())
     }
 
-    fn committed(&mut self) {
-        self.filled = false;
+    async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
+        if !batch.is_only_in_view() {
+            batch.refuse_gaps(conn, &self.file.name).await?;
+        }
+        let events = if batch.is_only_in_view() { batch.max_len() } else { batch.events().count() };
+        if events == 0 {
+            return Ok(());
+        }
+        batch.make_view(conn).await?;
+        if !self.checked {
+            self.check(conn).await?;
+        }
+        self.deadlocks.take_turns(conn, &self.file.name).await?;
+        self.session.set(conn).await?;
+        if batch.is_only_in_view() {
+            self.apply_view(conn, batch, events).await?;
+        } else {
+            self.apply_events(conn, batch, events).await?;
+        }
+        if !batch.is_last() {
+            self.session.set_back(conn).await?;
+        }
+        Ok(())
+    }
+
+    fn reads_views(&self) -> bool {
+        // For each event it costs far more to run a body than to read it; and a body is run in order.
+        !self.is_each_event()
     }
 
     fn forget(&mut self) {
-        self.filled = false;
+        self.session.forget();
     }
 }

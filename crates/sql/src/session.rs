@@ -14,29 +14,56 @@ const SETTINGS: [(&str, &str); 6] = [
     ("plan_cache_mode", "auto"),
 ];
 
-/// What it was set to before.
-pub(crate) struct Before(Vec<String>);
-
-/// Begins the part of the transaction that can be undone.
-pub(crate) async fn begin(conn: &mut PgConnection) -> Result<Before, sqlx::Error> {
-    let read = SETTINGS.map(|(name, _)| format!("current_setting('{name}')")).join(", ");
-    let set = SETTINGS.map(|(name, value)| format!("set_config('{name}', '{value}', true)")).join(", ");
-    // The columns are evaluated in their order.
-    let sql = format!("SELECT {read}, {set}");
-    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *conn).await?;
-    let before = (0..SETTINGS.len()).map(|index| row.try_get(index)).collect::<Result<_, _>>()?;
-    sqlx::raw_sql("SAVEPOINT evenfold_sql").execute(conn).await?;
-    Ok(Before(before))
+/// The settings of a session, in a transaction that has another one for the statements of a projection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Session {
+    /// What it is set to otherwise, once that was asked for.
+    otherwise: Option<Vec<String>>,
 }
 
-/// Undoes what was done since [`begin`], whose settings stay.
+impl Session {
+    /// Sets it for the statements, until the transaction or the savepoint ends.
+    pub(crate) async fn set(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.otherwise.is_none() {
+            let read = SETTINGS.map(|(name, _)| format!("current_setting('{name}')")).join(", ");
+            let row = sqlx::query(AssertSqlSafe(format!("SELECT {read}"))).fetch_one(&mut *conn).await?;
+            self.otherwise = Some((0..SETTINGS.len()).map(|index| row.try_get(index)).collect::<Result<_, _>>()?);
+        }
+        let sql = format!("SELECT {}", set(&SETTINGS.map(|(_, value)| value)));
+        sqlx::query(AssertSqlSafe(sql)).execute(conn).await.map(drop)
+    }
+
+    /// Sets it back, for what else is in the transaction.
+    pub(crate) async fn set_back(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let Some(otherwise) = &self.otherwise else { return Ok(()) };
+        sqlx::query(AssertSqlSafe(format!("SELECT {}", set(otherwise)))).execute(conn).await.map(drop)
+    }
+
+    /// Another session may be the next one.
+    pub(crate) fn forget(&mut self) {
+        self.otherwise = None;
+    }
+}
+
+fn set(values: &[impl AsRef<str>]) -> String {
+    let set = |((name, _), value): (&(&str, &str), &_)| {
+        let value: &str = AsRef::as_ref(value);
+        format!("set_config('{name}', '{value}', true)")
+    };
+    SETTINGS.iter().zip(values).map(set).collect::<Vec<_>>().join(", ")
+}
+
+/// Begins the part of the transaction that can be undone.
+pub(crate) async fn savepoint(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("SAVEPOINT evenfold_sql").execute(conn).await.map(drop)
+}
+
+/// Undoes what was done since then.
 pub(crate) async fn undo(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("ROLLBACK TO SAVEPOINT evenfold_sql").execute(conn).await.map(drop)
 }
 
-/// Ends it, and sets everything back.
-pub(crate) async fn end(conn: &mut PgConnection, Before(before): Before) -> Result<(), sqlx::Error> {
-    let set = SETTINGS.iter().zip(before).map(|((name, _), value)| format!("set_config('{name}', '{value}', true)"));
-    let sql = format!("RELEASE SAVEPOINT evenfold_sql; SELECT {}", set.collect::<Vec<_>>().join(", "));
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
+/// Keeps it.
+pub(crate) async fn keep(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("RELEASE SAVEPOINT evenfold_sql").execute(conn).await.map(drop)
 }

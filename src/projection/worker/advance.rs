@@ -1,10 +1,11 @@
 //! The step of a worker that holds its partition: what its rows need next.
 
+use super::span::SpanWork;
 use super::transaction::Work;
 use super::{Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, CheckpointRow, Next};
 use crate::class::Class;
-use crate::log::{self, EventBuffer, Fence, Slice};
+use crate::log::{self, Between, EventBuffer, Fence, Slice};
 use crate::projection::ahead::ReadAhead;
 use crate::projection::chunk::Chunk;
 use crate::projection::shared::Reading;
@@ -50,16 +51,20 @@ impl<P: Projection> Worker<P> {
         };
         let classes: Vec<Class> = rows.iter().map(|&index| holding.rows[index].class).collect();
         let slice = Slice::of(&classes);
+        if let Some(span) = self.next_span(&holding, &checkpoint, &slice) {
+            return self.apply_span(conn, holding, SpanWork { rows, checkpoint, span, started }).await;
+        }
+        let between = checkpoint.between();
         let chunk = self.chunk(conn, &mut checkpoint, &slice).await?;
-        if chunk.events.is_empty() {
+        let Some(between) = between.filter(|_| !chunk.events.is_empty()) else {
             for &index in &rows {
                 holding.rows[index].checkpoint = checkpoint.clone();
             }
             self.spare = chunk.events;
             return self.rest(conn, holding, started).await;
-        }
+        };
         self.progress.set_phase(Phase::Applying);
-        self.apply(conn, holding, Work { rows, checkpoint, chunk, started }).await
+        self.apply(conn, holding, Work { rows, checkpoint, between, chunk, started }).await
     }
 
     /// Looks whether there is anything new, in one statement, and applies it.
@@ -75,13 +80,15 @@ impl<P: Projection> Worker<P> {
         let mut events = std::mem::take(&mut self.spare);
         let polled = log::poll(&self.schema, conn, from, &slice, &self.interest, limit, &mut events).await?;
         self.progress.add_received(events.len());
-        if !polled.complete && self.shared.is_some() {
-            // There is more, and the rest of the pool may be as far behind: from here on by a fence, and together.
+        if !polled.complete && (self.shared.is_some() || self.projection.reads_views()) {
+            // There is more, and the rest of the pool may be as far behind: from here on by a fence, and together, or
+            // without reading it.
             (holding.polling, self.spare) = (None, events);
             self.state = State::Holding(holding);
             return Ok(Step::Converged);
         }
         let chunk = Chunk { events, complete: polled.complete, decoding: Duration::ZERO };
+        let between = Between { seen: checkpoint.seen().snapshot.clone(), upto: polled.fence.snapshot.clone() };
         checkpoint.open(polled.fence);
         chunk.advance(&mut checkpoint);
         holding.polling = Some(polled.last_position);
@@ -91,13 +98,14 @@ impl<P: Projection> Worker<P> {
             return self.rest(conn, holding, started).await;
         }
         self.progress.set_phase(Phase::Applying);
-        self.apply(conn, holding, Work { rows: vec![0], checkpoint, chunk, started }).await
+        self.apply(conn, holding, Work { rows: vec![0], checkpoint, between, chunk, started }).await
     }
 
     /// Looks whether others of the pool are as far behind, to read together with them. Gives the fence to open the
     /// window up to.
     async fn gather(&mut self, checkpoint: &Checkpoint, fence: Fence) -> Fence {
-        let Some((shared, database)) = self.shared.as_ref().zip(self.readiness.database()) else {
+        let together = self.shared.as_ref().filter(|_| !self.projection.reads_views());
+        let Some((shared, database)) = together.zip(self.readiness.database()) else {
             return fence;
         };
         let reading = Reading { database: database.clone(), interest: self.interest.clone(), limit: self.limit };

@@ -17,12 +17,14 @@
 //! [`checkpoint::next`] decides at every step what they need.
 
 mod advance;
+mod span;
 mod transaction;
 mod warnings;
 
 use super::ahead::{ReadAhead, Readiness};
 use super::chunk::{CHUNK, Limit};
 use super::shared::Shared;
+use super::spans::Spans;
 use super::{BoxError, Fatal, Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
 use crate::checkpoint::{self, CheckpointRow, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
@@ -65,6 +67,7 @@ pub struct Worker<P> {
     interest: Interest,
     options: WorkerOptions,
     limit: Limit,
+    spans: Spans,
     /// Whether the last transaction has left more to apply.
     far_behind: bool,
     readiness: Readiness,
@@ -88,6 +91,7 @@ impl<P: Projection> Worker<P> {
             interest: projection.interest(),
             projection,
             limit: Limit::new(options.batch_size),
+            spans: Spans::new(options.batch_size),
             far_behind: false,
             readiness: Readiness::default(),
             ahead: None,

@@ -5,6 +5,7 @@ use super::{Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
+use crate::log::Between;
 use crate::number::{Position, Version};
 use crate::projection::chunk::Chunk;
 use crate::projection::{Applied, Batch, Projection, Step, WorkerError};
@@ -20,6 +21,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 pub(super) struct Work {
     pub(super) rows: Vec<usize>,
     pub(super) checkpoint: Checkpoint,
+    /// What its window is between.
+    pub(super) between: Between,
     pub(super) chunk: Chunk,
     pub(super) started: Instant,
 }
@@ -63,7 +66,11 @@ impl<P: Projection> Worker<P> {
                 holding.rows[index] = CheckpointRow { class, checkpoint, revision, owner: Some(self.id) };
             }
             let next = self.following(&work, &sum).await;
-            self.apply_chunk(&mut tx, &mut holding, &work.chunk, next.is_none(), &mut sum).await?;
+            if !self.apply_chunk(&mut tx, &mut holding, &work, next.is_none(), &mut sum).await? {
+                tx.rollback().await?;
+                // The rows are read again, since those here are ahead of them.
+                return Ok(Step::Converged);
+            }
             let Some((chunk, checkpoint)) = next else { break };
             self.recycle(std::mem::replace(&mut work.chunk, chunk));
             work.checkpoint = checkpoint;
@@ -86,26 +93,30 @@ impl<P: Projection> Worker<P> {
         tokio::time::timeout(left, self.next_ahead()).await.ok().flatten()
     }
 
+    /// Applies a chunk in the caller's transaction. False if it is to be tried again at once.
     async fn apply_chunk(
         &mut self,
         tx: &mut PgConnection,
         holding: &mut Holding,
-        chunk: &Chunk,
+        Work { chunk, between, .. }: &Work,
         last: bool,
         sum: &mut Sum,
-    ) -> Result<(), WorkerError> {
+    ) -> Result<bool, WorkerError> {
         let name = self.projection.name().to_owned();
         let (parked, dropped) = if holding.any_parked {
             checkpoint::parked_among(&self.schema, &mut *tx, &name, &chunk.events).await?
         } else {
             (HashSet::new(), HashSet::new())
         };
-        let mut batch = Batch::new(&self.schema, &chunk.events, parked, dropped).last(last);
+        let mut batch = Batch::new(&self.schema, &chunk.events, parked, dropped).between(between).last(last);
         if let Err(error) = self.projection.apply(&mut *tx, &mut batch).await {
             // A chunk has an event at least, unless its window had none: then there is nothing to name.
             let last = chunk.events.last_position().unwrap_or_default();
             let first = chunk.events.events().next().map_or(last, |event| event.position);
             return Err(WorkerError::of(&name, (first, last), error));
+        }
+        if batch.given_back().is_some() {
+            return Ok(false);
         }
         let to_park = batch.to_park();
         if !to_park.is_empty() {
@@ -120,7 +131,12 @@ impl<P: Projection> Worker<P> {
         if tracing::enabled!(tracing::Level::DEBUG) {
             sum.logged.extend(batch.events().map(AppliedEvent::of));
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// What a committed transaction with a span leaves behind: so many events, up to this position.
+    pub(super) fn applied_span(&mut self, holding: Holding, work: Work, (events, position): (usize, Position)) -> Step {
+        self.applied(holding, work, &Sum { events, position, ..Sum::default() })
     }
 
     /// What a committed transaction leaves behind.

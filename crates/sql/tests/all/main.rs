@@ -8,3 +8,4 @@ mod examples;
 mod fold;
 mod passing;
 mod refusals;
+mod spans;

@@ -1,0 +1,173 @@
+//! The events of a batch as a relation that SQL can read, the view `batch` of the worker's session; and what must hold
+//! of events that are applied without having been read.
+//!
+//! What a view shows is in settings of the transaction, so that it is made once per session and not once per batch.
+
+use super::{Interest, Slice, Snapshot};
+use crate::database::Schema;
+use crate::hash::IdHash;
+use crate::number::Position;
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+const VIEW: &str = include_str!("relation.sql");
+const SOUND: &str = include_str!("sound.sql");
+
+/// The events of these positions, which were read.
+const LISTED: &str = "position = ANY (current_setting('evenfold_batch.positions')::bigint[])";
+
+/// The text of the view that the session has; it is lost with the view, also by a rollback.
+const MADE: &str = "coalesce(current_setting('evenfold_batch.view', true), '')";
+
+/// The snapshots between which a window is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Between {
+    /// What is visible in it was applied before.
+    pub seen: Snapshot,
+    /// What is not visible in it comes later.
+    pub upto: Snapshot,
+}
+
+/// A part of a window that lies above the floor of its beginning, and not above that of its end: the positions in it
+/// are all that it has of them, so nobody needs to have read it to know where it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The window.
+    pub between: Between,
+    /// Positions above this one.
+    pub after: Position,
+    /// Positions up to this one.
+    pub to: Position,
+    /// Of these hashes.
+    pub slice: Slice,
+}
+
+/// What was found out about a span before it is applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// How many of its events are wanted.
+    pub events: usize,
+    /// Whether none of them has to be looked at: each has the hash of its aggregate and a size that can be
+    /// read, and follows the version before it, which is in the span or was applied.
+    pub sound: bool,
+}
+
+/// Makes the view `batch` show the events at these positions.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Part of the caller's transaction, in which it must be.
+pub async fn show_listed(schema: &Schema, conn: &mut PgConnection, positions: &[Position]) -> Result<(), sqlx::Error> {
+    let listed: Vec<String> = positions.iter().map(ToString::to_string).collect();
+    let view = schema.text(VIEW).replace("{events}", LISTED);
+    let made = format!("SELECT {MADE} = $1, set_config('evenfold_batch.positions', $2, true)");
+    let made: bool = sqlx::query_scalar(AssertSqlSafe(made))
+        .bind(&view)
+        .bind(format!("{{{}}}", listed.join(",")))
+        .fetch_one(&mut *conn)
+        .await?;
+    if made { Ok(()) } else { make(conn, &view).await }
+}
+
+/// Makes the view `batch` show the events of a span that are wanted.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Part of the caller's transaction, in which it must be.
+pub async fn show_span(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    span: &Span,
+    interest: &Interest,
+) -> Result<(), sqlx::Error> {
+    let view = schema.text(VIEW).replace("{events}", &span_condition(&span.slice, interest));
+    let made = format!(
+        "SELECT {MADE} = $1, set_config('evenfold_batch.after', $2, true), set_config('evenfold_batch.to', $3, true),
+             set_config('evenfold_batch.seen', $4, true), set_config('evenfold_batch.upto', $5, true)"
+    );
+    let made: bool = sqlx::query_scalar(AssertSqlSafe(made))
+        .bind(&view)
+        .bind(span.after.to_string())
+        .bind(span.to.to_string())
+        .bind(span.between.seen.to_string())
+        .bind(span.between.upto.to_string())
+        .fetch_one(&mut *conn)
+        .await?;
+    if made { Ok(()) } else { make(conn, &view).await }
+}
+
+async fn make(conn: &mut PgConnection, view: &str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(view.to_owned())).execute(&mut *conn).await?;
+    sqlx::query("SELECT set_config('evenfold_batch.view', $1, false)").bind(view).execute(conn).await.map(drop)
+}
+
+/// The bounds are stable functions, which the planner knows the values of; the snapshots are uncorrelated subqueries,
+/// so that their texts are parsed once, not for each row.
+fn span_condition(slice: &Slice, interest: &Interest) -> String {
+    let mut condition = format!(
+        "position > current_setting('evenfold_batch.after')::bigint
+       AND position <= current_setting('evenfold_batch.to')::bigint
+       AND {}
+       AND NOT pg_visible_in_snapshot(xid, (SELECT current_setting('evenfold_batch.seen')::pg_snapshot))
+       AND pg_visible_in_snapshot(xid, (SELECT current_setting('evenfold_batch.upto')::pg_snapshot))",
+        slice.literal("hash")
+    );
+    for (column, types) in [("aggregate_type", &interest.aggregate_types), ("event_type", &interest.event_types)] {
+        if let Some(types) = types {
+            let types: Vec<String> = types.iter().map(|one| literal(one)).collect();
+            let types = types.join(", ");
+            condition = format!("{condition}\n       AND {column} = ANY (ARRAY[{types}]::text[])");
+        }
+    }
+    condition
+}
+
+/// A text as SQL has it, whatever `standard_conforming_strings` is.
+fn literal(text: &str) -> String {
+    let text = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", text.replace('\\', r"\\")) } else { format!("'{text}'") }
+}
+
+/// Looks at a span without reading what its events contain: one pass, grouped by aggregate.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn check_span(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    span: &Span,
+    interest: &Interest,
+) -> Result<Checked, sqlx::Error> {
+    let sql =
+        SOUND.replace("{slice}", &span.slice.condition("hash")).replace("{too_large}", super::window::IS_TOO_LARGE);
+    let mut rows = sqlx::query(schema.sql(sql))
+        .bind(span.after)
+        .bind(span.slice.residues())
+        .bind(span.between.seen.to_string())
+        .bind(span.between.upto.to_string())
+        .bind(interest.aggregate_types.as_deref())
+        .bind(interest.event_types.as_deref())
+        .bind(span.to)
+        .fetch(conn);
+    let mut checked = Checked { events: 0, sound: true };
+    while let Some(row) = rows.try_next().await? {
+        let (id, hash): (&str, i64) = (row.try_get_unchecked(0)?, row.try_get_unchecked(1)?);
+        let (wanted, sound): (i64, bool) = (row.try_get_unchecked(2)?, row.try_get_unchecked(3)?);
+        checked.events += usize::try_from(wanted).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        checked.sound &= sound && IdHash::of(id) == IdHash::from_sql(hash);
+    }
+    Ok(checked)
+}

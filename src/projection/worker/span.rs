@@ -1,0 +1,102 @@
+//! Spans: large batches that a projection reads in the database, of which no event is sent to the worker.
+//!
+//! A span is bounded by positions below the floor of its window's end, so where it ends is known without reading it. It
+//! is applied as a whole or not at all: where one of its events could be to blame for something, its events are read
+//! and applied like those of any other projection.
+
+use super::transaction::Work;
+use super::{Holding, State, Worker};
+use crate::checkpoint::{self, Checkpoint, CheckpointRow};
+use crate::log::{self, EventBuffer, Slice, Span};
+use crate::number::Position;
+use crate::projection::batch::GivenBack;
+use crate::projection::chunk::Chunk;
+use crate::projection::{Batch, Phase, Projection, Step, WorkerError};
+use sqlx::{Connection, PgConnection};
+use std::time::{Duration, Instant};
+
+/// A span that is to be applied: for which rows, and how far it takes them.
+pub(super) struct SpanWork {
+    pub(super) rows: Vec<usize>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) span: Span,
+    pub(super) started: Instant,
+}
+
+impl<P: Projection> Worker<P> {
+    /// The next span of the open window, where there is one to be had.
+    pub(super) fn next_span(&self, holding: &Holding, checkpoint: &Checkpoint, slice: &Slice) -> Option<Span> {
+        // Which events wait is known of those that are read.
+        if !self.projection.reads_views() || holding.any_parked {
+            return None;
+        }
+        let (after, to) = self.spans.next(checkpoint.bounded()?)?;
+        Some(Span { between: checkpoint.between()?, after, to, slice: slice.clone() })
+    }
+
+    /// Applies a span, with the checkpoint after it, or finds that its events must be read.
+    pub(super) async fn apply_span(
+        &mut self,
+        conn: &mut PgConnection,
+        mut holding: Holding,
+        work: SpanWork,
+    ) -> Result<Step, WorkerError> {
+        let SpanWork { rows, mut checkpoint, span, started } = work;
+        let name = self.projection.name().to_owned();
+        let size = self.spans.begin();
+        self.ahead = None;
+        self.progress.set_phase(Phase::Applying);
+        checkpoint.advance_to(span.to);
+        let mut tx = conn.begin().await?;
+        let locked: Vec<&CheckpointRow> = rows.iter().map(|&index| &holding.rows[index]).collect();
+        let Some(revisions) = checkpoint::commit(&self.schema, &mut tx, &name, &locked, &checkpoint, self.id).await?
+        else {
+            tx.rollback().await?;
+            self.outrun = true;
+            return Ok(Step::Outrun);
+        };
+        let events = match self.apply_in_view(&mut tx, &span).await? {
+            Ok(events) => events,
+            Err(given_back) => {
+                tx.rollback().await?;
+                self.projection.forget();
+                self.spans.given_back(size, (given_back == GivenBack::AsEvents).then_some(span.to));
+                self.state = State::Holding(holding);
+                return Ok(Step::Converged);
+            }
+        };
+        tx.commit().await?;
+        self.projection.committed();
+        for (&index, revision) in rows.iter().zip(revisions) {
+            let class = holding.rows[index].class;
+            let checkpoint = checkpoint.clone();
+            holding.rows[index] = CheckpointRow { class, checkpoint, revision, owner: Some(self.id) };
+        }
+        self.spans.applied(size, started.elapsed());
+        let chunk = Chunk { events: std::mem::take(&mut self.spare), complete: false, decoding: Duration::ZERO };
+        let work = Work { rows, checkpoint, between: span.between, chunk, started };
+        Ok(self.applied_span(holding, work, (events, span.to)))
+    }
+
+    /// Applies a span in the caller's transaction. Gives how many events it has, or how they must come again.
+    async fn apply_in_view(
+        &mut self,
+        tx: &mut PgConnection,
+        span: &Span,
+    ) -> Result<Result<usize, GivenBack>, WorkerError> {
+        let checked = log::check_span(&self.schema, tx, span, &self.interest).await?;
+        if !checked.sound {
+            return Ok(Err(GivenBack::AsEvents));
+        }
+        if checked.events == 0 {
+            return Ok(Ok(0));
+        }
+        let (none, interest) = (EventBuffer::default(), self.interest.clone());
+        let mut batch = Batch::of_span(&self.schema, &none, span, &interest, checked.events);
+        if let Err(error) = self.projection.apply(tx, &mut batch).await {
+            let first = Position::new(span.after.get() + 1);
+            return Err(WorkerError::of(self.projection.name(), (first, span.to), error));
+        }
+        Ok(batch.given_back().map_or(Ok(checked.events), Err))
+    }
+}
