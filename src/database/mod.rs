@@ -103,6 +103,13 @@ impl Database {
         Self { schema, ..self.clone() }
     }
 
+    /// The same database, with connections that find names without a schema by this `search_path`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn searching(&self, path: &str) -> Self {
+        self.with([("search_path", path.to_owned())])
+    }
+
     /// Another database of this name, on the same servers and with the same settings.
     #[doc(hidden)]
     #[must_use]

@@ -5,12 +5,13 @@ use super::stamped::{Stamped, Stamps};
 use super::{Bench, Runs, steps};
 use anyhow::{Context, bail};
 use clap::Args;
+use evenfold::Database;
 use evenfold::checkpoint::Takeover;
 use evenfold::class::Class;
 use evenfold::counters::mismatches;
 use evenfold::event::NewEvent;
 use evenfold::log::Log;
-use evenfold::projection::{self, Phase, Report, RunError, Worker};
+use evenfold::projection::{self, Phase, Projection, Report, RunError, RunOptions, Worker, WorkerOptions};
 use evenfold_cli::bench::arena::{Arena, within};
 use evenfold_cli::bench::report::{Figure, Goal, Unit};
 use evenfold_cli::bench::sample::settle;
@@ -115,7 +116,7 @@ async fn measure(arena: &Arena, args: &LatencyArgs) -> anyhow::Result<Vec<Figure
             settle(&mut conn).await?;
             load.inserts.add(&load.schedule.insert(arena).await?);
             steps.inc(1);
-            load.events.add(&latencies(arena, args, &load.schedule).await?);
+            load.events.add(&of_counters(arena, args, &load.schedule).await?);
             steps.inc(1);
         }
         settle(&mut conn).await?;
@@ -145,22 +146,31 @@ async fn with_an_open_transaction(arena: &Arena, args: &LatencyArgs, load: &Sche
     Log::in_schema(arena.database.schema().clone())
         .append(&mut tx, &[NewEvent::new("counter", "held", "incremented", &json!({ "amount": 1 }))?])
         .await?;
-    let latencies = latencies(arena, args, load).await?;
+    let latencies = of_counters(arena, args, load).await?;
     tx.commit().await?;
     Ok(latencies)
 }
 
+async fn of_counters(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow::Result<Vec<f64>> {
+    let (worker, options) = (args.tuning.worker_options(Takeover::Now), args.tuning.run_options());
+    latencies(arena, &arena.database, (args.tuning.counters.projection(), worker, options), load).await
+}
+
 /// Runs a worker and a load, and gives the time of each event from its commit to that of the worker, in milliseconds.
-async fn latencies(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn latencies<P: Projection>(
+    arena: &Arena,
+    database: &Database,
+    (projection, worker, options): (P, WorkerOptions, RunOptions),
+    load: &Schedule,
+) -> anyhow::Result<Vec<f64>> {
     let stamps = Stamps::default();
-    let counters = args.tuning.counters.projection();
-    let projection = Stamped { counters, stamps: stamps.clone(), pending: Vec::new() };
-    let worker = Worker::new(Class::partition(0, 1)?, projection, args.tuning.worker_options(Takeover::Now));
+    let projection = Stamped { projection, stamps: stamps.clone(), pending: Vec::new() };
+    let worker = Worker::new(Class::partition(0, 1)?, projection, worker);
     let progress = worker.progress();
     let stop = CancellationToken::new();
     // However this ends, the worker does.
     let _guard = stop.clone().drop_guard();
-    let (database, options, stopped) = (arena.database.clone(), args.tuning.run_options(), stop.clone());
+    let (database, stopped) = (database.clone(), stop.clone());
     let mut workers: JoinSet<Result<Report, RunError>> = JoinSet::new();
     workers.spawn(async move { projection::run(&database, worker, &options, stopped).await });
     let work = async {

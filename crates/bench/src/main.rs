@@ -9,6 +9,7 @@ mod fan_out;
 mod groups;
 mod latency;
 mod schedule;
+mod sql;
 mod stamped;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -36,6 +37,8 @@ enum Benchmark {
     CatchUp(catch_up::CatchUpArgs),
     /// From the commit of an event to that of the counter: against a single INSERT
     Latency(latency::LatencyArgs),
+    /// Projections in SQL: against the built-in counters, reading the log, and single INSERTs
+    Sql(sql::SqlArgs),
     /// Append one event per transaction: against single INSERTs
     Append(append::AppendArgs),
     /// What many worker processes cost the database: against one
@@ -79,6 +82,14 @@ async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
             on_database(&global, async |bench| {
                 let figures = latency::run(bench, &args).await?;
                 report::show("latency", &args.about(), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::Sql(args) => {
+            args.check()?;
+            on_database(&global, async |bench| {
+                let figures = sql::run(bench, &args).await?;
+                report::show("sql", &args.about(), &figures, args.runs.json)
             })
             .await
         }

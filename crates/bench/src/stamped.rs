@@ -1,6 +1,5 @@
-//! The counters, with a note of when each event was committed to them.
+//! A projection, with a note of when each event was committed to them.
 
-use evenfold::counters::Counters;
 use evenfold::log::Interest;
 use evenfold::projection::{Batch, BoxError, Projection};
 use sqlx::PgConnection;
@@ -23,39 +22,43 @@ impl Stamps {
     }
 }
 
-/// Does what the counters do, and stamps what is committed.
-pub(super) struct Stamped {
-    pub(super) counters: Counters,
+/// Does what a projection does, and stamps what is committed.
+pub(super) struct Stamped<P> {
+    pub(super) projection: P,
     pub(super) stamps: Stamps,
     /// Applied, not committed.
     pub(super) pending: Vec<i64>,
 }
 
-impl Projection for Stamped {
+impl<P: Projection> Projection for Stamped<P> {
     fn name(&self) -> &str {
-        self.counters.name()
+        self.projection.name()
     }
 
     fn interest(&self) -> Interest {
-        self.counters.interest()
+        self.projection.interest()
     }
 
     fn settings(&self) -> String {
-        self.counters.settings()
+        self.projection.settings()
+    }
+
+    async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
+        self.projection.create(conn).await
     }
 
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
         self.pending.extend(batch.events().map(|event| event.position.get()));
-        self.counters.apply(conn, batch).await
+        self.projection.apply(conn, batch).await
     }
 
     fn committed(&mut self) {
         self.stamps.put(self.pending.drain(..));
-        self.counters.committed();
+        self.projection.committed();
     }
 
     fn forget(&mut self) {
         self.pending.clear();
-        self.counters.forget();
+        self.projection.forget();
     }
 }
