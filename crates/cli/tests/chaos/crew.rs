@@ -5,6 +5,15 @@ use evenfold_testkit::wait_until;
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
+/// What they fold in addition to the counters: rows that are added to, and a row per event.
+const IN_SQL: [&str; 5] = [
+    "--projections",
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/projections"),
+    "--projection=counters",
+    "--projection=totals",
+    "--projection=timeline",
+];
+
 /// More are not kept: the oldest of them are killed.
 const MOST: usize = 14;
 
@@ -48,6 +57,7 @@ impl Crew {
         let (key_arg, total_arg) = (format!("--partition-key={key}"), format!("--total-partitions={total}"));
         let mut args = vec!["worker", &key_arg, &total_arg, "--database-url", &self.url, "--log=warn"];
         args.extend(["--batch-size=50", "--max-actors=500", "--takeover-after-ms=300", "--heartbeat-interval-ms=500"]);
+        args.extend(IN_SQL);
         args.extend(more);
         let process = Evenfold::spawn(&args);
         self.members.push(Member { key, total, process, wakes: None });
@@ -139,7 +149,7 @@ impl Crew {
         for (member, code) in ended {
             self.note(&member);
             // At its start there was no server.
-            let superseded = member.process.log().contains("superseded: the projection counters has gone on");
+            let superseded = member.process.log().contains("has gone on with");
             self.counts.superseded += u64::from(superseded);
             self.counts.ended_otherwise += u64::from(code != 0 && !superseded);
         }

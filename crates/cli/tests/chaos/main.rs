@@ -140,6 +140,15 @@ impl Chaos {
         .await
         .unwrap();
         assert_eq!(counts, (acknowledged, acknowledged, 0), "in the log, applied, and parked");
+        let in_sql: (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM timeline JOIN evenfold.events USING (position)),
+                 (SELECT count(*) FROM (SELECT aggregate_type, aggregate_id, events, value, version FROM evenfold.counters
+                  EXCEPT SELECT aggregate_type, aggregate_id, events, value, version FROM totals) AS otherwise)",
+        )
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+        assert_eq!(in_sql, (acknowledged, 0), "rows of the timeline, and totals that are not the counters'");
     }
 
     fn report(&self, written: &Written) {

@@ -1,9 +1,11 @@
 //! An error that passes is waited for, and one that does not ends the worker: neither parks an event.
 
 use crate::fold::{append_all, event, fold, projection, rows};
-use evenfold_testkit::{TestDb, scalar};
+use evenfold::projection::Step;
+use evenfold::{Class, Worker, WorkerOptions};
+use evenfold_testkit::{SOON, TestDb, scalar, wait_until};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 const COUNTED: &str = "-- create
 CREATE TABLE counted (id text PRIMARY KEY, n bigint NOT NULL, alone boolean NOT NULL DEFAULT false);
@@ -41,6 +43,35 @@ async fn an_error_that_passes_is_tried_again_until_it_has_passed() {
         assert_eq!(rows(&mut conn, &sql).await, ["(1,f)"], "{code}");
     }
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
+}
+
+/// The worker has the row a and waits for b; whoever has b waits for a. It is the worker that PostgreSQL ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_rolls_the_batch_back_and_has_it_tried_again_at_once() {
+    let db = TestDb::new().await;
+    let (mut conn, mut other) = (db.connect().await, db.connect().await);
+    let counted = projection("counted", COUNTED);
+    append_all(&mut conn, &[event("a", "added", &json!({})), event("b", "added", &json!({}))]).await;
+    fold(&db, &counted, 1, 10).await.unwrap();
+    append_all(&mut conn, &[event("a", "added", &json!({})), event("b", "added", &json!({}))]).await;
+    sqlx::raw_sql("SET deadlock_timeout = '1h'").execute(&mut other).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    sqlx::raw_sql("UPDATE counted SET n = n + 100 WHERE id = 'b'").execute(&mut *tx).await.unwrap();
+    let mut session = db.connect().await;
+    let mut worker = Worker::new(Class::partition(0, 1).unwrap(), counted, WorkerOptions::default());
+    worker.register(&mut session).await.unwrap();
+    let steps = tokio::spawn(async move {
+        // An error would end it here: a worker that runs would pause after it.
+        while worker.step(&mut session).await.unwrap() != Step::CaughtUp {}
+    });
+    wait_until("the worker to wait for b", SOON, async || {
+        scalar(&mut conn, "SELECT count(*) FROM pg_locks WHERE NOT granted").await == 1
+    })
+    .await;
+    sqlx::raw_sql("UPDATE counted SET n = n + 100 WHERE id = 'a'").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    steps.await.unwrap();
+    assert_eq!(rows(&mut conn, "SELECT id, n FROM counted").await, ["(a,102)", "(b,102)"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
