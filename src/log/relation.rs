@@ -42,6 +42,14 @@ pub struct Span {
     pub slice: Slice,
 }
 
+impl Span {
+    /// How many positions it has: the most events.
+    #[must_use]
+    pub fn positions(&self) -> usize {
+        usize::try_from(self.to.get() - self.after.get()).unwrap_or_default()
+    }
+}
+
 /// What was found out about a span before it is applied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -88,7 +96,7 @@ pub async fn show_span(
     span: &Span,
     interest: &Interest,
 ) -> Result<(), sqlx::Error> {
-    let view = schema.text(VIEW).replace("{events}", &span_condition(&span.slice, interest));
+    let view = schema.text(VIEW).replace("{events}", &span_condition(span, interest));
     let made = format!(
         "SELECT {MADE} = $1, set_config('evenfold_batch.after', $2, true), set_config('evenfold_batch.to', $3, true),
              set_config('evenfold_batch.seen', $4, true), set_config('evenfold_batch.upto', $5, true)"
@@ -97,8 +105,8 @@ pub async fn show_span(
         .bind(&view)
         .bind(span.after.to_string())
         .bind(span.to.to_string())
-        .bind(span.between.seen.to_string())
-        .bind(span.between.upto.to_string())
+        .bind(bound(&span.between.seen))
+        .bind(bound(&span.between.upto))
         .fetch_one(&mut *conn)
         .await?;
     if made { Ok(()) } else { make(conn, &view).await }
@@ -109,16 +117,18 @@ async fn make(conn: &mut PgConnection, view: &str) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('evenfold_batch.view', $1, false)").bind(view).execute(conn).await.map(drop)
 }
 
-/// The bounds are stable functions, which the planner knows the values of; the snapshots are uncorrelated subqueries,
-/// so that their texts are parsed once, not for each row.
-fn span_condition(slice: &Slice, interest: &Interest) -> String {
+/// The bounds are stable functions, which the planner knows the values of.
+fn span_condition(span: &Span, interest: &Interest) -> String {
+    let Between { seen, upto } = &span.between;
     let mut condition = format!(
         "position > current_setting('evenfold_batch.after')::bigint
        AND position <= current_setting('evenfold_batch.to')::bigint
        AND {}
-       AND NOT pg_visible_in_snapshot(xid, (SELECT current_setting('evenfold_batch.seen')::pg_snapshot))
-       AND pg_visible_in_snapshot(xid, (SELECT current_setting('evenfold_batch.upto')::pg_snapshot))",
-        slice.literal("hash")
+       AND NOT {}
+       AND {}",
+        span.slice.literal("hash"),
+        visible(seen, "xid", "current_setting('evenfold_batch.seen')"),
+        visible(upto, "xid", "current_setting('evenfold_batch.upto')"),
     );
     for (column, types) in [("aggregate_type", &interest.aggregate_types), ("event_type", &interest.event_types)] {
         if let Some(types) = types {
@@ -128,6 +138,25 @@ fn span_condition(slice: &Slice, interest: &Interest) -> String {
         }
     }
     condition
+}
+
+/// Whether a transaction is visible in a snapshot of which [`bound`] is the value. Both are asked for each row: where
+/// nobody was in progress, a comparison takes a fifth of the time that the function takes.
+///
+/// The value is an uncorrelated subquery, so that its text is parsed once and not for each row; and what is compared is
+/// no condition that an index on the transactions could be walked for.
+fn visible(snapshot: &Snapshot, xid: &str, value: &str) -> String {
+    if *snapshot == Snapshot::before_all() {
+        format!("({value} IS NULL)")
+    } else if snapshot.in_progress().is_empty() {
+        format!("(({xid} < (SELECT {value}::xid8)) IS TRUE)")
+    } else {
+        format!("pg_visible_in_snapshot({xid}, (SELECT {value}::pg_snapshot))")
+    }
+}
+
+fn bound(snapshot: &Snapshot) -> String {
+    if snapshot.in_progress().is_empty() { snapshot.xmax().to_string() } else { snapshot.to_string() }
 }
 
 /// A text as SQL has it, whatever `standard_conforming_strings` is.
@@ -151,13 +180,19 @@ pub async fn check_span(
     span: &Span,
     interest: &Interest,
 ) -> Result<Checked, sqlx::Error> {
-    let sql =
-        SOUND.replace("{slice}", &span.slice.condition("hash")).replace("{too_large}", super::window::IS_TOO_LARGE);
+    let Between { seen, upto } = &span.between;
+    let sql = SOUND
+        .replace("{slice}", &span.slice.condition("hash"))
+        .replace("{too_large}", super::window::IS_TOO_LARGE)
+        .replace("{seen}", &visible(seen, "xid", "$3::text"))
+        .replace("{upto}", &visible(upto, "xid", "$4::text"))
+        .replace("{p_seen}", &visible(seen, "p.xid", "$3::text"))
+        .replace("{p_upto}", &visible(upto, "p.xid", "$4::text"));
     let mut rows = sqlx::query(schema.sql(sql))
         .bind(span.after)
         .bind(span.slice.residues())
-        .bind(span.between.seen.to_string())
-        .bind(span.between.upto.to_string())
+        .bind(bound(&span.between.seen))
+        .bind(bound(&span.between.upto))
         .bind(interest.aggregate_types.as_deref())
         .bind(interest.event_types.as_deref())
         .bind(span.to)

@@ -6,8 +6,7 @@ SELECT aggregate_id, hash, wanted,
        AND (first = 1 OR coalesce((
            SELECT true FROM evenfold.events p
            WHERE p.aggregate_type = s.aggregate_type AND p.aggregate_id = s.aggregate_id AND p.version = s.first - 1
-             AND (pg_visible_in_snapshot(p.xid, (SELECT $3::text::pg_snapshot))
-                  OR (p.position <= $1 AND pg_visible_in_snapshot(p.xid, (SELECT $4::text::pg_snapshot))))
+             AND ({p_seen} OR (p.position <= $1 AND {p_upto}))
            LIMIT 1
        ), false))
 FROM (
@@ -17,8 +16,8 @@ FROM (
     FROM evenfold.events
     WHERE position > $1 AND position <= $7
       AND {slice}
-      AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))
-      AND pg_visible_in_snapshot(xid, (SELECT $4::text::pg_snapshot))
+      AND NOT {seen}
+      AND {upto}
       AND ($5::text[] IS NULL OR aggregate_type = ANY ($5))
     GROUP BY aggregate_type, aggregate_id, hash
 ) s

@@ -46,7 +46,6 @@ pub(super) enum GivenBack {
 struct InView<'a> {
     span: &'a Span,
     interest: &'a Interest,
-    events: usize,
 }
 
 /// From which event of the batch on an aggregate is parked, by its index; to be asked with borrowed names.
@@ -115,15 +114,9 @@ impl<'a> Batch<'a> {
         Self { between: Some(between), ..self }
     }
 
-    /// Events that were not read, of which so many are wanted. `none` is an empty buffer.
-    pub(crate) fn of_span(
-        schema: &'a Schema,
-        none: &'a EventBuffer,
-        span: &'a Span,
-        interest: &'a Interest,
-        events: usize,
-    ) -> Self {
-        let in_view = InView { span, interest, events };
+    /// Events that were not read. `none` is an empty buffer.
+    pub(crate) fn of_span(schema: &'a Schema, none: &'a EventBuffer, span: &'a Span, interest: &'a Interest) -> Self {
+        let in_view = InView { span, interest };
         let batch = Self::new(schema, none, HashSet::new(), HashSet::new());
         Self { in_view: Some(in_view), between: Some(&span.between), ..batch }
     }
@@ -142,7 +135,7 @@ impl<'a> Batch<'a> {
     ///
     /// Part of the transaction.
     pub async fn make_view(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if let Some(InView { span, interest, .. }) = &self.in_view {
+        if let Some(InView { span, interest }) = &self.in_view {
             return log::show_span(self.schema, conn, span, interest).await;
         }
         let positions: Vec<Position> = self.events().map(|event| event.position).collect();
@@ -219,10 +212,10 @@ impl<'a> Batch<'a> {
         !self.dropped.is_empty() && self.dropped.contains(&event.position)
     }
 
-    /// The most events that [`events`](Self::events) can give, or that are in the view where they were not read.
+    /// The most events that [`events`](Self::events) can give, or that are in the view of those that were not read.
     #[must_use]
     pub fn max_len(&self) -> usize {
-        self.in_view.as_ref().map_or(self.events.len(), |in_view| in_view.events)
+        self.in_view.as_ref().map_or(self.events.len(), |in_view| in_view.span.positions())
     }
 
     /// Hands each event to `apply`, in order. Where it refuses one, because the event can never be applied, the event's

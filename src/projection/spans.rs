@@ -4,7 +4,7 @@ use crate::number::Position;
 use std::time::Duration;
 
 /// How many positions the first span has, and the fewest that make one.
-const FIRST: i64 = 20_000;
+const FIRST: i64 = 100_000;
 const FEWEST: i64 = 1_000;
 
 /// A span should take this long: a large one writes a row of the read model less often than many small ones do, and

@@ -197,6 +197,10 @@ impl<P: Projection> Worker<P> {
             return Ok(Step::Converged);
         }
         self.progress.set_phase(Phase::CaughtUp);
+        if let Some(second) = self.second.take() {
+            // Whatever becomes of it.
+            let _ = second.close().await;
+        }
         // Any floor that was read before the next snapshot is right.
         let floor = lowest_floor(&holding.rows);
         holding.polling.get_or_insert(floor);

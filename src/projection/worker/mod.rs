@@ -68,6 +68,8 @@ pub struct Worker<P> {
     options: WorkerOptions,
     limit: Limit,
     spans: Spans,
+    /// While spans are applied.
+    second: Option<PgConnection>,
     /// Whether the last transaction has left more to apply.
     far_behind: bool,
     readiness: Readiness,
@@ -92,6 +94,7 @@ impl<P: Projection> Worker<P> {
             projection,
             limit: Limit::new(options.batch_size),
             spans: Spans::new(options.batch_size),
+            second: None,
             far_behind: false,
             readiness: Readiness::default(),
             ahead: None,
@@ -237,7 +240,7 @@ impl<P: Projection> Worker<P> {
         standing_by: Option<(Revision, Instant)>,
     ) -> Result<Step, WorkerError> {
         self.projection.forget();
-        self.ahead = None;
+        (self.ahead, self.second) = (None, None);
         if self.readiness.is_wanted() {
             self.readiness.only(database::identity(conn).await?);
         }

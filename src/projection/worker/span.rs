@@ -84,19 +84,55 @@ impl<P: Projection> Worker<P> {
         tx: &mut PgConnection,
         span: &Span,
     ) -> Result<Result<usize, GivenBack>, WorkerError> {
-        let checked = log::check_span(&self.schema, tx, span, &self.interest).await?;
+        let (schema, interest, none) = (self.schema.clone(), self.interest.clone(), EventBuffer::default());
+        let mut batch = Batch::of_span(&schema, &none, span, &interest);
+        let (checked, applied) = if let Some(mut second) = self.second().await {
+            // On another processor of the server, if it has one.
+            let check = log::check_span(&schema, &mut second, span, &interest);
+            let (checked, applied) = tokio::join!(check, self.projection.apply(tx, &mut batch));
+            match checked {
+                Ok(checked) => {
+                    self.second = Some(second);
+                    (checked, applied)
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the second connection has failed");
+                    self.readiness.has_failed();
+                    return Ok(Err(GivenBack::AsTheyWere));
+                }
+            }
+        } else {
+            let checked = log::check_span(&schema, &mut *tx, span, &interest).await?;
+            if !checked.sound {
+                return Ok(Err(GivenBack::AsEvents));
+            }
+            (checked, self.projection.apply(tx, &mut batch).await)
+        };
+        // Also where it has failed: such an event may be why.
         if !checked.sound {
             return Ok(Err(GivenBack::AsEvents));
         }
-        if checked.events == 0 {
-            return Ok(Ok(0));
-        }
-        let (none, interest) = (EventBuffer::default(), self.interest.clone());
-        let mut batch = Batch::of_span(&self.schema, &none, span, &interest, checked.events);
-        if let Err(error) = self.projection.apply(tx, &mut batch).await {
+        if let Err(error) = applied {
             let first = Position::new(span.after.get() + 1);
             return Err(WorkerError::of(self.projection.name(), (first, span.to), error));
         }
         Ok(batch.given_back().map_or(Ok(checked.events), Err))
+    }
+
+    /// The connection on which a span is looked at while it is applied.
+    async fn second(&mut self) -> Option<PgConnection> {
+        if let Some(second) = self.second.take() {
+            return Some(second);
+        }
+        let database = self.readiness.database()?;
+        let database = database.named(&format!("evenfold {} {} ahead", self.projection.name(), self.class));
+        match database.connect().await {
+            Ok(second) => Some(second),
+            Err(error) => {
+                tracing::debug!(%error, "no second connection");
+                self.readiness.has_failed();
+                None
+            }
+        }
     }
 }
