@@ -41,6 +41,7 @@ mod kinds;
 mod lexer;
 mod place;
 mod projection;
+mod run;
 mod session;
 mod split;
 mod tables;

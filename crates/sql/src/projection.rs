@@ -3,19 +3,16 @@
 use crate::deadlocks::{Deadlocks, is_deadlock};
 use crate::fault::{Fault, message};
 use crate::file::{Apply, ProjectionFile, Statement};
-use crate::isolate::{Isolated, anonymous, isolate};
+use crate::isolate::{Isolated, isolate};
 use crate::session::{self, Session};
-use crate::{batch, gate, tables};
+use crate::{batch, gate, run, tables};
 use evenfold::{Batch, BoxError, Fatal, Interest, Projection};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where none of this many aggregates can be applied, it is the statement and not the events.
 const NONE_OF: usize = 10;
-
-/// A batch of no more events is planned for once, and not for each one like it.
-const SMALL: usize = 1_000;
 
 /// A projection that is a file of SQL.
 ///
@@ -37,10 +34,7 @@ impl SqlProjection {
     /// The projection of this file.
     #[must_use]
     pub fn new(file: ProjectionFile) -> Self {
-        let run = match &file.apply {
-            Apply::Statements(statements) => statements.clone(),
-            Apply::EachEvent(body) => vec![Statement { sql: each_event(&body.sql), at: body.at }],
-        };
+        let run = run::statements(&file);
         let file = Arc::new(file);
         Self { file, run: Arc::new(run), checked: false, session: Session::default(), deadlocks: Deadlocks::default() }
     }
@@ -53,33 +47,17 @@ impl SqlProjection {
     async fn check(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
         // What a body of PL/pgSQL writes is known when it has run.
         if let Apply::Statements(statements) = &self.file.apply {
-            gate::check(conn, &self.file, statements).await?;
+            if let Some(warning) = gate::check(conn, &self.file, statements).await?.warning() {
+                tracing::warn!(projection = self.file.name, "{}: {warning}", self.file.called);
+            }
         }
         self.checked = true;
         Ok(())
     }
 
-    /// Runs what is run for a batch of so many events; gives the statement that has failed.
-    async fn run(&self, conn: &mut PgConnection, events: usize) -> Result<(), (usize, sqlx::Error)> {
-        for (index, statement) in self.run.iter().enumerate() {
-            // A plan for one event is none for twenty thousand, which cost more than a plan does. Another text is
-            // another statement to the session, which would take the plan that it has.
-            let ran = if events <= SMALL {
-                sqlx::query(AssertSqlSafe(statement.sql.clone())).execute(&mut *conn).await
-            } else {
-                let sql = format!("{}\n-- of many events", statement.sql);
-                sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *conn).await
-            };
-            ran.map_err(|error| (index, error))?;
-        }
-        Ok(())
-    }
-
     /// What an error means that is not an event's fault.
     fn failed(&self, index: usize, error: sqlx::Error) -> BoxError {
-        // The place is one of the block that the body is in.
-        let before = if self.is_each_event() { usize::MAX } else { 0 };
-        tables::refused(&self.file, &self.run[index], before, error)
+        tables::refused(&self.file, &self.run[index], run::characters_before(&self.file), error)
     }
 
     /// Applies a batch that has failed as far as it can be, and refuses the events that it has failed for.
@@ -121,7 +99,7 @@ impl SqlProjection {
         batch: &mut Batch<'_>,
         events: usize,
     ) -> Result<(), BoxError> {
-        match self.run(conn, events).await {
+        match run::run(conn, &self.run, events).await {
             Ok(()) => {}
             Err((_, error)) if Fault::of(&error) == Fault::Event => batch.retry_as_events(),
             Err((index, error)) if is_deadlock(&error) => {
@@ -142,7 +120,7 @@ impl SqlProjection {
     ) -> Result<(), BoxError> {
         session::savepoint(conn).await?;
         let rows = if self.is_each_event() { Some(gate::rows(conn).await?) } else { None };
-        match self.run(conn, events).await {
+        match run::run(conn, &self.run, events).await {
             Ok(()) => {}
             Err((_, error)) if Fault::of(&error) == Fault::Event => {
                 session::undo(conn).await?;
@@ -174,13 +152,6 @@ async fn are_parked(
     let sql =
         "SELECT EXISTS (SELECT FROM evenfold.parked_events WHERE projection = $1 AND position = ANY ($2::bigint[]))";
     sqlx::query_scalar(batch.schema().sql(sql)).bind(projection).bind(positions).fetch_one(conn).await
-}
-
-/// The body, once for each event.
-fn each_event(body: &str) -> String {
-    anonymous(&format!(
-        "DECLARE event record;\nBEGIN\nFOR event IN SELECT * FROM pg_temp.batch ORDER BY position LOOP\n{body}\nEND LOOP;\nEND"
-    ))
 }
 
 impl Projection for SqlProjection {

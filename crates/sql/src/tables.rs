@@ -3,6 +3,7 @@
 use crate::fault::{Fault, message, offset};
 use crate::file::{ProjectionFile, Statement};
 use evenfold::{BoxError, Fatal};
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// Which tables there are, and which of them are this transaction's own: nobody else has them locked.
@@ -23,20 +24,34 @@ const MADE: &str = "
 /// A table as it was made.
 type Made = (String, bool, bool, bool, Option<String>, Option<String>);
 
-/// The last line of a table's comment: this is how a later worker knows whose it is.
+/// The last line of a table's comment, around the name of the projection: this is how a later worker knows whose it is.
+const MARK: (&str, &str) = ("Read model of the projection ", " of evenfold");
+
+/// A relation of that name is there already.
+const DUPLICATE: &str = "42P07";
+
 fn mark(projection: &str) -> String {
-    format!("Read model of the projection {projection} of evenfold")
+    let (before, after) = MARK;
+    format!("{before}{projection}{after}")
 }
 
 /// Makes them.
 pub(crate) async fn create(conn: &mut PgConnection, file: &ProjectionFile) -> Result<(), BoxError> {
     let there: Vec<i64> = sqlx::query_scalar(THERE).fetch_all(&mut *conn).await?;
+    sqlx::raw_sql("SAVEPOINT evenfold_create").execute(&mut *conn).await?;
     for statement in &file.create {
         let query = sqlx::query(AssertSqlSafe(statement.sql.clone())).persistent(false);
         if let Err(error) = query.execute(&mut *conn).await {
+            if error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == DUPLICATE) {
+                sqlx::raw_sql("ROLLBACK TO SAVEPOINT evenfold_create").execute(&mut *conn).await?;
+                if let Some(sentence) = taken(conn, statement).await? {
+                    return Err(Box::new(Fatal(file.flaw(statement.at, sentence).to_string())));
+                }
+            }
             return Err(refused(file, statement, 0, error));
         }
     }
+    sqlx::raw_sql("RELEASE SAVEPOINT evenfold_create").execute(&mut *conn).await?;
     let made: Vec<Made> = sqlx::query_as(MADE).bind(&there).fetch_all(&mut *conn).await?;
     if made.is_empty() {
         let sentence = format!("{}: no table is made: begin with -- create and a CREATE TABLE", file.called);
@@ -62,20 +77,36 @@ pub(crate) async fn create(conn: &mut PgConnection, file: &ProjectionFile) -> Re
     Ok(())
 }
 
-/// Whether a table is one that the projection has made.
-pub(crate) async fn is_own(
-    conn: &mut PgConnection,
-    projection: &str,
-    schema: &str,
-    table: &str,
-) -> Result<bool, sqlx::Error> {
+/// The projection that has made a table, if one has.
+pub(crate) async fn owner(conn: &mut PgConnection, schema: &str, table: &str) -> Result<Option<String>, sqlx::Error> {
     let comment: Option<String> =
         sqlx::query_scalar("SELECT obj_description(to_regclass(format('%I.%I', $1::text, $2::text)), 'pg_class')")
             .bind(schema)
             .bind(table)
             .fetch_one(conn)
             .await?;
-    Ok(comment.is_some_and(|comment| comment.lines().next_back() == Some(mark(projection).as_str())))
+    Ok(comment.as_deref().and_then(marked))
+}
+
+/// Whose a table with this comment is.
+fn marked(comment: &str) -> Option<String> {
+    let (before, after) = MARK;
+    let owner = comment.lines().next_back()?.strip_prefix(before)?.strip_suffix(after)?;
+    Some(owner.to_owned())
+}
+
+/// What is there already under a name that a statement of `-- create` has. The statement has failed, and was undone.
+async fn taken(conn: &mut PgConnection, statement: &Statement) -> Result<Option<String>, sqlx::Error> {
+    let sql = "SELECT c.relname::text, obj_description(c.oid, 'pg_class') FROM pg_class c
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1";
+    let tables: Vec<(String, Option<String>)> = sqlx::query_as(sql).fetch_all(conn).await?;
+    let is_named = |name: &String| statement.sql.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name);
+    let owned = |(name, comment): (String, Option<String>)| {
+        let owner = comment.as_deref().and_then(marked)?;
+        let sentence = format!("the table {name} belongs to the projection {owner}: choose another name for it");
+        is_named(&name).then_some(sentence)
+    };
+    Ok(tables.into_iter().find_map(owned))
 }
 
 /// What a statement's error means to a worker: it ends with a sentence and the place, unless the error passes.

@@ -119,3 +119,34 @@ async fn a_body_for_each_event_that_writes_another_table_is_stopped_and_nothing_
     assert!(stopped.is_final() && stopped.to_string().contains("invalid transaction termination"), "{stopped}");
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_another_projection_is_refused_with_the_name_of_its_owner() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    append_all(&mut conn, &[event("a", "added", &json!({}))]).await;
+    let sql = "INSERT INTO own SELECT aggregate_id, 1 FROM batch";
+    fold(&db, &projection("first", &format!("{TABLE}{sql}")), 1, 10).await.unwrap();
+    for (text, line, sentence) in [
+        (format!("{TABLE}{sql}"), 2, "the table own belongs to the projection first"),
+        (
+            format!(
+                "-- create\nCREATE TABLE IF NOT EXISTS own (id text); CREATE TABLE o (id text PRIMARY KEY)\n-- apply\n{sql}"
+            ),
+            4,
+            "this would insert into public.own, which belongs to the projection first",
+        ),
+        (
+            format!("-- create\nCREATE TABLE o (id text PRIMARY KEY)\n-- each event\n{sql};"),
+            0,
+            "this has written public.own, which belongs to the projection first",
+        ),
+    ] {
+        let refused = fold(&db, &projection("second", &text), 1, 10).await.unwrap_err();
+        let (is_final, refused) = (refused.is_final(), refused.to_string());
+        let place =
+            if line > 0 { format!("projections/second.sql:{line}:") } else { "projections/second.sql: ".to_owned() };
+        assert!(is_final && refused.contains(sentence) && refused.contains(&place), "{text}: {refused}");
+    }
+    assert_eq!(rows(&mut conn, "SELECT * FROM own").await, ["(a,1)"]);
+}
