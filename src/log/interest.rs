@@ -32,6 +32,18 @@ impl Interest {
         self
     }
 
+    /// The aggregate types that it is limited to, if it is.
+    #[must_use]
+    pub fn aggregate_types(&self) -> Option<&[String]> {
+        self.aggregate_types.as_deref()
+    }
+
+    /// The event types that it is limited to, if it is.
+    #[must_use]
+    pub fn event_types(&self) -> Option<&[String]> {
+        self.event_types.as_deref()
+    }
+
     /// Also the event id, the time and the metadata of each event: some 60 bytes more to send per event.
     #[must_use]
     pub fn with_envelope(mut self) -> Self {

@@ -148,6 +148,32 @@ pub(crate) async fn check_written(
     Ok(())
 }
 
+/// How often which tables of others were read in this transaction: also what functions read, and a body of PL/pgSQL.
+const SCANNED: &str = "SELECT schemaname::text, relname::text, seq_scan + coalesce(idx_scan, 0)
+    FROM pg_stat_xact_user_tables
+    WHERE seq_scan + coalesce(idx_scan, 0) > 0 AND NOT starts_with(schemaname::text, 'pg_temp')";
+
+/// What a transaction has read so far.
+pub(crate) async fn scans(conn: &mut PgConnection) -> Result<Rows, sqlx::Error> {
+    sqlx::query_as(SCANNED).fetch_all(conn).await.map(Rows)
+}
+
+/// The tables that were read since, without the projection's own.
+pub(crate) async fn read_since(
+    conn: &mut PgConnection,
+    file: &ProjectionFile,
+    before: &Rows,
+) -> Result<Vec<Table>, sqlx::Error> {
+    let Rows(now) = scans(conn).await?;
+    let mut read = Vec::new();
+    for (schema, name, _) in now.into_iter().filter(|row| !before.0.contains(row)) {
+        if owner(conn, &schema, &name).await?.as_ref() != Some(&file.name) {
+            read.push(Table { schema, name });
+        }
+    }
+    Ok(read)
+}
+
 fn no_statement(file: &ProjectionFile, statement: &Statement) -> BoxError {
     let word = statement.sql.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     let sentence = format!(

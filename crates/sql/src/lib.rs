@@ -30,6 +30,7 @@
 //! `payload`, `metadata`, `event_id` and `recorded_at`.
 
 mod batch;
+pub mod check;
 mod deadlocks;
 mod definition;
 mod fault;

@@ -7,13 +7,17 @@ use evenfold_testkit::{TestDb, drain, only_worker, scalar};
 use serde_json::json;
 use std::path::Path;
 
-fn example(name: &str) -> SqlProjection {
+pub(crate) fn example_file(name: &str) -> ProjectionFile {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../examples/projections/{name}.sql"));
-    SqlProjection::new(ProjectionFile::read(&path).unwrap())
+    ProjectionFile::read(&path).unwrap()
+}
+
+fn example(name: &str) -> SqlProjection {
+    SqlProjection::new(example_file(name))
 }
 
 /// Each example, and the same rows by one query over the whole log, written in another way.
-const EXAMPLES: [(&str, &str, &str); 6] = [
+pub(crate) const EXAMPLES: [(&str, &str, &str); 6] = [
     (
         "totals",
         "SELECT aggregate_type, aggregate_id, events, value, version FROM totals",
@@ -53,7 +57,7 @@ const EXAMPLES: [(&str, &str, &str); 6] = [
 ];
 
 /// Orders that are placed, most of them paid, some shipped after that, some cancelled.
-fn history(random: &mut fastrand::Rng, round: &str, orders: usize) -> Vec<Vec<NewEvent>> {
+pub(crate) fn history(random: &mut fastrand::Rng, round: &str, orders: usize) -> Vec<Vec<NewEvent>> {
     let mut order = |n: usize| {
         let (id, customer) = (format!("{round}-{n}"), format!("customer-{}", random.u32(..9)));
         let pay = json!({"customer": customer, "at": format!("2026-01-0{}T12:00:00Z", random.u32(1..9)),
@@ -73,6 +77,16 @@ fn history(random: &mut fastrand::Rng, round: &str, orders: usize) -> Vec<Vec<Ne
     (0..orders).map(&mut order).collect()
 }
 
+/// Those of one order in their order, among those of others.
+pub(crate) fn interleaved(random: &mut fastrand::Rng, mut waiting: Vec<Vec<NewEvent>>) -> Vec<NewEvent> {
+    let mut all = Vec::new();
+    while let Some(index) = (!waiting.is_empty()).then(|| random.usize(..waiting.len())) {
+        all.push(waiting[index].remove(0));
+        waiting.retain(|rest| !rest.is_empty());
+    }
+    all
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_example_has_the_rows_that_the_log_has_in_any_batches_and_partitions_that_run_at_once() {
     let mut random = fastrand::Rng::with_seed(fastrand::u64(..));
@@ -81,11 +95,9 @@ async fn each_example_has_the_rows_that_the_log_has_in_any_batches_and_partition
     let mut conn = db.connect().await;
     let mut counters = only_worker(&mut conn, 100).await;
     for (partitions, batch_size) in [(1, 1_000), (3, 7), (2, 1), (4, 50)] {
-        let mut waiting = history(&mut random, &format!("{partitions} by {batch_size}"), 60);
-        // Those of one order in their order, among those of others.
-        while let Some(index) = (!waiting.is_empty()).then(|| random.usize(..waiting.len())) {
-            append_all(&mut conn, &[waiting[index].remove(0)]).await;
-            waiting.retain(|rest| !rest.is_empty());
+        let orders = history(&mut random, &format!("{partitions} by {batch_size}"), 60);
+        for event in interleaved(&mut random, orders) {
+            append_all(&mut conn, &[event]).await;
         }
         drain(&mut counters, &mut conn).await;
         for (name, folded, expected) in EXAMPLES {

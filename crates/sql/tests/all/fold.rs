@@ -6,9 +6,14 @@ use evenfold_testkit::TestDb;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio_util::sync::CancellationToken;
 
+/// The file with this text.
+pub(crate) fn file(name: &str, text: &str) -> ProjectionFile {
+    ProjectionFile::parse(name, &format!("projections/{name}.sql"), text).unwrap()
+}
+
 /// The projection of this text.
 pub(crate) fn projection(name: &str, text: &str) -> SqlProjection {
-    SqlProjection::new(ProjectionFile::parse(name, &format!("projections/{name}.sql"), text).unwrap())
+    SqlProjection::new(file(name, text))
 }
 
 /// Folds everything there is, by as many partitions at once.

@@ -4,6 +4,8 @@
 
 mod bad_events;
 mod batch;
+mod check;
+mod dry_run;
 mod examples;
 mod fold;
 mod passing;
