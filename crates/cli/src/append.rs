@@ -1,18 +1,16 @@
 //! `append`: events from standard input, a line each.
 
 use super::Global;
+use super::lines::Lines;
 use super::output::{print, thousands};
 use super::session::Session;
 use crate::config::number;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
-use evenfold::event::{InvalidEvent, MAX_JSON_BYTES, NewEvent};
+use evenfold::event::NewEvent;
 use evenfold::log::{AppendError, Log, MAX_APPEND_EVENTS};
 use sqlx::PgConnection;
-use std::io::{BufRead, BufReader, Read};
-
-/// Room for a payload, metadata and names that are all as large as they may be, with every byte escaped once.
-const MAX_LINE_BYTES: u64 = 2 * (2 * MAX_JSON_BYTES as u64 + 4096);
+use std::io::Read;
 
 #[derive(Debug, Args)]
 pub(super) struct AppendArgs {
@@ -25,7 +23,7 @@ pub(super) struct AppendArgs {
 pub(super) async fn run(global: &Global, args: &AppendArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
-    let mut lines = Lines { input: BufReader::new(std::io::stdin()), number: 0 };
+    let mut lines = Lines::of(std::io::stdin(), "standard input");
     let outcome =
         append_all(&Log::in_schema(session.database.schema().clone()), &mut conn, &mut lines, args.batch_size).await;
     drop(conn);
@@ -42,7 +40,7 @@ async fn append_all<R: Read>(
 ) -> anyhow::Result<u64> {
     let mut appended = 0;
     loop {
-        let first = lines.number + 1;
+        let first = lines.number() + 1;
         let stopped = |error: anyhow::Error| {
             anyhow!(
                 "{error:#}; nothing from line {first} on was appended, and {} events before it were",
@@ -76,85 +74,5 @@ fn located(error: AppendError, numbers: &[u64]) -> anyhow::Error {
             [] => error.into(),
         },
         _ => error.into(),
-    }
-}
-
-/// What is wrong with a line. The parser calls every line the first, and does not know that it is all an event.
-fn problem(error: &InvalidEvent) -> String {
-    match error {
-        InvalidEvent::Json(json) => {
-            let text = json.to_string();
-            let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
-            format!("not an event as JSON: {what} at column {}", json.column())
-        }
-        other => other.to_string(),
-    }
-}
-
-struct Lines<R> {
-    input: BufReader<R>,
-    number: u64,
-}
-
-impl<R: Read> Lines<R> {
-    /// The next events with their line numbers; empty lines are passed over.
-    fn batch(&mut self, size: usize) -> anyhow::Result<Vec<(u64, NewEvent)>> {
-        let mut batch = Vec::new();
-        while batch.len() < size
-            && let Some(line) = self.next()?
-        {
-            let line = String::from_utf8(line).with_context(|| format!("line {} is not UTF-8", self.number))?;
-            if !line.trim().is_empty() {
-                let event =
-                    NewEvent::from_json(&line).map_err(|error| anyhow!("line {}: {}", self.number, problem(&error)))?;
-                batch.push((self.number, event));
-            }
-        }
-        Ok(batch)
-    }
-
-    fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let mut line = Vec::new();
-        // One more than allowed, to distinguish a line that is too long from one that just fits.
-        let read = (&mut self.input).take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
-        let read = read.context("can't read standard input")?;
-        if read == 0 {
-            return Ok(None);
-        }
-        self.number += 1;
-        if line.len() as u64 > MAX_LINE_BYTES {
-            let (number, most) = (self.number, thousands(i128::from(MAX_LINE_BYTES)));
-            anyhow::bail!("line {number} is longer than {most} bytes: give each event a line of its own");
-        }
-        Ok(Some(line))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(text: &str) -> Lines<&[u8]> {
-        Lines { input: BufReader::new(text.as_bytes()), number: 0 }
-    }
-
-    #[test]
-    fn lines_are_counted_with_the_empty_ones() -> anyhow::Result<()> {
-        let event = r#"{"aggregate_type":"t","aggregate_id":"a","event_type":"e","payload":{}}"#;
-        let text = format!("{event}\n\n  \n{event}\n{event}");
-        let mut input = lines(&text);
-        let numbers = |batch: Vec<(u64, NewEvent)>| batch.into_iter().map(|(n, _)| n).collect::<Vec<_>>();
-        assert_eq!(numbers(input.batch(2)?), [1, 4]);
-        assert_eq!(numbers(input.batch(2)?), [5]);
-        assert!(input.batch(2)?.is_empty());
-        Ok(())
-    }
-
-    #[test]
-    fn a_line_without_end_is_refused_before_it_fills_the_memory() {
-        let endless = std::io::repeat(b'x').take(100 * MAX_LINE_BYTES);
-        let mut input = Lines { input: BufReader::new(endless), number: 0 };
-        let error = input.batch(1).map(|_| ()).map_err(|e| e.to_string());
-        assert!(error.as_ref().is_err_and(|e| e.contains("line 1 is longer than")), "{error:?}");
     }
 }

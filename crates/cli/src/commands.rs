@@ -107,7 +107,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Scale(args) => scale::run(&global, args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args, known).await,
-        Command::Projection(args) => projection::run(args),
+        Command::Projection(args) => projection::run(&global, args).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Uninstall(args) => uninstall::run(&global, &args).await,
         Command::Index(args) => index::run(&global, args).await,

@@ -37,6 +37,28 @@ pub(crate) fn entries(matches: &ArgMatches, by_default: bool) -> Result<Vec<Box<
 }
 
 fn in_directory(directory: &Path) -> Result<Vec<Box<dyn Entry>>, UsageError> {
+    files_of(directory)?.iter().map(|path| entry(path)).collect()
+}
+
+/// The files that are named, and those of the directories that are.
+pub(crate) fn paths(named: &[PathBuf]) -> Result<Vec<PathBuf>, UsageError> {
+    let mut paths = Vec::new();
+    for path in named {
+        if path.is_dir() {
+            paths.extend(files_of(path)?);
+        } else if path.exists() {
+            paths.push(path.clone());
+        } else {
+            return Err(UsageError(format!(
+                "there is no {}: name a file NAME.sql, or a directory of them",
+                path.display()
+            )));
+        }
+    }
+    Ok(paths)
+}
+
+fn files_of(directory: &Path) -> Result<Vec<PathBuf>, UsageError> {
     let unread = |error| UsageError(format!("the directory {} can't be read: {error}", directory.display()));
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unread)? {
@@ -46,7 +68,7 @@ fn in_directory(directory: &Path) -> Result<Vec<Box<dyn Entry>>, UsageError> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| entry(path)).collect()
+    Ok(paths)
 }
 
 fn entry(path: &Path) -> Result<Box<dyn Entry>, UsageError> {

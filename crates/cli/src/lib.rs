@@ -27,6 +27,7 @@ mod flags;
 mod generate;
 mod global;
 mod index;
+mod lines;
 mod manual;
 mod migrate;
 #[cfg(feature = "serve")]

@@ -158,6 +158,12 @@ impl ProjectionFile {
         &self.name
     }
 
+    /// Which events it wants.
+    #[must_use]
+    pub fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
     /// What is wrong at this byte of a statement.
     pub(crate) fn flaw(&self, at: usize, sentence: impl Into<String>) -> Flaw {
         Flaw::at(&self.called, &self.text, at, sentence)

@@ -23,6 +23,7 @@ mod cli_generate;
 mod cli_manual;
 mod cli_mistakes;
 mod cli_pool;
+mod cli_projection_check;
 mod cli_projections;
 mod cli_serve;
 mod cli_serve_demo;
