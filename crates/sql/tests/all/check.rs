@@ -230,9 +230,9 @@ async fn each_example_is_right_whatever_the_seed_and_nothing_is_changed_by_a_che
             let options = CheckOptions { seed, plans: true, ..options(Sample::Log(20_000)) };
             let checked = check(&mut conn, &Schema::default(), &example_file(name), &options).await.unwrap();
             assert_eq!(checked.findings, [], "{name}, seed {seed}");
-            assert!(checked.events > 100 && checked.tables.iter().all(|one| one.rows > 0), "{name}: {checked:?}");
+            assert!(checked.events >= 8 && checked.tables.iter().all(|one| one.rows > 0), "{name}: {checked:?}");
             let (batches, most) = checked.batches.unwrap();
-            assert!(batches > 4 && most > 1 && checked.partitions == Some(3), "{name}: {checked:?}");
+            assert!(batches > 3 && most > 1 && checked.partitions == Some(3), "{name}: {checked:?}");
             assert_eq!(checked.plans.len(), checked.statements.unwrap_or(0), "{name}");
         }
     }

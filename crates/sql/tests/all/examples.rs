@@ -17,7 +17,7 @@ fn example(name: &str) -> SqlProjection {
 }
 
 /// Each example, and the same rows by one query over the whole log, written in another way.
-pub(crate) const EXAMPLES: [(&str, &str, &str); 6] = [
+pub(crate) const EXAMPLES: [(&str, &str, &str); 9] = [
     (
         "totals",
         "SELECT aggregate_type, aggregate_id, events, value, version FROM totals",
@@ -38,7 +38,7 @@ pub(crate) const EXAMPLES: [(&str, &str, &str); 6] = [
     (
         "open_orders",
         "SELECT order_id, customer FROM open_orders",
-        "SELECT aggregate_id, min(payload ->> 'customer') FROM evenfold.events GROUP BY 1
+        "SELECT aggregate_id, min(payload ->> 'customer') FROM evenfold.events WHERE aggregate_type = 'order' GROUP BY 1
          HAVING NOT bool_or(event_type IN ('order-shipped', 'order-cancelled'))",
     ),
     (
@@ -47,7 +47,23 @@ pub(crate) const EXAMPLES: [(&str, &str, &str); 6] = [
         "SELECT aggregate_id, CASE WHEN 'order-cancelled' = ANY (all_types) THEN 'cancelled'
              WHEN '{order-paid,order-shipped}' <@ all_types THEN 'shipped' WHEN 'order-paid' = ANY (all_types) THEN 'paid'
              ELSE 'open' END
-         FROM (SELECT aggregate_id, array_agg(event_type::text) AS all_types FROM evenfold.events GROUP BY 1) AS o",
+         FROM (SELECT aggregate_id, array_agg(event_type::text) AS all_types FROM evenfold.events
+             WHERE aggregate_type = 'order' GROUP BY 1) AS o",
+    ),
+    // The same in another way, which is folded before it.
+    ("order_states", "SELECT * FROM order_states", "SELECT * FROM order_lifecycle"),
+    (
+        "customers",
+        "SELECT * FROM customers",
+        "SELECT DISTINCT ON (aggregate_id) aggregate_id, payload ->> 'region' FROM evenfold.events
+         WHERE aggregate_type = 'customer' ORDER BY aggregate_id, version DESC",
+    ),
+    (
+        "paid_by_region",
+        "SELECT * FROM paid_by_region()",
+        "SELECT coalesce(c.region, 'unknown'), sum((payload ->> 'cents')::bigint)
+         FROM evenfold.events LEFT JOIN customers c ON c.customer = payload ->> 'customer'
+         WHERE event_type = 'order-paid' GROUP BY 1",
     ),
     (
         "timeline",
@@ -56,7 +72,8 @@ pub(crate) const EXAMPLES: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// Orders that are placed, most of them paid, some shipped after that, some cancelled.
+/// Orders that are placed, most of them paid, some shipped after that, some cancelled, and some paid again; and most of
+/// their customers.
 pub(crate) fn history(random: &mut fastrand::Rng, round: &str, orders: usize) -> Vec<Vec<NewEvent>> {
     let mut order = |n: usize| {
         let (id, customer) = (format!("{round}-{n}"), format!("customer-{}", random.u32(..9)));
@@ -69,12 +86,22 @@ pub(crate) fn history(random: &mut fastrand::Rng, round: &str, orders: usize) ->
         }
         if ends < 2 {
             all.push(event(&id, "order-shipped", &json!({})));
+            if random.bool() {
+                all.push(event(&id, "order-paid", &pay));
+            }
         } else if ends == 3 {
             all.push(event(&id, "order-cancelled", &json!({})));
         }
         all
     };
-    (0..orders).map(&mut order).collect()
+    let orders: Vec<_> = (0..orders).map(&mut order).collect();
+    let moved = |customer, region| {
+        let payload = json!({"region": format!("region-{region}")});
+        NewEvent::new("customer", format!("customer-{customer}"), "customer-moved", &payload).unwrap()
+    };
+    let customers = (0..8).map(|customer| (0..random.u32(1..4)).map(|_| moved(customer, random.u32(..3))).collect());
+    let customers: Vec<_> = customers.collect();
+    orders.into_iter().chain(customers).collect()
 }
 
 /// Those of one order in their order, among those of others.
