@@ -71,7 +71,8 @@ pub(crate) async fn check(
 /// The plan of a statement, or why it is none that can be run.
 async fn explain(conn: &mut PgConnection, file: &ProjectionFile, statement: &Statement) -> Result<Value, BoxError> {
     let sql = format!("{EXPLAIN}{}", statement.sql);
-    match sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *conn).await {
+    let planned = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *conn).await;
+    match planned {
         // PostgreSQL sends the type json as the text that it is.
         Ok(row) => Ok(serde_json::from_str(row.try_get_unchecked::<&str, _>(0)?)?),
         Err(error) if offset(&error) == Some(EXPLAIN.len()) => Err(no_statement(file, statement)),
@@ -82,8 +83,8 @@ async fn explain(conn: &mut PgConnection, file: &ProjectionFile, statement: &Sta
 /// What `batch` is read from: that is not read by the statements.
 async fn of_batch(conn: &mut PgConnection) -> Result<Vec<Table>, BoxError> {
     let sql = "EXPLAIN (FORMAT JSON, VERBOSE) TABLE pg_temp.batch";
-    let row = sqlx::query(sql).persistent(false).fetch_one(conn).await?;
-    let plan = serde_json::from_str(row.try_get_unchecked::<&str, _>(0)?)?;
+    let explained = sqlx::query(sql).persistent(false).fetch_one(conn).await?;
+    let plan = serde_json::from_str(explained.try_get_unchecked::<&str, _>(0)?)?;
     let mut read = Vec::new();
     collect(&plan, &mut Vec::new(), &mut read);
     Ok(read)
@@ -91,8 +92,10 @@ async fn of_batch(conn: &mut PgConnection) -> Result<Vec<Table>, BoxError> {
 
 /// Whose a table is instead.
 fn not_own(owner: Option<&str>) -> String {
-    let owned = |owner| format!("which belongs to the projection {owner}");
-    owner.map_or_else(|| "which is no table of this file's -- create".to_owned(), owned)
+    match owner {
+        Some(other) => format!("which belongs to the projection {other}"),
+        None => "which is no table of this file's -- create".to_owned(),
+    }
 }
 
 impl Explained {

@@ -46,10 +46,10 @@ impl SqlProjection {
     /// Looks at what is to be run, with the relation `batch` there.
     async fn check(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
         // What a body of PL/pgSQL writes is known when it has run.
-        if let Apply::Statements(statements) = &self.file.apply {
-            if let Some(warning) = gate::check(conn, &self.file, statements).await?.warning() {
-                tracing::warn!(projection = self.file.name, "{}: {warning}", self.file.called);
-            }
+        if let Apply::Statements(statements) = &self.file.apply
+            && let Some(warning) = gate::check(conn, &self.file, statements).await?.warning()
+        {
+            tracing::warn!(projection = self.file.name, "{}: {warning}", self.file.called);
         }
         self.checked = true;
         Ok(())

@@ -91,7 +91,9 @@ pub(crate) async fn look_at(conn: &mut PgConnection, shadow: &Shadow) -> Result<
         .bind(table.quoted())
         .fetch_all(&mut *conn)
         .await?;
-        let counts: String = columns.iter().map(|name| format!(", count(\"{}\")", name.replace('"', "\"\""))).collect();
+        let counts: Vec<String> =
+            columns.iter().map(|name| format!(", count(\"{}\")", name.replace('"', "\"\""))).collect();
+        let counts = counts.concat();
         let sql = format!(
             "SELECT count(*), (SELECT min(r COLLATE \"C\") FROM ({}) AS t), ARRAY[0{counts}]::bigint[] FROM {}",
             rows(table),
