@@ -50,6 +50,7 @@ const PACKAGES: [(&str, &[&str]); 12] = [
             "evenfold-counter-service",
             "evenfold-groups",
             "evenfold-http",
+            "evenfold-sql",
         ],
     ),
     (

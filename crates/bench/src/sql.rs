@@ -12,11 +12,8 @@ use evenfold_cli::bench::sample::Sample;
 use evenfold_cli::config::number;
 use evenfold_cli::output::thousands;
 use evenfold_cli::tuning::Tuning;
-use figures::Samples;
+use figures::{SEVERAL, Samples};
 use folded::Folding;
-
-/// How many projections are folded side by side in one process.
-const SEVERAL: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct SqlArgs {
@@ -92,7 +89,7 @@ async fn catch_up(arena: &Arena, args: &SqlArgs) -> anyhow::Result<Samples> {
 async fn latency(arena: &Arena, args: &SqlArgs, samples: &mut Samples) -> anyhow::Result<()> {
     let steps = steps(2 * args.runs.runs);
     for _ in 0..args.runs.runs {
-        visible::measure(arena, args, samples, &steps).await?;
+        visible::measure(arena, &args.tuning, args.seconds, samples, &steps).await?;
     }
     steps.finish_and_clear();
     Ok(())

@@ -1,8 +1,10 @@
 //! What was measured, as figures.
 
-use super::SEVERAL;
 use super::folded::Taken;
 use evenfold_cli::bench::report::{Figure, Goal, Unit};
+
+/// How many projections are folded side by side in one process.
+pub(super) const SEVERAL: usize = 5;
 
 /// One sample per run.
 #[derive(Debug, Default)]

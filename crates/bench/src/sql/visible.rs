@@ -2,13 +2,13 @@
 
 use super::super::latency::latencies;
 use super::super::schedule::Schedule;
-use super::SqlArgs;
 use super::figures::Samples;
 use super::folded::{drop_table, file, searching};
 use evenfold::checkpoint::{self, Takeover};
 use evenfold_cli::bench::arena::Arena;
 use evenfold_cli::bench::sample::settle;
 use evenfold_cli::bench::stats::percentile;
+use evenfold_cli::tuning::Tuning;
 use indicatif::ProgressBar;
 
 /// Events per second.
@@ -16,21 +16,22 @@ const RATE: u64 = 100;
 
 pub(super) async fn measure(
     arena: &Arena,
-    args: &SqlArgs,
+    tuning: &Tuning,
+    seconds: u64,
     samples: &mut Samples,
     steps: &ProgressBar,
 ) -> anyhow::Result<()> {
     let database = searching(arena);
     let mut conn = database.connect().await?;
-    let schedule = Schedule::steady(RATE, args.seconds);
+    let schedule = Schedule::steady(RATE, seconds);
     settle(&mut conn).await?;
     samples.insert.extend(percentile(&schedule.insert(arena).await?, 0.5));
     steps.inc(1);
     drop_table(&mut conn, "totals").await?;
     checkpoint::start_over(database.schema(), &mut conn, "totals").await?;
     settle(&mut conn).await?;
-    let worker = args.tuning.worker_options(Takeover::Now);
-    let options = args.tuning.run_options();
+    let worker = tuning.worker_options(Takeover::Now);
+    let options = tuning.run_options();
     let taken = latencies(arena, &database, (file("totals")?, worker, options), &schedule).await?;
     samples.visible.extend(percentile(&taken, 0.5));
     steps.inc(1);
