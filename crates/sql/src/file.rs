@@ -139,16 +139,14 @@ impl ProjectionFile {
         if nothing {
             return Err(flaw(at, "this section is empty: write what is done with events".to_owned()));
         }
-        let definition = parts.definition();
-        let interest = parts.interest();
         Ok(Self {
             name: name.to_owned(),
             called: called.to_owned(),
             text: text.into(),
-            interest,
+            interest: parts.interest(),
             create,
             apply,
-            definition,
+            definition: parts.definition(),
         })
     }
 

@@ -168,7 +168,7 @@ fn details(file: &ProjectionFile, checked: &Checked, seed: u64) -> Vec<String> {
     let Some((first, last)) = checked.positions else { return lines };
     let mut ways = vec!["as one batch, twice".to_owned()];
     if let Some((batches, most)) = checked.batches {
-        ways.push(format!("in {} of 1 to {most} (seed {seed})", thousands(batches as i128)));
+        ways.push(format!("in {} batches of 1 to {most} (seed {seed})", thousands(batches as i128)));
     }
     match checked.partitions {
         Some(1) => ways.push("of one aggregate id, so in no partitions".to_owned()),

@@ -114,7 +114,7 @@ impl From<BoxError> for CheckError {
     }
 }
 
-/// Checks a file. The connection must be in no transaction, and its session must have no relation `batch`.
+/// Checks a file. The connection must be in no transaction, and its session no temporary table `batch`.
 ///
 /// The transactions see one snapshot of the database each, and have it for as long as the folds take: VACUUM removes
 /// nothing that is newer.
