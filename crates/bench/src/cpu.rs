@@ -64,7 +64,8 @@ impl Server {
     }
 }
 
-/// The seconds that this process has used so far, with those of its children that have ended. None if this is not Linux.
+/// The seconds that this process has used so far, with those of its children that have ended. None if this is not
+/// Linux.
 pub(super) fn own_seconds() -> Option<f64> {
     times(&stat(std::process::id())?)
 }

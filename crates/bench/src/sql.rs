@@ -12,7 +12,7 @@ use evenfold_cli::bench::sample::Sample;
 use evenfold_cli::config::number;
 use evenfold_cli::output::thousands;
 use evenfold_cli::tuning::Tuning;
-use figures::{SEVERAL, Samples};
+use figures::{SEVERAL, SqlSamples};
 use folded::Folding;
 
 #[derive(Debug, Args)]
@@ -54,15 +54,15 @@ impl SqlArgs {
 
 pub(super) async fn run(bench: Bench<'_>, args: &SqlArgs) -> anyhow::Result<Vec<Figure>> {
     let mut samples = within(bench.session, bench.shutdown, "sql", async |arena| catch_up(arena, args).await).await?;
-    // In a schema of its own: beside a read model of a million events the load would be another one.
+    // In a schema of its own: next to a read model of a million events the load would be another one.
     within(bench.session, bench.shutdown, "sql", async |arena| latency(arena, args, &mut samples).await).await?;
     Ok(samples.figures())
 }
 
-async fn catch_up(arena: &Arena, args: &SqlArgs) -> anyhow::Result<Samples> {
+async fn catch_up(arena: &Arena, args: &SqlArgs) -> anyhow::Result<SqlSamples> {
     args.sample().write(arena).await?;
     let mut folding = Folding::new(arena, args.sample(), &args.tuning).await?;
-    let mut samples = Samples::default();
+    let mut samples = SqlSamples::default();
     let steps = steps(7 * args.runs.runs);
     for _ in 0..args.runs.runs {
         samples.copy.push(folding.drain().await?);
@@ -86,7 +86,7 @@ async fn catch_up(arena: &Arena, args: &SqlArgs) -> anyhow::Result<Samples> {
     Ok(samples)
 }
 
-async fn latency(arena: &Arena, args: &SqlArgs, samples: &mut Samples) -> anyhow::Result<()> {
+async fn latency(arena: &Arena, args: &SqlArgs, samples: &mut SqlSamples) -> anyhow::Result<()> {
     let steps = steps(2 * args.runs.runs);
     for _ in 0..args.runs.runs {
         visible::measure(arena, &args.tuning, args.seconds, samples, &steps).await?;

@@ -2,21 +2,19 @@
 
 mod check;
 mod dry_run;
+mod given;
 
 use super::Global;
 use super::files::DIRECTORY;
-use super::lines::Lines;
 use super::output::print;
 use crate::config::UsageError;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use check::CheckArgs;
 use clap::{Args, Subcommand};
 use dry_run::TryArgs;
-use evenfold::RecordedEvent;
 use evenfold_sql::ProjectionFile;
-use evenfold_sql::check::in_place;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// What a new file has.
@@ -53,27 +51,6 @@ pub(super) async fn run(global: &Global, args: ProjectionCommand) -> anyhow::Res
         FileCommand::New { name, directory } => new(&name, &directory),
         FileCommand::Check(args) => check::run(global, args).await,
         FileCommand::Try(args) => dry_run::run(global, args).await,
-    }
-}
-
-/// Events that are given in place of a log, and their lines.
-struct Given {
-    events: Vec<RecordedEvent>,
-    lines: Vec<u64>,
-}
-
-impl Given {
-    fn read(input: impl Read, called: &str) -> anyhow::Result<Self> {
-        let (lines, events): (Vec<u64>, Vec<_>) = Lines::of(input, called).all()?.into_iter().unzip();
-        let line = |index: usize| lines.get(index).copied().unwrap_or_default();
-        let events = in_place(events).map_err(|error| anyhow!("line {}: {error}", line(error.index)))?;
-        Ok(Self { events, lines })
-    }
-
-    /// The line of the event at a position, which begin at 1.
-    fn line(&self, position: i64) -> u64 {
-        let index = usize::try_from(position - 1).unwrap_or_default();
-        self.lines.get(index).copied().unwrap_or_default()
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) const SEVERAL: usize = 5;
 
 /// One sample per run.
 #[derive(Debug, Default)]
-pub(super) struct Samples {
+pub(super) struct SqlSamples {
     pub(super) copy: Vec<f64>,
     pub(super) counters: Vec<Taken>,
     pub(super) totals: Vec<Taken>,
@@ -21,7 +21,7 @@ pub(super) struct Samples {
     pub(super) insert: Vec<f64>,
 }
 
-impl Samples {
+impl SqlSamples {
     pub(super) fn figures(&self) -> Vec<Figure> {
         let times = |taken: &[Taken], factor: usize| {
             #[expect(clippy::cast_precision_loss, reason = "a small number")]

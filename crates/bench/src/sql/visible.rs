@@ -2,7 +2,7 @@
 
 use super::super::latency::latencies;
 use super::super::schedule::Schedule;
-use super::figures::Samples;
+use super::figures::SqlSamples;
 use super::folded::{drop_table, file, searching};
 use evenfold::checkpoint::{self, Takeover};
 use evenfold_cli::bench::arena::Arena;
@@ -18,7 +18,7 @@ pub(super) async fn measure(
     arena: &Arena,
     tuning: &Tuning,
     seconds: u64,
-    samples: &mut Samples,
+    samples: &mut SqlSamples,
     steps: &ProgressBar,
 ) -> anyhow::Result<()> {
     let database = searching(arena);

@@ -1,6 +1,6 @@
 //! `projection check`: what is wrong with files, before anything is begun.
 
-use super::Given;
+use super::given::Given;
 use crate::Global;
 use crate::config::{UsageError, number};
 use crate::files::{DIRECTORY, paths};

@@ -1,6 +1,6 @@
 //! `projection try`: the rows that events make, in a database that needs no log.
 
-use super::Given;
+use super::given::Given;
 use crate::Global;
 use crate::config::UsageError;
 use crate::output::{print, print_json};

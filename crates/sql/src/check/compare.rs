@@ -1,7 +1,8 @@
 //! Comparing the tables of one fold with those of another.
 
+use super::finding::Difference;
+use super::outcome::TableRows;
 use super::shadow::Shadow;
-use super::{Difference, TableRows};
 use crate::gate::Table;
 use sqlx::{AssertSqlSafe, PgConnection};
 

@@ -1,9 +1,10 @@
 //! Folding given events, and the rows that come of it: what a test of a projection compares.
 
+use super::finding::Parked;
 use super::fold::{Fold, Outcome};
+use super::outcome::CheckError;
 use super::sample::{Sample, load};
-use super::shadow::{Shadow, Shadows};
-use super::{CheckError, Parked, begin};
+use super::shadow::{Shadow, Shadows, begin};
 use crate::file::{Apply, ProjectionFile};
 use crate::gate::{self, Table};
 use evenfold::{RecordedEvent, Schema};
@@ -123,7 +124,7 @@ async fn compare(
                 format!("{table} is no table that the projection makes: {names}; expected is {row}")
             }
             None if run.tables.len() != 1 => {
-                format!("the projection makes several tables, {names}, and it is not said which of them has {row}")
+                format!("the projection makes several tables, {names}, and nothing names the one that has {row}")
             }
             _ => continue,
         };

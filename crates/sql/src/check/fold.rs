@@ -1,7 +1,8 @@
 //! Folding a part of the sample, as a worker folds a batch.
 
+use super::finding::Parked;
+use super::outcome::CheckError;
 use super::sample::{self, Sampled};
-use super::{CheckError, Parked};
 use crate::fault::{Fault, message};
 use crate::file::{ProjectionFile, Statement};
 use crate::isolate::{Isolated, isolate};

@@ -1,14 +1,19 @@
-//! Schemas in which the tables of a file are made beside those that are in use, in a transaction that is rolled back.
+//! Schemas in which the tables of a file are made next to those that are in use, in a transaction that is rolled back.
 
-use super::CheckError;
+use super::outcome::CheckError;
 use crate::file::ProjectionFile;
 use crate::gate::Table;
 use crate::session::Session;
 use crate::tables;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
 /// What the name of each begins with.
 const PREFIX: &str = "evenfold_check_";
+
+/// A transaction that sees the tables of others as they are now, all along.
+pub(super) async fn begin(conn: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    conn.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await
+}
 
 /// Those of one transaction.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
 //! The steps of a check.
 
 use super::compare::{difference, difference_from, hashes, look_at};
+use super::finding::{Difference, Finding, Parked, Way};
 use super::fold::{Fold, Outcome, without};
+use super::outcome::{CheckError, CheckOptions, Checked};
 use super::sample::{Sampled, load, load_again};
 use super::shadow::{Shadow, Shadows};
-use super::{CheckError, CheckOptions, Checked, Difference, Finding, Parked, Way};
 use crate::file::{Apply, ProjectionFile};
 use crate::gate::{self, Explained};
 use evenfold::Schema;
@@ -170,9 +171,9 @@ async fn in_partitions(
     Ok(())
 }
 
-/// The events of each of three partitions, the one that begins last in the log first. The hashes that there are are dealt
-/// out in turn, so that of a few aggregates not all are in one: by a number of partitions that is large enough, any two
-/// hashes are in different ones.
+/// The events of each of three partitions, the one that begins last in the log first. The hashes that there are are
+/// dealt out in turn, so that of a few aggregates not all are in one: by a number of partitions that is large enough,
+/// any two hashes are in different ones.
 fn partitions(events: &[Sampled]) -> Vec<Vec<&Sampled>> {
     let mut by_hash: BTreeMap<u32, Vec<&Sampled>> = BTreeMap::new();
     for event in events {

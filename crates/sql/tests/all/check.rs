@@ -310,7 +310,7 @@ async fn an_event_that_would_be_parked_is_named_and_the_others_are_folded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_read_of_others_what_is_always_null_and_what_a_function_writes_is_known() {
+async fn tables_that_are_read_columns_that_are_always_null_and_writes_of_functions_are_known() {
     let (_db, mut conn) = shop().await;
     sqlx::raw_sql("CREATE TABLE rates (rate bigint PRIMARY KEY); INSERT INTO rates VALUES (2)")
         .execute(&mut conn)

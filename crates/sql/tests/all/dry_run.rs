@@ -75,7 +75,7 @@ async fn rows_are_compared_as_values_and_each_that_is_missing_or_extra_is_shown(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expected_row_of_no_table_or_of_one_that_is_not_said_is_refused() {
+async fn an_expected_row_of_no_table_or_of_one_that_has_no_name_is_refused() {
     let db = TestDb::empty().await;
     let mut conn = db.connect().await;
     let other = Expected(vec![(Some("sum".to_owned()), "{}".to_owned())]);
@@ -83,7 +83,7 @@ async fn an_expected_row_of_no_table_or_of_one_that_is_not_said_is_refused() {
     assert!(refused.contains("sum is no table that the projection makes: sums"), "{refused}");
     let two = TEXT.replace("-- apply", ";CREATE TABLE more (id text PRIMARY KEY);\n-- apply");
     let refused = run(&mut conn, &two, Some(&expected(&["{}"]))).await.unwrap_err().to_string();
-    assert!(refused.contains("several tables, more, sums, and it is not said"), "{refused}");
+    assert!(refused.contains("several tables, more, sums, and nothing names"), "{refused}");
     let named = Expected(vec![(Some("sums".to_owned()), r#"{"id":"c","n":1,"cents":2}"#.to_owned())]);
     let compared = run(&mut conn, &two, Some(&named)).await.unwrap();
     assert_eq!((compared.missing.len(), compared.extra.len()), (0, 2));
