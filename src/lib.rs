@@ -91,6 +91,8 @@ pub mod projection;
 #[doc(hidden)]
 pub mod schema;
 #[doc(hidden)]
+pub mod shadow;
+#[doc(hidden)]
 pub mod state_table;
 
 pub use checkpoint::{ClassStatus, RegisterError, Status, Takeover, status};

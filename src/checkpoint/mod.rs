@@ -30,7 +30,7 @@ pub use heartbeat::{Beat, DEAD_AFTER, LONGEST_INTERVAL, RETRYING, SUPERSEDED, al
 pub(crate) use lag::first_incomplete;
 pub use lag::{Lag, lag};
 pub(crate) use operator::{lock_and_bump, replace_all};
-pub(crate) use parked::BEHIND;
+pub(crate) use parked::{BEHIND, parked_positions};
 pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
 pub use status::{ClassStatus, Status, status};
 pub(crate) use store::complete_all;

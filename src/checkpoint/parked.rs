@@ -7,7 +7,7 @@ use crate::invariant::invariant;
 use crate::log::EventBuffer;
 use crate::number::Position;
 use sqlx::{PgConnection, Row};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Why an event waits that could be applied by itself.
 pub(crate) const BEHIND: &str = "another event of this aggregate is parked";
@@ -69,6 +69,33 @@ pub async fn has_parked(
     .bind(i64::from(class.residue()))
     .fetch_one(conn)
     .await
+}
+
+/// Which of the events are on record as parked, and whether they were dropped.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub(crate) async fn parked_positions(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    events: &EventBuffer,
+) -> Result<HashMap<Position, bool>, sqlx::Error> {
+    let rows: Vec<(Position, bool)> = sqlx::query_as(schema.sql(
+        "-- Which events are parked, and which dropped.
+         SELECT k.position, p.dropped
+         FROM unnest($2::bigint[]) AS k (position)
+         CROSS JOIN LATERAL (
+             SELECT p.dropped_at IS NOT NULL AS dropped FROM evenfold.parked_events p
+             WHERE p.projection = $1 AND p.position = k.position OFFSET 0
+         ) p",
+    ))
+    .bind(projection)
+    .bind(events.events().map(|event| event.position).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Which of the events' aggregates are parked, and which of the events are dropped. Costs one step down an index for

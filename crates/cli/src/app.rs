@@ -7,6 +7,7 @@ use super::projections::Projections;
 use super::registry::{Entry, Registered};
 use super::replay::{self, ReplayCommand};
 use super::tuning::CounterSettings;
+use super::verify::PointerArg;
 use super::{Global, advice, start};
 use crate::config::UsageError;
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Subcommand};
@@ -19,11 +20,12 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 13] = [
+const OF_APPS: [&str; 14] = [
     "worker",
     "pool",
     "status",
     "wait",
+    "verify",
     "parked",
     "append",
     "migrate",
@@ -39,13 +41,14 @@ const OF_APPS: [&str; 13] = [
 const REPLAYING: [&[&str]; 2] = [&["scale"], &["bench", "catch-up"]];
 
 /// Those that it will have when every projection can be folded anew, and what to do until then.
-const NOT_YET: [(&str, &str); 2] = [
-    ("verify", "only the counters can be verified so far: compare the read model with the log by a query of your own"),
-    (
-        "rebuild",
-        "only the counters can be rebuilt so far: give the projection a new name and new tables, and switch over",
-    ),
-];
+const NOT_YET: [(&str, &str); 1] = [(
+    "rebuild",
+    "only the counters can be rebuilt so far: give the projection a new name and new tables, and switch over",
+)];
+
+/// The commands that fold again what is folded: with the settings of a program's projections. Those of the counters are
+/// fewer, since their actors are not needed.
+const VERIFYING: [&[&str]; 1] = [&["verify"]];
 
 /// A program like `evenfold`, for other projections: its whole command line, with theirs in place of the counters.
 ///
@@ -137,6 +140,7 @@ impl App {
                     matches,
                     command: &whole,
                     ways_on: self.ways_on(),
+                    product: self.product,
                 };
                 match asked {
                     Asked::Command(cli) => commands::run(*cli, &known).await,
@@ -149,9 +153,14 @@ impl App {
     /// The command line.
     fn command(&self) -> Result<Command, UsageError> {
         let (mut command, mut folding) = (Cli::command(), FOLDING.to_vec());
-        if !self.product {
+        if self.product {
+            for path in VERIFYING {
+                command = within(command, path, &PointerArg::augment_args);
+            }
+        } else {
             command = self.own(&command);
             folding.extend(REPLAYING);
+            folding.extend(VERIFYING);
         }
         self.check(&command, &folding)?;
         for path in folding {

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     /// Wait until a projection has applied events: everything in the log, an aggregate's, or those at some positions
     Wait(wait::WaitArgs),
-    /// Recompute the counters from the log and compare; works while workers run
+    /// Fold the log again and compare it with the read models; works while workers run
     Verify(verify::VerifyArgs),
     /// Append events from standard input, one JSON object per line
     Append(append::AppendArgs),
@@ -99,7 +99,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Pool(args) => pool::run(&global, args, known).await,
         Command::Status(args) => status::run(&global, args, known).await,
         Command::Wait(args) => wait::run(&global, args, known).await,
-        Command::Verify(args) => verify::run(&global, args).await,
+        Command::Verify(args) => verify::run(&global, args, known).await,
         Command::Append(args) => append::run(&global, &args).await,
         Command::Generate(args) => generate::run(&global, args).await,
         Command::Counters(args) => counters::run(&global, args).await,

@@ -4,6 +4,7 @@ use super::files::FilesArg;
 use super::registry::{Configured, Entry};
 use crate::config::UsageError;
 use clap::{ArgMatches, Args};
+use evenfold::counters::NAME;
 
 /// Of the commands that are about one projection.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +38,8 @@ pub(crate) struct Projections<'a> {
     pub(crate) command: &'a clap::Command,
     /// How to find out what else there is.
     pub(crate) ways_on: String,
+    /// Whether this is `evenfold` itself, which has the counters.
+    pub(crate) product: bool,
 }
 
 impl Projections<'_> {
@@ -64,7 +67,7 @@ impl Projections<'_> {
         batch_size: Option<usize>,
     ) -> Result<(&'n str, Box<dyn Configured>), UsageError> {
         let name = self.name(chosen)?;
-        Ok((name, self.entry(name)?.configure(self.matches, batch_size)?))
+        Ok((name, self.one(name, batch_size)?))
     }
 
     /// Those of this program's that were chosen, or all of them, with their settings.
@@ -73,18 +76,29 @@ impl Projections<'_> {
         chosen: &ProjectionsArg,
         batch_size: Option<usize>,
     ) -> Result<Vec<Chosen>, UsageError> {
-        let mut entries: Vec<&dyn Entry> = Vec::new();
-        for name in &chosen.names {
-            if entries.iter().any(|entry| entry.name() == name) {
+        let configured = |name: &str| Ok((name.to_owned(), self.one(name, batch_size)?));
+        self.chosen(chosen)?.into_iter().map(configured).collect()
+    }
+
+    /// The names of those of this program's that were chosen, or of all of them.
+    pub(crate) fn chosen<'n>(&'n self, chosen: &'n ProjectionsArg) -> Result<Vec<&'n str>, UsageError> {
+        for (at, name) in chosen.names.iter().enumerate() {
+            if chosen.names[..at].contains(name) {
                 return Err(UsageError(format!("--projection {name} is given twice: leave one out")));
             }
-            entries.push(self.entry(name)?);
+            self.entry(name)?;
         }
-        if entries.is_empty() {
-            entries.clone_from(&self.entries);
-        }
-        let configured = |entry: &&dyn Entry| Ok((entry.name().to_owned(), entry.configure(self.matches, batch_size)?));
-        entries.iter().map(configured).collect()
+        Ok(self.names(chosen))
+    }
+
+    /// A projection of this program's, with its settings.
+    pub(crate) fn one(&self, name: &str, batch_size: Option<usize>) -> Result<Box<dyn Configured>, UsageError> {
+        self.entry(name)?.configure(self.matches, batch_size)
+    }
+
+    /// Whether it is the projection that is built in, which has a query and settings of its own.
+    pub(crate) fn is_counters(&self, name: &str) -> bool {
+        self.product && name == NAME
     }
 
     fn entry(&self, name: &str) -> Result<&dyn Entry, UsageError> {

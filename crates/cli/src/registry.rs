@@ -10,6 +10,7 @@ use evenfold::projection::{
     Pool, PoolError, Process, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerOptions,
 };
 use evenfold::schema::Schema;
+use evenfold::shadow::{Verified, VerifyError, verify};
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use sqlx::PgConnection;
 use std::sync::Arc;
@@ -40,6 +41,14 @@ pub(crate) trait Configured: Send + Sync {
 
     /// For events that are parked.
     fn parked(&self) -> Box<dyn Parked>;
+
+    /// Folds what is applied again, and compares.
+    fn verify<'a>(
+        &'a self,
+        own: &'a Schema,
+        conn: &'a mut PgConnection,
+        limit: u32,
+    ) -> LocalBoxFuture<'a, Result<Verified, VerifyError>>;
 }
 
 /// What applies parked events.
@@ -145,6 +154,15 @@ impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
 
     fn parked(&self) -> Box<dyn Parked> {
         Box::new(Retrying(self.projection()))
+    }
+
+    fn verify<'a>(
+        &'a self,
+        own: &'a Schema,
+        conn: &'a mut PgConnection,
+        limit: u32,
+    ) -> LocalBoxFuture<'a, Result<Verified, VerifyError>> {
+        Box::pin(async move { verify(own, conn, &mut self.projection(), limit).await })
     }
 }
 

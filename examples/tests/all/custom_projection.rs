@@ -61,6 +61,21 @@ async fn an_order_that_cannot_be_read_is_parked_and_applied_by_retry_once_the_pr
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_it_has_applied_is_verified_with_its_settings() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    append(&db, ORDERS);
+    revenue(&db, &[&ALL[..], &["--currency=USD"]].concat()).fine();
+    let verify = || revenue(&db, &["verify", "--currency=USD"]);
+    assert!(verify().fine().contains("revenue: all 1 rows agree."), "{:?}", verify());
+    sqlx::raw_sql("UPDATE revenue SET cents = 8").execute(&mut conn).await.unwrap();
+    assert_eq!(verify().code, 1);
+    assert!(verify().out.contains("the log has {\"customer\":\"ada\",\"cents\":9}"), "{:?}", verify());
+    let other = revenue(&db, &["verify"]);
+    assert!(other.code == 1 && other.err.contains("is defined by"), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_settings_are_flags_and_variables_and_workers_with_others_are_refused() {
     let db = TestDb::new().await;
     append(&db, ORDERS);
@@ -87,6 +102,7 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
         "pool",
         "status",
         "wait",
+        "verify",
         "parked",
         "append",
         "migrate",
@@ -117,9 +133,7 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
         revenue(&db, &[command]).complains(2, "unrecognized subcommand");
     }
     assert!(revenue(&db, &["worker", "--help"]).fine().contains("--currency <CODE>"));
-    for command in ["verify", "rebuild"] {
-        revenue(&db, &[command]).complains(2, "is not there for these projections yet");
-    }
+    revenue(&db, &["rebuild"]).complains(2, "is not there for these projections yet");
     revenue(&db, &["pool", "--projection=counters"])
         .complains(2, "does not have the projection counters; it has: revenue");
     revenue(&db, &[]).complains(2, "`custom_projection --help` shows every command");

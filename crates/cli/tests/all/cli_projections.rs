@@ -98,3 +98,57 @@ async fn a_new_file_can_be_folded_as_it_is_and_replaces_none() {
     here(&["pool", "--projection=by_type", "--until-caught-up", "--log=error"]).fine();
     assert_eq!(scalar(&mut conn, "SELECT sum(events)::bigint FROM by_type").await, 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_is_about_the_counters_and_every_file_and_ends_with_1_where_one_differs() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    feed(&db, &["append"], EVENTS).fine();
+    let files = directory(&[("largest.sql", LARGEST)]);
+    let here = |args: &[&str]| run_in(files.path(), &db, args);
+    let verify = here(&["verify"]);
+    assert!(
+        verify.fine().contains("largest\nNothing is verified: none of the 3 events in the log is applied."),
+        "{verify:?}"
+    );
+    here(&["pool", "--workers=2", "--until-caught-up", "--log=error"]).fine();
+    let verify = here(&["verify"]);
+    let lines: Vec<&str> = verify.fine().lines().collect();
+    assert_eq!(
+        lines[..3],
+        ["counters", "Recomputed by one SQL query over the whole log: all 1 counters agree", "(2 events)."]
+    );
+    assert!(lines[4].is_empty() && lines[5] == "largest", "{verify:?}");
+    assert!(
+        lines[6].starts_with("The whole log was folded again, in ")
+            && lines[6].ends_with(" s and one snapshot: 2 events."),
+        "{verify:?}"
+    );
+    assert_eq!(lines[7], "largest: all 1 rows agree.");
+    let parked =
+        ["1 aggregates are parked, and count on neither side:", "`evenfold parked list --projection largest`."];
+    assert_eq!(lines[8..], parked);
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{verify:?}");
+
+    sqlx::raw_sql("UPDATE largest SET amount = 7").execute(&mut conn).await.unwrap();
+    let verify = here(&["verify"]);
+    assert_eq!(verify.code, 1, "{verify:?}");
+    assert!(verify.out.contains("all 1 counters agree"), "{verify:?}");
+    assert!(
+        verify.out.ends_with(
+            "largest: 1 rows that the log makes are missing, 1 are there that it does not make
+  the log has {\"id\":\"a\",\"amount\":6}
+  the read model has {\"id\":\"a\",\"amount\":7}
+"
+        ),
+        "{verify:?}"
+    );
+    assert!(verify.err.contains("of 2 projections these are not verified: largest"), "{verify:?}");
+    let json = here(&["verify", "--projection=largest", "--json", "--limit=1"]);
+    let row: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let expected = serde_json::json!({"projection": "largest", "table": "largest", "side": "log", "times": 1,
+        "row": {"id": "a", "amount": 6}});
+    assert_eq!((json.code, row), (1, expected), "{json:?}");
+    here(&["verify", "--projection=nobody"]).complains(2, "does not have the projection nobody");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'evenfold\\_%'").await, 0);
+}

@@ -12,7 +12,7 @@ pub(crate) fn example_file(name: &str) -> ProjectionFile {
     ProjectionFile::read(&path).unwrap()
 }
 
-fn example(name: &str) -> SqlProjection {
+pub(crate) fn example(name: &str) -> SqlProjection {
     SqlProjection::new(example_file(name))
 }
 

@@ -11,3 +11,4 @@ mod fold;
 mod passing;
 mod refusals;
 mod spans;
+mod verify;

@@ -1,0 +1,119 @@
+//! A projection, folded again from the log into a shadow of its tables, which are compared row by row.
+
+use super::super::output::{print, print_json, thousands, visible};
+use super::super::registry::Configured;
+use super::notes::{notes, nothing, report};
+use anyhow::bail;
+use evenfold::checkpoint;
+use evenfold::schema::Schema;
+use evenfold::shadow::{DifferingRow, RefusedEvent, Side, TableOutcome, Verified, VerifiedTable};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+/// Events that are listed where a projection refuses what is applied.
+const LISTED: usize = 5;
+
+/// A row that is on one side only, for programs.
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    projection: &'a str,
+    table: &'a str,
+    side: Side,
+    times: i64,
+    row: &'a RawValue,
+}
+
+/// Folds a projection again, and reports whether its tables agree, and with how much of the log: an error if any does
+/// not.
+pub(super) async fn verify(
+    own: &Schema,
+    conn: &mut PgConnection,
+    name: &str,
+    projection: &dyn Configured,
+    limit: u32,
+    json: bool,
+) -> anyhow::Result<()> {
+    let verified = projection.verify(own, conn, limit).await?;
+    if !verified.refused.is_empty() {
+        return refused(name, &verified.refused);
+    }
+    for table in &verified.tables {
+        list(name, table, json)?;
+    }
+    if !verified.agrees() {
+        bail!(
+            "the tables of {name} listed above do not agree with the log (folded again in {:.1} s, in one snapshot)",
+            verified.took.as_secs_f64()
+        );
+    }
+    let status = checkpoint::status(own, conn, name).await?;
+    let outcome = if verified.events > 0 { agreement(&verified, status.behind()) } else { nothing(own, conn).await? };
+    report(&outcome, &notes(own, conn, &status, verified.events > 0).await?, json)
+}
+
+fn agreement(verified: &Verified, behind: u64) -> String {
+    let of = if behind > 0 { "What is applied of the log" } else { "The whole log" };
+    let head = format!(
+        "{of} was folded again, in {:.1} s and one snapshot: {} events.\n",
+        verified.took.as_secs_f64(),
+        thousands(verified.events)
+    );
+    let agreed = verified.tables.iter().filter_map(|VerifiedTable { name, outcome }| match outcome {
+        TableOutcome::Compared { rows, .. } => {
+            Some(format!("{}: all {} rows agree.\n", visible(name), thousands(*rows)))
+        }
+        _ => None,
+    });
+    std::iter::once(head).chain(agreed).collect()
+}
+
+fn refused(name: &str, refused: &[RefusedEvent]) -> anyhow::Result<()> {
+    for RefusedEvent { position, aggregate, version, reason } in refused.iter().take(LISTED) {
+        let aggregate = visible(&aggregate.to_string()).into_owned();
+        print(&format!("{aggregate}, version {version}, at position {position}: {}\n", visible(reason)))?;
+    }
+    bail!(
+        "{name} refuses {} events that it has applied before: it can't be compared until it applies them again",
+        thousands(refused.len() as u64)
+    )
+}
+
+/// What differs in a table; nothing where it agrees.
+fn list(projection: &str, table: &VerifiedTable, json: bool) -> anyhow::Result<()> {
+    let name = visible(&table.name);
+    let (missing, extra, differing) = match &table.outcome {
+        _ if table.agrees() => return Ok(()),
+        TableOutcome::Compared { missing, extra, differing, .. } => (missing, extra, differing),
+        TableOutcome::OtherColumns { missing, extra } => {
+            let with = |what: &str, columns: &[String]| {
+                if columns.is_empty() { String::new() } else { format!(" {what}: {}.", columns.join(", ")) }
+            };
+            let (missing, extra) = (with("It lacks", missing), with("It has in addition", extra));
+            return print(&format!("{name} has other columns than create() makes.{missing}{extra}\n"));
+        }
+        TableOutcome::NotThere => return print(&format!("{name} is not there.\n")),
+        _ => bail!("{name}: an outcome that this program does not know"),
+    };
+    if json {
+        for DifferingRow { side, times, row } in differing {
+            let row = serde_json::from_str(row)?;
+            print_json(&JsonRow { projection, table: &table.name, side: *side, times: *times, row })?;
+        }
+        return Ok(());
+    }
+    print(&format!(
+        "{name}: {} rows that the log makes are missing, {} are there that it does not make\n",
+        thousands(*missing),
+        thousands(*extra)
+    ))?;
+    for DifferingRow { side, times, row } in differing {
+        let side = match side {
+            Side::Log => "the log",
+            Side::ReadModel => "the read model",
+        };
+        let times = if *times > 1 { format!(" {times} times") } else { String::new() };
+        print(&format!("  {side} has{times} {}\n", visible(row)))?;
+    }
+    Ok(())
+}

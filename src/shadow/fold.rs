@@ -1,0 +1,228 @@
+//! Folding again, in one transaction, exactly the events that the checkpoints say are applied.
+
+use crate::checkpoint::{self, Checkpoint, CheckpointRow};
+use crate::class::Class;
+use crate::database::Schema;
+use crate::event::{Aggregate, Event};
+use crate::log::{EventBuffer, Fence, Interest, Slice, Snapshot, Window, read};
+use crate::number::{Position, Version};
+use crate::projection::{Batch, BoxError, CHUNK, Projection};
+use sqlx::PgConnection;
+use std::collections::{HashMap, HashSet};
+
+/// An event that is applied by the checkpoints, and that the projection refuses to apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEvent {
+    /// Its position.
+    pub position: Position,
+    /// Its aggregate.
+    pub aggregate: Aggregate,
+    /// Its version.
+    pub version: Version,
+    /// Why it is refused.
+    pub reason: String,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Folded {
+    /// How many events were applied.
+    pub(super) events: u64,
+    /// The first events that were refused, by which it ended.
+    pub(super) refused: Vec<RefusedEvent>,
+}
+
+/// Why it has failed.
+pub(super) enum FoldError {
+    Apply { first: Position, last: Position, error: BoxError },
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for FoldError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// How far the classes are, to be asked by an event's hash.
+struct AppliedByClass(Vec<(u32, HashMap<u32, Checkpoint>)>);
+
+impl AppliedByClass {
+    fn of(rows: Vec<CheckpointRow>) -> Self {
+        let mut moduli: Vec<(u32, HashMap<u32, Checkpoint>)> = Vec::new();
+        for CheckpointRow { class, checkpoint, .. } in rows {
+            let at = moduli.iter().position(|(modulus, _)| *modulus == class.modulus()).unwrap_or_else(|| {
+                moduli.push((class.modulus(), HashMap::new()));
+                moduli.len() - 1
+            });
+            moduli[at].1.insert(class.residue(), checkpoint);
+        }
+        Self(moduli)
+    }
+
+    /// Whether the event is applied, written by this transaction: by the hash that is stored, as workers read it.
+    fn contains(&self, event: &Event<'_>, xid: u64) -> bool {
+        let checkpoint = |(modulus, classes): &(u32, HashMap<u32, Checkpoint>)| {
+            classes.get(&(event.hash.value() % modulus)).is_some_and(|own| own.applied(xid, event.position))
+        };
+        self.0.iter().any(checkpoint)
+    }
+}
+
+/// Reads the log as of the transaction's snapshot, from one chunk to the next.
+struct Reader<'a> {
+    schema: &'a Schema,
+    projection: String,
+    interest: Interest,
+    start: Fence,
+    upto: Snapshot,
+    after: Position,
+    ended: bool,
+    any_parked: bool,
+    applied: AppliedByClass,
+    buffer: EventBuffer,
+}
+
+/// Events that are applied.
+struct AppliedChunk {
+    events: EventBuffer,
+    dropped: HashSet<Position>,
+}
+
+impl<'a> Reader<'a> {
+    async fn start(
+        schema: &'a Schema,
+        conn: &mut PgConnection,
+        projection: &str,
+        whole: Class,
+        interest: Interest,
+    ) -> Result<Self, sqlx::Error> {
+        let applied = AppliedByClass::of(checkpoint::load(schema, conn, projection, whole).await?);
+        let any_parked = checkpoint::has_parked(schema, conn, projection, whole).await?;
+        let upto: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(conn).await?;
+        let upto: Snapshot = upto.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Self {
+            schema,
+            projection: projection.to_owned(),
+            interest: interest.with_xid(),
+            start: Fence::before_all(),
+            upto,
+            after: Position::START,
+            ended: false,
+            any_parked,
+            applied,
+            buffer: EventBuffer::default(),
+        })
+    }
+
+    /// The next events that are applied; none at the end of the log.
+    async fn next(&mut self, conn: &mut PgConnection, whole: Class) -> Result<Option<AppliedChunk>, sqlx::Error> {
+        while !self.ended {
+            let window = Window { seen: &self.start, upto: &self.upto, after: self.after };
+            let slice = Slice::of(&[whole]);
+            let complete =
+                read(self.schema, conn, window, &slice, &self.interest, CHUNK, &mut self.buffer).await?.complete;
+            self.ended = complete;
+            self.after = self.buffer.last_position().unwrap_or(self.after);
+            let chunk = self.applied_of_buffer(conn).await?;
+            if !chunk.events.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those of the events that were read which are applied: less those that are parked, with those that an operator
+    /// has dropped, which the batch marks.
+    async fn applied_of_buffer(&self, conn: &mut PgConnection) -> Result<AppliedChunk, sqlx::Error> {
+        let parked = if self.any_parked {
+            checkpoint::parked_positions(self.schema, conn, &self.projection, &self.buffer).await?
+        } else {
+            HashMap::new()
+        };
+        let mut chunk = AppliedChunk { events: EventBuffer::default(), dropped: HashSet::new() };
+        for (index, event) in self.buffer.events().enumerate() {
+            let xid = self.buffer.xid(index).unwrap_or(u64::MAX);
+            match parked.get(&event.position) {
+                Some(false) => continue,
+                Some(true) => drop(chunk.dropped.insert(event.position)),
+                None if !self.applied.contains(&event, xid) => continue,
+                None => {}
+            }
+            chunk.events.push(&event);
+        }
+        Ok(chunk)
+    }
+}
+
+/// Gives the projection, which is a fresh one, every event that is applied as of the transaction's snapshot, in the
+/// order of the positions. Ends with the first batch of which the projection refuses an event.
+pub(super) async fn fold_applied<P: Projection>(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &mut P,
+    whole: Class,
+) -> Result<Folded, FoldError> {
+    let (name, interest) = (projection.name().to_owned(), projection.interest());
+    let mut reader = Reader::start(schema, conn, &name, whole, interest).await?;
+    let mut folded = Folded::default();
+    let mut next = reader.next(conn, whole).await?;
+    while let Some(AppliedChunk { events, dropped }) = next.take() {
+        next = reader.next(conn, whole).await?;
+        folded.events += (events.len() - dropped.len()) as u64;
+        let mut batch = Batch::new(schema, &events, HashSet::new(), dropped).last(next.is_none());
+        if let Err(error) = projection.apply(&mut *conn, &mut batch).await {
+            let last = events.last_position().unwrap_or_default();
+            let first = events.events().next().map_or(last, |event| event.position);
+            return Err(FoldError::Apply { first, last, error });
+        }
+        let refused = batch.to_park();
+        if !refused.is_empty() {
+            folded.refused = refused
+                .iter()
+                .map(|parked| RefusedEvent {
+                    position: parked.event.position,
+                    aggregate: Aggregate::new(parked.event.aggregate_type, parked.event.aggregate_id),
+                    version: parked.event.version,
+                    reason: parked.reason.to_owned(),
+                })
+                .collect();
+            break;
+        }
+    }
+    Ok(folded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::IdHash;
+    use crate::number::Revision;
+
+    #[test]
+    fn an_event_is_applied_by_the_checkpoint_of_its_class_alone() {
+        let row = |key, total, floor: i64| {
+            let mut checkpoint = Checkpoint::start();
+            let snapshot: Snapshot = "10:10:".parse().unwrap_or_else(|_| Snapshot::before_all());
+            checkpoint.open(Fence { floor: Position::new(floor), snapshot, next_xid: 10 });
+            checkpoint.advance_to(Position::new(floor));
+            let class = Class::partition(key, total).expect("a class");
+            CheckpointRow { class, checkpoint, revision: Revision::new(1), owner: None }
+        };
+        let applied = AppliedByClass::of(vec![row(0, 2, 5), row(1, 4, 7), row(3, 4, 9)]);
+        for (hash, position, expected) in [(2, 5, true), (2, 6, false), (1, 7, true), (1, 8, false), (7, 9, true)] {
+            let event = Event {
+                position: Position::new(position),
+                version: Version::new(1),
+                aggregate_type: "t",
+                aggregate_id: "a",
+                event_type: "e",
+                payload: "{}",
+                envelope: None,
+                hash: IdHash::from_sql(hash),
+            };
+            assert_eq!(applied.contains(&event, 3), expected, "{hash} at {position}");
+            assert!(!applied.contains(&event, 11), "its transaction is in no snapshot");
+        }
+    }
+}

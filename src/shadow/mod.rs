@@ -1,0 +1,14 @@
+//! Any projection a second time, in a shadow of its tables: to compare the read model with what the log makes of it.
+//!
+//! A projection makes its tables by [`create`](crate::Projection::create), with names that have no schema. So with
+//! another schema first in the `search_path` it makes, and folds into, other tables of the same names.
+
+mod compare;
+mod fold;
+mod tables;
+mod verify;
+
+pub use compare::{DifferingRow, Side, TableOutcome, VerifiedTable};
+pub use fold::RefusedEvent;
+pub use tables::ShadowError;
+pub use verify::{Verified, VerifyError, verify};
