@@ -26,8 +26,8 @@ pub enum RegisterError {
     /// Rows were removed from the checkpoints, or added to them, by hand: what a partition has applied can't be known.
     #[error(
         "the checkpoints of the projection {projection} do not stand for all of partition {partition}: rows were removed \
-         or added by hand, and its events can't be applied; run `evenfold rebuild`, which restores those of the counters \
-         (any other projection is to be started over)"
+         or added by hand, and its events can't be applied; run `evenfold rebuild{}`, which restores them",
+        option(projection)
     )]
     Incomplete {
         /// The projection.
@@ -74,6 +74,11 @@ fn reason(error: &BoxDynError) -> String {
 /// The projection that is built in can be folded anew in its place.
 pub(crate) const BUILT_IN: &str = "counters";
 
+/// What names the projection to a command, whose default is the one that is built in.
+fn option(projection: &str) -> String {
+    if projection == BUILT_IN { String::new() } else { format!(" --projection {projection}") }
+}
+
 /// What to do about another definition.
 fn other_way(projection: &str) -> String {
     if projection == BUILT_IN {
@@ -83,9 +88,10 @@ fn other_way(projection: &str) -> String {
              empties them"
         );
     }
-    "give the same interest and settings, or give the projection another name and other tables, which fold the log from \
-     its beginning"
-        .to_owned()
+    format!(
+        "give the same, or fold the log anew under the new one, while what there is stays in use, with `evenfold rebuild \
+         --projection {projection}` (and --new-definition, unless it is a file of SQL)"
+    )
 }
 
 /// The longest definition that is shown whole, in characters.

@@ -91,7 +91,7 @@ async fn bump(
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub(crate) async fn replace_all(
+pub(super) async fn replace_all(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,

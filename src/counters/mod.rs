@@ -14,7 +14,7 @@ pub use current::current;
 #[doc(hidden)]
 pub use mismatches::{Mismatch, Tally, UnreadableEvent, mismatches};
 #[doc(hidden)]
-pub use rebuild::{Rebuild, RebuildError, Rebuilt};
+pub use rebuild::Rebuild;
 #[doc(hidden)]
 pub use switch::forget_rebuild;
 pub use table::CounterRow;

@@ -1,62 +1,16 @@
 //! Rebuilding the counters: an exact replay from the start, into a shadow of those in use, which it replaces in one
 //! transaction.
 
-use super::switch::{begin, claim, lock, prepare, switch};
-use super::{Counters, NAME};
+use super::switch::{claim, prepare, switch};
+use super::{Counters, NAME, REBUILD};
 use crate::checkpoint::{self, RegisterError, Takeover};
 use crate::class::Class;
-use crate::database::{ConnectError, Database};
-use crate::projection::{Progress, RunError, Step, Worker, WorkerError, WorkerOptions, definition};
-use sqlx::{Connection, PgConnection};
+use crate::database::Database;
+use crate::projection::{Progress, Worker, WorkerError, WorkerOptions, catch_up, definition};
+use crate::shadow::{RebuildError, Rebuilt};
+use sqlx::Connection;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// What became of a rebuild.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rebuilt {
-    /// The rebuilt counters are those in use.
-    Switched,
-    /// It was stopped; the next one goes on where it was.
-    Stopped,
-    /// There is nothing to rebuild: no worker has begun the projection.
-    NothingThere,
-}
-
-/// Why a rebuild has failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RebuildError {
-    /// Two would replay into one table.
-    #[error("another `evenfold rebuild` is at work on this database: wait until it has ended, or end it with Ctrl-C")]
-    Busy,
-    /// As a worker may fail, for one that the definition is another.
-    #[error(transparent)]
-    Run(#[from] RunError),
-}
-
-impl From<sqlx::Error> for RebuildError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Run(WorkerError::Database(error).into())
-    }
-}
-
-impl From<WorkerError> for RebuildError {
-    fn from(error: WorkerError) -> Self {
-        Self::Run(error.into())
-    }
-}
-
-impl From<RegisterError> for RebuildError {
-    fn from(error: RegisterError) -> Self {
-        Self::Run(error.into())
-    }
-}
-
-impl From<ConnectError> for RebuildError {
-    fn from(error: ConnectError) -> Self {
-        Self::Run(error.into())
-    }
-}
 
 /// A replay of the log into a shadow table of the counters in use.
 pub struct Rebuild {
@@ -113,20 +67,20 @@ impl Rebuild {
         }
         prepare(database.schema(), &mut conn, &definition).await?;
         self.worker.register(&mut conn).await?;
-        begin(database.schema(), &mut conn).await?;
-        if !self.catch_up(&mut conn, shutdown).await? {
+        checkpoint::copy_dropped(database.schema(), &mut conn, NAME, REBUILD).await?;
+        if !catch_up(&mut self.worker, &mut conn, shutdown, |_| {}).await? {
             self.worker.finish(&mut conn).await?;
             return Ok(Rebuilt::Stopped);
         }
         // What was replayed from one server must not be put in use on another.
         let mut switching = database.named("evenfold rebuild").only(server.identity).connect().await?;
         let mut tx = switching.begin().await?;
-        if !self.permitted(lock(database.schema(), &mut tx).await?)? {
+        if !self.permitted(checkpoint::lock_all(database.schema(), &mut tx, NAME).await?)? {
             return Ok(Rebuilt::NothingThere);
         }
         // Once more, on the other connection, now that nobody applies anything: the fence of this window shows at least
         // what any checkpoint in use has applied, so that nothing in use is undone.
-        if !self.catch_up(&mut conn, shutdown).await? {
+        if !catch_up(&mut self.worker, &mut conn, shutdown, |_| {}).await? {
             return Ok(Rebuilt::Stopped);
         }
         self.worker.finish(&mut conn).await?;
@@ -144,15 +98,5 @@ impl Rebuild {
             return Ok(true);
         }
         Err(RegisterError::OtherDefinition { projection: NAME.to_owned(), stored, given })
-    }
-
-    /// Steps until nothing is left; false if it is to stop.
-    async fn catch_up(&mut self, conn: &mut PgConnection, shutdown: &CancellationToken) -> Result<bool, WorkerError> {
-        while !shutdown.is_cancelled() {
-            if self.worker.step(conn).await? == Step::CaughtUp {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -3,6 +3,7 @@
 mod ahead;
 mod batch;
 mod beating;
+mod catch_up;
 mod chunk;
 mod connections;
 mod error;
@@ -12,6 +13,7 @@ mod heartbeats;
 mod join;
 mod late;
 mod options;
+mod own_tables;
 mod pace;
 pub mod parked;
 mod peer;
@@ -30,9 +32,13 @@ mod wake;
 mod worker;
 
 pub use batch::Batch;
+pub(crate) use catch_up::catch_up;
 pub use chunk::CHUNK;
 pub use error::{Fatal, RunError, WorkerError};
 pub use options::{GRACE, RunOptions, WorkerOptions};
+pub(crate) use own_tables::own_mark;
+#[doc(hidden)]
+pub use own_tables::{TablesBefore, mark_tables, owner_in_comment, table_owner};
 pub use pool::{MAX_WORKERS, Pool, PoolError, PoolWorker};
 pub use process::Process;
 pub use progress::{Phase, Progress, Report};
@@ -77,8 +83,10 @@ pub trait Projection: Send + 'static {
     }
 
     /// Creates what the read model is kept in, if that is not there: tables and indexes. Called once in the life of a
-    /// projection, by the worker that begins it, in the transaction in which it does; what it creates is found by the
-    /// connection's `search_path`, as in [`apply`](Self::apply).
+    /// projection, by the worker that begins it, in the transaction in which it does, and again in another schema for
+    /// whatever folds the log a second time next to it; what it creates is found by the connection's `search_path`, as
+    /// in [`apply`](Self::apply), so neither names a schema. The tables get a line in their comments that says whose
+    /// they are.
     ///
     /// # Errors
     ///

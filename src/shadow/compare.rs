@@ -84,6 +84,20 @@ const RESOLVE: &str = "
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $1 AND c.relkind IN ('r', 'p')
     ORDER BY place LIMIT 1";
 
+/// The table of this name that the `search_path` leads to: its schema, and its name with it, as SQL has them.
+pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Option<(String, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT quote_ident(n.nspname), format('%I.%I', n.nspname, c.relname)
+         FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, place)
+         JOIN pg_namespace n ON n.nspname = s.name
+         JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $1 AND c.relkind IN ('r', 'p')
+         ORDER BY place LIMIT 1",
+    )
+    .bind(name)
+    .fetch_optional(conn)
+    .await
+}
+
 /// Finds the tables in use by the `search_path`, and keeps them from being replaced until the transaction ends. None
 /// if one was replaced or emptied since the transaction's snapshot: what it has now is in no row of that.
 pub(super) async fn in_use(conn: &mut PgConnection, names: &[String]) -> Result<Option<Vec<InUse>>, sqlx::Error> {

@@ -46,13 +46,63 @@ pub enum ShadowError {
         /// The table.
         table: String,
     },
+    /// A table in use has the name of one of the projection's, and does not say that it is the projection's.
+    #[error(
+        "{table} does not say that it is a table of the projection {projection}, so it is left as it is: drop or rename it,          or, if it is, COMMENT ON TABLE {table} IS '{mark}'"
+    )]
+    NotOwn {
+        /// The projection.
+        projection: String,
+        /// The table.
+        table: String,
+        /// The line that its comment ends with.
+        mark: String,
+    },
+    /// Its tables are in more than one schema.
+    #[error(
+        "the table {table} of the projection {projection} is in another schema than its other tables: move it there"
+    )]
+    TwoSchemas {
+        /// The projection.
+        projection: String,
+        /// The table.
+        table: String,
+    },
+    /// Something else than a table is to be replaced.
+    #[error(
+        "the projection {projection} makes more than tables, and a rebuild replaces nothing else: {what} …; change it by          hand and run the rebuild again, or give the projection another name"
+    )]
+    OtherThan {
+        /// The projection.
+        projection: String,
+        /// What it is.
+        what: String,
+    },
+    /// Something hangs on an old table.
+    #[error(
+        "the tables of the projection {projection} have changed, and {bound} would stay with the old ones: drop it, run the          rebuild again, which goes on where it was, and make it anew"
+    )]
+    Bound {
+        /// The projection.
+        projection: String,
+        /// What it is.
+        bound: String,
+    },
+    /// The schema of the shadow is somebody else's.
+    #[error("the schema {schema} is there already and is no shadow of the projection {projection}: rename or drop it")]
+    Taken {
+        /// The projection.
+        projection: String,
+        /// The schema.
+        schema: String,
+    },
     /// The database's.
     #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
 }
 
 /// A schema with tables of a projection that nobody else uses.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Shadow {
     /// Its name, as SQL has it.
     pub(super) quoted: String,
@@ -62,29 +112,36 @@ pub(super) struct Shadow {
     pub(super) path: String,
 }
 
-/// What is known of the session. The database and the role are asked for before anything has failed.
-const SESSION: &str = "SELECT quote_ident($1), quote_ident(current_user), quote_ident(current_database()),
-    current_setting('search_path')";
-
 impl Shadow {
-    /// Makes the schema in the caller's transaction, which is to be rolled back if this fails, and puts it first in the
-    /// transaction's `search_path`.
-    pub(super) async fn make(conn: &mut PgConnection, name: &str, projection: &str) -> Result<Self, ShadowError> {
-        let (quoted, role, database, path): (String, String, String, String) =
-            sqlx::query_as(SESSION).bind(name).fetch_one(&mut *conn).await?;
-        let made = sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {quoted}"))).execute(&mut *conn).await;
-        if let Err(error) = made {
-            return Err(if is_privilege(&error) { ShadowError::NotAllowed { role, database } } else { error.into() });
+    /// A schema of this name, which may be there or not, for a session whose names lead to none yet.
+    pub(super) async fn named(conn: &mut PgConnection, name: &str, projection: &str) -> Result<Self, sqlx::Error> {
+        let (quoted, path) =
+            sqlx::query_as("SELECT quote_ident($1), current_setting('search_path')").bind(name).fetch_one(conn).await?;
+        Ok(Self { quoted, projection: projection.to_owned(), path })
+    }
+
+    /// Makes the schema in the caller's transaction, which is to be rolled back if this fails.
+    pub(super) async fn make(&self, conn: &mut PgConnection) -> Result<(), ShadowError> {
+        // Before anything has failed.
+        let (role, database): (String, String) =
+            sqlx::query_as("SELECT quote_ident(current_user), quote_ident(current_database())")
+                .fetch_one(&mut *conn)
+                .await?;
+        let made = sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {}", self.quoted))).execute(&mut *conn).await;
+        match made {
+            Err(error) if is_privilege(&error) => Err(ShadowError::NotAllowed { role, database }),
+            done => Ok(done.map(drop)?),
         }
-        let shadow = Self { quoted, projection: projection.to_owned(), path };
-        shadow.enter(conn).await?;
-        Ok(shadow)
+    }
+
+    /// The `search_path` with which names lead to the shadow first.
+    pub(super) fn path_into(&self) -> String {
+        path_into(&self.quoted, &self.path)
     }
 
     /// From here on, until the transaction ends, names lead to the shadow first.
     pub(super) async fn enter(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let path = if self.path.is_empty() { self.quoted.clone() } else { format!("{}, {}", self.quoted, self.path) };
-        set_path(conn, &path).await
+        set_path(conn, &self.path_into()).await
     }
 
     /// Names lead again to where they did before.
@@ -106,6 +163,26 @@ impl Shadow {
         if tables.is_empty() { Err(ShadowError::NoTables { projection: name }) } else { Ok(tables) }
     }
 
+    /// Whether the schema is there; an error if it is somebody else's, whose comment is another.
+    pub(super) async fn is_there(&self, conn: &mut PgConnection, comment: &str) -> Result<bool, ShadowError> {
+        let there: Option<bool> = sqlx::query_scalar(
+            "SELECT obj_description(oid, 'pg_namespace') IS NOT DISTINCT FROM $2 FROM pg_namespace WHERE oid = to_regnamespace($1)",
+        )
+        .bind(&self.quoted)
+        .bind(comment)
+        .fetch_optional(conn)
+        .await?;
+        match there {
+            Some(false) => Err(ShadowError::Taken { projection: self.projection.clone(), schema: self.quoted.clone() }),
+            there => Ok(there.is_some()),
+        }
+    }
+
+    /// Drops it with all that is in it.
+    pub(super) async fn drop(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(AssertSqlSafe(format!("DROP SCHEMA {} CASCADE", self.quoted))).execute(conn).await.map(drop)
+    }
+
     /// The names of its tables, in their order.
     pub(super) async fn tables(&self, conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
         sqlx::query_scalar(
@@ -115,6 +192,19 @@ impl Shadow {
         .bind(&self.quoted)
         .fetch_all(conn)
         .await
+    }
+
+    /// Tables of this schema as SQL has them.
+    pub(super) async fn quoted_tables(
+        &self,
+        conn: &mut PgConnection,
+        names: &[String],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar("SELECT $1 || '.' || quote_ident(name) FROM unnest($2::text[]) AS name")
+            .bind(&self.quoted)
+            .bind(names)
+            .fetch_all(conn)
+            .await
     }
 
     /// Refuses a transaction that has written other tables than those of the shadow, and evenfold's own in `own`: a
@@ -139,7 +229,12 @@ impl Shadow {
     }
 }
 
-async fn set_path(conn: &mut PgConnection, path: &str) -> Result<(), sqlx::Error> {
+/// A `search_path` with this schema before all others.
+pub(super) fn path_into(quoted: &str, path: &str) -> String {
+    if path.is_empty() { quoted.to_owned() } else { format!("{quoted}, {path}") }
+}
+
+pub(super) async fn set_path(conn: &mut PgConnection, path: &str) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('search_path', $1, true)").bind(path).execute(conn).await.map(drop)
 }
 

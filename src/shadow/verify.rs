@@ -125,7 +125,9 @@ async fn in_transaction<P: Projection>(
     let whole = Class::partition(0, 1).map_err(RegisterError::from)?;
     checkpoint::check_begun(schema, tx, &name, &definition(projection)).await?;
     let begun = checkpoint::definition_of(schema, tx, &name).await?.is_some();
-    let shadow = Shadow::make(tx, &format!("evenfold_verify_{}", Uuid::new_v4().simple()), &name).await?;
+    let shadow = Shadow::named(tx, &format!("evenfold_verify_{}", Uuid::new_v4().simple()), &name).await?;
+    shadow.make(tx).await?;
+    shadow.enter(tx).await?;
     let tables = shadow.fill(tx, projection).await?;
     shadow.leave(tx).await?;
     let Some(in_use) = in_use(tx, &tables).await? else { return Err(VerifyError::Replaced { projection: name }) };

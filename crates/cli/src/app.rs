@@ -20,12 +20,13 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 14] = [
+const OF_APPS: [&str; 15] = [
     "worker",
     "pool",
     "status",
     "wait",
     "verify",
+    "rebuild",
     "parked",
     "append",
     "migrate",
@@ -40,15 +41,9 @@ const OF_APPS: [&str; 14] = [
 /// Those of `evenfold` that it has in another form.
 const REPLAYING: [&[&str]; 2] = [&["scale"], &["bench", "catch-up"]];
 
-/// Those that it will have when every projection can be folded anew, and what to do until then.
-const NOT_YET: [(&str, &str); 1] = [(
-    "rebuild",
-    "only the counters can be rebuilt so far: give the projection a new name and new tables, and switch over",
-)];
-
 /// The commands that fold again what is folded: with the settings of a program's projections. Those of the counters are
 /// fewer, since their actors are not needed.
-const VERIFYING: [&[&str]; 1] = [&["verify"]];
+const REFOLDING: [&[&str]; 2] = [&["verify"], &["rebuild"]];
 
 /// A program like `evenfold`, for other projections: its whole command line, with theirs in place of the counters.
 ///
@@ -154,13 +149,13 @@ impl App {
     fn command(&self) -> Result<Command, UsageError> {
         let (mut command, mut folding) = (Cli::command(), FOLDING.to_vec());
         if self.product {
-            for path in VERIFYING {
+            for path in REFOLDING {
                 command = within(command, path, &PointerArg::augment_args);
             }
         } else {
             command = self.own(&command);
             folding.extend(REPLAYING);
-            folding.extend(VERIFYING);
+            folding.extend(REFOLDING);
         }
         self.check(&command, &folding)?;
         for path in folding {
@@ -208,29 +203,23 @@ impl App {
         let projections = self.entries.iter().map(|entry| entry.name()).collect::<Vec<_>>().join(", ");
         let about = format!("Folds an event log kept in PostgreSQL, exactly once, into: {projections}");
         let commands = product.get_subcommands().filter(|command| OF_APPS.contains(&command.get_name())).cloned();
-        let later =
-            NOT_YET.map(|(name, why)| Command::new(name).about(why).hide(true).allow_external_subcommands(true));
         Command::new(program())
             .about(about)
             .subcommand_required(true)
             .args(product.get_arguments().cloned())
             .subcommands(commands)
             .subcommands(ReplayCommand::augment_subcommands(Command::new("replay")).get_subcommands().cloned())
-            .subcommands(later)
             .mut_subcommand("worker", |worker| worker.about("Apply the events of one partition"))
     }
 
     fn read(&self, matches: &ArgMatches) -> Result<Asked, UsageError> {
         let refused = |error: clap::Error| UsageError(error.to_string());
-        if let (false, Some((command, _))) = (self.product, matches.subcommand()) {
-            if let Some((_, why)) = NOT_YET.iter().find(|(name, _)| *name == command) {
-                return Err(UsageError(format!("{command} is not there for these projections yet: {why}")));
-            }
-            if REPLAYING.iter().any(|path| path.first() == Some(&command)) {
-                let global = Global::from_arg_matches(matches).map_err(refused)?;
-                let command = ReplayCommand::from_arg_matches(matches).map_err(refused)?;
-                return Ok(Asked::Replay(Box::new((global, command))));
-            }
+        if let (false, Some((command, _))) = (self.product, matches.subcommand())
+            && REPLAYING.iter().any(|path| path.first() == Some(&command))
+        {
+            let global = Global::from_arg_matches(matches).map_err(refused)?;
+            let command = ReplayCommand::from_arg_matches(matches).map_err(refused)?;
+            return Ok(Asked::Replay(Box::new((global, command))));
         }
         Cli::from_arg_matches(matches).map(|cli| Asked::Command(Box::new(cli))).map_err(refused)
     }

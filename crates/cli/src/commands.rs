@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Uninstall(uninstall::UninstallArgs),
     /// Build or drop an index with which each of many workers reads its own events only
     Index(index::IndexArgs),
-    /// Make the counters anew from the whole log, next to those in use, and switch over
+    /// Fold the whole log anew, next to the read model in use, and switch over; works while workers run
     Rebuild(rebuild::RebuildArgs),
     /// Make a log usable that was restored from another PostgreSQL cluster
     Repair(repair::RepairArgs),
@@ -111,7 +111,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Migrate => migrate::run(&global).await,
         Command::Uninstall(args) => uninstall::run(&global, &args).await,
         Command::Index(args) => index::run(&global, args).await,
-        Command::Rebuild(args) => rebuild::run(&global, args).await,
+        Command::Rebuild(args) => rebuild::run(&global, args, known).await,
         Command::Repair(args) => repair::run(&global, args).await,
         Command::Db(args) => db::run(&global, &args).await,
         Command::Completions(args) => manual::completions(&args, known.command.clone()),

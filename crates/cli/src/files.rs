@@ -76,5 +76,5 @@ fn entry(path: &Path) -> Result<Box<dyn Entry>, UsageError> {
     let name = file.name().to_owned();
     let projection = SqlProjection::new(file);
     let make = move |_: &FileSettings| projection.clone();
-    Ok(Box::new(Registered::new(name, make, |_, _| Ok(()))))
+    Ok(Box::new(Registered::new(name, make, |_, _| Ok(())).of_file()))
 }

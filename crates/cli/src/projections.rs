@@ -52,6 +52,16 @@ impl Projections<'_> {
         }
     }
 
+    /// The same, of which `evenfold` itself has the counters for one that is not named.
+    pub(crate) fn name_or_counters<'n>(&'n self, chosen: &'n ProjectionArg) -> Result<&'n str, UsageError> {
+        if chosen.name.is_none() && self.product { Ok(NAME) } else { self.name(chosen) }
+    }
+
+    /// Whether it is a file of SQL.
+    pub(crate) fn is_file(&self, name: &str) -> bool {
+        self.entry(name).is_ok_and(Entry::is_file)
+    }
+
     /// The names of those that were chosen, or of all of this program's.
     pub(crate) fn names<'n>(&'n self, chosen: &'n ProjectionsArg) -> Vec<&'n str> {
         if chosen.names.is_empty() {

@@ -4,13 +4,14 @@ use crate::config::UsageError;
 use clap::builder::Resettable;
 use clap::{ArgMatches, Args, Command};
 use evenfold::class::Class;
+use evenfold::database::Database;
 use evenfold::event::Aggregate;
 use evenfold::projection::parked::{self, Retried, RetriedTogether, RetryAll, RetryError};
 use evenfold::projection::{
     Pool, PoolError, Process, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerOptions,
 };
 use evenfold::schema::Schema;
-use evenfold::shadow::{Verified, VerifyError, verify};
+use evenfold::shadow::{RebuildError, RebuildOptions, TablesRebuilt, Verified, VerifyError, rebuild, verify};
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use sqlx::PgConnection;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) trait Entry: Send + Sync {
     /// The name under which its checkpoints are kept.
     fn name(&self) -> &str;
+
+    /// Whether it is a file of SQL, which is its definition.
+    fn is_file(&self) -> bool;
 
     /// Adds the flags of its settings.
     fn flags(&self, command: Command) -> Command;
@@ -49,6 +53,15 @@ pub(crate) trait Configured: Send + Sync {
         conn: &'a mut PgConnection,
         limit: u32,
     ) -> LocalBoxFuture<'a, Result<Verified, VerifyError>>;
+
+    /// Folds the log anew, and puts what it makes in the place of what is in use.
+    fn rebuild<'a>(
+        &'a self,
+        database: &'a Database,
+        options: &'a RebuildOptions,
+        shutdown: &'a CancellationToken,
+        watch: &'a (dyn Fn(u64) + Sync),
+    ) -> LocalBoxFuture<'a, Result<TablesRebuilt, RebuildError>>;
 }
 
 /// What applies parked events.
@@ -96,17 +109,27 @@ pub(crate) struct Registered<A, P> {
     name: String,
     make: Make<A, P>,
     check: Check<A>,
+    is_file: bool,
 }
 
 impl<A: Args + Send + Sync + 'static, P: Projection> Registered<A, P> {
     pub(crate) fn new(name: String, make: impl Fn(&A) -> P + Send + Sync + 'static, check: Check<A>) -> Self {
-        Self { name, make: Arc::new(make), check }
+        Self { name, make: Arc::new(make), check, is_file: false }
+    }
+
+    /// The same, which is a file of SQL.
+    pub(crate) fn of_file(self) -> Self {
+        Self { is_file: true, ..self }
     }
 }
 
 impl<A: Args + Send + Sync + 'static, P: Projection> Entry for Registered<A, P> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn is_file(&self) -> bool {
+        self.is_file
     }
 
     fn flags(&self, command: Command) -> Command {
@@ -163,6 +186,17 @@ impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
         limit: u32,
     ) -> LocalBoxFuture<'a, Result<Verified, VerifyError>> {
         Box::pin(async move { verify(own, conn, &mut self.projection(), limit).await })
+    }
+
+    fn rebuild<'a>(
+        &'a self,
+        database: &'a Database,
+        options: &'a RebuildOptions,
+        shutdown: &'a CancellationToken,
+        watch: &'a (dyn Fn(u64) + Sync),
+    ) -> LocalBoxFuture<'a, Result<TablesRebuilt, RebuildError>> {
+        let (settings, make) = (Arc::clone(&self.settings), Arc::clone(&self.make));
+        Box::pin(rebuild(database, move || make(&settings), options, shutdown, watch))
     }
 }
 

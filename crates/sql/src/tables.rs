@@ -2,42 +2,29 @@
 
 use crate::fault::{Fault, message, offset};
 use crate::file::{ProjectionFile, Statement};
+use evenfold::projection::{TablesBefore, mark_tables, owner_in_comment, table_owner};
 use evenfold::{BoxError, Fatal};
 use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// Which tables there are, and which of them are this transaction's own: nobody else has them locked.
-const THERE: &str = "SELECT oid::bigint FROM pg_class WHERE relkind IN ('r', 'p')";
+/// What is wrong with a table that was made, if anything is.
 const MADE: &str = "
-    SELECT c.oid::regclass::text, c.relnamespace = current_schema()::regnamespace,
+    SELECT c.relnamespace = current_schema()::regnamespace,
         EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
         EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.condeferred),
         (SELECT min(a.attname::text) FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-         WHERE a.attrelid = c.oid AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%')),
-        obj_description(c.oid, 'pg_class')
-    FROM pg_class c
-    WHERE c.relkind IN ('r', 'p') AND NOT c.oid::bigint = ANY ($1) AND NOT c.relispartition
-      AND EXISTS (SELECT FROM pg_locks l WHERE l.relation = c.oid AND l.pid = pg_backend_pid()
-                  AND l.mode = 'AccessExclusiveLock' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-    ORDER BY 1";
+         WHERE a.attrelid = c.oid AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%'))
+    FROM pg_class c WHERE c.oid = $1::regclass";
 
 /// A table as it was made.
-type Made = (String, bool, bool, bool, Option<String>, Option<String>);
-
-/// The last line of a table's comment, around the name of the projection: this is how a later worker knows whose it is.
-const MARK: (&str, &str) = ("Read model of the projection ", " of evenfold");
+type Made = (bool, bool, bool, Option<String>);
 
 /// A relation of that name is there already.
 const DUPLICATE: &str = "42P07";
 
-fn mark(projection: &str) -> String {
-    let (before, after) = MARK;
-    format!("{before}{projection}{after}")
-}
-
 /// Makes them.
 pub(crate) async fn create(conn: &mut PgConnection, file: &ProjectionFile) -> Result<(), BoxError> {
-    let there: Vec<i64> = sqlx::query_scalar(THERE).fetch_all(&mut *conn).await?;
+    let before = TablesBefore::now(&mut *conn).await?;
     sqlx::raw_sql("SAVEPOINT evenfold_create").execute(&mut *conn).await?;
     for statement in &file.create {
         let query = sqlx::query(AssertSqlSafe(statement.sql.clone())).persistent(false);
@@ -52,12 +39,14 @@ pub(crate) async fn create(conn: &mut PgConnection, file: &ProjectionFile) -> Re
         }
     }
     sqlx::raw_sql("RELEASE SAVEPOINT evenfold_create").execute(&mut *conn).await?;
-    let made: Vec<Made> = sqlx::query_as(MADE).bind(&there).fetch_all(&mut *conn).await?;
+    let made = before.made_since(&mut *conn).await?;
     if made.is_empty() {
         let sentence = format!("{}: no table is made: begin with -- create and a CREATE TABLE", file.called);
         return Err(Box::new(Fatal(sentence)));
     }
-    for (table, in_place, has_key, is_deferred, numbered, comment) in made {
+    for table in &made {
+        let (in_place, has_key, is_deferred, numbered): Made =
+            sqlx::query_as(MADE).bind(table).fetch_one(&mut *conn).await?;
         let why = if !in_place {
             "is not in the first schema of the search_path: leave the schema out of its name"
         } else if !has_key {
@@ -67,32 +56,23 @@ pub(crate) async fn create(conn: &mut PgConnection, file: &ProjectionFile) -> Re
         } else if numbered.is_some() {
             "has numbers that the database hands out: a rebuild would hand out others; position and event_id stay"
         } else {
-            let comment = comment.map_or_else(String::new, |comment| format!("{comment}\n"));
-            let text = format!("{comment}{}", mark(&file.name)).replace('\'', "''");
-            sqlx::raw_sql(AssertSqlSafe(format!("COMMENT ON TABLE {table} IS '{text}'"))).execute(&mut *conn).await?;
             continue;
         };
         return Err(Box::new(Fatal(format!("{}: the table {table} {why}", file.called))));
     }
+    // Here, since the statements are checked before the projection is begun.
+    mark_tables(conn, &file.name, &made).await?;
     Ok(())
 }
 
 /// The projection that has made a table, if one has.
 pub(crate) async fn owner(conn: &mut PgConnection, schema: &str, table: &str) -> Result<Option<String>, sqlx::Error> {
-    let comment: Option<String> =
-        sqlx::query_scalar("SELECT obj_description(to_regclass(format('%I.%I', $1::text, $2::text)), 'pg_class')")
-            .bind(schema)
-            .bind(table)
-            .fetch_one(conn)
-            .await?;
-    Ok(comment.as_deref().and_then(marked))
-}
-
-/// Whose a table with this comment is.
-fn marked(comment: &str) -> Option<String> {
-    let (before, after) = MARK;
-    let owner = comment.lines().next_back()?.strip_prefix(before)?.strip_suffix(after)?;
-    Some(owner.to_owned())
+    let quoted: String = sqlx::query_scalar("SELECT format('%I.%I', $1::text, $2::text)")
+        .bind(schema)
+        .bind(table)
+        .fetch_one(&mut *conn)
+        .await?;
+    table_owner(conn, &quoted).await
 }
 
 /// What is there already under a name that a statement of `-- create` has. The statement has failed, and was undone.
@@ -102,7 +82,7 @@ async fn taken(conn: &mut PgConnection, statement: &Statement) -> Result<Option<
     let tables: Vec<(String, Option<String>)> = sqlx::query_as(sql).fetch_all(conn).await?;
     let is_named = |name: &String| statement.sql.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name);
     let owned = |(name, comment): (String, Option<String>)| {
-        let owner = comment.as_deref().and_then(marked)?;
+        let owner = comment.as_deref().and_then(owner_in_comment)?;
         let sentence = format!("the table {name} belongs to the projection {owner}: choose another name for it");
         is_named(&name).then_some(sentence)
     };

@@ -84,8 +84,15 @@ async fn its_settings_are_flags_and_variables_and_workers_with_others_are_refuse
     let other = revenue(&db, &ALL);
     assert_eq!(other.code, 1);
     assert!(other.err.contains("currency: USD") && other.err.contains("currency: EUR"), "{other:?}");
-    // And not the way that only the counters have.
-    assert!(other.err.contains("another name and other tables") && !other.err.contains("rebuild"), "{other:?}");
+    assert!(other.err.contains("`custom_projection rebuild --projection revenue`"), "{other:?}");
+    // Flags are easily forgotten: another definition must be meant.
+    let rebuild = revenue(&db, &["rebuild"]);
+    assert!(rebuild.code == 1 && rebuild.err.contains("--new-definition"), "{rebuild:?}");
+    let rebuild = revenue(&db, &["rebuild", "--new-definition", "--workers=2"]);
+    assert!(rebuild.fine().contains("2 rows that were others were written"), "{rebuild:?}");
+    assert_eq!(scalar(&mut db.connect().await, "SELECT sum(cents)::bigint FROM revenue").await, 12);
+    revenue(&db, &["verify"]).fine();
+    revenue(&db, &["rebuild", "--new-definition", "--currency=USD"]).fine();
     let mut command = example("custom_projection", &["worker", "--partition-key=0", "--until-caught-up", "--takeover"]);
     command.env("DATABASE_URL", &db.url).env("REVENUE_CURRENCY", "USD");
     CliOutput::from(Evenfold::finish(command, b"")).fine();
@@ -103,6 +110,7 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
         "status",
         "wait",
         "verify",
+        "rebuild",
         "parked",
         "append",
         "migrate",
@@ -133,7 +141,6 @@ async fn what_it_has_is_in_its_help_and_what_it_does_not_have_is_refused_in_a_se
         revenue(&db, &[command]).complains(2, "unrecognized subcommand");
     }
     assert!(revenue(&db, &["worker", "--help"]).fine().contains("--currency <CODE>"));
-    revenue(&db, &["rebuild"]).complains(2, "is not there for these projections yet");
     revenue(&db, &["pool", "--projection=counters"])
         .complains(2, "does not have the projection counters; it has: revenue");
     revenue(&db, &[]).complains(2, "`custom_projection --help` shows every command");

@@ -61,8 +61,7 @@ pub enum WaitError {
     /// The checkpoints do not stand for every event exactly once.
     #[error(
         "the checkpoints of the projection {projection} are no exact cover: some events belong to none or to two, and \
-         whether they are applied can't be known; `evenfold rebuild` restores those of the counters, any other projection is \
-         to be started over"
+         whether they are applied can't be known; `evenfold rebuild --projection {projection}` restores them"
     )]
     Uncovered {
         /// The projection.

@@ -23,6 +23,7 @@ mod warnings;
 
 use super::ahead::{ReadAhead, Readiness};
 use super::chunk::{CHUNK, Limit};
+use super::own_tables::{TablesBefore, mark_tables};
 use super::shared::Shared;
 use super::spans::Spans;
 use super::{BoxError, Fatal, Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
@@ -160,8 +161,11 @@ impl<P: Projection> Worker<P> {
             let (registered, begun) =
                 checkpoint::register(&self.schema, &mut tx, &name, &definition, self.class, takeover).await?;
             if begun {
+                let before = TablesBefore::now(&mut tx).await?;
                 let created = self.projection.create(&mut tx).await;
                 created.map_err(|error| not_created(&name, error))?;
+                let made = before.made_since(&mut tx).await?;
+                mark_tables(&mut tx, &name, &made).await?;
             }
             Ok(registered)
         };

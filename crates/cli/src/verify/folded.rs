@@ -43,7 +43,8 @@ pub(super) async fn verify(
     }
     if !verified.agrees() {
         bail!(
-            "the tables of {name} listed above do not agree with the log (folded again in {:.1} s, in one snapshot)",
+            "the tables of {name} listed above do not agree with the log, which was folded again in {:.1} s and one \
+             snapshot: `evenfold rebuild --projection {name}` makes them anew, while workers run",
             verified.took.as_secs_f64()
         );
     }

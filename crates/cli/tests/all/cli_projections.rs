@@ -1,9 +1,10 @@
 //! Projections in files of SQL: found in a directory, folded with the counters, and looked after by their names.
 
 use crate::support::cli::{CliOutput, feed, finish, run_at};
-use crate::support::{Evenfold, TestDb, scalar};
+use crate::support::{Evenfold, SOON, TestDb, advised, scalar, wait_until};
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use tempfile::TempDir;
 
 const EVENTS: &str = r#"{"aggregate_type": "t", "aggregate_id": "a", "event_type": "added", "payload": {"amount": 5}}
@@ -150,5 +151,104 @@ async fn verify_is_about_the_counters_and_every_file_and_ends_with_1_where_one_d
         "row": {"id": "a", "amount": 6}});
     assert_eq!((json.code, row), (1, expected), "{json:?}");
     here(&["verify", "--projection=nobody"]).complains(2, "does not have the projection nobody");
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'evenfold\\_%'").await, 0);
+}
+
+/// The same with a column more.
+const LARGEST_OF: &str = "-- create
+CREATE TABLE largest (id text PRIMARY KEY, amount bigint NOT NULL, of bigint NOT NULL);
+-- apply
+INSERT INTO largest AS t SELECT aggregate_id, max((payload ->> 'amount')::bigint), count(*) FROM batch GROUP BY 1 ORDER BY 1
+ON CONFLICT (id) DO UPDATE SET amount = greatest(t.amount, excluded.amount), of = t.of + excluded.of;
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_changed_is_rebuilt_without_a_stop_and_workers_of_the_old_one_end_with_that_advice() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    feed(&db, &["append"], EVENTS).fine();
+    let files = directory(&[("largest.sql", LARGEST)]);
+    let here = |args: &[&str]| run_in(files.path(), &db, args);
+    assert_eq!(
+        here(&["rebuild", "--projection=largest"]).fine(),
+        "there is nothing to rebuild: no worker of largest has run\n"
+    );
+    let pool = ["pool", "--workers=2", "--until-caught-up", "--log=error"];
+    here(&pool).fine();
+    sqlx::raw_sql("UPDATE largest SET amount = 7").execute(&mut conn).await.unwrap();
+    let complaint = here(&["verify", "--projection=largest"]).err;
+    let advice = advised(&complaint);
+    let rebuilt = here(&advice.iter().map(String::as_str).collect::<Vec<_>>());
+    let head = "folded 2 events; the rebuilt largest is in use:\n";
+    assert_eq!(rebuilt.fine(), format!("{head}1 rows that were others were written\n"));
+    here(&["verify"]).fine();
+
+    let mut worker = Evenfold::command(&[
+        "worker",
+        "--partition-key=0",
+        "--total-partitions=2",
+        "--projection=largest",
+        "--log=off",
+    ]);
+    worker.env("DATABASE_URL", &db.url).current_dir(files.path());
+    let worker = std::thread::spawn(move || finish(worker));
+    wait_until("it is at work", SOON, async || {
+        scalar(&mut conn, "SELECT count(*) FROM evenfold.heartbeats WHERE projection = 'largest'").await == 1
+    })
+    .await;
+    fs::write(files.path().join("projections/largest.sql"), LARGEST_OF).unwrap();
+    let refused = here(&pool);
+    assert!(refused.code == 1 && refused.err.contains("`evenfold rebuild --projection largest`"), "{refused:?}");
+    let rebuilt = here(&["rebuild", "--projection=largest", "--workers=3", "--keep-old"]);
+    let kept =
+        "the new largest; what was there before is kept until you drop it:\nDROP SCHEMA evenfold_old_largest CASCADE\n";
+    assert_eq!(rebuilt.fine(), format!("{head}{kept}"));
+    assert!(rebuilt.out.lines().all(|line| line.chars().count() <= 80), "{rebuilt:?}");
+    let ended = worker.join().unwrap();
+    assert!(ended.code == 1 && ended.err.contains("is defined by"), "{ended:?}");
+    here(&pool).fine();
+    here(&["verify"]).fine();
+    assert_eq!(scalar(&mut conn, "SELECT of FROM largest").await, 2);
+    here(&["rebuild", "--workers=2"]).complains(2, "the counters are rebuilt by one worker");
+    here(&["rebuild"]).fine();
+}
+
+/// At any moment: while it folds, while it switches over, after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_is_killed_again_and_again_goes_on_each_time_and_ends_with_the_right_rows() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let line = |n: u32| {
+        format!(
+            "{{\"aggregate_type\":\"t\",\"aggregate_id\":\"a{n}\",\"event_type\":\"added\",\"payload\":{{\"amount\":{n}}}}}\n"
+        )
+    };
+    feed(&db, &["append"], (0..3_000).map(line).collect::<String>()).fine();
+    let files = directory(&[("largest.sql", LARGEST)]);
+    let here = |args: &[&str]| run_in(files.path(), &db, args);
+    here(&["pool", "--workers=2", "--until-caught-up", "--log=error", "--projection=largest"]).fine();
+    fs::write(files.path().join("projections/largest.sql"), LARGEST_OF).unwrap();
+    let folded = "SELECT coalesce((SELECT (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM evenfold_rebuild_largest.largest',
+        false, true, '')))[1]::text::bigint WHERE to_regclass('evenfold_rebuild_largest.largest') IS NOT NULL), 0)";
+    let mut before = 0;
+    for more in [1, 500, 700, 900] {
+        let mut command =
+            Evenfold::command(&["rebuild", "--projection=largest", "--workers=2", "--batch-size=20", "--log=error"]);
+        command.env("DATABASE_URL", &db.url).current_dir(files.path());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("it goes on", SOON, async || scalar(&mut conn, folded).await >= before + more).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let now = scalar(&mut conn, folded).await;
+        assert!(now >= before + more && now < 3_000, "{now} after {before}");
+        assert_eq!(scalar(&mut conn, "SELECT count(*) FROM largest").await, 3_000, "what is in use is as it was");
+        before = now;
+    }
+    let rebuilt = here(&["rebuild", "--projection=largest"]);
+    let applied: i64 = rebuilt.fine().split(' ').nth(1).unwrap().replace(',', "").parse().unwrap();
+    // The last commit of a worker that is killed may come after the count.
+    assert!(applied > 0 && applied <= 3_000 - before, "{applied} of 3000, {before} before");
+    assert_eq!(scalar(&mut conn, "SELECT sum(of)::bigint FROM largest").await, 3_000);
+    here(&["verify", "--projection=largest"]).fine();
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'evenfold\\_%'").await, 0);
 }

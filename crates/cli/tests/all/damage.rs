@@ -10,9 +10,10 @@ use crate::support::{
 use evenfold::checkpoint::{RegisterError, Takeover};
 use evenfold::class::Class;
 use evenfold::counters::Counters;
-use evenfold::counters::{Rebuild, Rebuilt};
+use evenfold::counters::Rebuild;
 use evenfold::log;
 use evenfold::projection::WorkerError;
+use evenfold::shadow::Rebuilt;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -181,7 +182,7 @@ async fn a_worker_process_whose_checkpoint_is_gone_is_not_silent_and_is_not_to_b
     let status = run_at(&db, &["status"]).fine().to_owned();
     assert!(status.contains("INCOMPLETE") && !status.contains("26 of 26 events are applied"), "{status}");
     let sentence = "do not stand for all of partition 2/4: rows were removed or added by hand, and its events can't be \
-        applied; run `evenfold rebuild`, which restores those of the counters";
+        applied; run `evenfold rebuild`, which restores them";
     wait_until("a sentence", SOON, async || worker.log().contains(sentence)).await;
     // One that is started now says so as well, and both go on once it is mended.
     let another = Evenfold::spawn(&args);

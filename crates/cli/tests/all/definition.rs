@@ -8,12 +8,13 @@ use crate::support::{
 };
 use evenfold::checkpoint::RegisterError;
 use evenfold::counter::AmountPointer;
-use evenfold::counters::{Counters, Rebuild, RebuildError, Rebuilt, mismatches};
+use evenfold::counters::{Counters, Rebuild, mismatches};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
 use evenfold::projection::parked::{RetryAll, RetryError, drop_first, retry};
 use evenfold::projection::{RunError, Step, Worker, WorkerError, WorkerOptions};
 use evenfold::schema::Schema;
+use evenfold::shadow::{RebuildError, Rebuilt};
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;

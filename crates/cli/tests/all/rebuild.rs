@@ -6,12 +6,13 @@ use crate::support::{
     wait_until, worker_of,
 };
 use evenfold::class::Class;
-use evenfold::counters::{Counters, Rebuild, Rebuilt};
+use evenfold::counters::{Counters, Rebuild};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
 use evenfold::projection::parked::drop_first;
 use evenfold::projection::{Pool, RunOptions};
 use evenfold::schema::Schema;
+use evenfold::shadow::Rebuilt;
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;

@@ -3,12 +3,13 @@
 use crate::support::cli::{CliOutput, feed, run_at};
 use crate::support::{SOON, TestDb, event, pointer, scalar, wait_until, worker_of};
 use evenfold::class::Class;
-use evenfold::counters::{CounterRow, Counters, Rebuild, Rebuilt, mismatches, one, top};
+use evenfold::counters::{CounterRow, Counters, Rebuild, mismatches, one, top};
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
 use evenfold::log::{Appender, AppenderOptions, Log};
 use evenfold::projection::{self, RunOptions};
 use evenfold::schema::{self, Schema};
+use evenfold::shadow::Rebuilt;
 use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::time::Duration;

@@ -4,12 +4,13 @@ use crate::support::{
     SOON, TestDb, append_one, counter, drain, event, ids_in, nats_url, partition, pointer, scalar, wait_until,
 };
 use evenfold::class::Class;
-use evenfold::counters::{Changes, CounterRow, Counters, NAME, Rebuild, Rebuilt};
+use evenfold::counters::{Changes, CounterRow, Counters, NAME, Rebuild};
 use evenfold::event::{Aggregate, NewEvent};
 use evenfold::log;
 use evenfold::projection::parked::{Retried, drop_first};
 use evenfold::projection::{Batch, BoxError, Pool, Projection, RunOptions, Step, Worker, WorkerOptions};
 use evenfold::schema::Schema;
+use evenfold::shadow::Rebuilt;
 use evenfold_cluster::nats::{Nats, NatsOptions};
 use evenfold_cluster::{ClusterSecret, Groups, NodeId};
 use evenfold_counter_service::{changes_group, subscribers};

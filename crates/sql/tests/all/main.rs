@@ -9,6 +9,7 @@ mod dry_run;
 mod examples;
 mod fold;
 mod passing;
+mod rebuild;
 mod refusals;
 mod spans;
 mod verify;

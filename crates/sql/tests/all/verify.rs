@@ -1,6 +1,6 @@
 //! What is applied, folded again in a shadow and compared: right while workers run, and every difference is found.
 
-use crate::examples::{EXAMPLES, example, history};
+use crate::examples::{alone, example, history};
 use crate::fold::{append_all, event, fold, projection, rows};
 use evenfold::projection::parked::drop_first;
 use evenfold::shadow::{DifferingRow, Side, TableOutcome, Verified, VerifyError, verify};
@@ -26,7 +26,7 @@ async fn each_example_agrees_at_every_moment_of_workers_that_run() {
     let mut conn = db.connect().await;
     let (stop, options) = (CancellationToken::new(), RunOptions::default());
     let mut pools = Vec::new();
-    for (name, ..) in EXAMPLES {
+    for (name, ..) in alone() {
         let (classes, own) = ([0, 1].map(|key| Class::partition(key, 2).unwrap()), example(name));
         let worker = move |class| Worker::new(class, own.clone(), WorkerOptions::default().batch_size(7));
         pools.push(Pool::start(&db.database, &classes, worker, &options, &stop).unwrap());
@@ -41,7 +41,7 @@ async fn each_example_agrees_at_every_moment_of_workers_that_run() {
     let mut on_the_way = 0;
     loop {
         let ended = writing.is_finished();
-        for (name, ..) in EXAMPLES {
+        for (name, ..) in alone() {
             let verified = verified(&db, &example(name)).await.unwrap();
             assert!(verified.agrees(), "{name}: {verified:#?}");
             on_the_way += u32::from(verified.events > 0 && verified.events < last.unsigned_abs());
@@ -63,7 +63,7 @@ async fn each_example_agrees_at_every_moment_of_workers_that_run() {
             ended.unwrap();
         }
     }
-    for (name, ..) in EXAMPLES {
+    for (name, ..) in alone() {
         let Verified { begun: true, events, tables, .. } = verified(&db, &example(name)).await.unwrap() else {
             panic!("{name} was begun")
         };
