@@ -34,7 +34,7 @@ pub struct Batch<'a> {
 
 /// How events are to come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GivenBack {
+pub(crate) enum GivenBack {
     /// As they were.
     AsTheyWere,
     /// Each of them read.
@@ -164,7 +164,7 @@ impl<'a> Batch<'a> {
     }
 
     /// How its events are to come again, where it was given back.
-    pub(super) fn given_back(&self) -> Option<GivenBack> {
+    pub(crate) fn given_back(&self) -> Option<GivenBack> {
         self.given_back
     }
 

@@ -9,6 +9,7 @@ mod differences;
 mod fold;
 mod rebuild;
 mod rebuilding;
+mod rebuilt;
 mod replace;
 mod shape;
 mod switch;
@@ -17,7 +18,8 @@ mod verify;
 
 pub use compare::{DifferingRow, Side, TableOutcome, VerifiedTable};
 pub use fold::RefusedEvent;
-pub use rebuild::{RebuildError, RebuildOptions, Rebuilt, TablesRebuilt, rebuild};
+pub use rebuild::rebuild;
+pub use rebuilt::{RebuildError, RebuildOptions, Rebuilt, TablesRebuilt};
 pub use switch::Switch;
 pub use tables::ShadowError;
 pub use verify::{Verified, VerifyError, verify};

@@ -86,10 +86,15 @@ impl<P: Projection> Projection for Rebuilding<P> {
 
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
         self.projection.apply(&mut *conn, batch).await?;
-        if batch.is_last() {
+        // What was written of a batch that is given back is rolled back.
+        if batch.is_last() && batch.given_back().is_none() {
             self.shadow.check_written(conn, &self.schema.to_string()).await.map_err(boxed)?;
         }
         Ok(())
+    }
+
+    fn reads_views(&self) -> bool {
+        self.projection.reads_views()
     }
 
     fn committed(&mut self) {

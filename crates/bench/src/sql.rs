@@ -53,9 +53,11 @@ impl SqlArgs {
 }
 
 pub(super) async fn run(bench: Bench<'_>, args: &SqlArgs) -> anyhow::Result<Vec<Figure>> {
-    let mut samples = within(bench.session, bench.shutdown, "sql", async |arena| catch_up(arena, args).await).await?;
+    let mut samples =
+        within(bench.session, bench.shutdown, "sql", async |arena| Box::pin(catch_up(arena, args)).await).await?;
     // In a schema of its own: next to a read model of a million events the load would be another one.
-    within(bench.session, bench.shutdown, "sql", async |arena| latency(arena, args, &mut samples).await).await?;
+    within(bench.session, bench.shutdown, "sql", async |arena| Box::pin(latency(arena, args, &mut samples)).await)
+        .await?;
     Ok(samples.figures())
 }
 
@@ -63,13 +65,15 @@ async fn catch_up(arena: &Arena, args: &SqlArgs) -> anyhow::Result<SqlSamples> {
     args.sample().write(arena).await?;
     let mut folding = Folding::new(arena, args.sample(), &args.tuning).await?;
     let mut samples = SqlSamples::default();
-    let steps = steps(7 * args.runs.runs);
+    let steps = steps(8 * args.runs.runs);
     for _ in 0..args.runs.runs {
         samples.copy.push(folding.drain().await?);
         steps.inc(1);
         samples.counters.push(folding.counters(1).await?);
         steps.inc(1);
         samples.totals.push(folding.files(&["totals"], 1).await?);
+        steps.inc(1);
+        samples.rebuilt.push(folding.rebuild("totals").await?);
         steps.inc(1);
         samples.counters_pool.push(folding.counters(2).await?);
         steps.inc(1);

@@ -14,6 +14,7 @@ pub(super) struct SqlSamples {
     pub(super) totals: Vec<Taken>,
     pub(super) counters_pool: Vec<Taken>,
     pub(super) totals_pool: Vec<Taken>,
+    pub(super) rebuilt: Vec<Taken>,
     pub(super) unread: Vec<Taken>,
     pub(super) several: Vec<Taken>,
     /// The median of each run, in milliseconds.
@@ -34,6 +35,7 @@ impl SqlSamples {
             seconds("totals, pool of 2", walls(&self.totals_pool), "COPY", self.copy.clone(), 1.25),
             seconds("totals, pool of 2", walls(&self.totals_pool), "counters", walls(&self.counters_pool), 0.8),
             seconds("no payload", walls(&self.unread), "COPY", self.copy.clone(), 1.0),
+            seconds("rebuild of totals", walls(&self.rebuilt), "totals", walls(&self.totals), 1.2),
             Figure {
                 what: "100/s: p50".to_owned(),
                 unit: Unit::Milliseconds,

@@ -5,6 +5,7 @@ use anyhow::ensure;
 use evenfold::checkpoint::{self, Takeover};
 use evenfold::class::Class;
 use evenfold::projection::{Pool, Process, Projection, Worker};
+use evenfold::shadow::{RebuildOptions, Rebuilt, TablesRebuilt, rebuild};
 use evenfold::{Database, RunOptions};
 use evenfold_cli::bench::arena::Arena;
 use evenfold_cli::bench::sample::{Sample, settle, start_over};
@@ -109,6 +110,26 @@ impl<'a> Folding<'a> {
         for name in names {
             self.check(name).await?;
         }
+        Ok(taken)
+    }
+
+    /// The table of a file that was folded, anew in a shadow and switched over.
+    pub(super) async fn rebuild(&mut self, name: &str) -> anyhow::Result<Taken> {
+        settle(&mut self.conn).await?;
+        let projection = file(name)?;
+        let make = move || projection.clone();
+        let stop = CancellationToken::new();
+        let _guard = stop.clone().drop_guard();
+        let before = self.cpu();
+        let started = Instant::now();
+        let options = RebuildOptions::default();
+        let TablesRebuilt { outcome, applied, .. } = rebuild(&self.database, make, &options, &stop, &|_| ()).await?;
+        ensure!(
+            outcome == Rebuilt::Switched && applied == self.sample.events,
+            "the rebuild of {name} ended otherwise: please report this mistake"
+        );
+        let taken = self.taken(started, before);
+        self.check(name).await?;
         Ok(taken)
     }
 
