@@ -48,7 +48,8 @@ pub enum ShadowError {
     },
     /// A table in use has the name of one of the projection's, and does not say that it is the projection's.
     #[error(
-        "{table} does not say that it is a table of the projection {projection}, so it is left as it is: drop or rename it,          or, if it is, COMMENT ON TABLE {table} IS '{mark}'"
+        "{table} does not say that it is a table of the projection {projection}, so it is left as it is: drop or rename it, \
+         or, if it is, COMMENT ON TABLE {table} IS '{mark}'"
     )]
     NotOwn {
         /// The projection.
@@ -70,7 +71,8 @@ pub enum ShadowError {
     },
     /// Something else than a table is to be replaced.
     #[error(
-        "the projection {projection} makes more than tables, and a rebuild replaces nothing else: {what} …; change it by          hand and run the rebuild again, or give the projection another name"
+        "the projection {projection} makes more than tables, and a rebuild replaces nothing else: {what} …; change it by \
+         hand and run the rebuild again, or give the projection another name"
     )]
     OtherThan {
         /// The projection.
@@ -80,7 +82,8 @@ pub enum ShadowError {
     },
     /// Something hangs on an old table.
     #[error(
-        "the tables of the projection {projection} have changed, and {bound} would stay with the old ones: drop it, run the          rebuild again, which goes on where it was, and make it anew"
+        "the tables of the projection {projection} have changed, and {bound} would stay with the old ones: drop it, run the \
+         rebuild again, which goes on where it was, and make it anew"
     )]
     Bound {
         /// The projection.

@@ -5,7 +5,7 @@ use crate::examples::{alone, example, history};
 use crate::fold::{append_all, event, fold, projection, rows};
 use evenfold::projection::parked::drop_first;
 use evenfold::shadow::{RebuildError, RebuildOptions, Rebuilt, Switch, TablesRebuilt, rebuild, verify};
-use evenfold::{Aggregate, Class, Pool, RunOptions, Schema, Worker, WorkerOptions};
+use evenfold::{Aggregate, Batch, BoxError, Class, Pool, Projection, RunOptions, Schema, Worker, WorkerOptions};
 use evenfold_sql::SqlProjection;
 use evenfold_testkit::{SOON, TestDb, scalar, wait_until};
 use serde_json::json;
@@ -29,6 +29,30 @@ CREATE INDEX ON sums (n);
 -- apply
 INSERT INTO sums AS t SELECT aggregate_id, sum((payload ->> 'n')::bigint), count(*)
 FROM batch GROUP BY 1 ORDER BY 1 ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n, events = t.events + excluded.events";
+
+/// A projection in Rust that makes one column more.
+#[derive(Clone)]
+struct CreatesMore(SqlProjection);
+
+impl Projection for CreatesMore {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn settings(&self) -> String {
+        self.0.settings()
+    }
+
+    async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
+        self.0.create(conn).await?;
+        sqlx::raw_sql("ALTER TABLE sums ADD COLUMN more bigint").execute(conn).await?;
+        Ok(())
+    }
+
+    async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
+        self.0.apply(conn, batch).await
+    }
+}
 
 const LEFT: &str = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'evenfold\\_%')
     + (SELECT count(*) FROM evenfold.projections WHERE name LIKE '%.rebuild')";
@@ -350,6 +374,13 @@ async fn a_rebuild_that_was_stopped_goes_on_and_one_with_another_definition_or_o
     stopped(&projection("sums", WIDER), 2).await;
     let (all, switch) = switched(&db, &other_tables, 2).await;
     assert!(all == 2_000 && matches!(switch, Switch::Tables { .. }), "{all} {switch:?}");
+    // The same definition, by a program whose create() makes another column now.
+    stopped(&other_tables, 1).await;
+    let (create_more, stop) = (CreatesMore(other_tables.clone()), CancellationToken::new());
+    let rebuilt = rebuild(&db.database, move || create_more.clone(), &options(1), &stop, &|_| {}).await.unwrap();
+    assert!(rebuilt.applied == 2_000 && matches!(rebuilt.switch, Some(Switch::Tables { .. })), "{rebuilt:?}");
+    assert_eq!(scalar(&mut conn, "SELECT count(more) FROM sums").await, 0);
+    assert_eq!(switched(&db, &other_tables, 1).await.0, 2_000, "and back");
     // A shadow that somebody has dropped.
     stopped(&other_tables, 1).await;
     sql(&mut conn, "DROP SCHEMA evenfold_rebuild_sums CASCADE").await;
