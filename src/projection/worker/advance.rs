@@ -26,7 +26,9 @@ impl<P: Projection> Worker<P> {
     pub(super) async fn advance(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
         let started = Instant::now();
         let rows: Vec<(Class, &Checkpoint)> = holding.rows.iter().map(|row| (row.class, &row.checkpoint)).collect();
-        let (rows, mut checkpoint) = match checkpoint::next(self.class, &rows) {
+        let next = checkpoint::next(self.class, &rows);
+        let opened_now = matches!(next, Next::Fence);
+        let (rows, mut checkpoint) = match next {
             Next::Merge(checkpoint) => return self.merge(conn, holding, checkpoint).await,
             Next::Finish(rows) => (rows.clone(), holding.rows[rows[0]].checkpoint.clone()),
             Next::CatchUp(rows, upto) => {
@@ -61,6 +63,11 @@ impl<P: Projection> Worker<P> {
                 holding.rows[index].checkpoint = checkpoint.clone();
             }
             self.spare = chunk.events;
+            if !opened_now {
+                // An earlier window has ended, and what came after it is in the next one.
+                self.state = State::Holding(holding);
+                return Ok(Step::Converged);
+            }
             return self.rest(conn, holding, started).await;
         };
         self.progress.set_phase(Phase::Applying);

@@ -2,7 +2,8 @@
 
 use crate::fold::{append_all, event, fold, projection, rows};
 use evenfold::projection::parked::RetryAll;
-use evenfold::{NewEvent, Schema, append};
+use evenfold::projection::{Applied, Step};
+use evenfold::{Class, NewEvent, Schema, Worker, WorkerOptions, append};
 use evenfold_sql::SqlProjection;
 use evenfold_testkit::{TestDb, scalar};
 use serde_json::json;
@@ -49,6 +50,21 @@ async fn a_projection_that_is_far_behind_applies_what_it_has_not_read_and_then_r
     append_all(&mut conn, &many(10)).await;
     fold(&db, &counted(), 1, 1_000).await.unwrap();
     assert_eq!(rows(&mut conn, "SELECT sum(n), sum(unread) FROM counted").await, ["(2510,2000)"]);
+}
+
+/// The window that a killed worker has left open ends before what was appended since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_ended_the_window_of_another_has_not_caught_up() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    append_all(&mut conn, &many(200)).await;
+    let mut killed = Worker::new(Class::partition(0, 1).unwrap(), counted(), WorkerOptions::default().batch_size(100));
+    let mut session = db.connect().await;
+    killed.register(&mut session).await.unwrap();
+    assert!(matches!(killed.step(&mut session).await.unwrap(), Step::Applied(Applied { events: 100, .. })));
+    append_all(&mut conn, &many(70)).await;
+    fold(&db, &counted(), 1, 100).await.unwrap();
+    assert_eq!(rows(&mut conn, "SELECT sum(n), sum(unread) FROM counted").await, ["(270,200)"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
