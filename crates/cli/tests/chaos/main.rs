@@ -55,7 +55,7 @@ async fn whatever_is_killed_stopped_doubled_or_replaced_every_acknowledged_event
     let server = tokio::task::block_in_place(Server::start);
     let database = Database::at(&server.url).unwrap();
     schema::migrate(&Schema::default(), &mut database.connect_to_server().await.unwrap().0).await.unwrap();
-    let crew = Crew::new(&server.url);
+    let crew = Crew::new(&server.url).in_sql();
     let mut chaos = Chaos { server, database, crew, crashes: 0, verified: 0 };
     let writers = Writers::start(&chaos.database, seed, &Pace::DENSE);
     chaos.crew.start(0);
