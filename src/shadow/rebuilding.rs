@@ -88,7 +88,7 @@ impl<P: Projection> Projection for Rebuilding<P> {
         self.projection.apply(&mut *conn, batch).await?;
         // What was written of a batch that is given back is rolled back.
         if batch.is_last() && batch.given_back().is_none() {
-            self.shadow.check_written(conn, &self.schema.to_string()).await.map_err(boxed)?;
+            self.shadow.check_written(conn, self.schema.name(), &[]).await.map_err(boxed)?;
         }
         Ok(())
     }

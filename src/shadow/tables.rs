@@ -211,25 +211,41 @@ impl Shadow {
     }
 
     /// Refuses a transaction that has written other tables than those of the shadow, and evenfold's own in `own`: a
-    /// projection that names a schema would write the tables in use a second time.
-    pub(super) async fn check_written(&self, conn: &mut PgConnection, own: &str) -> Result<(), ShadowError> {
-        let elsewhere: Option<String> = sqlx::query_scalar(
-            "SELECT relid::regclass::text FROM pg_stat_xact_user_tables
-             WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND NOT starts_with(schemaname::text, 'pg_temp')
-               AND quote_ident(schemaname) <> $1
-               AND NOT (quote_ident(schemaname) = $2 AND relname IN
-                    ('projections', 'checkpoints', 'parked_events', 'topologies', 'heartbeats'))
-             ORDER BY 1 LIMIT 1",
-        )
-        .bind(&self.quoted)
-        .bind(own)
-        .fetch_optional(conn)
-        .await?;
-        match elsewhere {
-            Some(table) => Err(ShadowError::Elsewhere { projection: self.projection.clone(), table }),
+    /// projection that names a schema would write the tables in use a second time. `before` is what the session had
+    /// written when the transaction began.
+    pub(super) async fn check_written(
+        &self,
+        conn: &mut PgConnection,
+        own: &str,
+        before: &[RowsWritten],
+    ) -> Result<(), ShadowError> {
+        let now: Vec<RowsWritten> =
+            sqlx::query_as(AssertSqlSafe(format!("{WRITTEN} AND quote_ident(schemaname) <> $1 AND NOT {OWN}")))
+                .bind(&self.quoted)
+                .bind(own)
+                .fetch_all(conn)
+                .await?;
+        match now.into_iter().find(|now| !before.iter().any(|then| (then.0, then.1) == (now.0, now.1))) {
+            Some((.., table)) => Err(ShadowError::Elsewhere { projection: self.projection.clone(), table }),
             None => Ok(()),
         }
     }
+}
+
+/// How many rows the session has written, by table. PostgreSQL counts by transaction, and for a moment also what
+/// earlier ones of the session have written.
+const WRITTEN: &str =
+    "SELECT relid::bigint, n_tup_ins + n_tup_upd + n_tup_del, relid::regclass::text FROM pg_stat_xact_user_tables
+    WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND NOT starts_with(schemaname::text, 'pg_temp')";
+const OWN: &str = "(schemaname = $2 AND relname IN
+    ('projections', 'checkpoints', 'parked_events', 'topologies', 'heartbeats'))";
+
+/// A table, how many rows of it were written, and its name, which depends on the `search_path`.
+type RowsWritten = (i64, i64, String);
+
+/// What the session has written so far.
+pub(super) async fn written(conn: &mut PgConnection) -> Result<Vec<RowsWritten>, sqlx::Error> {
+    sqlx::query_as(WRITTEN).fetch_all(conn).await
 }
 
 /// A `search_path` with this schema before all others.

@@ -2,7 +2,7 @@
 
 use super::compare::{VerifiedTable, compare, in_use};
 use super::fold::{FoldError, Folded, RefusedEvent, fold_applied};
-use super::tables::{Shadow, ShadowError};
+use super::tables::{Shadow, ShadowError, written};
 use crate::checkpoint::{self, RegisterError};
 use crate::class::Class;
 use crate::database::Schema;
@@ -124,6 +124,7 @@ async fn in_transaction<P: Projection>(
     let (started, name) = (Instant::now(), projection.name().to_owned());
     let whole = Class::partition(0, 1).map_err(RegisterError::from)?;
     checkpoint::check_begun(schema, tx, &name, &definition(projection)).await?;
+    let before = written(tx).await?;
     let begun = checkpoint::definition_of(schema, tx, &name).await?.is_some();
     let shadow = Shadow::named(tx, &format!("evenfold_verify_{}", Uuid::new_v4().simple()), &name).await?;
     shadow.make(tx).await?;
@@ -139,7 +140,7 @@ async fn in_transaction<P: Projection>(
         }
         Err(FoldError::Database(error)) => return Err(error.into()),
     };
-    shadow.check_written(tx, &schema.to_string()).await?;
+    shadow.check_written(tx, schema.name(), &before).await?;
     let mut tables = Vec::with_capacity(in_use.len());
     if refused.is_empty() {
         for table in in_use.into_iter().filter(|table| begun || table.quoted.is_some()) {

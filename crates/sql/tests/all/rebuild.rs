@@ -5,7 +5,9 @@ use crate::examples::{alone, example, history};
 use crate::fold::{append_all, event, fold, projection, rows};
 use evenfold::projection::parked::drop_first;
 use evenfold::shadow::{RebuildError, RebuildOptions, Rebuilt, Switch, TablesRebuilt, rebuild, verify};
-use evenfold::{Aggregate, Batch, BoxError, Class, Pool, Projection, RunOptions, Schema, Worker, WorkerOptions};
+use evenfold::{
+    Aggregate, Batch, BoxError, Class, Log, Pool, Projection, RunOptions, Schema, Worker, WorkerOptions, migrate,
+};
 use evenfold_sql::SqlProjection;
 use evenfold_testkit::{SOON, TestDb, scalar, wait_until};
 use serde_json::json;
@@ -512,4 +514,21 @@ async fn one_rebuild_of_a_projection_runs_at_a_time_and_there_is_none_of_what_is
     conn.close().await.unwrap();
     let refused = run(&db, &projection("sums", WIDER), &without).await.unwrap_err();
     assert!(refused.is_final() && refused.to_string().contains("--new-definition"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_of_a_log_in_another_schema_is_verified_and_rebuilt_there() {
+    let mut db = TestDb::empty().await;
+    let (mut conn, schema) = (db.connect().await, Schema::named("order").unwrap());
+    migrate(&schema, &mut conn).await.unwrap();
+    db.database = db.database.in_schema(schema.clone());
+    let events: Vec<_> = (0..100).map(|n| event(&format!("a{n}"), "added", &json!({"n": n}))).collect();
+    Log::in_schema(schema.clone()).append(&mut conn, &events).await.unwrap();
+    let sums = projection("sums", SUMS);
+    fold(&db, &sums, 2, 10).await.unwrap();
+    sql(&mut conn, "UPDATE sums SET n = 0 WHERE id = 'a5'").await;
+    let verified = verify(&schema, &mut conn, &mut sums.clone(), 5).await.unwrap();
+    assert!(!verified.agrees() && verified.events == 100, "{verified:#?}");
+    assert_eq!(switched(&db, &sums, 2).await, (100, Switch::Rows(1)));
+    assert!(verify(&schema, &mut conn, &mut sums.clone(), 5).await.unwrap().agrees());
 }
