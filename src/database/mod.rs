@@ -30,6 +30,8 @@ pub use schema::{InvalidSchema, Schema};
 pub use unfit::SchemaError;
 
 use session::Settings;
+#[doc(hidden)]
+pub use session::literal;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;

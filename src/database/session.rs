@@ -95,7 +95,8 @@ fn millis(time: Duration) -> String {
 }
 
 /// A text as SQL has it, whatever `standard_conforming_strings` is.
-fn literal(text: &str) -> String {
+#[must_use]
+pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }

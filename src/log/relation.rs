@@ -4,7 +4,7 @@
 //! What a view shows is in settings of the transaction, so that it is made once per session and not once per batch.
 
 use super::{Interest, Slice, Snapshot};
-use crate::database::Schema;
+use crate::database::{Schema, literal};
 use crate::hash::IdHash;
 use crate::number::Position;
 use futures_util::TryStreamExt;
@@ -72,13 +72,7 @@ pub struct Checked {
 pub async fn show_listed(schema: &Schema, conn: &mut PgConnection, positions: &[Position]) -> Result<(), sqlx::Error> {
     let listed: Vec<String> = positions.iter().map(ToString::to_string).collect();
     let view = schema.text(VIEW).replace("{events}", LISTED);
-    let made = format!("SELECT {MADE} = $1, set_config('evenfold_batch.positions', $2, true)");
-    let made: bool = sqlx::query_scalar(AssertSqlSafe(made))
-        .bind(&view)
-        .bind(format!("{{{}}}", listed.join(",")))
-        .fetch_one(&mut *conn)
-        .await?;
-    if made { Ok(()) } else { make(conn, &view).await }
+    show(conn, &view, &[("positions", format!("{{{}}}", listed.join(",")))]).await
 }
 
 /// Makes the view `batch` show the events of a span that are wanted.
@@ -97,24 +91,27 @@ pub async fn show_span(
     interest: &Interest,
 ) -> Result<(), sqlx::Error> {
     let view = schema.text(VIEW).replace("{events}", &span_condition(span, interest));
-    let made = format!(
-        "SELECT {MADE} = $1, set_config('evenfold_batch.after', $2, true), set_config('evenfold_batch.to', $3, true),
-             set_config('evenfold_batch.seen', $4, true), set_config('evenfold_batch.upto', $5, true)"
-    );
-    let made: bool = sqlx::query_scalar(AssertSqlSafe(made))
-        .bind(&view)
-        .bind(span.after.to_string())
-        .bind(span.to.to_string())
-        .bind(bound(&span.between.seen))
-        .bind(bound(&span.between.upto))
-        .fetch_one(&mut *conn)
-        .await?;
-    if made { Ok(()) } else { make(conn, &view).await }
+    let settings = [
+        ("after", span.after.to_string()),
+        ("to", span.to.to_string()),
+        ("seen", bound(&span.between.seen)),
+        ("upto", bound(&span.between.upto)),
+    ];
+    show(conn, &view, &settings).await
 }
 
-async fn make(conn: &mut PgConnection, view: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(view.to_owned())).execute(&mut *conn).await?;
-    sqlx::query("SELECT set_config('evenfold_batch.view', $1, false)").bind(view).execute(conn).await.map(drop)
+/// Sets what the view shows, and makes it where the session has another one or none.
+async fn show(conn: &mut PgConnection, view: &str, settings: &[(&str, String)]) -> Result<(), sqlx::Error> {
+    let set = (2..).zip(settings).map(|(at, (name, _))| format!(", set_config('evenfold_batch.{name}', ${at}, true)"));
+    let sql = format!("SELECT {MADE} = $1{}", set.collect::<String>());
+    let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(view);
+    let query = settings.iter().fold(query, |query, (_, value)| query.bind(value));
+    let is_made: bool = query.fetch_one(&mut *conn).await?;
+    if !is_made {
+        sqlx::raw_sql(AssertSqlSafe(view.to_owned())).execute(&mut *conn).await?;
+        sqlx::query("SELECT set_config('evenfold_batch.view', $1, false)").bind(view).execute(conn).await?;
+    }
+    Ok(())
 }
 
 /// The bounds are stable functions, which the planner knows the values of.
@@ -157,12 +154,6 @@ fn visible(snapshot: &Snapshot, xid: &str, value: &str) -> String {
 
 fn bound(snapshot: &Snapshot) -> String {
     if snapshot.in_progress().is_empty() { snapshot.xmax().to_string() } else { snapshot.to_string() }
-}
-
-/// A text as SQL has it, whatever `standard_conforming_strings` is.
-fn literal(text: &str) -> String {
-    let text = text.replace('\'', "''");
-    if text.contains('\\') { format!("E'{}'", text.replace('\\', r"\\")) } else { format!("'{text}'") }
 }
 
 /// Looks at a span without reading what its events contain: one pass, grouped by aggregate.

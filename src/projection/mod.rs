@@ -30,6 +30,7 @@ mod trouble;
 mod wait_until;
 mod wake;
 mod worker;
+mod written;
 
 pub use batch::Batch;
 pub(crate) use catch_up::catch_up;
@@ -48,6 +49,8 @@ pub use step::{Applied, Step};
 pub use trouble::Trouble;
 pub use wait_until::{Target, WaitError, wait_until};
 pub use worker::Worker;
+#[doc(hidden)]
+pub use written::RowsWritten;
 
 use crate::log::Interest;
 use sqlx::PgConnection;

@@ -1,6 +1,7 @@
 //! The tables that a projection has made: each says so in the last line of its comment, so that nobody takes another's
 //! table for one of them, also where it has the name.
 
+use crate::database::literal;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// Which tables there are.
@@ -76,9 +77,8 @@ pub async fn mark_tables(conn: &mut PgConnection, projection: &str, tables: &[St
             continue;
         }
         let before = if comment.is_empty() { String::new() } else { format!("{comment}\n") };
-        let text = format!("{before}{}", own_mark(projection));
-        let literal: String = sqlx::query_scalar("SELECT quote_literal($1)").bind(text).fetch_one(&mut *conn).await?;
-        sqlx::raw_sql(AssertSqlSafe(format!("COMMENT ON TABLE {table} IS {literal}"))).execute(&mut *conn).await?;
+        let text = literal(&format!("{before}{}", own_mark(projection)));
+        sqlx::raw_sql(AssertSqlSafe(format!("COMMENT ON TABLE {table} IS {text}"))).execute(&mut *conn).await?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! A projection under another name, whose tables are made in a shadow.
 
 use super::tables::{Shadow, ShadowError};
-use crate::database::Schema;
+use crate::database::{Schema, literal};
 use crate::hash::IdHash;
 use crate::log::Interest;
-use crate::projection::{Batch, BoxError, Fatal, Projection, mark_tables};
+use crate::projection::{Batch, BoxError, Fatal, Projection, RowsWritten, mark_tables};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// The name under which a rebuild of a projection keeps how far it has come.
@@ -73,9 +73,7 @@ impl<P: Projection> Projection for Rebuilding<P> {
     async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
         self.shadow.make(conn).await.map_err(boxed)?;
         let of = self.projection.name().to_owned();
-        let comment: String =
-            sqlx::query_scalar("SELECT quote_literal($1)").bind(comment_of(&of)).fetch_one(&mut *conn).await?;
-        let sql = format!("COMMENT ON SCHEMA {} IS {comment}", self.shadow.quoted);
+        let sql = format!("COMMENT ON SCHEMA {} IS {}", self.shadow.quoted, literal(&comment_of(&of)));
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
         let tables = self.shadow.fill(conn, &mut self.projection).await.map_err(boxed)?;
         // As those of the projection that they are to be, not of this one.
@@ -88,7 +86,7 @@ impl<P: Projection> Projection for Rebuilding<P> {
         self.projection.apply(&mut *conn, batch).await?;
         // What was written of a batch that is given back is rolled back.
         if batch.is_last() && batch.given_back().is_none() {
-            self.shadow.check_written(conn, self.schema.name(), &[]).await.map_err(boxed)?;
+            self.shadow.check_written(conn, self.schema.name(), &RowsWritten::default()).await.map_err(boxed)?;
         }
         Ok(())
     }

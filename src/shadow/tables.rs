@@ -1,6 +1,6 @@
 //! A shadow schema: made, put first in the `search_path`, and filled by a projection's `create`.
 
-use crate::projection::{BoxError, Projection};
+use crate::projection::{BoxError, Projection, RowsWritten};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// Why a projection has no tables in a shadow.
@@ -123,6 +123,12 @@ impl Shadow {
         Ok(Self { quoted, projection: projection.to_owned(), path })
     }
 
+    /// Its name, without quotes.
+    fn name(&self) -> String {
+        let inner = self.quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        inner.map_or_else(|| self.quoted.clone(), |inner| inner.replace("\"\"", "\""))
+    }
+
     /// Makes the schema in the caller's transaction, which is to be rolled back if this fails.
     pub(super) async fn make(&self, conn: &mut PgConnection) -> Result<(), ShadowError> {
         // Before anything has failed.
@@ -210,43 +216,27 @@ impl Shadow {
             .await
     }
 
-    /// Refuses a transaction that has written other tables than those of the shadow, and evenfold's own in `own`: a
-    /// projection that names a schema would write the tables in use a second time. `before` is what the session had
-    /// written when the transaction began.
+    /// Refuses a transaction that has written other tables than those of the shadow, and evenfold's own in the schema
+    /// `own`: a projection that names a schema would write the tables in use a second time. `before` is what the
+    /// session had written when the transaction began.
     pub(super) async fn check_written(
         &self,
         conn: &mut PgConnection,
         own: &str,
-        before: &[RowsWritten],
+        before: &RowsWritten,
     ) -> Result<(), ShadowError> {
-        let now: Vec<RowsWritten> =
-            sqlx::query_as(AssertSqlSafe(format!("{WRITTEN} AND quote_ident(schemaname) <> $1 AND NOT {OWN}")))
-                .bind(&self.quoted)
-                .bind(own)
-                .fetch_all(conn)
-                .await?;
-        match now.into_iter().find(|now| !before.iter().any(|then| (then.0, then.1) == (now.0, now.1))) {
-            Some((.., table)) => Err(ShadowError::Elsewhere { projection: self.projection.clone(), table }),
-            None => Ok(()),
+        for (schema, name) in before.since(conn).await? {
+            if schema != self.name() && !(schema == own && OWN.contains(&name.as_str())) {
+                let table = format!("{schema}.{name}");
+                return Err(ShadowError::Elsewhere { projection: self.projection.clone(), table });
+            }
         }
+        Ok(())
     }
 }
 
-/// How many rows the session has written, by table. PostgreSQL counts by transaction, and for a moment also what
-/// earlier ones of the session have written.
-const WRITTEN: &str =
-    "SELECT relid::bigint, n_tup_ins + n_tup_upd + n_tup_del, relid::regclass::text FROM pg_stat_xact_user_tables
-    WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND NOT starts_with(schemaname::text, 'pg_temp')";
-const OWN: &str = "(schemaname = $2 AND relname IN
-    ('projections', 'checkpoints', 'parked_events', 'topologies', 'heartbeats'))";
-
-/// A table, how many rows of it were written, and its name, which depends on the `search_path`.
-type RowsWritten = (i64, i64, String);
-
-/// What the session has written so far.
-pub(super) async fn written(conn: &mut PgConnection) -> Result<Vec<RowsWritten>, sqlx::Error> {
-    sqlx::query_as(WRITTEN).fetch_all(conn).await
-}
+/// What evenfold writes itself where it applies events.
+const OWN: [&str; 5] = ["projections", "checkpoints", "parked_events", "topologies", "heartbeats"];
 
 /// A `search_path` with this schema before all others.
 pub(super) fn path_into(quoted: &str, path: &str) -> String {

@@ -2,12 +2,12 @@
 
 use super::compare::{VerifiedTable, compare, in_use};
 use super::fold::{FoldError, Folded, RefusedEvent, fold_applied};
-use super::tables::{Shadow, ShadowError, written};
+use super::tables::{Shadow, ShadowError};
 use crate::checkpoint::{self, RegisterError};
 use crate::class::Class;
 use crate::database::Schema;
 use crate::number::Position;
-use crate::projection::{BoxError, Projection, definition};
+use crate::projection::{BoxError, Projection, RowsWritten, definition};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -124,7 +124,7 @@ async fn in_transaction<P: Projection>(
     let (started, name) = (Instant::now(), projection.name().to_owned());
     let whole = Class::partition(0, 1).map_err(RegisterError::from)?;
     checkpoint::check_begun(schema, tx, &name, &definition(projection)).await?;
-    let before = written(tx).await?;
+    let before = RowsWritten::now(tx).await?;
     let begun = checkpoint::definition_of(schema, tx, &name).await?.is_some();
     let shadow = Shadow::named(tx, &format!("evenfold_verify_{}", Uuid::new_v4().simple()), &name).await?;
     shadow.make(tx).await?;

@@ -4,6 +4,7 @@
 use crate::fault::offset;
 use crate::file::{ProjectionFile, Statement};
 use crate::tables::{owner, refused};
+use evenfold::projection::RowsWritten;
 use evenfold::{BoxError, Fatal};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -115,30 +116,15 @@ impl fmt::Display for Table {
     }
 }
 
-/// How many rows of which tables this transaction has written: also what functions and triggers do is counted. What was
-/// written before in the session may be counted as well, so that only the difference of two counts means something.
-const WRITTEN: &str = "SELECT schemaname::text, relname::text, n_tup_ins + n_tup_upd + n_tup_del
-    FROM pg_stat_xact_user_tables
-    WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND NOT starts_with(schemaname::text, 'pg_temp')";
-
-/// What a transaction has written so far.
-pub(crate) struct Rows(Vec<(String, String, i64)>);
-
-pub(crate) async fn rows(conn: &mut PgConnection) -> Result<Rows, sqlx::Error> {
-    sqlx::query_as(WRITTEN).fetch_all(conn).await.map(Rows)
-}
-
 /// Refuses what has written other tables than the projection's own. For a body of PL/pgSQL, of which nobody knows
 /// before what it will write.
 pub(crate) async fn check_written(
     conn: &mut PgConnection,
     file: &ProjectionFile,
-    before: &Rows,
+    before: &RowsWritten,
 ) -> Result<(), BoxError> {
-    let Rows(now) = rows(conn).await?;
-    for row in now.iter().filter(|row| !before.0.contains(row)) {
-        let (schema, table, _) = row;
-        let owner = owner(conn, schema, table).await?;
+    for (schema, table) in before.since(conn).await? {
+        let owner = owner(conn, &schema, &table).await?;
         if owner.as_ref() != Some(&file.name) {
             let sentence = format!(
                 "{}: this has written {schema}.{table}, {}; nothing of that is kept",
@@ -157,17 +143,19 @@ const SCANNED: &str = "SELECT schemaname::text, relname::text, seq_scan + coales
     WHERE seq_scan + coalesce(idx_scan, 0) > 0 AND NOT starts_with(schemaname::text, 'pg_temp')";
 
 /// What a transaction has read so far.
-pub(crate) async fn scans(conn: &mut PgConnection) -> Result<Rows, sqlx::Error> {
-    sqlx::query_as(SCANNED).fetch_all(conn).await.map(Rows)
+pub(crate) struct Scans(Vec<(String, String, i64)>);
+
+pub(crate) async fn scans(conn: &mut PgConnection) -> Result<Scans, sqlx::Error> {
+    sqlx::query_as(SCANNED).fetch_all(conn).await.map(Scans)
 }
 
 /// The tables that were read since, without the projection's own.
 pub(crate) async fn read_since(
     conn: &mut PgConnection,
     file: &ProjectionFile,
-    before: &Rows,
+    before: &Scans,
 ) -> Result<Vec<Table>, sqlx::Error> {
-    let Rows(now) = scans(conn).await?;
+    let Scans(now) = scans(conn).await?;
     let mut read = Vec::new();
     for (schema, name, _) in now.into_iter().filter(|row| !before.0.contains(row)) {
         if owner(conn, &schema, &name).await?.as_ref() != Some(&file.name) {

@@ -1,6 +1,7 @@
 //! Finding the events that a failed batch has failed for.
 
 use crate::fault::OF_EVENTS;
+use evenfold::database::literal;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::HashMap;
 
@@ -50,11 +51,6 @@ pub(crate) async fn isolate(conn: &mut PgConnection, run: &[String]) -> Result<I
         refused: refused.into_iter().collect(),
         aggregates: usize::try_from(aggregates).unwrap_or(usize::MAX),
     })
-}
-
-/// As SQL has a text, in a session with `standard_conforming_strings`.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn block(run: &[String]) -> String {

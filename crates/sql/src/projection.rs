@@ -6,6 +6,7 @@ use crate::file::{Apply, ProjectionFile, Statement};
 use crate::isolate::{Isolated, isolate};
 use crate::session::{self, Session};
 use crate::{batch, gate, run, tables};
+use evenfold::projection::RowsWritten;
 use evenfold::{Batch, BoxError, Fatal, Interest, Projection};
 use sqlx::PgConnection;
 use std::collections::HashMap;
@@ -119,7 +120,7 @@ impl SqlProjection {
         events: usize,
     ) -> Result<(), BoxError> {
         session::savepoint(conn).await?;
-        let rows = if self.is_each_event() { Some(gate::rows(conn).await?) } else { None };
+        let rows = if self.is_each_event() { Some(RowsWritten::now(conn).await?) } else { None };
         match run::run(conn, &self.run, events).await {
             Ok(()) => {}
             Err((_, error)) if Fault::of(&error) == Fault::Event => {
@@ -136,7 +137,9 @@ impl SqlProjection {
         if let Some(rows) = rows {
             gate::check_written(conn, &self.file, &rows).await?;
         }
-        session::keep(conn).await?;
+        if !batch.is_last() {
+            session::keep(conn).await?;
+        }
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn undo(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("ROLLBACK TO SAVEPOINT evenfold_sql").execute(conn).await.map(drop)
 }
 
-/// Keeps it.
+/// Keeps it, where more is to come: the end of the transaction does.
 pub(crate) async fn keep(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("RELEASE SAVEPOINT evenfold_sql").execute(conn).await.map(drop)
 }

@@ -4,16 +4,15 @@
 //! is applied as a whole or not at all: where one of its events could be to blame for something, its events are read
 //! and applied like those of any other projection.
 
-use super::transaction::Work;
+use super::transaction::Sum;
 use super::{Holding, State, Worker};
 use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::log::{self, EventBuffer, Slice, Span};
 use crate::number::Position;
 use crate::projection::batch::GivenBack;
-use crate::projection::chunk::Chunk;
 use crate::projection::{Batch, Phase, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A span that is to be applied: for which rows, and how far it takes them.
 pub(super) struct SpanWork {
@@ -67,15 +66,9 @@ impl<P: Projection> Worker<P> {
         };
         tx.commit().await?;
         self.projection.committed();
-        for (&index, revision) in rows.iter().zip(revisions) {
-            let class = holding.rows[index].class;
-            let checkpoint = checkpoint.clone();
-            holding.rows[index] = CheckpointRow { class, checkpoint, revision, owner: Some(self.id) };
-        }
+        self.move_rows(&mut holding, &rows, &checkpoint, &revisions);
         self.spans.applied(size, started.elapsed());
-        let chunk = Chunk { events: std::mem::take(&mut self.spare), complete: false, decoding: Duration::ZERO };
-        let work = Work { rows, checkpoint, between: span.between, chunk, started };
-        Ok(self.applied_span(holding, work, (events, span.to)))
+        Ok(self.applied(holding, started, checkpoint.has_open_window(), &Sum::of_span(events, span.to)))
     }
 
     /// Applies a span in the caller's transaction. Gives how many events it has, or how they must come again.

@@ -6,7 +6,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
 use crate::log::Between;
-use crate::number::{Position, Version};
+use crate::number::{Position, Revision, Version};
 use crate::projection::chunk::Chunk;
 use crate::projection::{Applied, Batch, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
@@ -29,7 +29,7 @@ pub(super) struct Work {
 
 /// What was applied in the transaction so far.
 #[derive(Default)]
-struct Sum {
+pub(super) struct Sum {
     events: usize,
     parked: u64,
     position: Position,
@@ -37,6 +37,13 @@ struct Sum {
     warnings: ParkedLog,
     /// Empty unless it is asked for.
     logged: Vec<AppliedEvent>,
+}
+
+impl Sum {
+    /// Events up to this position, of which none was read.
+    pub(super) fn of_span(events: usize, position: Position) -> Self {
+        Self { events, position, ..Self::default() }
+    }
 }
 
 impl<P: Projection> Worker<P> {
@@ -60,11 +67,7 @@ impl<P: Projection> Worker<P> {
                 self.outrun = true;
                 return Ok(Step::Outrun);
             };
-            for (&index, revision) in work.rows.iter().zip(revisions) {
-                let class = holding.rows[index].class;
-                let checkpoint = work.checkpoint.clone();
-                holding.rows[index] = CheckpointRow { class, checkpoint, revision, owner: Some(self.id) };
-            }
+            self.move_rows(&mut holding, &work.rows, &work.checkpoint, &revisions);
             let next = self.following(&work, &sum).await;
             if !self.apply_chunk(&mut tx, &mut holding, &work, next.is_none(), &mut sum).await? {
                 tx.rollback().await?;
@@ -79,7 +82,23 @@ impl<P: Projection> Worker<P> {
         self.projection.committed();
         self.warnings.committed(std::mem::take(&mut sum.warnings), Instant::now());
         debug_each(&sum.logged, self.class);
-        Ok(self.applied(holding, work, &sum))
+        self.recycle(work.chunk);
+        Ok(self.applied(holding, work.started, work.checkpoint.has_open_window(), &sum))
+    }
+
+    /// The rows as a transaction writes them.
+    pub(super) fn move_rows(
+        &self,
+        holding: &mut Holding,
+        rows: &[usize],
+        checkpoint: &Checkpoint,
+        revisions: &[Revision],
+    ) {
+        for (&index, &revision) in rows.iter().zip(revisions) {
+            let class = holding.rows[index].class;
+            holding.rows[index] =
+                CheckpointRow { class, checkpoint: checkpoint.clone(), revision, owner: Some(self.id) };
+        }
     }
 
     /// The chunk that comes after this one in its transaction, and the checkpoint after it. It is waited for before
@@ -134,25 +153,18 @@ impl<P: Projection> Worker<P> {
         Ok(true)
     }
 
-    /// What a committed transaction with a span leaves behind: so many events, up to this position.
-    pub(super) fn applied_span(&mut self, holding: Holding, work: Work, (events, position): (usize, Position)) -> Step {
-        self.applied(holding, work, &Sum { events, position, ..Sum::default() })
-    }
-
-    /// What a committed transaction leaves behind.
-    fn applied(&mut self, mut holding: Holding, work: Work, sum: &Sum) -> Step {
+    /// What a committed transaction leaves behind, after which there is more in the window or not.
+    pub(super) fn applied(&mut self, mut holding: Holding, started: Instant, more: bool, sum: &Sum) -> Step {
         let Sum { parked, position, .. } = *sum;
         let events = sum.events as u64 - parked;
         self.progress.add_batch(events, parked, position);
-        self.progress.add_time(work.started.elapsed(), sum.compute);
+        self.progress.add_time(started.elapsed(), sum.compute);
         (holding.written, holding.looked) = (Instant::now(), Instant::now());
         holding.written_floor = lowest_floor(&holding.rows);
-        let more = work.checkpoint.has_open_window();
         // Few large transactions write a counter less often than many small ones do.
         self.far_behind = more;
         let caught_up = holding.rows.len() == 1 && !more;
         holding.polling = holding.polling.filter(|_| caught_up);
-        self.recycle(work.chunk);
         self.state = State::Holding(holding);
         Step::Applied(Applied { events, parked, position, caught_up })
     }

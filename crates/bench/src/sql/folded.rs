@@ -4,7 +4,7 @@ use super::super::cpu::{Server, own_seconds};
 use anyhow::ensure;
 use evenfold::checkpoint::{self, Takeover};
 use evenfold::class::Class;
-use evenfold::projection::{Pool, Process, Projection, Worker};
+use evenfold::projection::{Pool, Process, Worker};
 use evenfold::shadow::{RebuildOptions, Rebuilt, TablesRebuilt, rebuild};
 use evenfold::{Database, RunOptions};
 use evenfold_cli::bench::arena::Arena;
@@ -99,7 +99,7 @@ impl<'a> Folding<'a> {
         let mut pools = Vec::new();
         for name in names {
             let (projection, options) = (file(name)?, self.tuning.worker_options(Takeover::Now));
-            let make = move |class| worker(class, projection.clone(), options.clone());
+            let make = move |class| Worker::new(class, projection.clone(), options.clone());
             pools.push(process.pool(&partitions(workers)?, make, &self.options(), &stop)?);
         }
         for pool in pools {
@@ -158,10 +158,6 @@ impl<'a> Folding<'a> {
 /// The arena's database, with tables that a projection creates in the arena's schema.
 pub(super) fn searching(arena: &Arena) -> Database {
     arena.database.searching(&arena.database.schema().to_string())
-}
-
-pub(super) fn worker<P: Projection>(class: Class, projection: P, options: evenfold::WorkerOptions) -> Worker<P> {
-    Worker::new(class, projection, options)
 }
 
 /// A file's table, so that the next worker creates it again. The name is one of this program's.

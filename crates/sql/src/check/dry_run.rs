@@ -7,6 +7,7 @@ use super::sample::{Sample, load};
 use super::shadow::{Shadow, Shadows, begin};
 use crate::file::{Apply, ProjectionFile};
 use crate::gate::{self, Table};
+use evenfold::projection::RowsWritten;
 use evenfold::{RecordedEvent, Schema};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -75,7 +76,7 @@ async fn fold(
     if let Apply::Statements(statements) = &file.apply {
         gate::check(conn, file, statements).await?;
     }
-    let before = gate::rows(conn).await?;
+    let before = RowsWritten::now(conn).await?;
     let parked = match fold.apply(conn, &events.iter().collect::<Vec<_>>()).await? {
         Outcome::Applied(_) => Vec::new(),
         Outcome::Parked(parked) => parked,

@@ -9,6 +9,7 @@ use super::shadow::{Shadow, Shadows};
 use crate::file::{Apply, ProjectionFile};
 use crate::gate::{self, Explained};
 use evenfold::Schema;
+use evenfold::projection::RowsWritten;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub(crate) async fn fold_in_each_way(
         checked.statements = Some(statements.len());
     }
     checked.findings.extend(shadows.taken(conn, file, &shadow).await?.map(Finding::Taken));
-    let before = (gate::rows(conn).await?, gate::scans(conn).await?);
+    let before = (RowsWritten::now(conn).await?, gate::scans(conn).await?);
     let (events, whole, large) = fold_whole(conn, &mut shadows, &fold, events, shadow, &mut checked.findings).await?;
     gate::check_written(conn, file, &before.0).await?;
     explained.read.extend(gate::read_since(conn, file, &before.1).await?);

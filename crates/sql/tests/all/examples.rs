@@ -1,11 +1,12 @@
 //! The example files, folded in batches and partitions of any size.
 
 use crate::fold::{append_all, event, fold, rows};
-use evenfold::NewEvent;
+use evenfold::{Class, NewEvent, Pool, RunOptions, Worker, WorkerOptions};
 use evenfold_sql::{ProjectionFile, SqlProjection};
 use evenfold_testkit::{TestDb, drain, only_worker, scalar};
 use serde_json::json;
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) fn example_file(name: &str) -> ProjectionFile {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../examples/projections/{name}.sql"));
@@ -75,6 +76,16 @@ pub(crate) const EXAMPLES: [(&str, &str, &str); 9] = [
 /// Those that read nothing but the log: of the others the rows of a second fold may differ.
 pub(crate) fn alone() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     EXAMPLES.into_iter().filter(|(name, ..)| *name != "paid_by_region")
+}
+
+/// Two workers of each of these, in small batches.
+pub(crate) fn all_at_work(db: &TestDb, stop: &CancellationToken) -> Vec<Pool> {
+    let pool = |name| {
+        let (classes, own) = ([0, 1].map(|key| Class::partition(key, 2).unwrap()), example(name));
+        let worker = move |class| Worker::new(class, own.clone(), WorkerOptions::default().batch_size(7));
+        Pool::start(&db.database, &classes, worker, &RunOptions::default(), stop).unwrap()
+    };
+    alone().map(|(name, ..)| pool(name)).collect()
 }
 
 /// Orders that are placed, most of them paid, some shipped after that, some cancelled, and some paid again; and most of

@@ -10,6 +10,7 @@ mod examples;
 mod fold;
 mod passing;
 mod rebuild;
+mod rebuild_resumed;
 mod refusals;
 mod spans;
 mod verify;

@@ -1,13 +1,10 @@
 //! The log folded anew into a shadow, which takes the place of what is in use: rows or tables, while workers run and
 //! readers read.
 
-use crate::examples::{alone, example, history};
+use crate::examples::{all_at_work, alone, example, history};
 use crate::fold::{append_all, event, fold, projection, rows};
-use evenfold::projection::parked::drop_first;
+use evenfold::Schema;
 use evenfold::shadow::{RebuildError, RebuildOptions, Rebuilt, Switch, TablesRebuilt, rebuild, verify};
-use evenfold::{
-    Aggregate, Batch, BoxError, Class, Log, Pool, Projection, RunOptions, Schema, Worker, WorkerOptions, migrate,
-};
 use evenfold_sql::SqlProjection;
 use evenfold_testkit::{SOON, TestDb, scalar, wait_until};
 use serde_json::json;
@@ -16,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
-const SUMS: &str = "-- create
+pub(crate) const SUMS: &str = "-- create
 CREATE TABLE sums (id text PRIMARY KEY, n bigint NOT NULL, last json);
 CREATE TABLE seen (position bigint PRIMARY KEY);
 -- apply
@@ -25,66 +22,46 @@ INSERT INTO sums AS t SELECT aggregate_id, sum((payload ->> 'n')::bigint), (arra
 FROM batch GROUP BY 1 ORDER BY 1 ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n, last = excluded.last";
 
 /// The same with a column more, and without the second table.
-const WIDER: &str = "-- create
+pub(crate) const WIDER: &str = "-- create
 CREATE TABLE sums (id text PRIMARY KEY, n bigint NOT NULL, events bigint NOT NULL DEFAULT 0);
 CREATE INDEX ON sums (n);
 -- apply
 INSERT INTO sums AS t SELECT aggregate_id, sum((payload ->> 'n')::bigint), count(*)
 FROM batch GROUP BY 1 ORDER BY 1 ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n, events = t.events + excluded.events";
 
-/// A projection in Rust that makes one column more.
-#[derive(Clone)]
-struct CreatesMore(SqlProjection);
-
-impl Projection for CreatesMore {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn settings(&self) -> String {
-        self.0.settings()
-    }
-
-    async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {
-        self.0.create(conn).await?;
-        sqlx::raw_sql("ALTER TABLE sums ADD COLUMN more bigint").execute(conn).await?;
-        Ok(())
-    }
-
-    async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
-        self.0.apply(conn, batch).await
-    }
-}
-
 const LEFT: &str = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'evenfold\\_%')
     + (SELECT count(*) FROM evenfold.projections WHERE name LIKE '%.rebuild')";
 
-fn options(workers: u32) -> RebuildOptions {
+pub(crate) fn options(workers: u32) -> RebuildOptions {
     RebuildOptions::default().workers(workers).new_definition(true)
 }
 
-async fn run(db: &TestDb, of: &SqlProjection, options: &RebuildOptions) -> Result<TablesRebuilt, RebuildError> {
+pub(crate) async fn run(
+    db: &TestDb,
+    of: &SqlProjection,
+    options: &RebuildOptions,
+) -> Result<TablesRebuilt, RebuildError> {
     let (own, stop) = (of.clone(), CancellationToken::new());
     rebuild(&db.database, move || own.clone(), options, &stop, &|_| {}).await
 }
 
-async fn switched(db: &TestDb, of: &SqlProjection, workers: u32) -> (u64, Switch) {
+pub(crate) async fn switched(db: &TestDb, of: &SqlProjection, workers: u32) -> (u64, Switch) {
     let TablesRebuilt { outcome, applied, switch, .. } = run(db, of, &options(workers)).await.unwrap();
     assert_eq!(outcome, Rebuilt::Switched);
     (applied, switch.unwrap())
 }
 
-async fn sql(conn: &mut PgConnection, text: &str) {
+pub(crate) async fn sql(conn: &mut PgConnection, text: &str) {
     sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.unwrap();
 }
 
-async fn append_sums(conn: &mut PgConnection, events: i64) {
+pub(crate) async fn append_sums(conn: &mut PgConnection, events: i64) {
     for n in 1..=events {
         append_all(conn, &[event(&format!("a{}", n % 7), "added", &json!({"n": n}))]).await;
     }
 }
 
-async fn assert_verified(db: &TestDb, of: &SqlProjection) {
+pub(crate) async fn assert_verified(db: &TestDb, of: &SqlProjection) {
     let mut conn = db.connect().await;
     let verified = verify(&Schema::default(), &mut conn, &mut of.clone(), 5).await.unwrap();
     assert!(verified.agrees() && verified.events > 0, "{verified:#?}");
@@ -292,13 +269,8 @@ async fn each_example_is_rebuilt_alongside_running_workers_and_writers_and_loses
     println!("seed {}", random.get_seed());
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let (stop, options) = (CancellationToken::new(), RunOptions::default());
-    let mut pools = Vec::new();
-    for (name, ..) in alone() {
-        let (classes, own) = ([0, 1].map(|key| Class::partition(key, 2).unwrap()), example(name));
-        let worker = move |class| Worker::new(class, own.clone(), WorkerOptions::default().batch_size(7));
-        pools.push(Pool::start(&db.database, &classes, worker, &options, &stop).unwrap());
-    }
+    let stop = CancellationToken::new();
+    let mut pools = all_at_work(&db, &stop);
     let begun = "SELECT count(*) FROM evenfold.projections";
     wait_until("all are begun", SOON, async || {
         scalar(&mut conn, begun).await == i64::try_from(alone().count()).unwrap()
@@ -340,80 +312,6 @@ async fn each_example_is_rebuilt_alongside_running_workers_and_writers_and_loses
         assert_verified(&db, &example(name)).await;
     }
     assert_eq!(scalar(&mut conn, LEFT).await, 0, "nothing is left");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_that_was_stopped_goes_on_and_one_with_another_definition_or_other_tables_begins_anew() {
-    let db = TestDb::new().await;
-    let mut conn = db.connect().await;
-    let events: Vec<_> = (0..2_000).map(|n| event(&format!("a{n}"), "added", &json!({"n": n}))).collect();
-    append_all(&mut conn, &events).await;
-    let sums = projection("sums", SUMS);
-    fold(&db, &sums, 1, 10_000).await.unwrap();
-    let stopped = async |of: &SqlProjection, workers| {
-        let (own, stop) = (of.clone(), CancellationToken::new());
-        let watch = {
-            let stop = stop.clone();
-            move |applied| {
-                if applied > 100 {
-                    stop.cancel();
-                }
-            }
-        };
-        let options = options(workers).batch_size(10);
-        let rebuilt = rebuild(&db.database, move || own.clone(), &options, &stop, &watch).await.unwrap();
-        assert_eq!(rebuilt.outcome, Rebuilt::Stopped);
-        assert!(rebuilt.applied > 100 && rebuilt.applied < 2_000, "it was stopped on the way: {}", rebuilt.applied);
-        rebuilt.applied
-    };
-    let first = stopped(&sums, 2).await;
-    // With another number of workers.
-    let (rest, switch) = switched(&db, &sums, 3).await;
-    assert_eq!((first + rest, switch), (2_000, Switch::Rows(0)));
-    stopped(&sums, 2).await;
-    assert_eq!(switched(&db, &projection("sums", WIDER), 2).await.0, 2_000, "another definition");
-    let other_tables = projection("sums", &WIDER.replace("DEFAULT 0", "DEFAULT 1"));
-    stopped(&projection("sums", WIDER), 2).await;
-    let (all, switch) = switched(&db, &other_tables, 2).await;
-    assert!(all == 2_000 && matches!(switch, Switch::Tables { .. }), "{all} {switch:?}");
-    // The same definition, by a program whose create() makes another column now.
-    stopped(&other_tables, 1).await;
-    let (create_more, stop) = (CreatesMore(other_tables.clone()), CancellationToken::new());
-    let rebuilt = rebuild(&db.database, move || create_more.clone(), &options(1), &stop, &|_| {}).await.unwrap();
-    assert!(rebuilt.applied == 2_000 && matches!(rebuilt.switch, Some(Switch::Tables { .. })), "{rebuilt:?}");
-    assert_eq!(scalar(&mut conn, "SELECT count(more) FROM sums").await, 0);
-    assert_eq!(switched(&db, &other_tables, 1).await.0, 2_000, "and back");
-    // A shadow that somebody has dropped.
-    stopped(&other_tables, 1).await;
-    sql(&mut conn, "DROP SCHEMA evenfold_rebuild_sums CASCADE").await;
-    assert_eq!(switched(&db, &other_tables, 1).await, (2_000, Switch::Rows(0)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn parked_and_dropped_events_lost_checkpoints_and_the_number_of_partitions_are_right_afterwards() {
-    let db = TestDb::new().await;
-    let mut conn = db.connect().await;
-    for id in ["parked", "dropped"] {
-        for n in [json!(1), json!("x"), json!(5)] {
-            append_all(&mut conn, &[event(id, "added", &json!({"n": n}))]).await;
-        }
-    }
-    append_sums(&mut conn, 20).await;
-    let mut sums = projection("sums", SUMS);
-    fold(&db, &sums, 3, 100).await.unwrap();
-    drop_first(&Schema::default(), &mut conn, &mut sums, &Aggregate::new("order", "dropped")).await.unwrap();
-    let right = rows(&mut conn, "SELECT * FROM sums").await;
-    let parked = "SELECT projection, position, reason, dropped_at IS NULL FROM evenfold.parked_events";
-    let before = rows(&mut conn, parked).await;
-    sql(&mut conn, "DELETE FROM evenfold.checkpoints WHERE residue = 1; UPDATE sums SET n = 0").await;
-    let sums = projection("sums", SUMS);
-    switched(&db, &sums, 2).await;
-    assert_eq!(rows(&mut conn, "SELECT * FROM sums").await, right);
-    assert_eq!(rows(&mut conn, parked).await, before);
-    assert_eq!(rows(&mut conn, "SELECT modulus, residue FROM evenfold.checkpoints").await, ["(3,0)", "(3,1)", "(3,2)"]);
-    append_all(&mut conn, &[event("dropped", "added", &json!({"n": 10}))]).await;
-    fold(&db, &sums, 3, 100).await.unwrap();
-    assert_verified(&db, &sums).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -497,38 +395,4 @@ async fn a_projection_that_names_its_tables_schema_and_one_that_makes_other_func
     sql(&mut conn, "CREATE FUNCTION twice(bigint) RETURNS bigint LANGUAGE sql AS 'SELECT $1 * 2'").await;
     switched(&db, &with, 1).await;
     assert_verified(&db, &with).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_rebuild_of_a_projection_runs_at_a_time_and_there_is_none_of_what_is_not_begun() {
-    let db = TestDb::new().await;
-    let mut conn = db.connect().await;
-    append_sums(&mut conn, 10).await;
-    let sums = projection("sums", SUMS);
-    assert_eq!(run(&db, &sums, &options(1)).await.unwrap().outcome, Rebuilt::NothingThere);
-    fold(&db, &sums, 1, 100).await.unwrap();
-    let claim = "SELECT pg_advisory_lock(hashtextextended('evenfold rebuild evenfold sums', 0))";
-    sqlx::query(claim).execute(&mut conn).await.unwrap();
-    assert!(matches!(run(&db, &sums, &options(1)).await, Err(RebuildError::Busy)));
-    let without = RebuildOptions::default();
-    conn.close().await.unwrap();
-    let refused = run(&db, &projection("sums", WIDER), &without).await.unwrap_err();
-    assert!(refused.is_final() && refused.to_string().contains("--new-definition"), "{refused}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_projection_of_a_log_in_another_schema_is_verified_and_rebuilt_there() {
-    let mut db = TestDb::empty().await;
-    let (mut conn, schema) = (db.connect().await, Schema::named("order").unwrap());
-    migrate(&schema, &mut conn).await.unwrap();
-    db.database = db.database.in_schema(schema.clone());
-    let events: Vec<_> = (0..100).map(|n| event(&format!("a{n}"), "added", &json!({"n": n}))).collect();
-    Log::in_schema(schema.clone()).append(&mut conn, &events).await.unwrap();
-    let sums = projection("sums", SUMS);
-    fold(&db, &sums, 2, 10).await.unwrap();
-    sql(&mut conn, "UPDATE sums SET n = 0 WHERE id = 'a5'").await;
-    let verified = verify(&schema, &mut conn, &mut sums.clone(), 5).await.unwrap();
-    assert!(!verified.agrees() && verified.events == 100, "{verified:#?}");
-    assert_eq!(switched(&db, &sums, 2).await, (100, Switch::Rows(1)));
-    assert!(verify(&schema, &mut conn, &mut sums.clone(), 5).await.unwrap().agrees());
 }

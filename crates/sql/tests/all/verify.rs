@@ -1,10 +1,10 @@
 //! What is applied, folded again in a shadow and compared: right while workers run, and every difference is found.
 
-use crate::examples::{alone, example, history};
+use crate::examples::{all_at_work, alone, example, history};
 use crate::fold::{append_all, event, fold, projection, rows};
 use evenfold::projection::parked::drop_first;
 use evenfold::shadow::{DifferingRow, Side, TableOutcome, Verified, VerifyError, verify};
-use evenfold::{Aggregate, Class, Pool, RunOptions, Schema, Worker, WorkerOptions};
+use evenfold::{Aggregate, Schema};
 use evenfold_sql::SqlProjection;
 use evenfold_testkit::{SOON, TestDb, scalar, wait_until};
 use serde_json::json;
@@ -24,13 +24,8 @@ async fn each_example_agrees_at_every_moment_of_workers_that_run() {
     println!("seed {}", random.get_seed());
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    let (stop, options) = (CancellationToken::new(), RunOptions::default());
-    let mut pools = Vec::new();
-    for (name, ..) in alone() {
-        let (classes, own) = ([0, 1].map(|key| Class::partition(key, 2).unwrap()), example(name));
-        let worker = move |class| Worker::new(class, own.clone(), WorkerOptions::default().batch_size(7));
-        pools.push(Pool::start(&db.database, &classes, worker, &options, &stop).unwrap());
-    }
+    let stop = CancellationToken::new();
+    let mut pools = all_at_work(&db, &stop);
     let events: Vec<_> = history(&mut random, "a", 800).into_iter().flatten().collect();
     let (last, mut writer) = (i64::try_from(events.len()).unwrap(), db.connect().await);
     let writing = tokio::spawn(async move {
