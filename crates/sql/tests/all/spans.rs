@@ -68,6 +68,26 @@ async fn a_worker_that_has_ended_the_window_of_another_has_not_caught_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_second_connection_is_lost_applies_the_same_span_with_one() {
+    let db = TestDb::new().await;
+    let (mut conn, mut session) = (db.connect().await, db.connect().await);
+    append_all(&mut conn, &many(300)).await;
+    let options = WorkerOptions::default().batch_size(100);
+    let mut worker =
+        Worker::new(Class::partition(0, 1).unwrap(), counted(), options).reading_ahead(&db.database.by_index());
+    worker.register(&mut session).await.unwrap();
+    let is_a_span = |step| matches!(step, Step::Applied(Applied { events: 100, .. }));
+    assert!(is_a_span(worker.step(&mut session).await.unwrap()));
+    let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'evenfold counted 0/1 ahead'";
+    assert_eq!(scalar(&mut conn, ended).await, 1);
+    assert_eq!(worker.step(&mut session).await.unwrap(), Step::Converged);
+    assert!(is_a_span(worker.step(&mut session).await.unwrap()));
+    assert!(is_a_span(worker.step(&mut session).await.unwrap()));
+    assert_eq!(rows(&mut conn, "SELECT sum(n), sum(unread) FROM counted").await, ["(300,300)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_that_commit_late_are_applied_once_and_before_those_that_were_not_read() {
     let db = TestDb::new().await;
     let (mut conn, mut slow, mut slower) = (db.connect().await, db.connect().await, db.connect().await);
