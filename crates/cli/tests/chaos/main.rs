@@ -97,9 +97,16 @@ impl Chaos {
 
     async fn connect(&self) -> PgConnection {
         let mut conn = None;
-        wait_until("a connection", SOON, async || {
-            conn = self.database.connect().await.ok();
-            conn.is_some()
+        wait_until("a connection", SOON, async || match self.database.connect().await {
+            Ok(connected) => {
+                conn = Some(connected);
+                true
+            }
+            // What it was that did not pass is shown with the test that fails for it.
+            Err(error) => {
+                println!("no connection: {error}");
+                false
+            }
         })
         .await;
         conn.unwrap()
