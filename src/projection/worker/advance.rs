@@ -147,6 +147,8 @@ impl<P: Projection> Worker<P> {
         chunk.advance(checkpoint);
         if let Some(database) = self.readiness.database().filter(|_| checkpoint.has_open_window()) {
             let database = database.named(&format!("evenfold {} {} ahead", self.projection.name(), self.class));
+            // One in addition to the worker's own: a server has few.
+            self.second = None;
             self.ahead = Some(ReadAhead::start(&database, checkpoint, slice, &self.interest, self.limit));
         }
         Ok(chunk)
