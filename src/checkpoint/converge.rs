@@ -14,7 +14,7 @@ pub enum Next {
     Fence,
     /// These rows have the same window open: read it for all of them.
     Finish(Vec<usize>),
-    /// These rows are equally far behind the most advanced one: open the window up to where that one is.
+    /// These rows are equally far behind others: open the window up to what any of the partition's rows has seen.
     CatchUp(Vec<usize>, Fence),
     /// All rows are equally far: one row with this checkpoint takes their place.
     Merge(Checkpoint),
@@ -32,11 +32,12 @@ pub fn next(partition: Class, rows: &[(Class, &Checkpoint)]) -> Next {
     if let Some(open) = rows.iter().position(|(_, checkpoint)| checkpoint.has_open_window()) {
         return Next::Finish(alike(open));
     }
-    let Some(most) = rows.iter().map(|(_, checkpoint)| &checkpoint.seen).max_by_key(|fence| fence.progress()) else {
+    let seen = || rows.iter().map(|(_, checkpoint)| &checkpoint.seen);
+    let Some(most) = seen().cloned().reduce(|most, fence| most.union(&fence)) else {
         return Next::Fence;
     };
-    if let Some(behind) = rows.iter().position(|(_, checkpoint)| checkpoint.seen.snapshot != most.snapshot) {
-        return Next::CatchUp(alike(behind), most.clone());
+    if let Some(behind) = seen().position(|fence| !fence.shows_as_much_as(&most)) {
+        return Next::CatchUp(alike(behind), most);
     }
     if let [(class, _)] = rows
         && *class == partition
@@ -44,8 +45,8 @@ pub fn next(partition: Class, rows: &[(Class, &Checkpoint)]) -> Next {
         return Next::Fence;
     }
     // Of fences with one snapshot the one with the lower floor holds for all of them: it promises less.
-    let lowest = rows.iter().map(|(_, checkpoint)| &checkpoint.seen).min_by_key(|fence| fence.floor);
-    Next::Merge(Checkpoint { seen: lowest.unwrap_or(most).clone(), window: None })
+    let lowest = seen().min_by_key(|fence| fence.floor).cloned();
+    Next::Merge(Checkpoint { seen: lowest.unwrap_or(most), window: None })
 }
 
 #[cfg(test)]
@@ -59,7 +60,8 @@ mod tests {
     fn at(floor: i64, snapshot: &str) -> Checkpoint {
         let floor = crate::number::Position::new(floor);
         let snapshot: crate::log::Snapshot = snapshot.parse().unwrap();
-        Checkpoint { seen: Fence { floor, next_xid: snapshot.xmax(), snapshot }, window: None }
+        let next_xid = snapshot.xmax();
+        Checkpoint { seen: Fence::of_transactions(floor, snapshot, next_xid), window: None }
     }
 
     fn decide(partition: Class, rows: &[(Class, Checkpoint)]) -> Next {
@@ -82,6 +84,22 @@ mod tests {
         assert_eq!(decide(class(0, 2), &rows), Next::CatchUp(vec![0], at(3, "9:9:").seen), "5 has ended since");
         let rows = [(class(0, 4), at(7, "12:12:")), (class(2, 4), at(3, "9:9:"))];
         assert_eq!(decide(class(0, 2), &rows), Next::CatchUp(vec![1], at(7, "12:12:").seen));
+    }
+
+    #[test]
+    fn rows_with_sets_of_positions_catch_up_with_their_union() {
+        let at = |floor: i64, missing: &[i64]| {
+            let position = crate::number::Position::new;
+            let missing = missing.iter().map(|&n| position(n)).collect();
+            Checkpoint { seen: Fence::of_positions(position(floor), missing), window: None }
+        };
+        let union = at(9, &[8]);
+        let rows = [(class(0, 4), at(5, &[])), (class(2, 4), at(9, &[4, 8]))];
+        assert_eq!(decide(class(0, 2), &rows), Next::CatchUp(vec![0], union.seen.clone()));
+        let rows = [(class(0, 4), union.clone()), (class(2, 4), at(9, &[4, 8]))];
+        assert_eq!(decide(class(0, 2), &rows), Next::CatchUp(vec![1], union.seen.clone()));
+        let rows = [(class(0, 4), union.clone()), (class(2, 4), union.clone())];
+        assert_eq!(decide(class(0, 2), &rows), Next::Merge(union));
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub(crate) use operator::lock_and_bump;
 pub(crate) use parked::{BEHIND, parked_positions};
 pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
 pub use status::{ClassStatus, Status, status};
-pub(crate) use store::complete_all;
 pub use store::{CheckpointRow, commit, load, merge, start_over};
+pub(crate) use store::{begin_with_positions, complete_all};
 pub(crate) use takeover::{copy_dropped, is_whole, lock_all, take_place_of};
 pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};
@@ -68,11 +68,17 @@ impl Checkpoint {
         Self { seen: Fence::before_all(), window: None }
     }
 
+    /// What this fence shows has been applied, and nothing else.
+    #[must_use]
+    pub(crate) fn having_seen(seen: Fence) -> Self {
+        Self { seen, window: None }
+    }
+
     /// Whether the event at this position, written by this transaction, has been applied.
     #[must_use]
     pub fn applied(&self, xid: u64, position: Position) -> bool {
-        self.seen.snapshot.sees(xid)
-            || self.window.as_ref().is_some_and(|open| open.upto.snapshot.sees(xid) && position <= open.cursor)
+        self.seen.shows(xid, position)
+            || self.window.as_ref().is_some_and(|open| open.upto.shows(xid, position) && position <= open.cursor)
     }
 
     /// Whether a window is open. It is finished before a fence is taken for the next one.
@@ -103,7 +109,7 @@ impl Checkpoint {
     #[must_use]
     pub fn window(&self) -> Option<Window<'_>> {
         let open = self.window.as_ref()?;
-        Some(Window { seen: &self.seen, upto: &open.upto.snapshot, after: open.cursor })
+        Some(Window { seen: &self.seen, upto: &open.upto, after: open.cursor })
     }
 
     /// The part of the open window, from its cursor on, that positions alone bound: above the floor of its beginning,
@@ -117,11 +123,11 @@ impl Checkpoint {
         (is_past_late && after < open.upto.floor).then_some((after, open.upto.floor))
     }
 
-    /// The snapshots that the open window is between.
+    /// The fences that the open window is between.
     #[must_use]
     pub fn between(&self) -> Option<Between> {
         let open = self.window.as_ref()?;
-        Some(Between { seen: self.seen.snapshot.clone(), upto: open.upto.snapshot.clone() })
+        Some(Between { seen: self.seen.clone(), upto: open.upto.clone() })
     }
 
     /// What is seen when no window is open.
@@ -156,8 +162,9 @@ mod tests {
     use crate::log::Snapshot;
 
     fn fence(floor: Position, snapshot: &str) -> Fence {
-        let snapshot: Snapshot = snapshot.parse().unwrap_or_else(|_| Snapshot::before_all());
-        Fence { floor, next_xid: snapshot.xmax(), snapshot }
+        let snapshot: Snapshot = snapshot.parse().unwrap();
+        let next_xid = snapshot.xmax();
+        Fence::of_transactions(floor, snapshot, next_xid)
     }
 
     #[test]
@@ -200,7 +207,7 @@ mod tests {
             !checkpoint.is_unchanged_at(&fence(Position::new(3), "9:9:")),
             "the transaction 8 may have committed a late event"
         );
-        checkpoint.open(Fence { next_xid: 10, ..fence(Position::new(3), "9:9:") });
+        checkpoint.open(Fence::of_transactions(Position::new(3), "9:9:".parse().unwrap(), 10));
         checkpoint.close();
         assert!(!checkpoint.is_unchanged_at(&fence(Position::new(3), "10:10:")), "9 had begun, though no list has it");
     }

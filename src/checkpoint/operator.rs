@@ -111,13 +111,15 @@ pub(super) async fn replace_all(
     .await?;
     // Those that stay keep their owners, who go on at once.
     let written = sqlx::query(
-        schema.sql("INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor)
-         SELECT $1, k.modulus, k.residue, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor
+        schema.sql("INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, missing,
+             upto, upto_floor, upto_next_xid, upto_missing, cursor)
+         SELECT $1, k.modulus, k.residue, seen, floor, next_xid, missing,
+             upto, upto_floor, upto_next_xid, upto_missing, cursor
          FROM evenfold.checkpoints r CROSS JOIN unnest($2::bigint[], $3::bigint[]) AS k (modulus, residue)
          WHERE r.projection = $4
          ON CONFLICT (projection, modulus, residue) DO UPDATE SET seen = excluded.seen, floor = excluded.floor,
-             next_xid = excluded.next_xid, upto = excluded.upto, upto_floor = excluded.upto_floor,
-             upto_next_xid = excluded.upto_next_xid, cursor = excluded.cursor, moved_at = now(),
+             next_xid = excluded.next_xid, missing = excluded.missing, upto = excluded.upto, upto_floor = excluded.upto_floor,
+             upto_next_xid = excluded.upto_next_xid, upto_missing = excluded.upto_missing, cursor = excluded.cursor, moved_at = now(),
              revision = nextval('evenfold.checkpoint_revisions')"),
     )
     .bind(projection)

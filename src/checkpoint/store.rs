@@ -4,8 +4,8 @@ use super::{Checkpoint, OpenWindow};
 use crate::class::Class;
 use crate::database::Schema;
 use crate::invariant::broken;
-use crate::log::Fence;
-use crate::number::Revision;
+use crate::log::{Fence, Shown, Snapshot};
+use crate::number::{Position, Revision};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::str::FromStr;
@@ -36,8 +36,8 @@ pub async fn load(
     partition: Class,
 ) -> Result<Vec<CheckpointRow>, sqlx::Error> {
     sqlx::query(
-        schema.sql("SELECT seen::text, floor, next_xid::text, upto::text, upto_floor, upto_next_xid::text, cursor, revision, owner,
-                modulus, residue
+        schema.sql("SELECT seen::text, floor, next_xid::text, missing, upto::text, upto_floor, upto_next_xid::text, upto_missing,
+                cursor, revision, owner, modulus, residue
          FROM evenfold.checkpoints WHERE projection = $1 AND modulus % $2 = 0 AND residue % $2 = $3 ORDER BY modulus, residue"),
     )
     .bind(projection)
@@ -51,14 +51,14 @@ pub async fn load(
 }
 
 fn decode(row: &PgRow) -> Result<CheckpointRow, sqlx::Error> {
-    let window = match fence(row, 3)? {
-        Some(upto) => Some(OpenWindow { upto, cursor: row.try_get(6)? }),
+    let window = match fence(row, 4)? {
+        Some(upto) => Some(OpenWindow { upto, cursor: row.try_get(8)? }),
         None => None,
     };
     // Were it taken for the start, everything would be applied again.
     let seen = fence(row, 0)?.ok_or_else(|| broken("a checkpoint has a fence"))?;
-    let (class, checkpoint) = (class_of(row, 9)?, Checkpoint { seen, window });
-    Ok(CheckpointRow { class, checkpoint, revision: row.try_get(7)?, owner: row.try_get(8)? })
+    let (class, checkpoint) = (class_of(row, 11)?, Checkpoint { seen, window });
+    Ok(CheckpointRow { class, checkpoint, revision: row.try_get(9)?, owner: row.try_get(10)? })
 }
 
 /// The class in two columns, modulus and residue, from this one on.
@@ -70,7 +70,7 @@ pub(super) fn class_of(row: &PgRow, at: usize) -> Result<Class, sqlx::Error> {
     Class::partition(number(at + 1)?, number(at)?).map_err(|error| broken(&error.to_string()))
 }
 
-/// The fence in three columns, from this one on.
+/// The fence in four columns, from this one on.
 fn fence(row: &PgRow, at: usize) -> Result<Option<Fence>, sqlx::Error> {
     fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(text: &str) -> Result<T, sqlx::Error> {
         text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
@@ -79,7 +79,10 @@ fn fence(row: &PgRow, at: usize) -> Result<Option<Fence>, sqlx::Error> {
         return Ok(None);
     };
     let (floor, next_xid) = (row.try_get(at + 1)?, row.try_get(at + 2)?);
-    Ok(Some(Fence { floor, snapshot: parsed(snapshot)?, next_xid: parsed(next_xid)? }))
+    Ok(Some(match row.try_get::<Option<Vec<Position>>, _>(at + 3)? {
+        Some(missing) => Fence::of_positions(floor, missing),
+        None => Fence::of_transactions(floor, parsed(snapshot)?, parsed(next_xid)?),
+    }))
 }
 
 /// Writes one checkpoint to rows of a partition, if they still have their revisions, and gives the new ones; none if
@@ -98,12 +101,13 @@ pub async fn commit(
     owner: Uuid,
 ) -> Result<Option<Vec<Revision>>, sqlx::Error> {
     let open = checkpoint.window.as_ref();
+    let (seen, upto) = (Columns::of(&checkpoint.seen), open.map(|open| Columns::of(&open.upto)));
     let (moduli, residues, revisions) = keys(rows);
     let written = sqlx::query(schema.sql(
         "UPDATE evenfold.checkpoints c
-         SET seen = $5::text::pg_snapshot, floor = $6, next_xid = $7::text::xid8, upto = $8::text::pg_snapshot,
-             upto_floor = $9, upto_next_xid = $10::text::xid8, cursor = $11, owner = $12, moved_at = now(),
-             revision = nextval('evenfold.checkpoint_revisions')
+         SET seen = $5::text::pg_snapshot, floor = $6, next_xid = $7::text::xid8, missing = $8,
+             upto = $9::text::pg_snapshot, upto_floor = $10, upto_next_xid = $11::text::xid8, upto_missing = $12,
+             cursor = $13, owner = $14, moved_at = now(), revision = nextval('evenfold.checkpoint_revisions')
          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k (modulus, residue, revision)
          WHERE c.projection = $1 AND c.modulus = k.modulus AND c.residue = k.residue AND c.revision = k.revision
          RETURNING c.revision, c.modulus, c.residue",
@@ -112,12 +116,14 @@ pub async fn commit(
     .bind(moduli)
     .bind(residues)
     .bind(revisions)
-    .bind(checkpoint.seen.snapshot.to_string())
-    .bind(checkpoint.seen.floor)
-    .bind(checkpoint.seen.next_xid.to_string())
-    .bind(open.map(|open| open.upto.snapshot.to_string()))
-    .bind(open.map(|open| open.upto.floor))
-    .bind(open.map(|open| open.upto.next_xid.to_string()))
+    .bind(seen.snapshot)
+    .bind(seen.floor)
+    .bind(seen.next_xid)
+    .bind(seen.missing)
+    .bind(upto.as_ref().map(|upto| &upto.snapshot))
+    .bind(upto.as_ref().map(|upto| upto.floor))
+    .bind(upto.as_ref().map(|upto| &upto.next_xid))
+    .bind(upto.as_ref().and_then(|upto| upto.missing))
     .bind(open.map(|open| open.cursor))
     .bind(owner)
     .fetch_all(tx)
@@ -131,6 +137,25 @@ pub async fn commit(
         }
     }
     Ok(Some(given))
+}
+
+/// A fence as a row has it.
+struct Columns<'a> {
+    floor: Position,
+    snapshot: String,
+    next_xid: String,
+    /// None of a fence that names transactions.
+    missing: Option<&'a [Position]>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(fence: &'a Fence) -> Self {
+        let (snapshot, next_xid, missing) = match &fence.shown {
+            Shown::Transactions { snapshot, next_xid } => (snapshot.to_string(), next_xid.to_string(), None),
+            Shown::Positions { missing } => (Snapshot::before_all().to_string(), "1".to_owned(), Some(&missing[..])),
+        };
+        Self { floor: fence.floor, snapshot, next_xid, missing }
+    }
 }
 
 fn keys(rows: &[&CheckpointRow]) -> (Vec<i64>, Vec<i64>, Vec<Revision>) {
@@ -169,34 +194,55 @@ pub async fn merge(
     if gone.rows_affected() != rows.len() as u64 {
         return Ok(None);
     }
+    let seen = Columns::of(&checkpoint.seen);
     let revision = sqlx::query_scalar(schema.sql(
-        "INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, owner)
-         VALUES ($1, $2, $3, $4::text::pg_snapshot, $5, $6::text::xid8, $7) RETURNING revision",
+        "INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, missing, owner)
+         VALUES ($1, $2, $3, $4::text::pg_snapshot, $5, $6::text::xid8, $7, $8) RETURNING revision",
     ))
     .bind(projection)
     .bind(i64::from(partition.modulus()))
     .bind(i64::from(partition.residue()))
-    .bind(checkpoint.seen.snapshot.to_string())
-    .bind(checkpoint.seen.floor)
-    .bind(checkpoint.seen.next_xid.to_string())
+    .bind(seen.snapshot)
+    .bind(seen.floor)
+    .bind(seen.next_xid)
+    .bind(seen.missing)
     .bind(owner)
     .fetch_one(tx)
     .await?;
     Ok(Some(CheckpointRow { class: partition, checkpoint, revision, owner: Some(owner) }))
 }
 
+/// Makes the checkpoints of a projection that was just begun those of a log whose fences are sets of positions.
+///
+/// # Cancel safety
+///
+/// Part of the caller's transaction.
+pub(crate) async fn begin_with_positions(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(schema.sql("UPDATE evenfold.checkpoints SET missing = '{}' WHERE projection = $1"))
+        .bind(projection)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
 /// Sets every checkpoint to the end of the log, in the transaction of a repair, which has locked it. Gives the number
 /// of projections.
 pub(crate) async fn complete_all(schema: &Schema, tx: &mut PgConnection) -> Result<u64, sqlx::Error> {
     // With the log locked this is a fence like any other, also within a transaction (which is READ COMMITTED).
-    let Fence { floor, snapshot, next_xid } = Fence::take(schema, &mut *tx).await?;
+    let end = Fence::take(schema, &mut *tx).await?;
+    let end = Columns::of(&end);
     sqlx::query(
         schema.sql("UPDATE evenfold.checkpoints SET seen = $1::text::pg_snapshot, floor = $2, next_xid = $3::text::xid8,
-             upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL, revision = nextval('evenfold.checkpoint_revisions')"),
+             upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL, revision = nextval('evenfold.checkpoint_revisions')
+             WHERE missing IS NULL"),
     )
-    .bind(snapshot.to_string())
-    .bind(floor)
-    .bind(next_xid.max(snapshot.xmax()).to_string())
+    .bind(end.snapshot)
+    .bind(end.floor)
+    .bind(end.next_xid)
     .execute(&mut *tx)
     .await?;
     let projections: i64 =

@@ -183,9 +183,10 @@ async fn split(
         }
         let cells: Vec<Class> = class.cells(partition.modulus())?.collect();
         sqlx::query(schema.sql(
-            "INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid,
-                 upto, upto_floor, upto_next_xid, cursor, moved_at)
-             SELECT projection, $4, cell, seen, floor, next_xid, upto, upto_floor, upto_next_xid, cursor, moved_at
+            "INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, missing,
+                 upto, upto_floor, upto_next_xid, upto_missing, cursor, moved_at)
+             SELECT projection, $4, cell, seen, floor, next_xid, missing,
+                 upto, upto_floor, upto_next_xid, upto_missing, cursor, moved_at
              FROM evenfold.checkpoints CROSS JOIN unnest($5::bigint[]) AS cell
              WHERE projection = $1 AND modulus = $2 AND residue = $3",
         ))

@@ -25,6 +25,7 @@ use crate::checkpoint::{self, RegisterError};
 use crate::counter::{Counter, Refused};
 use crate::database::Schema;
 use crate::event::Event;
+use crate::number::Version;
 use crate::projection::{Batch, BoxError, Projection, definition};
 use crate::state_table::StateTable;
 use changes::Publisher;
@@ -92,9 +93,23 @@ enum Row {
     There,
 }
 
+/// How an event is counted.
+#[derive(Debug, Clone, Copy)]
+struct How<'a> {
+    pointer: &'a AmountPointer,
+    /// Whether an operator has dropped it.
+    dropped: bool,
+    /// Whether versions before it may be nobody's.
+    with_gaps: bool,
+}
+
 impl CounterState {
     /// What an event does to it. Gives how many counters are changed by that which were not.
-    fn take(&mut self, event: &Event<'_>, dropped: bool, pointer: &AmountPointer) -> Result<usize, Refused> {
+    fn take(&mut self, event: &Event<'_>, how: How<'_>) -> Result<usize, Refused> {
+        let How { pointer, dropped, with_gaps } = how;
+        if with_gaps && event.version > self.counter.version {
+            self.counter = self.counter.skip(Version::new(event.version.get() - 1));
+        }
         self.counter = if dropped {
             self.counter.skip(event.version)
         } else {
@@ -198,6 +213,7 @@ impl Projection for Counters {
         // them together, so that each aggregate keeps its order.
         let (mut absent, mut put_off) = (Vec::new(), HashSet::new());
         let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
+        let with_gaps = batch.is_foreign();
         batch.fold_with_dropped(|event, dropped| {
             let name = (event.aggregate_type, event.aggregate_id);
             let actor = actors.get_or_insert(event.hash, name, CounterState::default);
@@ -206,7 +222,7 @@ impl Projection for Counters {
                 actor.row = Row::None;
             }
             match actor.row {
-                Row::None | Row::There => *changed += actor.take(event, dropped, pointer)?,
+                Row::None | Row::There => *changed += actor.take(event, How { pointer, dropped, with_gaps })?,
                 Row::Unknown | Row::Awaited => {
                     if actor.row == Row::Unknown {
                         actor.row = Row::Awaited;
@@ -224,7 +240,7 @@ impl Projection for Counters {
                 if put_off.contains(&event.position) {
                     let name = (event.aggregate_type, event.aggregate_id);
                     let actor = actors.get_or_insert(event.hash, name, CounterState::default);
-                    *changed += actor.take(event, dropped, pointer)?;
+                    *changed += actor.take(event, How { pointer, dropped, with_gaps })?;
                 }
                 Ok::<(), Refused>(())
             });

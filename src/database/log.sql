@@ -11,5 +11,5 @@ SELECT (SELECT string_agg(version || '=' || encode(checksum, 'hex'), ',')
            WHERE greatest(pg_snapshot_xmax(seen), pg_snapshot_xmax(upto)) > pg_snapshot_xmax(pg_current_snapshot())
        ) AS numbers,
        coalesce(pg_sequence_last_value('evenfold.events_position_seq'::regclass), 0) AS last,
-       greatest((SELECT max(position) FROM evenfold.events), (SELECT max(floor) FROM evenfold.checkpoints),
-                (SELECT max(upto_floor) FROM evenfold.checkpoints), 0) AS highest
+       greatest((SELECT max(position) FROM evenfold.events), (SELECT max(floor) FROM evenfold.checkpoints WHERE missing IS NULL),
+                (SELECT max(upto_floor) FROM evenfold.checkpoints WHERE upto_missing IS NULL), 0) AS highest

@@ -32,6 +32,10 @@ pub struct Event<'a> {
 /// What a payload is where the event's contents were not read. No JSON text is empty.
 pub(crate) const TOO_LARGE: &str = "";
 
+/// What a payload or the metadata is where another writer's bytes are no UTF-8. It is no JSON either: whoever reads it
+/// refuses it.
+pub(crate) const NOT_TEXT: &str = "(bytes that are not UTF-8)";
+
 impl Event<'_> {
     /// Whether the payload or the metadata is above [`MAX_JSON_BYTES`](super::MAX_JSON_BYTES), so that neither was
     /// read. No such event is handed to a projection: it parks its aggregate.

@@ -2,7 +2,7 @@
 
 use super::append::check;
 use super::group::Request;
-use super::lanes::{Source, Task};
+use super::lanes::{Connector, Task};
 use super::sizes::{GroupCommits, Sizes};
 use super::{AppendError, Appended, Epoch};
 use crate::database::Database;
@@ -82,8 +82,8 @@ impl Appender {
         let (queue, waiting) = mpsc::channel(options.queue.clamp(1, tokio::sync::Semaphore::MAX_PERMITS));
         let closing = epoch.as_ref().map_or_else(CancellationToken::new, |epoch| epoch.ended().child_token());
         let ended = CancellationToken::new();
-        let source = Source { database: database.named("evenfold append"), epoch };
-        let task = Task::new(source, waiting, options.group, closing.clone(), Arc::clone(&sizes));
+        let connector = Connector { database: database.named("evenfold append"), epoch };
+        let task = Task::new(connector, waiting, options.group, closing.clone(), Arc::clone(&sizes));
         let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _ended = guard;

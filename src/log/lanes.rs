@@ -19,13 +19,13 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where connections come from.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct Connector {
     pub(super) database: Database,
     /// None where it does not matter what was read from the server before.
     pub(super) epoch: Option<Epoch>,
 }
 
-impl Source {
+impl Connector {
     async fn connect(&self) -> Result<PgConnection, String> {
         match &self.epoch {
             Some(epoch) => epoch.connect(&self.database).await,
@@ -37,7 +37,7 @@ impl Source {
 /// What the lanes have in common.
 #[derive(Debug)]
 pub(super) struct Task {
-    source: Source,
+    connector: Connector,
     /// Whoever waits for calls holds it.
     queue: Mutex<Queue>,
     busy: Busy,
@@ -47,15 +47,15 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(
-        source: Source,
+        connector: Connector,
         waiting: mpsc::Receiver<Request>,
         max_events: usize,
         closing: CancellationToken,
         sizes: Arc<Sizes>,
     ) -> Self {
-        let source = Source { database: source.database.waiting_at_most(LOCK_TIMEOUT), ..source };
+        let connector = Connector { database: connector.database.waiting_at_most(LOCK_TIMEOUT), ..connector };
         let queue = Queue::new(waiting, max_events.clamp(1, MAX_APPEND_EVENTS), closing.clone());
-        Self { source, queue: Mutex::new(queue), busy: Busy::default(), closing, sizes }
+        Self { connector, queue: Mutex::new(queue), busy: Busy::default(), closing, sizes }
     }
 
     /// Until the last appender is dropped or one is closed, and everything that was called for is answered.
@@ -82,7 +82,7 @@ impl Task {
             drop(queue);
             let outcome = match conn {
                 Ok(mut conn) => {
-                    group.append(self.source.database.schema(), &mut conn, &self.sizes).await.map(|()| conn)
+                    group.append(self.connector.database.schema(), &mut conn, &self.sizes).await.map(|()| conn)
                 }
                 Err(why) => Err(why),
             };
@@ -110,7 +110,7 @@ impl Task {
             if let Some(before) = failures.checked_sub(1) {
                 self.closing.run_until_cancelled(tokio::time::sleep(back_off(before))).await;
             }
-            match self.source.connect().await {
+            match self.connector.connect().await {
                 Ok(conn) => return Ok(conn),
                 Err(why) if self.closing.is_cancelled() => return Err(why),
                 Err(why) => {

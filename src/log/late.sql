@@ -1,13 +1,12 @@
 -- The events of a window at or below its floor: those of transactions that were in progress at its start.
 -- They are few in a long log: "+ 0" keeps the planner from walking the positions, or the hashes, from the beginning to
 -- find them, be it for the condition or for the order.
-SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}
-       {more}
-FROM evenfold.events
+SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
+FROM {log}
 WHERE position + 0 > $1
   AND {slice}
   AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))
-  AND pg_visible_in_snapshot(xid, (SELECT $4::text::pg_snapshot))
+  AND {upto}
   AND ($5::text[] IS NULL OR aggregate_type = ANY ($5))
   AND ($6::text[] IS NULL OR event_type = ANY ($6))
   AND position + 0 <= $8

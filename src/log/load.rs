@@ -1,6 +1,6 @@
 //! Reading one aggregate, to decide what comes next.
 
-use super::window::{ENVELOPE, PAYLOAD};
+use super::{ENVELOPE, PAYLOAD};
 use crate::database::Schema;
 use crate::event::{Aggregate, RecordedEvent};
 use crate::number::{Position, Version};

@@ -1,7 +1,8 @@
 //! Looking whether there is anything new, by whoever has seen all there was a moment ago.
 
-use super::window::{PAYLOAD, decode, more};
-use super::{EventBuffer, Fence, Interest, Slice, Snapshot};
+use super::layout::wrong_kind;
+use super::window::decode;
+use super::{EventBuffer, Fence, Interest, Layout, Shown, Slice, Snapshot};
 use crate::database::Schema;
 use crate::number::Position;
 use futures_util::TryStreamExt;
@@ -45,23 +46,22 @@ pub async fn poll(
     into: &mut EventBuffer,
 ) -> Result<Polled, sqlx::Error> {
     into.clear();
+    let Shown::Transactions { snapshot, next_xid } = &seen.shown else { return Err(wrong_kind()) };
     let late = if seen.is_final() { "" } else { LATE };
     let sql = POLL
         .replace("{late}", late)
         .replace("{slice}", &slice.condition("hash"))
-        .replace("{late_slice}", &slice.condition("(hash + 0)"))
-        .replace("{payload}", PAYLOAD)
-        .replace("{more}", &more(interest));
-    let mut query = sqlx::query(schema.sql(sql))
+        .replace("{late_slice}", &slice.condition("(hash + 0)"));
+    let mut query = sqlx::query(Layout::from(schema).sql(&sql, interest))
         .bind(seen.floor)
         .bind(slice.residues())
-        .bind(seen.snapshot.to_string())
+        .bind(snapshot.to_string())
         .bind(interest.aggregate_types.as_deref())
         .bind(interest.event_types.as_deref())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX));
     if !seen.is_final() {
-        let listed: Vec<String> = seen.snapshot.in_progress().iter().map(u64::to_string).collect();
-        query = query.bind(listed).bind(seen.snapshot.xmax().to_string()).bind(seen.next_xid.to_string());
+        let listed: Vec<String> = snapshot.in_progress().iter().map(u64::to_string).collect();
+        query = query.bind(listed).bind(snapshot.xmax().to_string()).bind(next_xid.to_string());
     }
     let mut rows = query.fetch(conn);
     let mut polled = None;
@@ -72,7 +72,7 @@ pub async fn poll(
                 row.try_get::<&str, _>(now)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let next_xid = super::fence::full_xid(snapshot.xmax(), row.try_get(now + 1)?);
             super::fence::of_a_primary(row.try_get(now + 2)?)?;
-            polled = Some((Fence { floor, snapshot, next_xid }, row.try_get(now + 3)?));
+            polled = Some((Fence::of_transactions(floor, snapshot, next_xid), row.try_get(now + 3)?));
         }
         if row.try_get_unchecked::<Option<Position>, _>(0)?.is_some() {
             into.push(&decode(&row, interest.envelope)?);

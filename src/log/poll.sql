@@ -9,7 +9,7 @@ FROM (SELECT coalesce(pg_sequence_last_value('evenfold.events_position_seq'::reg
 LEFT JOIN LATERAL (
     {late}
     (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
-     FROM evenfold.events
+     FROM {log}
      WHERE position > $1
        AND {slice}
        AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))

@@ -1,5 +1,5 @@
 (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
-     FROM evenfold.events
+     FROM {log}
      WHERE position + 0 <= $1
        AND {late_slice}
        AND NOT pg_visible_in_snapshot(xid, (SELECT $3::text::pg_snapshot))

@@ -3,7 +3,7 @@
 //!
 //! What a view shows is in settings of the transaction, so that it is made once per session and not once per batch.
 
-use super::{Interest, Slice, Snapshot};
+use super::{Fence, Interest, Slice, Snapshot};
 use crate::database::{Schema, literal};
 use crate::hash::IdHash;
 use crate::number::Position;
@@ -19,13 +19,20 @@ const LISTED: &str = "position = ANY (current_setting('evenfold_batch.positions'
 /// The text of the view that the session has; it is lost with the view, also by a rollback.
 const MADE: &str = "coalesce(current_setting('evenfold_batch.view', true), '')";
 
-/// The snapshots between which a window is.
+/// The fences between which a window is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Between {
     /// What is visible in it was applied before.
-    pub seen: Snapshot,
+    pub seen: Fence,
     /// What is not visible in it comes later.
-    pub upto: Snapshot,
+    pub upto: Fence,
+}
+
+impl Between {
+    /// Both as snapshots, of evenfold's own log.
+    pub(crate) fn snapshots(&self) -> Result<(&Snapshot, &Snapshot), sqlx::Error> {
+        self.seen.snapshot().zip(self.upto.snapshot()).ok_or_else(super::layout::wrong_kind)
+    }
 }
 
 /// A part of a window that lies above the floor of its beginning, and not above that of its end: the positions in it
@@ -90,13 +97,10 @@ pub async fn show_span(
     span: &Span,
     interest: &Interest,
 ) -> Result<(), sqlx::Error> {
-    let view = schema.text(VIEW).replace("{events}", &span_condition(span, interest));
-    let settings = [
-        ("after", span.after.to_string()),
-        ("to", span.to.to_string()),
-        ("seen", bound(&span.between.seen)),
-        ("upto", bound(&span.between.upto)),
-    ];
+    let (seen, upto) = span.between.snapshots()?;
+    let view = schema.text(VIEW).replace("{events}", &span_condition((seen, upto), span, interest));
+    let settings =
+        [("after", span.after.to_string()), ("to", span.to.to_string()), ("seen", bound(seen)), ("upto", bound(upto))];
     show(conn, &view, &settings).await
 }
 
@@ -115,8 +119,7 @@ async fn show(conn: &mut PgConnection, view: &str, settings: &[(&str, String)]) 
 }
 
 /// The bounds are stable functions, which the planner knows the values of.
-fn span_condition(span: &Span, interest: &Interest) -> String {
-    let Between { seen, upto } = &span.between;
+fn span_condition((seen, upto): (&Snapshot, &Snapshot), span: &Span, interest: &Interest) -> String {
     let mut condition = format!(
         "position > current_setting('evenfold_batch.after')::bigint
        AND position <= current_setting('evenfold_batch.to')::bigint
@@ -171,10 +174,10 @@ pub async fn check_span(
     span: &Span,
     interest: &Interest,
 ) -> Result<Checked, sqlx::Error> {
-    let Between { seen, upto } = &span.between;
+    let (seen, upto) = span.between.snapshots()?;
     let sql = SOUND
         .replace("{slice}", &span.slice.condition("hash"))
-        .replace("{too_large}", super::window::IS_TOO_LARGE)
+        .replace("{too_large}", super::layout::IS_TOO_LARGE)
         .replace("{seen}", &visible(seen, "xid", "$3::text"))
         .replace("{upto}", &visible(upto, "xid", "$4::text"))
         .replace("{p_seen}", &visible(seen, "p.xid", "$3::text"))
@@ -182,8 +185,8 @@ pub async fn check_span(
     let mut rows = sqlx::query(schema.sql(sql))
         .bind(span.after)
         .bind(span.slice.residues())
-        .bind(bound(&span.between.seen))
-        .bind(bound(&span.between.upto))
+        .bind(bound(seen))
+        .bind(bound(upto))
         .bind(interest.aggregate_types.as_deref())
         .bind(interest.event_types.as_deref())
         .bind(span.to)

@@ -1,18 +1,22 @@
 //! Reading a window: the events that one snapshot shows and an earlier fence does not.
 
-use super::{EventBuffer, Fence, Interest, Snapshot};
+use super::layout::wrong_kind;
+use super::{EventBuffer, Fence, Interest, Layout, Shown};
 use crate::class::Class;
-use crate::database::Schema;
-use crate::event::{Envelope, Event, TOO_LARGE};
+use crate::event::{Envelope, Event, NOT_TEXT, TOO_LARGE};
 use crate::hash::IdHash;
 use crate::number::Position;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row, SqlStr};
+use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
+
+/// Where the envelope begins in a row.
+const MORE_AT: usize = 7;
 
 const RANGE: &str = include_str!("range.sql");
 const LATE: &str = include_str!("late.sql");
+const MISSING: &str = include_str!("missing.sql");
 
 /// The events that are visible in `upto` and not in `seen`, from some position on.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +24,7 @@ pub struct Window<'a> {
     /// Where the window begins: what is visible in it has been read before.
     pub seen: &'a Fence,
     /// Where the window ends.
-    pub upto: &'a Snapshot,
+    pub upto: &'a Fence,
     /// Only positions above this one.
     pub after: Position,
 }
@@ -93,7 +97,7 @@ const TIMED_ROWS: u32 = 64;
 ///
 /// Reads only; a dropped read leaves the connection usable.
 pub async fn read(
-    schema: &Schema,
+    layout: &Layout,
     conn: &mut PgConnection,
     window: Window<'_>,
     slice: &Slice,
@@ -103,80 +107,79 @@ pub async fn read(
 ) -> Result<Read, sqlx::Error> {
     into.clear();
     let mut decoding = Duration::ZERO;
-    let Fence { floor, snapshot: seen, next_xid } = window.seen;
+    let floor = window.seen.floor;
     // Events at or below the floor that were not read before can only be those of transactions that were in progress
     // when the window's start was taken. There are usually none, and they come before all others.
-    if !window.seen.is_final() && window.after < *floor {
-        let listed: Vec<String> = seen.in_progress().iter().map(u64::to_string).collect();
-        let late = statement(schema, LATE, &slice.condition("(hash + 0)"), interest);
-        let query = bound(late, window, window.after, slice, interest, limit)
-            .bind(floor)
-            .bind(listed)
-            .bind(seen.xmax().to_string())
-            .bind(next_xid.to_string());
-        let read = fill(query.fetch(&mut *conn), interest, limit, into).await?;
+    if !window.seen.is_final() && window.after < floor {
+        let read = late(layout, conn, window, slice, interest, limit, into).await?;
         if !read.complete {
             return Ok(read);
         }
         decoding = read.decoding;
     }
-    let after = window.after.max(*floor);
-    let range = statement(schema, RANGE, &slice.condition("hash"), interest);
-    let query = bound(range, window, after, slice, interest, limit - into.len());
+    let after = window.after.max(floor);
+    let seen = match window.seen.shown {
+        Shown::Transactions { .. } => format!("NOT {}", layout.shown_in(window.seen, "$3::text")?),
+        // None above its floor. The parameter is used all the same.
+        Shown::Positions { .. } => "$3::text IS NOT NULL".to_owned(),
+    };
+    let range = RANGE
+        .replace("{slice}", &slice.condition("hash"))
+        .replace("{not_seen}", &seen)
+        .replace("{upto}", &layout.shown_in(window.upto, "$4::text")?);
+    let sql = layout.sql(&range, interest);
+    let query = bound(sqlx::query(sql), window, after, slice, interest, limit - into.len());
     let read = fill(query.fetch(&mut *conn), interest, limit, into).await?;
     Ok(Read { decoding: decoding + read.decoding, ..read })
 }
 
-/// Whether an event is larger than evenfold takes: its contents stay in the database then, or three of them would take
-/// all the memory that a worker has. Rows from before there was a constraint can be.
-///
-/// A value in which PostgreSQL has 4,096 bytes or fewer can't be: neither of its two ways to compress makes less than a
-/// 255th of anything. So most rows are only asked for a number that is at hand, which takes some 50 ns.
-macro_rules! too_large {
-    () => {
-        "(pg_column_size(payload) > 4096 AND octet_length(payload::text) > 1048576
-          OR pg_column_size(metadata) > 4096 AND octet_length(metadata::text) > 1048576)"
-    };
-}
-
-/// Whether an event is too large, as a condition.
-pub(super) const IS_TOO_LARGE: &str = too_large!();
-
-/// The payload in a list of columns, for [`decode`]; none where the event is too large.
-pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL ELSE payload END");
-
-/// What follows it where the envelope is wanted. A time comes as PostgreSQL has it: computing with it fails at
-/// infinity.
-pub(crate) const ENVELOPE: &str =
-    concat!(", event_id, recorded_at, CASE WHEN ", too_large!(), " THEN NULL ELSE metadata END");
-
-/// Columns that only few want: a CASE for them would cost something per row. The transaction comes last.
-const XID: &str = ", xid::text::bigint";
-const MORE_AT: usize = 7;
-
-pub(super) fn more(interest: &Interest) -> String {
-    let more = [(interest.envelope, ENVELOPE), (interest.xid, XID)];
-    more.into_iter().filter_map(|(wanted, columns)| wanted.then_some(columns)).collect()
-}
-
-fn statement(schema: &Schema, template: &str, slice: &str, interest: &Interest) -> SqlStr {
-    schema.sql(template.replace("{slice}", slice).replace("{payload}", PAYLOAD).replace("{more}", &more(interest)))
+/// The events at or below the floor of the window's start.
+async fn late(
+    layout: &Layout,
+    conn: &mut PgConnection,
+    window: Window<'_>,
+    slice: &Slice,
+    interest: &Interest,
+    limit: usize,
+    into: &mut EventBuffer,
+) -> Result<Read, sqlx::Error> {
+    let slice_of_few = slice.condition("(hash + 0)");
+    let upto = layout.shown_in(window.upto, "$4::text")?;
+    let render =
+        |template: &str| layout.sql(&template.replace("{slice}", &slice_of_few).replace("{upto}", &upto), interest);
+    let rest = |query| bound(query, window, window.after, slice, interest, limit);
+    match (&window.seen.shown, layout) {
+        (Shown::Transactions { snapshot, next_xid }, Layout::Own(_)) => {
+            let listed: Vec<String> = snapshot.in_progress().iter().map(u64::to_string).collect();
+            let query = rest(sqlx::query(render(LATE)))
+                .bind(window.seen.floor)
+                .bind(listed)
+                .bind(snapshot.xmax().to_string())
+                .bind(next_xid.to_string());
+            fill(query.fetch(&mut *conn), interest, limit, into).await
+        }
+        (Shown::Positions { missing }, Layout::Foreign(_)) => {
+            let query = rest(sqlx::query(render(MISSING))).bind(missing);
+            fill(query.fetch(&mut *conn), interest, limit, into).await
+        }
+        _ => Err(wrong_kind()),
+    }
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 fn bound<'q>(
-    sql: SqlStr,
+    query: PgQuery<'q>,
     window: Window<'_>,
     after: Position,
     slice: &'q Slice,
     interest: &'q Interest,
     limit: usize,
 ) -> PgQuery<'q> {
-    sqlx::query(sql)
+    query
         .bind(after)
         .bind(slice.residues.as_slice())
-        .bind(window.seen.snapshot.to_string())
+        .bind(window.seen.to_string())
         .bind(window.upto.to_string())
         .bind(interest.aggregate_types.as_deref())
         .bind(interest.event_types.as_deref())
@@ -217,7 +220,7 @@ pub(crate) fn decode(row: &PgRow, envelope: bool) -> Result<Event<'_>, sqlx::Err
         Some(Envelope {
             event_id: row.try_get_unchecked(MORE_AT)?,
             recorded_at: row.try_get_unchecked(MORE_AT + 1)?,
-            metadata: row.try_get_unchecked(MORE_AT + 2)?,
+            metadata: text(row, MORE_AT + 2)?,
         })
     } else {
         None
@@ -229,8 +232,13 @@ pub(crate) fn decode(row: &PgRow, envelope: bool) -> Result<Event<'_>, sqlx::Err
         aggregate_type: row.try_get_unchecked(3)?,
         aggregate_id: row.try_get_unchecked(4)?,
         event_type: row.try_get_unchecked(5)?,
-        // PostgreSQL sends the type json as the text that it is, which sqlx would only hand out parsed.
-        payload: row.try_get_unchecked::<Option<&str>, _>(6)?.unwrap_or(TOO_LARGE),
+        payload: text(row, 6)?.unwrap_or(TOO_LARGE),
         envelope,
     })
+}
+
+/// PostgreSQL sends the types json and bytea as the bytes that they are, of which sqlx would only hand out json parsed.
+fn text(row: &PgRow, at: usize) -> Result<Option<&str>, sqlx::Error> {
+    let bytes: Option<&[u8]> = row.try_get_unchecked(at)?;
+    Ok(bytes.map(|bytes| std::str::from_utf8(bytes).unwrap_or(NOT_TEXT)))
 }

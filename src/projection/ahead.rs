@@ -6,7 +6,7 @@
 use super::chunk::{Chunk, Limit};
 use crate::checkpoint::Checkpoint;
 use crate::database::{Database, Identity};
-use crate::log::{EventBuffer, Interest, Slice};
+use crate::log::{EventBuffer, Interest, Layout, Slice};
 use sqlx::Connection;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -35,7 +35,7 @@ pub(super) struct ReadAhead {
 impl ReadAhead {
     /// Begins to read the rest of the checkpoint's open window.
     pub(super) fn start(
-        database: &Database,
+        (database, layout): (&Database, &Layout),
         at: &Checkpoint,
         slice: &Slice,
         interest: &Interest,
@@ -43,11 +43,11 @@ impl ReadAhead {
     ) -> Self {
         let (sender, chunks) = mpsc::channel(WAITING);
         let (used, buffers) = mpsc::channel(WAITING + 2);
-        let (database, interest) = (database.clone(), interest.clone());
+        let (log, interest) = ((database.clone(), layout.clone()), interest.clone());
         let (from, of) = (at.clone(), slice.clone());
         let task = tokio::spawn(async move {
             // Whatever fails: the chunks end, the worker reads by itself, and meets the failure or not.
-            if let Err(error) = read(&database, from, &of, &interest, limit, &sender, buffers).await {
+            if let Err(error) = read(&log, from, &of, &interest, limit, &sender, buffers).await {
                 tracing::debug!(%error, "reading ahead ended");
             }
         });
@@ -88,7 +88,7 @@ impl ReadAhead {
 }
 
 async fn read(
-    database: &Database,
+    (database, layout): &(Database, Layout),
     mut at: Checkpoint,
     slice: &Slice,
     interest: &Interest,
@@ -96,10 +96,14 @@ async fn read(
     chunks: &mpsc::Sender<Chunk>,
     mut buffers: mpsc::Receiver<EventBuffer>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut conn = database.connect().await?;
+    let mut conn = match layout {
+        Layout::Own(_) => database.connect().await?,
+        // Its table was checked when the window was opened, and the server is pinned.
+        Layout::Foreign(_) => database.connect_to_server().await?.0,
+    };
     while let Some(window) = at.window() {
         let buffer = buffers.try_recv().unwrap_or_default();
-        let chunk = limit.read(database.schema(), &mut conn, window, (slice, interest), buffer).await?;
+        let chunk = limit.read(layout, &mut conn, window, (slice, interest), buffer).await?;
         chunk.advance(&mut at);
         if chunks.send(chunk).await.is_err() {
             break;

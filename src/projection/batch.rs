@@ -2,9 +2,9 @@
 
 use crate::checkpoint::{BEHIND, ParkedEvent};
 use crate::database::Schema;
-use crate::event::{Aggregate, Event, MAX_JSON_BYTES};
+use crate::event::{Aggregate, Event, MAX_JSON_BYTES, NOT_TEXT};
 use crate::hash::IdHash;
-use crate::log::{self, Between, EventBuffer, Interest, Span};
+use crate::log::{self, Between, EventBuffer, Interest, Layout, Span};
 use crate::number::Position;
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Batch<'a> {
     schema: &'a Schema,
+    layout: &'a Layout,
     events: &'a EventBuffer,
     parked: ParkedNames,
     /// Events that the projection refused: index and reason. Earlier events of their aggregates have been applied.
@@ -65,13 +66,14 @@ impl ParkedNames {
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(
-        schema: &'a Schema,
+        (schema, layout): (&'a Schema, &'a Layout),
         events: &'a EventBuffer,
         parked: HashSet<Aggregate>,
         dropped: HashSet<Position>,
     ) -> Self {
         let mut batch = Self {
             schema,
+            layout,
             events,
             parked: ParkedNames::default(),
             refused: HashMap::new(),
@@ -86,16 +88,8 @@ impl<'a> Batch<'a> {
         for aggregate in parked {
             batch.parked.insert(&aggregate.aggregate_type, &aggregate.aggregate_id, 0);
         }
-        // The column can be written by others. With a wrong hash, two workers would share an aggregate.
         for (index, event) in events.events().enumerate() {
-            let right = IdHash::of(event.aggregate_id);
-            let reason = if event.hash != right {
-                format!("its hash is {} and that of its aggregate id is {right}", event.hash)
-            } else if event.is_too_large() {
-                format!("its payload or its metadata is larger than {MAX_JSON_BYTES} bytes")
-            } else {
-                continue;
-            };
+            let Some(reason) = unreadable(layout, &event) else { continue };
             if !batch.is_dropped(&event) {
                 batch.parked.insert(event.aggregate_type, event.aggregate_id, 0);
                 batch.misplaced.insert(index, reason);
@@ -115,9 +109,14 @@ impl<'a> Batch<'a> {
     }
 
     /// Events that were not read. `none` is an empty buffer.
-    pub(crate) fn of_span(schema: &'a Schema, none: &'a EventBuffer, span: &'a Span, interest: &'a Interest) -> Self {
+    pub(crate) fn of_span(
+        of: (&'a Schema, &'a Layout),
+        none: &'a EventBuffer,
+        span: &'a Span,
+        interest: &'a Interest,
+    ) -> Self {
         let in_view = InView { span, interest };
-        let batch = Self::new(schema, none, HashSet::new(), HashSet::new());
+        let batch = Self::new(of, none, HashSet::new(), HashSet::new());
         Self { in_view: Some(in_view), between: Some(&span.between), ..batch }
     }
 
@@ -168,6 +167,13 @@ impl<'a> Batch<'a> {
         self.given_back
     }
 
+    /// Whether others write the log that its events are from. The versions of an aggregate then grow, and need not be
+    /// one after the other.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.layout.foreign().is_some()
+    }
+
     /// What was applied before.
     pub(super) fn applied_before(&self) -> Option<&'a Between> {
         self.between
@@ -181,7 +187,7 @@ impl<'a> Batch<'a> {
         self.last
     }
 
-    /// The schema that the log and the checkpoints are in.
+    /// The schema that the checkpoints are in, and evenfold's own log.
     #[must_use]
     pub fn schema(&self) -> &'a Schema {
         self.schema
@@ -205,7 +211,9 @@ impl<'a> Batch<'a> {
 
     /// A dropped event may have been parked for its wrong hash; whoever keeps states by hash must find the aggregate's.
     fn righted(&self, event: Event<'a>) -> Event<'a> {
-        if self.is_dropped(&event) { Event { hash: IdHash::of(event.aggregate_id), ..event } } else { event }
+        let is_stored = self.layout.foreign().is_none();
+        let wrong = is_stored && self.is_dropped(&event);
+        if wrong { Event { hash: IdHash::of(event.aggregate_id), ..event } } else { event }
     }
 
     fn is_dropped(&self, event: &Event<'_>) -> bool {
@@ -261,6 +269,22 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Why no projection can be given an event.
+fn unreadable(layout: &Layout, event: &Event<'_>) -> Option<String> {
+    // The column of evenfold's own log can be written by others, and with a wrong hash two workers would share an
+    // aggregate. That of another log is computed as it is read.
+    if layout.foreign().is_none() {
+        let right = IdHash::of(event.aggregate_id);
+        if event.hash != right {
+            return Some(format!("its hash is {} and that of its aggregate id is {right}", event.hash));
+        }
+    }
+    if event.is_too_large() {
+        return Some(format!("its payload or its metadata is larger than {MAX_JSON_BYTES} bytes"));
+    }
+    (event.payload == NOT_TEXT).then(|| "its payload is not UTF-8".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,8 +316,8 @@ mod tests {
     #[test]
     fn a_refused_event_parks_the_later_ones_of_its_aggregate_and_no_others() {
         let buffer = buffer(&["a", "b", "a", "b", "a", "c"]);
-        let schema = Schema::default();
-        let mut batch = Batch::new(&schema, &buffer, HashSet::new(), HashSet::new());
+        let (schema, layout) = (Schema::default(), Layout::default());
+        let mut batch = Batch::new((&schema, &layout), &buffer, HashSet::new(), HashSet::new());
         let mut applied = Vec::new();
         batch.fold(|event| {
             if event.position == 3 {
@@ -315,8 +339,8 @@ mod tests {
     fn an_event_with_a_wrong_hash_is_parked_with_every_event_of_its_aggregate() {
         let mut buffer = buffer(&["a", "b"]);
         buffer.push(&Event { hash: IdHash::of("else"), ..event(3, "a") });
-        let schema = Schema::default();
-        let mut batch = Batch::new(&schema, &buffer, HashSet::new(), HashSet::new());
+        let (schema, layout) = (Schema::default(), Layout::default());
+        let mut batch = Batch::new((&schema, &layout), &buffer, HashSet::new(), HashSet::new());
         let mut applied = Vec::new();
         batch.fold(|event| {
             applied.push(event.position);
@@ -332,8 +356,8 @@ mod tests {
     fn events_of_an_aggregate_that_was_parked_before_are_parked_and_not_handed_out() {
         let buffer = buffer(&["a", "b", "a"]);
         let before = HashSet::from([Aggregate { aggregate_type: "t".into(), aggregate_id: "a".into() }]);
-        let schema = Schema::default();
-        let mut batch = Batch::new(&schema, &buffer, before, HashSet::new());
+        let (schema, layout) = (Schema::default(), Layout::default());
+        let mut batch = Batch::new((&schema, &layout), &buffer, before, HashSet::new());
         assert_eq!(batch.events().map(|e| e.position).collect::<Vec<_>>(), [2]);
         batch.fold(|_| Ok::<(), &str>(()));
         assert_eq!(parked(&batch), [(1, BEHIND), (3, BEHIND)]);

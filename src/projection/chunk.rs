@@ -1,8 +1,7 @@
 //! Events that are read together, and how many at once.
 
 use crate::checkpoint::Checkpoint;
-use crate::database::Schema;
-use crate::log::{self, EventBuffer, Interest, Slice};
+use crate::log::{self, EventBuffer, Interest, Layout, Slice};
 use std::time::Duration;
 
 /// The most events that are read at once while a worker is far behind: enough to make little of what each query costs.
@@ -28,14 +27,14 @@ impl Limit {
     /// Reads a chunk, which is in the buffer afterwards, and learns from it.
     pub(super) async fn read(
         &mut self,
-        schema: &Schema,
+        layout: &Layout,
         conn: &mut sqlx::PgConnection,
         window: log::Window<'_>,
         (slice, interest): (&Slice, &Interest),
         mut events: EventBuffer,
     ) -> Result<Chunk, sqlx::Error> {
         let log::Read { complete, decoding } =
-            log::read(schema, conn, window, slice, interest, self.next, &mut events).await?;
+            log::read(layout, conn, window, slice, interest, self.next, &mut events).await?;
         let count = events.len();
         // A chunk cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
         let next = if !complete && count < self.next { count } else { self.next.saturating_mul(2) };

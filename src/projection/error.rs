@@ -4,6 +4,7 @@ use super::BoxError;
 use crate::checkpoint::RegisterError;
 use crate::class::Class;
 use crate::database::ConnectError;
+use crate::log::SourceError;
 use crate::number::Position;
 
 /// An error of a projection's that trying again does not mend, because something must be changed in the projection: for
@@ -43,6 +44,20 @@ pub enum WorkerError {
     /// The database's. Trying again is right.
     #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
+    /// The log is one that others write, and can't be read. Trying again is right.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An event has come to a position of a log that nobody could write any more: final, as others before it may be
+    /// lost.
+    #[error(
+        "an event has come to position {position} of {table} after every transaction had ended that could have drawn          it: its writers draw positions in one transaction and use them in another, and this projection may lack          events; fold this log by its transactions (`evenfold source add-xid`), and rebuild"
+    )]
+    Risen {
+        /// The log's table.
+        table: String,
+        /// The event's position.
+        position: Position,
+    },
     /// The projection's own. Trying again is right.
     #[error("the projection failed at the events from position {first} to {last}: {}", crate::database::describe_any(.error.as_ref()))]
     Projection {
@@ -77,9 +92,9 @@ impl WorkerError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Superseded { .. } | Self::Fatal { .. } => true,
+            Self::Superseded { .. } | Self::Fatal { .. } | Self::Risen { .. } => true,
             Self::Register(error) => error.is_final(),
-            Self::Incomplete(_) | Self::Moving | Self::Database(_) | Self::Projection { .. } => false,
+            Self::Incomplete(_) | Self::Moving | Self::Database(_) | Self::Source(_) | Self::Projection { .. } => false,
         }
     }
 

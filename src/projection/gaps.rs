@@ -1,6 +1,7 @@
 //! Events that come before the one before them: another writer has left a version out, or has committed it later.
 
 use super::Batch;
+use crate::log::Between;
 use crate::number::{Position, Version};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
@@ -27,7 +28,8 @@ impl Batch<'_> {
     /// down an index for each aggregate of the batch, and for each event of a projection that does not want all of
     /// them.
     ///
-    /// A batch that is [only in its view](Self::is_only_in_view) has no such event.
+    /// A batch that is [only in its view](Self::is_only_in_view) has no such event. Of a log that others write every
+    /// event is applied: its versions may have gaps where rows were removed, or are no events.
     ///
     /// # Errors
     ///
@@ -37,18 +39,18 @@ impl Batch<'_> {
     ///
     /// Reads only. A dropped call has refused nothing.
     pub async fn refuse_gaps(&mut self, conn: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
-        let firsts = self.firsts();
+        let firsts = if self.is_foreign() { Vec::new() } else { self.firsts() };
         if firsts.is_empty() {
             return Ok(());
         }
-        let between = self.applied_before();
+        let between = self.applied_before().map(Between::snapshots).transpose()?;
         let without: Vec<Position> = sqlx::query_scalar(self.schema().sql(WITHOUT))
             .bind(firsts.iter().map(|first| first.position).collect::<Vec<_>>())
             .bind(firsts.iter().map(|first| first.aggregate.0).collect::<Vec<_>>())
             .bind(firsts.iter().map(|first| first.aggregate.1).collect::<Vec<_>>())
             .bind(firsts.iter().map(|first| first.version).collect::<Vec<_>>())
-            .bind(between.map(|between| between.seen.to_string()))
-            .bind(between.map(|between| between.upto.to_string()))
+            .bind(between.map(|(seen, _)| seen.to_string()))
+            .bind(between.map(|(_, upto)| upto.to_string()))
             .bind(projection)
             .fetch_all(conn)
             .await?;

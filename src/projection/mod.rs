@@ -23,6 +23,7 @@ mod progress;
 mod replica;
 mod run;
 mod shared;
+mod source;
 mod spans;
 mod step;
 mod timed;

@@ -4,7 +4,7 @@ use super::{Batch, BoxError, Projection, definition};
 use crate::checkpoint::{self, BEHIND, ParkedEvent, RegisterError, Together};
 use crate::database::Schema;
 use crate::event::Aggregate;
-use crate::log::EventBuffer;
+use crate::log::{EventBuffer, Layout};
 use crate::number::Position;
 use crate::number::Version;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
@@ -230,7 +230,7 @@ async fn apply_parked<P: Projection>(
     aggregates: &[Aggregate],
     dropped: Option<Position>,
 ) -> Result<RetriedTogether, RetryError> {
-    let name = projection.name().to_owned();
+    let (name, layout) = (projection.name().to_owned(), Layout::from(schema));
     projection.forget();
     let mut outcome = RetriedTogether { aggregates: aggregates.len() as u64, ..RetriedTogether::default() };
     let (mut events, mut reached) = (EventBuffer::default(), None);
@@ -239,7 +239,8 @@ async fn apply_parked<P: Projection>(
     {
         // An aggregate that is cut in two between chunks, and was refused in the first, stays parked in the second.
         let refused = outcome.still.last().map(|still| still.aggregate.clone());
-        let mut batch = Batch::new(schema, &events, refused.into_iter().collect(), dropped.into_iter().collect());
+        let mut batch =
+            Batch::new((schema, &layout), &events, refused.into_iter().collect(), dropped.into_iter().collect());
         projection.apply(tx, &mut batch).await.map_err(RetryError::Projection)?;
         if batch.given_back().is_some() {
             return Err(RetryError::Projection("another transaction was in the way: try again".into()));

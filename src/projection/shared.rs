@@ -10,7 +10,7 @@ use super::chunk::{CHUNK, Chunk, Limit};
 use crate::checkpoint::Checkpoint;
 use crate::class::Class;
 use crate::database::{Database, Identity};
-use crate::log::{EventBuffer, Fence, Interest, Slice, Snapshot};
+use crate::log::{EventBuffer, Fence, Interest, Layout, Slice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -60,6 +60,7 @@ pub(super) type Opening = (Fence, Option<Box<ReadAhead>>);
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
     pub(super) database: Database,
+    pub(super) layout: Layout,
     pub(super) interest: Interest,
     pub(super) limit: Limit,
 }
@@ -130,7 +131,7 @@ impl Gathering {
         let first = self.arrivals.first()?;
         let (modulus, most) = (first.class.modulus(), self.arrivals.iter().map(|one| one.checkpoint.floor()).max()?);
         // Later than what any of them has seen, as each took its own after that.
-        let last = self.arrivals.iter().map(|one| one.fence.clone()).max_by_key(Fence::progress)?;
+        let last = self.arrivals.iter().map(|one| one.fence.clone()).reduce(|last, fence| last.union(&fence))?;
         let near = |one: &Arrival| one.class.modulus() == modulus && most.distance_from(one.checkpoint.floor()) <= NEAR;
         // Whoever is alone gets nothing, and reads by itself.
         let near: Vec<Arrival> = self.arrivals.into_iter().filter(near).collect();
@@ -151,7 +152,7 @@ struct SharedRead {
 struct Subscriber {
     class: Class,
     /// What it has seen, where others have seen less.
-    seen: Option<Snapshot>,
+    seen: Option<Fence>,
     chunks: mpsc::Sender<Chunk>,
     /// Buffers that were applied.
     used: mpsc::Receiver<EventBuffer>,
@@ -161,14 +162,12 @@ struct Subscriber {
 impl SharedRead {
     /// Subscribes all of them to the window up to this fence.
     fn of(members: Vec<Arrival>, fence: &Fence) -> Option<Self> {
-        // Of fences with one snapshot the one with the lowest floor holds for all of them: it promises less.
-        let least = members.iter().map(|one| &one.checkpoint).min_by_key(|at| (at.seen().progress(), at.floor()))?;
-        let (mut at, modulus) = (least.clone(), members.first()?.class.modulus());
+        let least = members.iter().map(|one| one.checkpoint.seen().clone()).reduce(|a, b| a.intersection(&b))?;
+        let (mut at, modulus) = (Checkpoint::having_seen(least), members.first()?.class.modulus());
         at.open(fence.clone());
         let mut subscribers = Vec::with_capacity(members.len());
         for Arrival { class, checkpoint: mut own, opening, .. } in members {
-            let seen = own.seen().snapshot.clone();
-            let seen = Some(seen).filter(|seen| *seen != at.seen().snapshot);
+            let seen = Some(own.seen().clone()).filter(|seen| !seen.shows_as_much_as(at.seen()));
             let (chunks, receiver) = mpsc::channel(WAITING);
             let (sender, used) = mpsc::channel(WAITING + 1);
             own.open(fence.clone());
@@ -182,11 +181,11 @@ impl SharedRead {
 
     /// Reads the window to its end, and hands each subscriber its events, for as long as there are any. Where reading
     /// fails, the subscribers' chunks end, and they read by themselves.
-    async fn serve(mut self, Reading { database, interest, limit }: &Reading) {
+    async fn serve(mut self, Reading { database, layout, interest, limit }: &Reading) {
         let classes: Vec<Class> = self.subscribers.iter().map(|subscriber| subscriber.class).collect();
         let differ = self.subscribers.iter().any(|subscriber| subscriber.seen.is_some());
         let interest = if differ { interest.clone().with_xid() } else { interest.clone() };
-        let mut ahead = ReadAhead::start(database, &self.at, &Slice::of(&classes), &interest, *limit);
+        let mut ahead = ReadAhead::start((database, layout), &self.at, &Slice::of(&classes), &interest, *limit);
         while let Some((chunk, _)) = ahead.next().await {
             let complete = chunk.complete;
             let share = chunk.decoding / u32::try_from(self.subscribers.len()).unwrap_or(u32::MAX).max(1);
@@ -214,7 +213,8 @@ impl SharedRead {
         for (index, event) in events.events().enumerate() {
             // Those of a subscriber that has gone away are nobody's.
             let Some(subscriber) = &mut by_residue[(event.hash.value() % self.modulus) as usize] else { continue };
-            let seen = subscriber.seen.as_ref().zip(events.xid(index)).is_some_and(|(seen, xid)| seen.sees(xid));
+            let seen = subscriber.seen.as_ref().zip(events.xid(index));
+            let seen = seen.is_some_and(|(seen, xid)| seen.shows(xid, event.position));
             if !seen {
                 subscriber.filling.push(&event);
             }
@@ -244,7 +244,7 @@ mod tests {
     fn reading(server: &str) -> Reading {
         // Nobody answers there: what is read together ends at once.
         let database = Database::at("postgres://nobody@127.0.0.1:1/none").unwrap().only(Identity::named(server));
-        Reading { database, interest: Interest::everything(), limit: Limit::new(1) }
+        Reading { database, layout: Layout::default(), interest: Interest::everything(), limit: Limit::new(1) }
     }
 
     /// How two members open their windows that are far behind, with fences of their own.

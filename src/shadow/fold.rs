@@ -4,7 +4,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::class::Class;
 use crate::database::Schema;
 use crate::event::{Aggregate, Event};
-use crate::log::{EventBuffer, Fence, Interest, Slice, Snapshot, Window, read};
+use crate::log::{EventBuffer, Fence, Interest, Layout, Slice, Snapshot, Window, read};
 use crate::number::{Position, Version};
 use crate::projection::{Batch, BoxError, CHUNK, Projection};
 use sqlx::PgConnection;
@@ -75,7 +75,7 @@ struct Reader<'a> {
     projection: String,
     interest: Interest,
     start: Fence,
-    upto: Snapshot,
+    upto: Fence,
     after: Position,
     ended: bool,
     any_parked: bool,
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
             projection: projection.to_owned(),
             interest: interest.with_xid(),
             start: Fence::before_all(),
-            upto,
+            upto: Fence::of_transactions(Position::new(i64::MAX), upto, u64::MAX),
             after: Position::START,
             ended: false,
             any_parked,
@@ -120,8 +120,9 @@ impl<'a> Reader<'a> {
         while !self.ended {
             let window = Window { seen: &self.start, upto: &self.upto, after: self.after };
             let slice = Slice::of(&[whole]);
-            let complete =
-                read(self.schema, conn, window, &slice, &self.interest, CHUNK, &mut self.buffer).await?.complete;
+            let complete = read(&self.schema.into(), conn, window, &slice, &self.interest, CHUNK, &mut self.buffer)
+                .await?
+                .complete;
             self.ended = complete;
             self.after = self.buffer.last_position().unwrap_or(self.after);
             let chunk = self.applied_of_buffer(conn).await?;
@@ -165,12 +166,12 @@ pub(super) async fn fold_applied<P: Projection>(
 ) -> Result<Folded, FoldError> {
     let (name, interest) = (projection.name().to_owned(), projection.interest());
     let mut reader = Reader::start(schema, conn, &name, whole, interest).await?;
-    let mut folded = Folded::default();
+    let (mut folded, layout) = (Folded::default(), Layout::from(schema));
     let mut next = reader.next(conn, whole).await?;
     while let Some(AppliedChunk { events, dropped }) = next.take() {
         next = reader.next(conn, whole).await?;
         folded.events += (events.len() - dropped.len()) as u64;
-        let mut batch = Batch::new(schema, &events, HashSet::new(), dropped).last(next.is_none());
+        let mut batch = Batch::new((schema, &layout), &events, HashSet::new(), dropped).last(next.is_none());
         if let Err(error) = projection.apply(&mut *conn, &mut batch).await {
             let last = events.last_position().unwrap_or_default();
             let first = events.events().next().map_or(last, |event| event.position);
@@ -204,7 +205,7 @@ mod tests {
         let row = |key, total, floor: i64| {
             let mut checkpoint = Checkpoint::start();
             let snapshot: Snapshot = "10:10:".parse().unwrap_or_else(|_| Snapshot::before_all());
-            checkpoint.open(Fence { floor: Position::new(floor), snapshot, next_xid: 10 });
+            checkpoint.open(Fence::of_transactions(Position::new(floor), snapshot, 10));
             checkpoint.advance_to(Position::new(floor));
             let class = Class::partition(key, total).expect("a class");
             CheckpointRow { class, checkpoint, revision: Revision::new(1), owner: None }

@@ -38,7 +38,7 @@ async fn fence_with_an_append_in_between(settings: &'static str) {
 
     let fence = taking.await.unwrap();
     assert_eq!(fence.floor, before, "the floor was read before the append");
-    assert!(fence.snapshot.sees(xid.parse().unwrap()), "{fence:?} was taken after {xid} had ended");
+    assert!(fence.snapshot().unwrap().sees(xid.parse().unwrap()), "{fence:?} was taken after {xid} had ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use crate::support::{
     SOON, TestDb, append_one, assert_counters_agree, counter, drain, event, only_worker, scalar, wait_until,
 };
 use evenfold::class::Class;
-use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::log::{self, EventBuffer, Fence, Interest, Layout, Slice, Window};
 use evenfold::number::Position;
 use evenfold::schema::Schema;
 use sqlx::{Connection, PgConnection};
@@ -69,7 +69,7 @@ async fn a_transaction_that_is_in_no_in_progress_list_is_not_missed() {
         let fence = Fence::take(&Schema::default(), &mut reader).await.unwrap();
         let xid = xid.parse().unwrap();
         assert!(fence.may_be_late(xid), "{fence:?} must know of {xid}");
-        unlisted += u32::from(!fence.snapshot.in_progress().contains(&xid));
+        unlisted += u32::from(!fence.snapshot().unwrap().in_progress().contains(&xid));
         drain(&mut worker, &mut reader).await;
         open.commit().await.unwrap();
         drain(&mut worker, &mut reader).await;
@@ -82,9 +82,9 @@ async fn a_transaction_that_is_in_no_in_progress_list_is_not_missed() {
 /// Reads the window between two fences to its end.
 async fn positions(conn: &mut PgConnection, seen: &Fence, upto: &Fence) -> Vec<i64> {
     let mut buffer = EventBuffer::default();
-    let window = Window { seen, upto: &upto.snapshot, after: Position::new(0) };
+    let window = Window { seen, upto, after: Position::new(0) };
     let class = Class::partition(0, 1).unwrap();
-    log::read(&Schema::default(), conn, window, &Slice::of(&[class]), &Interest::everything(), 1_000, &mut buffer)
+    log::read(&Layout::default(), conn, window, &Slice::of(&[class]), &Interest::everything(), 1_000, &mut buffer)
         .await
         .unwrap();
     buffer.events().map(|event| event.position.get()).collect()

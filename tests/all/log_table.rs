@@ -3,7 +3,7 @@
 use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
 use evenfold::class::Class;
 use evenfold::hash::IdHash;
-use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::log::{self, EventBuffer, Fence, Interest, Layout, Slice, Window};
 use evenfold::number::Position;
 use evenfold::schema::Schema;
 use proptest::prelude::*;
@@ -176,9 +176,9 @@ async fn every_partition_is_sent_its_own_events_and_no_others() {
     for total in [1, 2, 3, 4, 7, 10, 64, 65_536] {
         let mut sent = 0;
         for class in (0..total.min(64)).map(|key| Class::partition(key, total).unwrap()) {
-            let window = Window { seen: &start, upto: &fence.snapshot, after: Position::new(0) };
+            let window = Window { seen: &start, upto: &fence, after: Position::new(0) };
             log::read(
-                &Schema::default(),
+                &Layout::default(),
                 &mut conn,
                 window,
                 &Slice::of(&[class]),
@@ -209,8 +209,8 @@ async fn an_interest_is_filtered_by_the_database_and_an_envelope_is_sent_only_wh
     let class = Class::partition(0, 1).unwrap();
     let mut sent = async |interest: Interest| {
         let mut buffer = EventBuffer::default();
-        let window = Window { seen: &start, upto: &fence.snapshot, after: Position::new(0) };
-        log::read(&Schema::default(), &mut conn, window, &Slice::of(&[class]), &interest, 10, &mut buffer)
+        let window = Window { seen: &start, upto: &fence, after: Position::new(0) };
+        log::read(&Layout::default(), &mut conn, window, &Slice::of(&[class]), &interest, 10, &mut buffer)
             .await
             .unwrap();
         let metadata = buffer.events().find_map(|e| e.envelope?.metadata.map(str::to_owned));

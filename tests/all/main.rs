@@ -11,6 +11,7 @@ mod architecture;
 mod create;
 mod failover;
 mod fence;
+mod foreign;
 mod found_by_the_model;
 mod late_commit;
 mod load;

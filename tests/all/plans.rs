@@ -2,7 +2,7 @@
 
 use crate::support::{TestDb, only_worker, partition};
 use evenfold::class::Class;
-use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::log::{self, EventBuffer, Fence, Interest, Layout, Slice, Window};
 use evenfold::number::Position;
 use evenfold::schema::Schema;
 use evenfold::schema::create_index;
@@ -43,10 +43,10 @@ const LOGS: [(&str, &str); 4] = [(MANY, "ANALYZE"), (ONE, "ANALYZE"), (MANY, "")
 /// The statements for the range and for the late events of a window, as a worker of these classes has them prepared.
 async fn read_by(db: &TestDb, classes: &[Class]) -> [String; 2] {
     let mut conn = db.connect().await;
-    let seen = Fence { floor: Position::new(1), snapshot: "3:4:3".parse().unwrap(), next_xid: 5 };
-    let window = Window { seen: &seen, upto: &seen.snapshot, after: Position::new(0) };
+    let seen = Fence::of_transactions(Position::new(1), "3:4:3".parse().unwrap(), 5);
+    let window = Window { seen: &seen, upto: &seen, after: Position::new(0) };
     let mut buffer = EventBuffer::default();
-    log::read(&Schema::default(), &mut conn, window, &Slice::of(classes), &Interest::everything(), 10, &mut buffer)
+    log::read(&Layout::default(), &mut conn, window, &Slice::of(classes), &Interest::everything(), 10, &mut buffer)
         .await
         .unwrap();
     let prepared =
@@ -164,7 +164,7 @@ async fn a_look_for_new_events_walks_the_end_of_the_log_and_finds_late_ones_by_t
         let mut conn = db.database.by_index().connect().await.unwrap();
         with_events(&mut conn, log).await;
         for (snapshot, late) in [("9:9:", false), ("3:9:5", true)] {
-            let seen = Fence { floor: Position::new(19_000), snapshot: snapshot.parse().unwrap(), next_xid: 9 };
+            let seen = Fence::of_transactions(Position::new(19_000), snapshot.parse().unwrap(), 9);
             let slice = Slice::of(&[partition(1, 4)]);
             let mut buffer = EventBuffer::default();
             let mut looking = db.connect().await;

@@ -212,14 +212,20 @@ impl Log {
 
     /// A fence that is taken while nothing else happens.
     pub fn fence(&self) -> Fence {
-        Fence { floor: Position::new(self.floor()), snapshot: self.snapshot(), next_xid: self.next_xid() }
+        self.fence_with(self.floor())
+    }
+
+    /// The same with a floor that was read before.
+    pub fn fence_with(&self, floor: i64) -> Fence {
+        Fence::of_transactions(Position::new(floor), self.snapshot(), self.next_xid())
     }
 
     /// `log::read`: the statements `late.sql` and `range.sql`, up to `limit` events, and whether that was all.
     pub fn read(&self, window: Window<'_>, classes: &[Class], limit: usize, late_too: bool) -> (Vec<Event>, bool) {
         let floor = window.seen.floor;
         let wanted = |event: &&Event| {
-            event.is_of(classes) && !window.seen.snapshot.sees(event.xid) && window.upto.sees(event.xid)
+            let shows = |fence: &Fence| fence.shows(event.xid, Position::new(event.position));
+            event.is_of(classes) && !shows(window.seen) && shows(window.upto)
         };
         let mut events = Vec::new();
         if late_too && !window.seen.is_final() && window.after < floor {

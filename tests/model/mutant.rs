@@ -1,7 +1,7 @@
 //! Mistakes, and what they decide.
 
 use super::cases::Case;
-use super::reading::{closed_at, seen_by};
+use super::reading::{closed_at, parts, seen_by};
 use super::worker::Rules;
 use evenfold::checkpoint::{Checkpoint, CheckpointRow, Next, next};
 use evenfold::class::Class;
@@ -76,9 +76,9 @@ pub fn decide(class: Class, rows: &[CheckpointRow], remembered: &mut Option<Fenc
         }
         (Some(Mutant::MergedHigherFloor), Next::Merge(_)) => {
             let fences = view.iter().map(|(_, checkpoint)| seen_by(checkpoint));
-            let next_xid = fences.clone().map(|fence| fence.next_xid).min().unwrap();
+            let next_xid = fences.clone().map(|fence| parts(&fence).1).min().unwrap();
             let highest = fences.max_by_key(|fence| fence.floor).unwrap();
-            Next::Merge(closed_at(Fence { next_xid, ..highest }))
+            Next::Merge(closed_at(Fence::of_transactions(highest.floor, parts(&highest).0, next_xid)))
         }
         _ => decided,
     }
@@ -92,8 +92,8 @@ fn converge_on_remembered(rows: &[(Class, &Checkpoint)], remembered: &mut Option
         return decided;
     };
     let is_behind = |(_, checkpoint): &(Class, &Checkpoint)| {
-        let snapshot = seen_by(checkpoint).snapshot;
-        snapshot != target.snapshot && snapshot.xmax() <= target.snapshot.xmax()
+        let (snapshot, target) = (parts(&seen_by(checkpoint)).0, parts(&target).0);
+        snapshot != target && snapshot.xmax() <= target.xmax()
     };
     if let Some(behind) = rows.iter().position(is_behind) {
         return Next::CatchUp(vec![behind], target);

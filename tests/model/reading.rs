@@ -6,7 +6,7 @@ use super::mutant::{Mutant, decide};
 use super::worker::{Batch, Holding, Part, Phase, Rules, Worker};
 use evenfold::checkpoint::{Checkpoint, Next};
 use evenfold::class::Class;
-use evenfold::log::Fence;
+use evenfold::log::{Fence, Shown, Snapshot};
 use evenfold::number::Position;
 
 /// The fence up to which everything has been applied; that at the beginning of the window, if one is open.
@@ -14,6 +14,14 @@ pub fn seen_by(checkpoint: &Checkpoint) -> Fence {
     let mut opened = checkpoint.clone();
     opened.open(Fence::before_all());
     opened.window().map(|window| window.seen.clone()).unwrap()
+}
+
+/// What a fence of evenfold's own log names.
+pub fn parts(fence: &Fence) -> (Snapshot, u64) {
+    match &fence.shown {
+        Shown::Transactions { snapshot, next_xid } => (snapshot.clone(), *next_xid),
+        Shown::Positions { .. } => panic!("{fence} names positions"),
+    }
 }
 
 pub fn closed_at(fence: Fence) -> Checkpoint {
@@ -124,8 +132,7 @@ impl Worker {
             // A fence that changes nothing leaves the worker as if it had not begun to take it: this need not be a
             // step.
             Phase::Fencing(holding, Part::Floor(floor)) => {
-                holding.would_move(log.fence(), rules)
-                    || holding.would_move(Fence { floor: Position::new(*floor), ..log.fence() }, rules)
+                holding.would_move(log.fence(), rules) || holding.would_move(log.fence_with(*floor), rules)
             }
             Phase::Fencing(..) => true,
             _ => false,
@@ -153,22 +160,26 @@ impl Worker {
                 self.phase = Phase::Fencing(holding, Part::FloorAndSnapshot(floor, log.snapshot()));
                 return;
             }
-            Some(Part::Floor(floor)) => Fence { floor: Position::new(floor), ..log.fence() },
+            Some(Part::Floor(floor)) => log.fence_with(floor),
             Some(Part::FloorAndSnapshot(floor, snapshot)) => {
-                Fence { floor: Position::new(floor), snapshot, next_xid: log.next_xid() }
+                Fence::of_transactions(Position::new(floor), snapshot, log.next_xid())
             }
-            Some(Part::Snapshot(snapshot, next_xid)) => Fence { floor: Position::new(log.floor()), snapshot, next_xid },
+            Some(Part::Snapshot(snapshot, next_xid)) => {
+                Fence::of_transactions(Position::new(log.floor()), snapshot, next_xid)
+            }
         };
         self.open(holding, fence, log, rules);
     }
 
     fn open(&mut self, mut holding: Holding, mut fence: Fence, log: &Log, rules: &Rules<'_>) {
         if rules.has(Mutant::FenceInRecovery) {
-            let xmax = fence.snapshot.xmax();
-            fence.snapshot = format!("{xmax}:{xmax}:").parse().unwrap();
+            let (snapshot, next_xid) = parts(&fence);
+            let all_ended = format!("{0}:{0}:", snapshot.xmax()).parse().unwrap();
+            fence = Fence::of_transactions(fence.floor, all_ended, next_xid);
         }
         if rules.has(Mutant::NoNextXid) {
-            fence.next_xid = fence.snapshot.xmax();
+            let snapshot = parts(&fence).0;
+            fence = Fence::of_transactions(fence.floor, snapshot.clone(), snapshot.xmax());
         }
         if rules.has(Mutant::FenceBeforeRow) {
             fence = self.remembered.take().unwrap_or(fence);

@@ -3,7 +3,7 @@
 use super::cases::{Case, Cases};
 use super::log::{Event, Log};
 use super::mutant::Mutant;
-use super::reading::seen_by;
+use super::reading::{parts, seen_by};
 use super::store::Store;
 use evenfold::checkpoint::{Checkpoint, CheckpointRow};
 use evenfold::class::{Class, is_exact_cover};
@@ -258,7 +258,7 @@ impl Worker {
 
 fn note_events(events: &[Event], seen: &Fence, checkpoint: &Checkpoint, cases: &Cases) {
     for late in events.iter().filter(|event| event.position <= seen.floor.get()) {
-        cases.note(if late.xid < seen.snapshot.xmax() { Case::Late } else { Case::Unlisted });
+        cases.note(if late.xid < parts(seen).0.xmax() { Case::Late } else { Case::Unlisted });
     }
     if checkpoint.has_open_window() {
         cases.note(Case::OpenWindow);

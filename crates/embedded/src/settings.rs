@@ -23,6 +23,8 @@ pub(super) fn write(place: &Place, socket_dir: &Path, durable: bool) -> Result<(
     text.extend(quoted_list(socket_dir));
     // PostgreSQL's 100 are used up by ten workers with a pool each.
     text.extend(b"\nmax_connections = 200\n");
+    // None by default: an application that commits in two phases could not be tried.
+    text.extend(b"max_prepared_transactions = 50\n");
     // The user is called like the schema that evenfold makes, which the usual "$user" would put before everybody's
     // tables.
     text.extend(b"search_path = 'public'\n");

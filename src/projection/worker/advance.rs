@@ -5,7 +5,7 @@ use super::transaction::Work;
 use super::{Holding, State, Worker, lowest_floor};
 use crate::checkpoint::{self, Checkpoint, CheckpointRow, Next};
 use crate::class::Class;
-use crate::log::{self, Between, EventBuffer, Fence, Slice};
+use crate::log::{Between, EventBuffer, Fence, Slice};
 use crate::projection::ahead::ReadAhead;
 use crate::projection::chunk::Chunk;
 use crate::projection::shared::Reading;
@@ -39,7 +39,7 @@ impl<P: Projection> Worker<P> {
             Next::Fence if holding.polling.is_some() => return self.poll(conn, holding, started).await,
             Next::Fence => {
                 // After the row was read or written, never before.
-                let fence = Fence::take(&self.schema, conn).await?;
+                let fence = self.log.fence(conn, holding.rows[0].checkpoint.seen()).await?;
                 let mut checkpoint = holding.rows[0].checkpoint.clone();
                 // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
                 // the floor: the checkpoint must not move up to it unread.
@@ -85,17 +85,18 @@ impl<P: Projection> Worker<P> {
         let from = (checkpoint.seen(), holding.polling.unwrap_or(checkpoint.floor()));
         let (slice, limit) = (Slice::of(&[holding.rows[0].class]), POLLED.min(self.limit.most()));
         let mut events = std::mem::take(&mut self.spare);
-        let polled = log::poll(&self.schema, conn, from, &slice, &self.interest, limit, &mut events).await?;
+        let polled = self.log.poll(conn, from, &slice, &self.interest, limit, &mut events).await?;
         self.progress.add_received(events.len());
-        if !polled.complete && (self.shared.is_some() || self.projection.reads_views()) {
+        let together = self.shared.is_some() || self.projection.reads_views();
+        let Some(polled) = polled.filter(|polled| polled.complete || !together) else {
             // There is more, and the rest of the pool may be as far behind: from here on by a fence, and together, or
             // without reading it.
             (holding.polling, self.spare) = (None, events);
             self.state = State::Holding(holding);
             return Ok(Step::Converged);
-        }
+        };
         let chunk = Chunk { events, complete: polled.complete, decoding: Duration::ZERO };
-        let between = Between { seen: checkpoint.seen().snapshot.clone(), upto: polled.fence.snapshot.clone() };
+        let between = Between { seen: checkpoint.seen().clone(), upto: polled.fence.clone() };
         checkpoint.open(polled.fence);
         chunk.advance(&mut checkpoint);
         holding.polling = Some(polled.last_position);
@@ -115,7 +116,8 @@ impl<P: Projection> Worker<P> {
         let Some((shared, database)) = together.zip(self.readiness.database()) else {
             return fence;
         };
-        let reading = Reading { database: database.clone(), interest: self.interest.clone(), limit: self.limit };
+        let (database, layout) = (database.clone(), self.log.layout().clone());
+        let reading = Reading { database, layout, interest: self.interest.clone(), limit: self.limit };
         let (upto, ahead) = shared.gather(self.class, checkpoint, fence, &reading).await;
         self.ahead = ahead.map(|ahead| *ahead);
         upto
@@ -139,17 +141,18 @@ impl<P: Projection> Worker<P> {
         let chunk = match checkpoint.window() {
             Some(window) => {
                 let buffer = std::mem::take(&mut self.spare);
-                self.limit.read(&self.schema, conn, window, (slice, &self.interest), buffer).await?
+                let layout = self.log.layout().clone();
+                self.limit.read(&layout, self.log.conn(conn), window, (slice, &self.interest), buffer).await?
             }
             None => Chunk { events: EventBuffer::default(), complete: true, decoding: Duration::ZERO },
         };
         self.progress.add_received(chunk.events.len());
         chunk.advance(checkpoint);
         if let Some(database) = self.readiness.database().filter(|_| checkpoint.has_open_window()) {
-            let database = database.named(&format!("evenfold {} {} ahead", self.projection.name(), self.class));
             // One in addition to the worker's own: a server has few.
             self.second = None;
-            self.ahead = Some(ReadAhead::start(&database, checkpoint, slice, &self.interest, self.limit));
+            self.ahead =
+                Some(ReadAhead::start((database, self.log.layout()), checkpoint, slice, &self.interest, self.limit));
         }
         Ok(chunk)
     }

@@ -25,12 +25,13 @@ use super::ahead::{ReadAhead, Readiness};
 use super::chunk::{CHUNK, Limit};
 use super::own_tables::{TablesBefore, mark_tables};
 use super::shared::Shared;
+use super::source::WorkerLog;
 use super::spans::Spans;
 use super::{BoxError, Fatal, Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
 use crate::checkpoint::{self, CheckpointRow, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
 use crate::database::{self, Database, Schema};
-use crate::log::{EventBuffer, Interest};
+use crate::log::{EventBuffer, Interest, Source};
 use crate::number::{Position, Revision};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub struct Worker<P> {
     id: Uuid,
     class: Class,
     schema: Schema,
+    log: WorkerLog,
     projection: P,
     interest: Interest,
     options: WorkerOptions,
@@ -91,6 +93,7 @@ impl<P: Projection> Worker<P> {
             id: Uuid::new_v4(),
             class,
             schema: Schema::default(),
+            log: WorkerLog::own(&Schema::default()),
             interest: projection.interest(),
             projection,
             limit: Limit::new(options.batch_size),
@@ -114,18 +117,33 @@ impl<P: Projection> Worker<P> {
     /// database's.
     #[must_use]
     pub fn in_schema(self, schema: Schema) -> Self {
-        Self { schema, ..self }
+        let name = self.name_ahead();
+        let log = self.log.in_schema(&schema, &name);
+        Self { schema, log, ..self }
+    }
+
+    /// The same worker, which folds a log that others write, in its database. Only its checkpoint and its read model
+    /// are in the database that it is run on.
+    #[must_use]
+    pub fn folding(self, source: &Source) -> Self {
+        Self { log: WorkerLog::of(source), ..self }
     }
 
     /// The same worker, which reads on a second connection to this database, in its schema, while it is far behind.
     #[doc(hidden)]
     #[must_use]
-    pub fn reading_ahead(mut self, database: &Database) -> Self {
-        self.schema = database.schema().clone();
-        let WorkerOptions { batch_size, .. } = self.options;
-        self.limit = Limit::new(if batch_size < 2 * CHUNKS { batch_size } else { (batch_size / CHUNKS).min(CHUNK) });
-        self.readiness = Readiness::with(database);
-        self
+    pub fn reading_ahead(self, database: &Database) -> Self {
+        let mut worker = self.in_schema(database.schema().clone());
+        let WorkerOptions { batch_size, .. } = worker.options;
+        worker.limit = Limit::new(if batch_size < 2 * CHUNKS { batch_size } else { (batch_size / CHUNKS).min(CHUNK) });
+        let logs = worker.log.database().unwrap_or(database);
+        worker.readiness = Readiness::with(&logs.named(&worker.name_ahead()));
+        worker
+    }
+
+    /// What connections in addition to the worker's own are called.
+    fn name_ahead(&self) -> String {
+        format!("evenfold {} {} ahead", self.projection.name(), self.class)
     }
 
     /// The same worker, which reads together with others of its pool.
@@ -161,6 +179,9 @@ impl<P: Projection> Worker<P> {
             let (registered, begun) =
                 checkpoint::register(&self.schema, &mut tx, &name, &definition, self.class, takeover).await?;
             if begun {
+                if self.log.layout().foreign().is_some() {
+                    checkpoint::begin_with_positions(&self.schema, &mut tx, &name).await?;
+                }
                 let before = TablesBefore::now(&mut tx).await?;
                 let created = self.projection.create(&mut tx).await;
                 created.map_err(|error| not_created(&name, error))?;
@@ -245,8 +266,9 @@ impl<P: Projection> Worker<P> {
     ) -> Result<Step, WorkerError> {
         self.projection.forget();
         (self.ahead, self.second) = (None, None);
+        self.log.connect().await?;
         if self.readiness.is_wanted() {
-            self.readiness.only(database::identity(conn).await?);
+            self.readiness.only(database::identity(self.log.conn(&mut *conn)).await?);
         }
         let rows = self.rows(conn).await?;
         // Revisions only ever grow: the newest one shows whether any row has moved.

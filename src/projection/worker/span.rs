@@ -26,7 +26,7 @@ impl<P: Projection> Worker<P> {
     /// The next span of the open window, where there is one to be had.
     pub(super) fn next_span(&self, holding: &Holding, checkpoint: &Checkpoint, slice: &Slice) -> Option<Span> {
         // Which events wait is known of those that are read.
-        if !self.projection.reads_views() || holding.any_parked {
+        if !self.projection.reads_views() || holding.any_parked || self.log.layout().foreign().is_some() {
             return None;
         }
         let (after, to) = self.spans.next(checkpoint.bounded()?)?;
@@ -78,7 +78,8 @@ impl<P: Projection> Worker<P> {
         span: &Span,
     ) -> Result<Result<usize, GivenBack>, WorkerError> {
         let (schema, interest, none) = (self.schema.clone(), self.interest.clone(), EventBuffer::default());
-        let mut batch = Batch::of_span(&schema, &none, span, &interest);
+        let layout = self.log.layout().clone();
+        let mut batch = Batch::of_span((&schema, &layout), &none, span, &interest);
         let (checked, applied) = if let Some(mut second) = self.second().await {
             // On another processor of the server, if it has one.
             let check = log::check_span(&schema, &mut second, span, &interest);
@@ -118,7 +119,6 @@ impl<P: Projection> Worker<P> {
             return Some(second);
         }
         let database = self.readiness.database()?;
-        let database = database.named(&format!("evenfold {} {} ahead", self.projection.name(), self.class));
         match database.connect().await {
             Ok(second) => Some(second),
             Err(error) => {

@@ -127,7 +127,8 @@ impl<P: Projection> Worker<P> {
         } else {
             (HashSet::new(), HashSet::new())
         };
-        let mut batch = Batch::new(&self.schema, &chunk.events, parked, dropped).between(between).last(last);
+        let mut batch =
+            Batch::new((&self.schema, self.log.layout()), &chunk.events, parked, dropped).between(between).last(last);
         if let Err(error) = self.projection.apply(&mut *tx, &mut batch).await {
             // A chunk has an event at least, unless its window had none: then there is nothing to name.
             let last = chunk.events.last_position().unwrap_or_default();

@@ -5,7 +5,7 @@ use crate::support::{Evenfold, SOON, Stepped, TestDb, append_one, event, ids_in,
 use evenfold::checkpoint::{ClassStatus, Status, Takeover, lag, status};
 use evenfold::counters::NAME;
 use evenfold::event::NewEvent;
-use evenfold::log::{self, EventBuffer, Fence, Interest, Slice, Window};
+use evenfold::log::{self, EventBuffer, Fence, Interest, Layout, Slice, Window};
 use evenfold::number::Position;
 use evenfold::schema::Schema;
 use serde_json::json;
@@ -194,9 +194,9 @@ async fn the_time_of_an_event_is_read_to_the_microsecond_and_infinity_is_beyond_
     }
     let (seen, mut buffer) = (Fence::before_all(), EventBuffer::default());
     let upto = Fence::take(&Schema::default(), &mut conn).await.unwrap();
-    let window = Window { seen: &seen, upto: &upto.snapshot, after: Position::new(0) };
+    let window = Window { seen: &seen, upto: &upto, after: Position::new(0) };
     let interest = Interest::everything().with_envelope();
-    log::read(&Schema::default(), &mut conn, window, &Slice::of(&[partition(0, 1)]), &interest, 100, &mut buffer)
+    log::read(&Layout::default(), &mut conn, window, &Slice::of(&[partition(0, 1)]), &interest, 100, &mut buffer)
         .await
         .unwrap();
     let times: Vec<SystemTime> = buffer.events().map(|event| event.envelope.unwrap().recorded_at()).collect();

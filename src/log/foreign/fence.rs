@@ -1,0 +1,141 @@
+//! A fence of a log that others write, for whoever is far behind it or has just begun.
+
+use super::{Foreign, Holder, Positions};
+use crate::log::Fence;
+use crate::log::fence::of_a_primary;
+use crate::number::Position;
+use sqlx::{PgConnection, Row};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// The most positions that a fence names as missing: it is written with every batch.
+pub(in crate::log) const MOST_MISSING: usize = 10_000;
+
+/// Up to so many positions are looked through for gaps at once; for more, it is faster to wait until nobody can fill
+/// them any more.
+const NEAR: i64 = 10_000;
+
+/// How long those are waited for who may still write a position below the highest that is visible.
+const SETTLING: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+const GAPS: &str = include_str!("gaps.sql");
+
+impl Foreign {
+    /// Takes a fence, for whoever has seen the events of another one. The connection must not be inside a transaction.
+    ///
+    /// Where there is much between the two, those who may still write something below the highest visible position are
+    /// waited for, up to a second: once they have ended nothing is missing. A fence that would miss more than 10,000
+    /// positions ends below the next one.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn fence(&self, conn: &mut PgConnection, seen: &Fence) -> Result<Fence, sqlx::Error> {
+        let sql = "SELECT (SELECT t.{position} FROM {table} t ORDER BY t.{position} DESC LIMIT 1), pg_is_in_recovery()";
+        let row = sqlx::query(self.statement(sql)).fetch_one(&mut *conn).await?;
+        of_a_primary(row.try_get(1)?)?;
+        let Some(top) = row.try_get::<Option<Position>, _>(0)?.filter(|top| *top >= seen.floor) else {
+            return Ok(seen.clone());
+        };
+        if *self.positions() == Positions::Serial {
+            return Ok(Fence::of_positions(top, Vec::new()));
+        }
+        if top.distance_from(seen.floor) > NEAR && self.settles(&mut *conn).await? {
+            // Whatever is visible at or below the highest position by now is all that ever will be.
+            return Ok(Fence::of_positions(top, Vec::new()));
+        }
+        self.with_gaps(conn, seen, top).await
+    }
+
+    /// Whether all who have drawn a position end within a second: those who have drawn one at or below one that was
+    /// visible before the call are among them.
+    async fn settles(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let mut left = self.holders(conn).await?;
+        while !left.is_empty() {
+            if started.elapsed() >= SETTLING {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let now = self.holders(conn).await?;
+            let before = left.len();
+            left = left.intersection(&now).cloned().collect();
+            if left.len() < before {
+                // See `Holes::saw_holders`.
+                let renamed: BTreeSet<Holder> = now.into_iter().filter(Holder::is_prepared).collect();
+                left.extend(renamed);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn with_gaps(&self, conn: &mut PgConnection, seen: &Fence, top: Position) -> Result<Fence, sqlx::Error> {
+        // The gaps first. An event that is visible in that statement and lies above the old floor has all earlier ones
+        // of its aggregate in it or at positions that were missing, which the second statement sees, as it comes later.
+        let gaps = sqlx::query(self.statement(GAPS))
+            .bind(seen.floor)
+            .bind(top)
+            .bind(i64::try_from(MOST_MISSING + 1).unwrap_or(i64::MAX))
+            .fetch_all(&mut *conn)
+            .await?;
+        let mut ranges = Vec::with_capacity(gaps.len());
+        for row in &gaps {
+            ranges.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        let found = self.seen_among(conn, seen.missing()).await?;
+        let mut missing: Vec<Position> = seen.missing().iter().filter(|p| !found.contains(p)).copied().collect();
+        let cut = expand(ranges.into_iter(), &mut missing, MOST_MISSING);
+        Ok(Fence::of_positions(cut.unwrap_or(top), missing))
+    }
+}
+
+impl Foreign {
+    /// Which of these positions have an event now.
+    pub(crate) async fn seen_among(
+        &self,
+        conn: &mut PgConnection,
+        positions: &[Position],
+    ) -> Result<Vec<Position>, sqlx::Error> {
+        let sql = "SELECT t.{position} FROM {table} t WHERE t.{position} = ANY ($1::bigint[])";
+        sqlx::query_scalar(self.statement(sql)).bind(positions).fetch_all(conn).await
+    }
+}
+
+/// Adds every position of these ranges, which are in ascending order, as long as there are at most `most` in all. Gives
+/// the last position before the first that is left out.
+pub(in crate::log) fn expand(
+    ranges: impl Iterator<Item = (i64, i64)>,
+    missing: &mut Vec<Position>,
+    most: usize,
+) -> Option<Position> {
+    for (from, to) in ranges {
+        for position in from..=to {
+            if missing.len() >= most {
+                return Some(Position::new(position - 1));
+            }
+            missing.push(Position::new(position));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_missing_positions_is_bounded_and_says_where_it_ends() {
+        let mut missing = vec![Position::new(2)];
+        assert_eq!(expand([(4, 5), (9, 9)].into_iter(), &mut missing, 10), None);
+        assert_eq!(missing.iter().map(|p| p.get()).collect::<Vec<_>>(), [2, 4, 5, 9]);
+        assert_eq!(expand([(11, 1_000_000_000)].into_iter(), &mut missing, 5), Some(Position::new(11)));
+        assert_eq!(missing.len(), 5);
+    }
+}

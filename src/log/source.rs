@@ -1,0 +1,77 @@
+//! A log that others write, in its database: what a worker reads instead of evenfold's own.
+
+use super::Layout;
+use super::foreign::{Foreign, Refusal, refusals};
+use crate::database::{ConnectError, Database};
+use sqlx::PgConnection;
+
+/// A log that others write: where it is, and how it is read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    layout: Layout,
+    database: Database,
+}
+
+/// Why a log of others can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// There is no connection to its database.
+    #[error("the log's database: {0}")]
+    Connect(#[from] ConnectError),
+    /// It can't be folded without losing events, or not be read.
+    #[error("the log {table} can't be folded: {refusal}")]
+    Refused {
+        /// Its table.
+        table: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The database's.
+    #[error("the log's database: {}", crate::database::describe(.0))]
+    Database(#[from] sqlx::Error),
+}
+
+impl Source {
+    /// The log in this database, which need not be that of the read model.
+    #[must_use]
+    pub fn new(database: &Database, log: Foreign) -> Self {
+        Self { layout: log.into(), database: database.by_index() }
+    }
+
+    /// How it is read.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The same, with connections that say what they are for.
+    pub(crate) fn named(&self, application_name: &str) -> Self {
+        Self { database: self.database.named(application_name), ..self.clone() }
+    }
+
+    /// Makes a connection to it, and checks what the guarantees rest on.
+    ///
+    /// # Errors
+    ///
+    /// See [`SourceError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped attempt leaves nothing behind.
+    pub async fn connect(&self) -> Result<PgConnection, SourceError> {
+        let (mut conn, _) = self.database.connect_to_server().await?;
+        if let Some(foreign) = self.layout.foreign()
+            && let Some(refusal) = refusals(foreign, &mut conn).await?.into_iter().next()
+        {
+            return Err(SourceError::Refused { table: foreign.table().to_owned(), refusal });
+        }
+        Ok(conn)
+    }
+}

@@ -1,0 +1,108 @@
+//! The log that a worker folds, and the connection to it where it is not evenfold's own.
+
+use super::WorkerError;
+use crate::database::{Database, Schema};
+use crate::log::foreign::Holes;
+use crate::log::{self, EventBuffer, Fence, Interest, Layout, Polled, Slice, Source, SourceError};
+use crate::number::Position;
+use sqlx::PgConnection;
+use std::time::Instant;
+
+/// The log of one worker.
+pub(super) struct WorkerLog {
+    layout: Layout,
+    source: Option<Source>,
+    /// While the worker holds its partition.
+    conn: Option<PgConnection>,
+    holes: Holes,
+}
+
+impl WorkerLog {
+    /// evenfold's own, which is read on the worker's connection.
+    pub(super) fn own(schema: &Schema) -> Self {
+        Self { layout: schema.into(), source: None, conn: None, holes: Holes::default() }
+    }
+
+    /// One that others write.
+    pub(super) fn of(source: &Source) -> Self {
+        Self { layout: source.layout().clone(), source: Some(source.clone()), conn: None, holes: Holes::default() }
+    }
+
+    /// The same in this schema, if it is evenfold's own, and with connections of this name if it is not.
+    pub(super) fn in_schema(self, schema: &Schema, application_name: &str) -> Self {
+        match self.source {
+            Some(source) => Self::of(&source.named(application_name)),
+            None => Self::own(schema),
+        }
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Its database, if that is not the read model's.
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.source.as_ref().map(Source::database)
+    }
+
+    /// Connects anew, where it has a connection of its own, and forgets what was known.
+    pub(super) async fn connect(&mut self) -> Result<(), SourceError> {
+        self.conn = None;
+        self.holes.forget();
+        if let Some(source) = &self.source {
+            self.conn = Some(source.connect().await?);
+        }
+        Ok(())
+    }
+
+    /// The connection to read it on, which is the worker's where it has none of its own.
+    pub(super) fn conn<'c>(&'c mut self, workers: &'c mut PgConnection) -> &'c mut PgConnection {
+        self.conn.as_mut().unwrap_or(workers)
+    }
+
+    /// Takes a fence, for whoever has seen the events of another one.
+    pub(super) async fn fence(&mut self, workers: &mut PgConnection, seen: &Fence) -> Result<Fence, sqlx::Error> {
+        let Self { layout, conn, .. } = self;
+        let conn = conn.as_mut().unwrap_or(workers);
+        match layout {
+            Layout::Own(schema) => Fence::take(schema, conn).await,
+            Layout::Foreign(foreign) => {
+                let fence = foreign.fence(conn, seen).await?;
+                let missing = self.holes.looked(fence.missing(), Instant::now());
+                Ok(Fence::of_positions(fence.floor, missing))
+            }
+        }
+    }
+
+    /// Looks what is new to a fence, in one statement. None where a fence must be taken first.
+    pub(super) async fn poll(
+        &mut self,
+        workers: &mut PgConnection,
+        (seen, floor): (&Fence, Position),
+        slice: &Slice,
+        interest: &Interest,
+        limit: usize,
+        into: &mut EventBuffer,
+    ) -> Result<Option<Polled>, WorkerError> {
+        let Self { layout, conn, holes, .. } = self;
+        let conn = conn.as_mut().unwrap_or(workers);
+        let foreign = match &*layout {
+            Layout::Own(schema) => {
+                return Ok(Some(log::poll(schema, conn, (seen, floor), slice, interest, limit, into).await?));
+            }
+            Layout::Foreign(foreign) => foreign,
+        };
+        if holes.wants_holders(Instant::now()) {
+            holes.saw_holders(&foreign.holders(conn).await?, Instant::now());
+        }
+        let again = holes.to_see_again(Instant::now());
+        let found = log::look(layout, conn, (seen, &again), slice, interest, limit, into).await?;
+        if let Some(&position) = found.risen.first() {
+            return Err(WorkerError::Risen { table: foreign.table().to_owned(), position });
+        }
+        let Some(fence) = found.fence else { return Ok(None) };
+        let missing = holes.looked(fence.missing(), Instant::now());
+        let fence = Fence::of_positions(fence.floor, missing);
+        Ok(Some(Polled { last_position: fence.floor, fence, complete: found.complete }))
+    }
+}
