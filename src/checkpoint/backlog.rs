@@ -6,6 +6,7 @@ use super::{ClassStatus, definition_of, lag};
 use crate::checkpoint::wanted::interest_of;
 use crate::class::Class;
 use crate::database::Schema;
+use crate::log::OpenSource;
 use sqlx::PgConnection;
 use std::fmt;
 
@@ -38,6 +39,7 @@ pub struct Backlog {
 pub async fn backlog(
     schema: &Schema,
     conn: &mut PgConnection,
+    mut log: Option<&mut OpenSource>,
     projection: &str,
     pending: &[Class],
 ) -> Result<Backlog, sqlx::Error> {
@@ -50,7 +52,8 @@ pub async fn backlog(
     rows.truncate(SHOWN);
     let mut classes = Vec::with_capacity(rows.len());
     for (class, row) in rows {
-        classes.push(class_status(&row, class, lag(schema, conn, projection, class, &interest).await?)?);
+        let lag = lag(schema, conn, log.as_deref_mut(), projection, class, &interest).await?;
+        classes.push(class_status(&row, class, lag)?);
     }
     Ok(Backlog { total_partitions, classes, more, waiting })
 }

@@ -1,56 +1,17 @@
 //! Whether given events are applied, read from the database in one statement, and so in one snapshot.
 
-use super::definition_of;
+use super::answers::{Delivery, Events};
 use super::store::class_of;
 use super::wanted::interest_of;
+use super::{definition_of, elsewhere};
 use crate::class::{Class, is_exact_cover};
 use crate::database::Schema;
 use crate::event::Aggregate;
 use crate::invariant::broken;
-use crate::log::Interest;
+use crate::log::{Interest, OpenSource};
 use crate::number::{Position, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-
-/// Events whose delivery is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Events {
-    /// Those at these positions.
-    At(Vec<Position>),
-    /// All that are visible in a snapshot.
-    VisibleIn {
-        /// As PostgreSQL writes it.
-        snapshot: String,
-        /// The highest position that is visible in it.
-        last: Position,
-    },
-}
-
-/// What has become of some events in a projection. Of several answers it is the first in the order of this list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// The projection has not been begun.
-    NotBegun,
-    /// Nobody can see an event at this position: it is not committed, was rolled back, or never was.
-    NotVisible(Position),
-    /// The checkpoints are no exact cover: of some events nothing is known.
-    Uncovered,
-    /// An event is parked, or it will be, as this one of its aggregate is.
-    Parked {
-        /// The event that could not be applied.
-        position: Position,
-        /// Its aggregate.
-        aggregate: Aggregate,
-        /// Why it could not.
-        reason: String,
-    },
-    /// The event at this position was parked, and an operator has dropped it.
-    Dropped(Position),
-    /// These classes have not applied all of their events.
-    Pending(Vec<Class>),
-    /// All that the projection wants are applied.
-    Applied,
-}
 
 /// The log as it is for a connection.
 pub(crate) struct Now {
@@ -61,7 +22,11 @@ pub(crate) struct Now {
 }
 
 /// Reads what is visible, in one snapshot.
-pub(crate) async fn now(schema: &Schema, conn: &mut PgConnection) -> Result<Now, sqlx::Error> {
+pub(crate) async fn now(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    log: Option<&mut OpenSource>,
+) -> Result<Now, sqlx::Error> {
     // The time at which its transaction began is the same for two statements only if they are in one: also in a
     // transaction that the driver does not know of, because it was begun by a statement.
     let began: String = sqlx::query_scalar("SELECT now()::text").fetch_one(&mut *conn).await?;
@@ -71,19 +36,25 @@ pub(crate) async fn now(schema: &Schema, conn: &mut PgConnection) -> Result<Now,
     .bind(began)
     .fetch_one(conn)
     .await?;
-    Ok(Now {
-        in_transaction: row.try_get(0)?,
-        visible: Events::VisibleIn { snapshot: row.try_get(1)?, last: row.try_get(2)? },
-    })
+    let last = match log {
+        None => row.try_get(2)?,
+        // What is visible at or below it later on is waited for as well.
+        Some(log) => log.last_position().await?,
+    };
+    Ok(Now { in_transaction: row.try_get(0)?, visible: Events::VisibleIn { snapshot: row.try_get(1)?, last } })
 }
 
 /// The position of an aggregate's event of a version, or of its last one.
 pub(crate) async fn position_of(
     schema: &Schema,
     conn: &mut PgConnection,
+    log: Option<&mut OpenSource>,
     aggregate: &Aggregate,
     version: Option<Version>,
 ) -> Result<Option<Position>, sqlx::Error> {
+    if let Some(log) = log {
+        return log.position_of(aggregate, version).await;
+    }
     sqlx::query_scalar(schema.sql(
         "SELECT position FROM evenfold.events
          WHERE aggregate_type = $1 AND aggregate_id = $2 AND ($3::bigint IS NULL OR version = $3)
@@ -115,7 +86,7 @@ pub async fn delivery(
     projection: &str,
     events: &Events,
 ) -> Result<Delivery, sqlx::Error> {
-    look(schema, conn, projection, events, &mut None).await
+    look(schema, conn, None, (projection, events), &mut None).await
 }
 
 /// [`delivery`], for whoever looks again and again: the definition that its last look has found, and the interest in
@@ -123,8 +94,8 @@ pub async fn delivery(
 pub(crate) async fn look(
     schema: &Schema,
     conn: &mut PgConnection,
-    projection: &str,
-    events: &Events,
+    mut log: Option<&mut OpenSource>,
+    (projection, events): (&str, &Events),
     known: &mut Option<(String, Interest)>,
 ) -> Result<Delivery, sqlx::Error> {
     loop {
@@ -136,6 +107,14 @@ pub(crate) async fn look(
             });
         }
         let Some((definition, interest)) = &*known else { return Ok(Delivery::NotBegun) };
+        if let Some(log) = &mut log {
+            return match events {
+                Events::At(positions) => elsewhere::at(schema, conn, log, (projection, positions), interest).await,
+                Events::VisibleIn { last, .. } => {
+                    elsewhere::up_to(schema, conn, log, (projection, *last), interest).await
+                }
+            };
+        }
         let rows = rows(schema, conn, projection, events, interest).await?;
         let first = rows.first().ok_or_else(|| broken("a look at the checkpoints has a row at least"))?;
         if first.try_get::<Option<&str>, _>(0)? != Some(definition) {

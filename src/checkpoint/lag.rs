@@ -1,28 +1,22 @@
 //! How much a class has not applied: counted, or estimated where that costs too much.
 
+use super::answers::{ClassLag, Lag};
+use super::elsewhere;
 use super::store::class_of;
 use crate::class::Class;
 use crate::database::Schema;
-use crate::log::Interest;
+use crate::log::{Interest, OpenSource};
+use crate::number::Position;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
-
-/// How far a partition is behind the log, by the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lag {
-    /// Committed events that it wants and has not applied.
-    pub events: u64,
-    /// How long ago the oldest of them was written; zero if there are none, or only ones whose time is in the future or
-    /// infinite.
-    pub age: Duration,
-}
 
 /// Where more positions than this are left, they are not counted: counting costs what reading them does, and every
 /// worker that starts far behind would count them first.
 const COUNTED: i64 = 100_000;
 
 /// What a partition has not applied: counted, or estimated from the positions where more than 100,000 are left. Costs
-/// one scan of the events that are not applied, or next to nothing.
+/// one scan of the events that are not applied, or next to nothing. `log` is that of the projection where others write
+/// it.
 ///
 /// # Cancel safety
 ///
@@ -30,14 +24,28 @@ const COUNTED: i64 = 100_000;
 pub async fn lag(
     schema: &Schema,
     conn: &mut PgConnection,
+    mut log: Option<&mut OpenSource>,
     projection: &str,
     partition: Class,
     interest: &Interest,
 ) -> Result<Lag, sqlx::Error> {
-    if let Some(estimated) = estimate(schema, conn, projection, partition).await? {
+    let estimated = match &mut log {
+        None => estimate(schema, conn, projection, partition).await?,
+        Some(log) => {
+            let events = elsewhere::estimate(schema, conn, log, (projection, partition), COUNTED).await?;
+            events.map(|events| Lag { events, age: Duration::ZERO })
+        }
+    };
+    if let Some(estimated) = estimated {
         return Ok(estimated);
     }
-    let rows = count(schema, conn, Some(projection), Some(partition), interest).await?;
+    let rows = match log {
+        None => count(schema, conn, Some(projection), Some(partition), interest).await?,
+        Some(log) => {
+            let last = Position::new(i64::MAX);
+            elsewhere::count(schema, conn, log, (projection, partition), interest, last).await?
+        }
+    };
     Ok(rows
         .into_iter()
         .fold(Lag::default(), |lag, row| Lag { events: lag.events + row.lag.events, age: lag.age.max(row.lag.age) }))
@@ -79,13 +87,6 @@ pub(crate) async fn first_incomplete(
     let rows = count(schema, conn, None, None, &Interest::everything()).await?;
     let behind = rows.into_iter().find(|row| row.lag.events > 0);
     Ok(behind.map(|row| (row.projection, i64::try_from(row.lag.events).unwrap_or(i64::MAX))))
-}
-
-/// What one checkpoint has not applied.
-pub(super) struct ClassLag {
-    pub(super) projection: String,
-    pub(super) class: Class,
-    pub(super) lag: Lag,
 }
 
 /// Counts per checkpoint: of one projection or all, of one partition or all.

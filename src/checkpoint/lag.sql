@@ -28,6 +28,7 @@ CROSS JOIN LATERAL (
       AND ($4::text[] IS NULL OR aggregate_type = ANY ($4))
       AND ($5::text[] IS NULL OR event_type = ANY ($5))
 ) e
-WHERE ($1::text IS NULL OR c.projection = $1)
+WHERE c.missing IS NULL
+  AND ($1::text IS NULL OR c.projection = $1)
   AND ($2::bigint IS NULL OR (c.modulus % $2 = 0 AND c.residue % $2 = $3))
 GROUP BY c.projection, c.modulus, c.residue

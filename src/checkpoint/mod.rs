@@ -1,10 +1,12 @@
 //! Checkpoints: what has been applied, per class of a projection; what could not be; and who is at work.
 
+mod answers;
 mod backlog;
 mod beats;
 mod converge;
 mod definition;
 mod delivery;
+mod elsewhere;
 mod error;
 mod heartbeat;
 mod idle;
@@ -18,30 +20,32 @@ mod topology;
 mod waiting;
 mod wanted;
 
+pub use answers::{Delivery, Events, Lag};
 pub use backlog::{Backlog, backlog};
 pub(crate) use beats::{Written, beat_again};
 pub use converge::{Next, next};
 pub(crate) use definition::check_definition;
 pub use definition::{check_begun, definition_of};
-pub use delivery::{Delivery, Events, delivery};
+pub use delivery::delivery;
 pub(crate) use delivery::{look, now, position_of};
 pub(crate) use error::BUILT_IN;
 pub use error::RegisterError;
 pub use heartbeat::{Beat, DEAD_AFTER, LONGEST_INTERVAL, RETRYING, SUPERSEDED, alive, beat, forget_beat, last_beat};
 pub(crate) use lag::first_incomplete;
-pub use lag::{Lag, lag};
+pub use lag::lag;
 pub(crate) use operator::lock_and_bump;
 pub(crate) use parked::{BEHIND, parked_positions};
 pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
-pub use status::{ClassStatus, Status, status};
+pub use status::{ClassStatus, Status, status, status_of};
 pub use store::{CheckpointRow, commit, load, merge, start_over};
 pub(crate) use store::{begin_with_positions, complete_all};
 pub(crate) use takeover::{copy_dropped, is_whole, lock_all, take_place_of};
 pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};
-pub(crate) use waiting::{Together, cause_of, next_parked, one_parked, parked_after};
+pub(crate) use waiting::{Reached, Together, cause_of, next_parked, one_parked, parked_after, parked_names_after};
 
-use crate::log::{Between, Fence, Window};
+use crate::class::Class;
+use crate::log::{Between, ClassProgress, Fence, Window};
 use crate::number::Position;
 
 /// How far a class of a projection has come.
@@ -128,6 +132,24 @@ impl Checkpoint {
     pub fn between(&self) -> Option<Between> {
         let open = self.window.as_ref()?;
         Some(Between { seen: self.seen.clone(), upto: open.upto.clone() })
+    }
+
+    /// What decides which events a class with this checkpoint has not applied.
+    pub(crate) fn reached(&self, class: Class) -> ClassProgress<'_> {
+        let upto = self.window.as_ref().map(|open| (&open.upto, open.cursor));
+        ClassProgress { class, seen: &self.seen, upto }
+    }
+
+    /// The position above which nothing is applied.
+    pub(crate) fn bound(&self) -> Position {
+        let window = self.window.as_ref().map(|open| open.cursor.min(open.upto.floor));
+        self.seen.floor.max(window.unwrap_or_default())
+    }
+
+    /// Whether its fences name positions, as those of a log that others write do.
+    #[must_use]
+    pub fn names_positions(&self) -> bool {
+        self.seen.snapshot().is_none()
     }
 
     /// What is seen when no window is open.

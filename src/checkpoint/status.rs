@@ -1,12 +1,14 @@
 //! How a projection stands, for whoever looks at it.
 
+use super::answers::Lag;
+use super::elsewhere;
 use super::heartbeat::{DEAD_AFTER, SUPERSEDED};
 use super::idle::Signs;
-use super::lag::{self, Lag};
+use super::lag;
 use super::store::class_of;
 use crate::class::{Class, is_exact_cover};
 use crate::database::Schema;
-use crate::log::Interest;
+use crate::log::{Interest, OpenSource};
 use crate::number::Position;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -96,6 +98,26 @@ const COUNTED: i64 = 1_000_000;
 ///
 /// Reads only.
 pub async fn status(schema: &Schema, conn: &mut PgConnection, projection: &str) -> Result<Status, sqlx::Error> {
+    status_of(schema, conn, None, projection).await
+}
+
+/// [`status`], of a projection of a log that others write. What is behind is counted in the log after the checkpoints
+/// were read: never too little.
+///
+/// # Errors
+///
+/// The databases'.
+///
+/// # Cancel safety
+///
+/// Reads only.
+#[doc(hidden)]
+pub async fn status_of(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    mut log: Option<&mut OpenSource>,
+    projection: &str,
+) -> Result<Status, sqlx::Error> {
     let mut tx = sqlx::Connection::begin(conn).await?;
     sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
     let topologies: Vec<(i64, Option<f64>)> = sqlx::query_as(schema.sql(
@@ -115,10 +137,20 @@ pub async fn status(schema: &Schema, conn: &mut PgConnection, projection: &str) 
     )
     .fetch_one(&mut *tx)
     .await?;
-    let behind = lag::count(schema, &mut tx, Some(projection), None, &Interest::everything()).await?;
+    let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    // Of another database's sessions a reader knows nothing.
+    let oldest_append_open_seconds: Option<f64> = oldest_append_open_seconds;
+    let oldest_append_open_seconds = oldest_append_open_seconds.filter(|_| log.is_none());
+    let behind = match log.as_deref_mut() {
+        None => lag::count(schema, &mut tx, Some(projection), None, &Interest::everything()).await?,
+        Some(log) => {
+            let (last, all) = (Position::new(i64::MAX), Interest::everything());
+            elsewhere::count(schema, &mut tx, log, (projection, whole), &all, last).await?
+        }
+    };
     let total_partitions = topologies.iter().find(|(_, ago)| ago.is_none()).map(|(total, _)| *total);
     let waiting = superseded_workers(schema, &mut tx, projection, total_partitions).await?;
-    let (events, parked_events) = counted(schema, &mut tx, projection).await?;
+    let (events, parked_events) = counted(schema, &mut tx, log, projection).await?;
     let rows = by_class(schema, &mut tx, projection, total_partitions).await?;
     let mut classes = Vec::with_capacity(rows.len());
     let mut cover = Vec::with_capacity(rows.len());
@@ -127,7 +159,6 @@ pub async fn status(schema: &Schema, conn: &mut PgConnection, projection: &str) 
         let lag = behind.iter().find(|row| row.class == class).map(|row| row.lag).unwrap_or_default();
         classes.push(class_status(&row, class, lag)?);
     }
-    let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     Ok(Status {
         projection: projection.to_owned(),
         total_partitions,
@@ -208,6 +239,7 @@ pub(super) fn class_status(row: &PgRow, class: Class, lag: Lag) -> Result<ClassS
 async fn counted(
     schema: &Schema,
     conn: &mut PgConnection,
+    log: Option<&mut OpenSource>,
     projection: &str,
 ) -> Result<(Option<u64>, u64), sqlx::Error> {
     let (events, parked): (Option<i64>, i64) = sqlx::query_as(schema.sql(
@@ -219,5 +251,9 @@ async fn counted(
     .bind(COUNTED)
     .fetch_one(conn)
     .await?;
-    Ok((events.map(i64::unsigned_abs), parked.unsigned_abs()))
+    let events = match log {
+        None => events.map(i64::unsigned_abs),
+        Some(log) => log.count(COUNTED).await?,
+    };
+    Ok((events, parked.unsigned_abs()))
 }

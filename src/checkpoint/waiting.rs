@@ -197,6 +197,51 @@ pub(crate) struct Reached {
     pub(crate) version: Version,
 }
 
+/// The next parked events of these aggregates, which are in the order of their names, by their positions, for whoever
+/// reads them elsewhere: at most `limit`. Gives where it has come to; none if there are no more.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub(crate) async fn parked_names_after(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    projection: &str,
+    aggregates: &[Aggregate],
+    reached: Option<&Reached>,
+    limit: i64,
+) -> Result<(Vec<(Position, Aggregate)>, Option<Reached>), sqlx::Error> {
+    let (Some(first), Some(last)) = (aggregates.first(), aggregates.last()) else { return Ok((Vec::new(), None)) };
+    let (from, version) =
+        reached.map_or((first, Version::new(i64::MIN)), |reached| (&reached.aggregate, reached.version));
+    let rows = sqlx::query(schema.sql(
+        "SELECT position, aggregate_type, aggregate_id, version FROM evenfold.parked_events p
+         WHERE p.projection = $1 AND p.dropped_at IS NULL
+           AND (p.aggregate_type, p.aggregate_id, p.version) > ($2, $3, $4)
+           AND (p.aggregate_type, p.aggregate_id) <= ($5, $6)
+         ORDER BY p.aggregate_type, p.aggregate_id, p.version LIMIT $7",
+    ))
+    .bind(projection)
+    .bind(&from.aggregate_type)
+    .bind(&from.aggregate_id)
+    .bind(version)
+    .bind(&last.aggregate_type)
+    .bind(&last.aggregate_id)
+    .bind(limit)
+    .fetch_all(tx)
+    .await?;
+    let (mut waiting, mut at) = (Vec::with_capacity(rows.len()), None);
+    for row in &rows {
+        let aggregate = Aggregate { aggregate_type: row.try_get(1)?, aggregate_id: row.try_get(2)? };
+        at = Some(Reached { aggregate: aggregate.clone(), version: row.try_get(3)? });
+        // One that was parked just now, between two of them: its checkpoint may not be locked.
+        if aggregates.contains(&aggregate) {
+            waiting.push((row.try_get(0)?, aggregate));
+        }
+    }
+    Ok((waiting, at))
+}
+
 /// Reads the next parked events of these aggregates, which are in the order of their names: at most `limit`, and not
 /// many more than 16 MiB. Gives where it has come to; none if there are no more.
 ///

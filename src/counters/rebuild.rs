@@ -6,7 +6,8 @@ use super::{Counters, NAME, REBUILD};
 use crate::checkpoint::{self, RegisterError, Takeover};
 use crate::class::Class;
 use crate::database::Database;
-use crate::projection::{Progress, Worker, WorkerError, WorkerOptions, catch_up, definition};
+use crate::log::Source;
+use crate::projection::{Progress, Sourced, Worker, WorkerError, WorkerOptions, catch_up, definition};
 use crate::shadow::{RebuildError, Rebuilt};
 use sqlx::Connection;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A replay of the log into a shadow table of the counters in use.
 pub struct Rebuild {
-    worker: Worker<Counters>,
+    worker: Worker<Sourced<Counters>>,
     new_definition: bool,
 }
 
@@ -25,9 +26,20 @@ impl Rebuild {
     ///
     /// Never in practice: the whole is a class.
     pub fn new(counters: Counters, batch_size: usize) -> Result<Self, WorkerError> {
+        Self::of_source(counters, None, batch_size)
+    }
+
+    /// The same of a log that others write, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: the whole is a class.
+    #[doc(hidden)]
+    pub fn of_source(counters: Counters, source: Option<Source>, batch_size: usize) -> Result<Self, WorkerError> {
         let whole = Class::partition(0, 1).map_err(|error| WorkerError::Register(error.into()))?;
         let options = WorkerOptions { batch_size, topology: Takeover::Now, ..WorkerOptions::default() };
-        Ok(Self { worker: Worker::new(whole, counters.in_rebuild(), options), new_definition: false })
+        let counters = Sourced::new(counters.in_rebuild(), source);
+        Ok(Self { worker: Worker::new(whole, counters, options), new_definition: false })
     }
 
     /// The same rebuild, of which the counters may have other settings than those in use. When it switches over, these
@@ -86,7 +98,7 @@ impl Rebuild {
         self.worker.finish(&mut conn).await?;
         switch(database.schema(), &mut tx, &definition).await?;
         tx.commit().await?;
-        self.worker.projection().switched();
+        self.worker.projection().inner().switched();
         Ok(Rebuilt::Switched)
     }
 

@@ -6,6 +6,7 @@
 
 mod append;
 mod appender;
+mod at;
 mod buffer;
 mod epoch;
 mod fence;
@@ -23,6 +24,7 @@ mod outcome;
 mod poll;
 mod queue;
 mod relation;
+mod sent;
 mod sentinel;
 mod sizes;
 mod snapshot;
@@ -32,6 +34,7 @@ mod window;
 
 pub use append::append;
 pub use appender::{Appender, AppenderOptions};
+pub(crate) use at::{Addressed, ClassProgress};
 pub use buffer::EventBuffer;
 #[doc(hidden)]
 pub use epoch::{Epoch, Epochs};
@@ -46,12 +49,13 @@ pub use named::Log;
 pub use outcome::{AppendError, Appended, MAX_APPEND_EVENTS};
 pub use poll::{Polled, poll};
 pub use relation::{Between, Checked, Span, check_span, show_listed, show_span};
+pub use sent::show_sent;
 #[doc(hidden)]
 pub use sentinel::Sentinel;
 pub use sizes::GroupCommits;
 #[doc(hidden)]
 pub use sizes::Sizes;
 pub use snapshot::{Snapshot, SnapshotError};
-pub use source::{Source, SourceError};
+pub use source::{OpenSource, Source, SourceError};
 pub(crate) use window::decode;
 pub use window::{Read, Slice, Window, read};

@@ -105,7 +105,7 @@ pub async fn show_span(
 }
 
 /// Sets what the view shows, and makes it where the session has another one or none.
-async fn show(conn: &mut PgConnection, view: &str, settings: &[(&str, String)]) -> Result<(), sqlx::Error> {
+pub(super) async fn show(conn: &mut PgConnection, view: &str, settings: &[(&str, String)]) -> Result<(), sqlx::Error> {
     let set = (2..).zip(settings).map(|(at, (name, _))| format!(", set_config('evenfold_batch.{name}', ${at}, true)"));
     let sql = format!("SELECT {MADE} = $1{}", set.collect::<String>());
     let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(view);

@@ -4,6 +4,7 @@ use super::Layout;
 use super::foreign::{Foreign, Refusal, refusals};
 use crate::database::{ConnectError, Database};
 use sqlx::PgConnection;
+use std::fmt;
 
 /// A log that others write: where it is, and how it is read.
 #[derive(Debug, Clone)]
@@ -32,6 +33,36 @@ pub enum SourceError {
     Database(#[from] sqlx::Error),
 }
 
+/// As a definition has it: what it is called, and its table.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.layout.foreign() {
+            Some(foreign) => write!(f, "{} {}", foreign.name(), foreign.table()),
+            None => f.write_str("evenfold's own"),
+        }
+    }
+}
+
+/// A log that others write, and a connection to it.
+#[derive(Debug)]
+pub struct OpenSource {
+    pub(super) layout: Layout,
+    pub(super) conn: PgConnection,
+}
+
+impl OpenSource {
+    /// How it is read.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// How it is read, and what it is read on.
+    pub(crate) fn parts(&mut self) -> (&Layout, &mut PgConnection) {
+        (&self.layout, &mut self.conn)
+    }
+}
+
 impl Source {
     /// The log in this database, which need not be that of the read model.
     #[must_use]
@@ -54,6 +85,19 @@ impl Source {
     /// The same, with connections that say what they are for.
     pub(crate) fn named(&self, application_name: &str) -> Self {
         Self { database: self.database.named(application_name), ..self.clone() }
+    }
+
+    /// Opens it, for whoever looks at it in addition to the database of the read model.
+    ///
+    /// # Errors
+    ///
+    /// See [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped attempt leaves nothing behind.
+    pub async fn open(&self) -> Result<OpenSource, SourceError> {
+        Ok(OpenSource { layout: self.layout.clone(), conn: self.connect().await? })
     }
 
     /// Makes a connection to it, and checks what the guarantees rest on.

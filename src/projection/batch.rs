@@ -137,6 +137,9 @@ impl<'a> Batch<'a> {
         if let Some(InView { span, interest }) = &self.in_view {
             return log::show_span(self.schema, conn, span, interest).await;
         }
+        if self.is_foreign() {
+            return log::show_sent(conn, self.events()).await;
+        }
         let positions: Vec<Position> = self.events().map(|event| event.position).collect();
         log::show_listed(self.schema, conn, &positions).await
     }
@@ -282,7 +285,19 @@ fn unreadable(layout: &Layout, event: &Event<'_>) -> Option<String> {
     if event.is_too_large() {
         return Some(format!("its payload or its metadata is larger than {MAX_JSON_BYTES} bytes"));
     }
-    (event.payload == NOT_TEXT).then(|| "its payload is not UTF-8".to_owned())
+    layout.foreign()?;
+    if event.payload == NOT_TEXT {
+        return Some("its payload is not UTF-8".to_owned());
+    }
+    let texts = [("payload", Some(event.payload)), ("metadata", event.envelope.and_then(|envelope| envelope.metadata))];
+    texts.into_iter().find_map(|(name, text)| Some(format!("its {name} is not JSON: {}", not_json(text?)?)))
+}
+
+/// Why a text is not JSON, as far as a projection may have to rely on it.
+fn not_json(text: &str) -> Option<serde_json::Error> {
+    let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
+    // What is nested deeper than the parser goes may be JSON: then PostgreSQL reads it, or refuses it.
+    (!error.to_string().starts_with("recursion limit exceeded")).then_some(error)
 }
 
 #[cfg(test)]

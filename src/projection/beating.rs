@@ -4,7 +4,7 @@ use super::late::Lateness;
 use super::{Progress, Projection, RunOptions, Worker};
 use crate::checkpoint::{Beat, LONGEST_INTERVAL};
 use crate::class::Class;
-use crate::log::Interest;
+use crate::log::{Interest, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ impl Pulse {
 pub(super) struct Beating {
     pub(super) pulse: Arc<Pulse>,
     pub(super) interest: Interest,
+    /// The log, where others write it.
+    pub(super) log: Option<Source>,
     /// Whether the worker has its partition, so that there are checkpoints of which the lag can be counted.
     pub(super) joined: Arc<AtomicBool>,
     pub(super) interval: Duration,
@@ -65,6 +67,7 @@ impl Beating {
                 progress,
             }),
             interest: worker.projection().interest(),
+            log: worker.source().cloned(),
             joined: Arc::default(),
             interval,
             lateness: Lateness::new(worker.class(), interval, now),

@@ -8,6 +8,7 @@ use super::beating::Beating;
 use super::timed::{Failure, within};
 use crate::checkpoint::{self, Written};
 use crate::database::Database;
+use crate::log::OpenSource;
 use sqlx::{Connection, PgConnection};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -49,7 +50,7 @@ impl Heartbeats {
     pub(super) fn new(database: &Database) -> Self {
         let (messages, received) = mpsc::unbounded_channel();
         let database = database.named("evenfold heartbeats").by_index().waiting_at_most(LOCK_TIMEOUT);
-        let writing = Writing { database, conn: None, received, queued: VecDeque::new(), all: Vec::new() };
+        let writing = Writing { database, conn: None, log: None, received, queued: VecDeque::new(), all: Vec::new() };
         Self {
             messages,
             idle: Arc::new(Mutex::new(Some(writing))),
@@ -98,6 +99,8 @@ impl Heartbeats {
 struct Writing {
     database: Database,
     conn: Option<PgConnection>,
+    /// To count what is left of a log that others write.
+    log: Option<OpenSource>,
     received: mpsc::UnboundedReceiver<Message>,
     /// Messages that came while something else was done.
     queued: VecDeque<Message>,
@@ -213,17 +216,23 @@ impl Writing {
         let started = Instant::now();
         let is_due = |one: &&Beating| one.joined.load(Ordering::Acquire) && one.count_at <= started;
         let Some(one) = self.all.iter().filter(is_due).min_by_key(|one| one.count_at) else { return };
-        let (pulse, interest) = (Arc::clone(&one.pulse), one.interest.clone());
-        let (database, conn) = (self.database.clone(), self.conn.take());
+        let (pulse, interest, source) = (Arc::clone(&one.pulse), one.interest.clone(), one.log.clone());
+        let (database, conn, mut log) = (self.database.clone(), self.conn.take(), self.log.take());
         let counting = within(&database, conn, async |conn: &mut PgConnection| {
-            checkpoint::lag(database.schema(), conn, &pulse.projection, pulse.class, &interest).await
+            if let (Some(source), None) = (&source, &log) {
+                log = Some(source.open().await.map_err(|error| sqlx::Error::Configuration(Box::new(error)))?);
+            }
+            checkpoint::lag(database.schema(), conn, log.as_mut(), &pulse.projection, pulse.class, &interest).await
         });
         let interrupted = ending(&mut self.received, &mut self.queued);
         tokio::select! {
             (conn, lag) = counting => {
                 self.conn = conn;
                 match lag {
-                    Ok(lag) => pulse.progress.set_lag(lag),
+                    Ok(lag) => {
+                        self.log = log;
+                        pulse.progress.set_lag(lag);
+                    }
                     Err(error) => tracing::debug!(partition = %pulse.class, %error, "the lag was not counted"),
                 }
             }

@@ -24,6 +24,7 @@ mod replica;
 mod run;
 mod shared;
 mod source;
+mod sourced;
 mod spans;
 mod step;
 mod timed;
@@ -46,14 +47,15 @@ pub use process::Process;
 pub use progress::{Phase, Progress, Report};
 pub use replica::{Replica, run_replica};
 pub use run::run;
+pub use sourced::Sourced;
 pub use step::{Applied, Step};
 pub use trouble::Trouble;
-pub use wait_until::{Target, WaitError, wait_until};
+pub use wait_until::{Target, WaitError, wait_until, wait_until_of};
 pub use worker::Worker;
 #[doc(hidden)]
 pub use written::RowsWritten;
 
-use crate::log::Interest;
+use crate::log::{Interest, Source};
 use sqlx::PgConnection;
 use std::future::Future;
 
@@ -84,6 +86,12 @@ pub trait Projection: Send + 'static {
     /// What else decides the read model, in a few words. It must not change between runs either.
     fn settings(&self) -> String {
         String::new()
+    }
+
+    /// The log that it folds, where others write it: evenfold's own if there is none. It must not change between runs.
+    #[doc(hidden)]
+    fn source(&self) -> Option<&Source> {
+        None
     }
 
     /// Creates what the read model is kept in, if that is not there: tables and indexes. Called once in the life of a
@@ -132,8 +140,12 @@ pub trait Projection: Send + 'static {
 
 /// What must stay the same for all workers of a projection, in words.
 pub(crate) fn definition<P: Projection>(projection: &P) -> String {
+    let mut definition = projection.interest().to_string();
+    if let Some(source) = projection.source() {
+        definition = format!("{definition}; log: {source}");
+    }
     match projection.settings() {
-        settings if settings.is_empty() => projection.interest().to_string(),
-        settings => format!("{}; {settings}", projection.interest()),
+        settings if settings.is_empty() => definition,
+        settings => format!("{definition}; {settings}"),
     }
 }

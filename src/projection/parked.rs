@@ -4,7 +4,7 @@ use super::{Batch, BoxError, Projection, definition};
 use crate::checkpoint::{self, BEHIND, ParkedEvent, RegisterError, Together};
 use crate::database::Schema;
 use crate::event::Aggregate;
-use crate::log::{EventBuffer, Layout};
+use crate::log::{EventBuffer, Interest, Layout, OpenSource, SourceError};
 use crate::number::Position;
 use crate::number::Version;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
@@ -76,6 +76,20 @@ pub enum RetryError {
     /// The database's.
     #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
+    /// The log is one that others write, and can't be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An event is in the log no more.
+    #[error(
+        "the event at position {position} of {aggregate} was removed from the log: it can't be applied any more, and \
+         can be dropped"
+    )]
+    Removed {
+        /// The event.
+        position: Position,
+        /// Whose it was.
+        aggregate: Aggregate,
+    },
     /// The projection's own.
     #[error("the projection failed: {0}")]
     Projection(#[source] BoxError),
@@ -230,13 +244,16 @@ async fn apply_parked<P: Projection>(
     aggregates: &[Aggregate],
     dropped: Option<Position>,
 ) -> Result<RetriedTogether, RetryError> {
-    let (name, layout) = (projection.name().to_owned(), Layout::from(schema));
+    let name = projection.name().to_owned();
+    let mut log = match projection.source() {
+        Some(source) => Some(source.open().await?),
+        None => None,
+    };
+    let layout = log.as_ref().map_or_else(|| Layout::from(schema), |log| log.layout().clone());
     projection.forget();
     let mut outcome = RetriedTogether { aggregates: aggregates.len() as u64, ..RetriedTogether::default() };
     let (mut events, mut reached) = (EventBuffer::default(), None);
-    while let Some(at) =
-        checkpoint::parked_after(schema, tx, &name, aggregates, reached.as_ref(), CHUNK, &mut events).await?
-    {
+    while let Some(at) = next_chunk(schema, tx, &mut log, (&name, aggregates), reached.as_ref(), &mut events).await? {
         // An aggregate that is cut in two between chunks, and was refused in the first, stays parked in the second.
         let refused = outcome.still.last().map(|still| still.aggregate.clone());
         let mut batch =
@@ -258,6 +275,32 @@ async fn apply_parked<P: Projection>(
         reached = Some(at);
     }
     Ok(outcome)
+}
+
+/// Reads the next parked events of these aggregates.
+async fn next_chunk(
+    schema: &Schema,
+    tx: &mut PgConnection,
+    log: &mut Option<OpenSource>,
+    (name, aggregates): (&str, &[Aggregate]),
+    reached: Option<&checkpoint::Reached>,
+    events: &mut EventBuffer,
+) -> Result<Option<checkpoint::Reached>, RetryError> {
+    let Some(log) = log else {
+        return Ok(checkpoint::parked_after(schema, tx, name, aggregates, reached, CHUNK, events).await?);
+    };
+    let (waiting, at) = checkpoint::parked_names_after(schema, tx, name, aggregates, reached, CHUNK).await?;
+    let positions: Vec<Position> = waiting.iter().map(|(position, _)| *position).collect();
+    let mut read = EventBuffer::default();
+    log.read_at(&positions, &Interest::everything().with_envelope(), &mut read).await?;
+    events.clear();
+    for (position, aggregate) in waiting {
+        let Some(event) = read.events().find(|event| event.position == position) else {
+            return Err(RetryError::Removed { position, aggregate });
+        };
+        events.push(&event);
+    }
+    Ok(at)
 }
 
 impl RetriedTogether {

@@ -40,6 +40,11 @@ impl WorkerLog {
         &self.layout
     }
 
+    /// Where it is and how it is read, if others write it.
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
     /// Its database, if that is not the read model's.
     pub(super) fn database(&self) -> Option<&Database> {
         self.source.as_ref().map(Source::database)

@@ -4,7 +4,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::class::Class;
 use crate::database::Schema;
 use crate::event::{Aggregate, Event};
-use crate::log::{EventBuffer, Fence, Interest, Layout, Slice, Snapshot, Window, read};
+use crate::log::{EventBuffer, Fence, Interest, Layout, OpenSource, Slice, Snapshot, SourceError, Window, read};
 use crate::number::{Position, Version};
 use crate::projection::{Batch, BoxError, CHUNK, Projection};
 use sqlx::PgConnection;
@@ -35,6 +35,7 @@ pub(super) struct Folded {
 /// Why it has failed.
 pub(super) enum FoldError {
     Apply { first: Position, last: Position, error: BoxError },
+    Source(SourceError),
     Database(sqlx::Error),
 }
 
@@ -74,6 +75,8 @@ struct Reader<'a> {
     schema: &'a Schema,
     projection: String,
     interest: Interest,
+    /// Where others write it.
+    log: Option<OpenSource>,
     start: Fence,
     upto: Fence,
     after: Position,
@@ -93,9 +96,9 @@ impl<'a> Reader<'a> {
     async fn start(
         schema: &'a Schema,
         conn: &mut PgConnection,
+        log: Option<OpenSource>,
         projection: &str,
-        whole: Class,
-        interest: Interest,
+        (whole, interest): (Class, Interest),
     ) -> Result<Self, sqlx::Error> {
         let applied = AppliedByClass::of(checkpoint::load(schema, conn, projection, whole).await?);
         let any_parked = checkpoint::has_parked(schema, conn, projection, whole).await?;
@@ -104,9 +107,15 @@ impl<'a> Reader<'a> {
         Ok(Self {
             schema,
             projection: projection.to_owned(),
-            interest: interest.with_xid(),
-            start: Fence::before_all(),
-            upto: Fence::of_transactions(Position::new(i64::MAX), upto, u64::MAX),
+            interest: if log.is_some() { interest.with_envelope() } else { interest.with_xid() },
+            start: if log.is_some() { Fence::of_positions(Position::START, Vec::new()) } else { Fence::before_all() },
+            upto: if log.is_some() {
+                // What is visible later is applied by no checkpoint that was read before.
+                Fence::of_positions(Position::new(i64::MAX), Vec::new())
+            } else {
+                Fence::of_transactions(Position::new(i64::MAX), upto, u64::MAX)
+            },
+            log,
             after: Position::START,
             ended: false,
             any_parked,
@@ -120,9 +129,13 @@ impl<'a> Reader<'a> {
         while !self.ended {
             let window = Window { seen: &self.start, upto: &self.upto, after: self.after };
             let slice = Slice::of(&[whole]);
-            let complete = read(&self.schema.into(), conn, window, &slice, &self.interest, CHUNK, &mut self.buffer)
-                .await?
-                .complete;
+            let own = Layout::from(self.schema);
+            let (layout, reader) = match &mut self.log {
+                Some(log) => log.parts(),
+                None => (&own, &mut *conn),
+            };
+            let complete =
+                read(layout, reader, window, &slice, &self.interest, CHUNK, &mut self.buffer).await?.complete;
             self.ended = complete;
             self.after = self.buffer.last_position().unwrap_or(self.after);
             let chunk = self.applied_of_buffer(conn).await?;
@@ -165,8 +178,13 @@ pub(super) async fn fold_applied<P: Projection>(
     whole: Class,
 ) -> Result<Folded, FoldError> {
     let (name, interest) = (projection.name().to_owned(), projection.interest());
-    let mut reader = Reader::start(schema, conn, &name, whole, interest).await?;
-    let (mut folded, layout) = (Folded::default(), Layout::from(schema));
+    let log = match projection.source() {
+        Some(source) => Some(source.open().await.map_err(FoldError::Source)?),
+        None => None,
+    };
+    let layout = log.as_ref().map_or_else(|| Layout::from(schema), |log| log.layout().clone());
+    let mut reader = Reader::start(schema, conn, log, &name, (whole, interest)).await?;
+    let mut folded = Folded::default();
     let mut next = reader.next(conn, whole).await?;
     while let Some(AppliedChunk { events, dropped }) = next.take() {
         next = reader.next(conn, whole).await?;

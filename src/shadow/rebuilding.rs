@@ -3,7 +3,7 @@
 use super::tables::{Shadow, ShadowError};
 use crate::database::{Schema, literal};
 use crate::hash::IdHash;
-use crate::log::Interest;
+use crate::log::{Interest, Source};
 use crate::projection::{Batch, BoxError, Fatal, Projection, RowsWritten, mark_tables};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -68,6 +68,10 @@ impl<P: Projection> Projection for Rebuilding<P> {
 
     fn settings(&self) -> String {
         self.projection.settings()
+    }
+
+    fn source(&self) -> Option<&Source> {
+        self.projection.source()
     }
 
     async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {

@@ -6,6 +6,7 @@ use super::tables::{Shadow, ShadowError};
 use crate::checkpoint::{self, RegisterError};
 use crate::class::Class;
 use crate::database::Schema;
+use crate::log::SourceError;
 use crate::number::Position;
 use crate::projection::{BoxError, Projection, RowsWritten, definition};
 use sqlx::{Connection, PgConnection};
@@ -67,6 +68,9 @@ pub enum VerifyError {
         /// The projection.
         projection: String,
     },
+    /// The log is one that others write, and can't be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The database's.
     #[error("{}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
@@ -138,6 +142,7 @@ async fn in_transaction<P: Projection>(
         Err(FoldError::Apply { first, last, error }) => {
             return Err(VerifyError::Apply { projection: name, first, last, error });
         }
+        Err(FoldError::Source(error)) => return Err(error.into()),
         Err(FoldError::Database(error)) => return Err(error.into()),
     };
     shadow.check_written(tx, schema.name(), &before).await?;

@@ -1,10 +1,11 @@
 //! Logs that others write, folded as they are: whatever their writers do, each event once and in order.
 
+mod looked_after;
 mod shop;
 mod writers;
 
 use crate::support::{TestDb, partition, scalar, wait_until};
-use evenfold::projection::{RunError, RunOptions, Worker, WorkerError, WorkerOptions, run};
+use evenfold::projection::{RunError, RunOptions, Sourced, Worker, WorkerError, WorkerOptions, run};
 use shop::{Order, Shop};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ fn start(log: &Shop, read_model: &TestDb, total: u32) -> (CancellationToken, tok
         let (database, source, ended) = (read_model.database.clone(), log.source(), ended.clone());
         workers.spawn(async move {
             let options = WorkerOptions::default().takeover_after(Duration::from_millis(200));
-            let worker = Worker::new(partition(key, total), Order, options).folding(&source);
+            let worker = Worker::new(partition(key, total), Sourced::new(Order, Some(source)), options);
             let options = RunOptions::default().poll_interval(Duration::from_millis(20));
             match run(&database, worker, &options, ended).await {
                 Ok(_) | Err(RunError::Worker(WorkerError::Superseded { .. })) => {}

@@ -137,7 +137,7 @@ pub(super) async fn caught_up(
     loop {
         let (mut lags, mut begun) = (Vec::new(), true);
         for class in partitions {
-            lags.push(checkpoint::lag(own, &mut conn, NAME, *class, &Interest::everything()).await?);
+            lags.push(checkpoint::lag(own, &mut conn, None, NAME, *class, &Interest::everything()).await?);
             // A partition that no worker has begun yet has no checkpoint, and so no lag.
             let rows: Vec<Class> =
                 checkpoint::load(own, &mut conn, NAME, *class).await?.iter().map(|row| row.class).collect();

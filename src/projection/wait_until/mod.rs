@@ -8,6 +8,7 @@ pub use target::Target;
 
 use crate::checkpoint::{self, Delivery, Events};
 use crate::database::Schema;
+use crate::log::OpenSource;
 use sqlx::PgConnection;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,7 +58,30 @@ pub async fn wait_until(
     target: impl Into<Target>,
     timeout: Duration,
 ) -> Result<(), WaitError> {
-    let waiting = wait(schema, conn, projection, target.into(), timeout);
+    wait_until_of(schema, conn, None, projection, target, timeout).await
+}
+
+/// [`wait_until`], for a projection of a log that others write. Positions are those of that log; versions begin at 1
+/// also where those of the log begin at 0. An aggregate is looked for in all of the log, unless it has an index on the
+/// mapping's expressions.
+///
+/// # Errors
+///
+/// Those of [`wait_until`].
+///
+/// # Cancel safety
+///
+/// That of [`wait_until`].
+#[doc(hidden)]
+pub async fn wait_until_of(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    log: Option<&mut OpenSource>,
+    projection: &str,
+    target: impl Into<Target>,
+    timeout: Duration,
+) -> Result<(), WaitError> {
+    let waiting = wait(schema, conn, log, projection, target.into(), timeout);
     let silent = timeout.saturating_add(LAST_LOOK);
     tokio::time::timeout(silent, waiting).await.unwrap_or(Err(WaitError::Unanswered { waited: silent }))
 }
@@ -65,18 +89,19 @@ pub async fn wait_until(
 async fn wait(
     schema: &Schema,
     conn: &mut PgConnection,
+    mut log: Option<&mut OpenSource>,
     projection: &str,
     target: Target,
     timeout: Duration,
 ) -> Result<(), WaitError> {
     let (started, mut pause, mut known) = (Instant::now(), FIRST_PAUSE, None);
-    let events = events(schema, conn, target).await?;
+    let events = events(schema, conn, log.as_deref_mut(), target).await?;
     loop {
         let last = started.elapsed() >= timeout;
-        match checkpoint::look(schema, conn, projection, &events, &mut known).await? {
+        match checkpoint::look(schema, conn, log.as_deref_mut(), (projection, &events), &mut known).await? {
             Delivery::Applied => return Ok(()),
             Delivery::Pending(classes) if last => {
-                let backlog = checkpoint::backlog(schema, conn, projection, &classes).await?;
+                let backlog = checkpoint::backlog(schema, conn, log, projection, &classes).await?;
                 return Err(WaitError::TimedOut { projection: projection.to_owned(), waited: timeout, backlog });
             }
             Delivery::NotBegun if last => return Err(WaitError::NotBegun { projection: projection.to_owned() }),
@@ -96,8 +121,13 @@ async fn wait(
 }
 
 /// The events that are waited for, as they are when the wait begins.
-async fn events(schema: &Schema, conn: &mut PgConnection, target: Target) -> Result<Events, WaitError> {
-    let now = checkpoint::now(schema, conn).await?;
+async fn events(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    mut log: Option<&mut OpenSource>,
+    target: Target,
+) -> Result<Events, WaitError> {
+    let now = checkpoint::now(schema, conn, log.as_deref_mut()).await?;
     if now.in_transaction {
         return Err(WaitError::InTransaction);
     }
@@ -106,7 +136,7 @@ async fn events(schema: &Schema, conn: &mut PgConnection, target: Target) -> Res
         Target::Everything => Ok(now.visible),
         Target::Aggregate { aggregate, version } => {
             // Versions are applied in their order, so that of an aggregate's events the last one is enough.
-            match checkpoint::position_of(schema, conn, &aggregate, version).await? {
+            match checkpoint::position_of(schema, conn, log, &aggregate, version).await? {
                 Some(position) => Ok(Events::At(vec![position])),
                 None => Err(WaitError::NoSuchVersion { aggregate, version }),
             }

@@ -93,8 +93,8 @@ impl<P: Projection> Worker<P> {
             id: Uuid::new_v4(),
             class,
             schema: Schema::default(),
-            log: WorkerLog::own(&Schema::default()),
-            interest: projection.interest(),
+            log: projection.source().map_or_else(|| WorkerLog::own(&Schema::default()), WorkerLog::of),
+            interest: interest_of(&projection),
             projection,
             limit: Limit::new(options.batch_size),
             spans: Spans::new(options.batch_size),
@@ -120,13 +120,6 @@ impl<P: Projection> Worker<P> {
         let name = self.name_ahead();
         let log = self.log.in_schema(&schema, &name);
         Self { schema, log, ..self }
-    }
-
-    /// The same worker, which folds a log that others write, in its database. Only its checkpoint and its read model
-    /// are in the database that it is run on.
-    #[must_use]
-    pub fn folding(self, source: &Source) -> Self {
-        Self { log: WorkerLog::of(source), ..self }
     }
 
     /// The same worker, which reads on a second connection to this database, in its schema, while it is far behind.
@@ -215,6 +208,11 @@ impl<P: Projection> Worker<P> {
     #[must_use]
     pub fn class(&self) -> Class {
         self.class
+    }
+
+    /// The log that it folds, where others write it.
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.log.source()
     }
 
     /// Its projection.
@@ -314,6 +312,13 @@ impl<P: Projection> Worker<P> {
         }
         Err(WorkerError::Moving)
     }
+}
+
+/// What is read for a projection. Of a log in another database its view of the events is made of what was read: see
+/// [`Batch::make_view`](super::Batch::make_view).
+fn interest_of<P: Projection>(projection: &P) -> Interest {
+    let interest = projection.interest();
+    if projection.source().is_some() { interest.with_envelope() } else { interest }
 }
 
 /// Why the projection was not begun.

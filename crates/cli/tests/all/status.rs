@@ -101,7 +101,7 @@ async fn a_lag_is_counted_up_to_100_000_positions_and_estimated_beyond() {
     append_one(&mut conn, &ids_in(quarter, 1)[0], 1).await;
     for (last, events) in [(100_000, 1), (400_000, 100_000)] {
         sqlx::query("SELECT setval('evenfold.events_position_seq', $1)").bind(last).execute(&mut conn).await.unwrap();
-        let lag = lag(&Schema::default(), &mut conn, NAME, quarter, &Interest::everything()).await.unwrap();
+        let lag = lag(&Schema::default(), &mut conn, None, NAME, quarter, &Interest::everything()).await.unwrap();
         assert_eq!(lag.events, events, "with {last} positions");
         assert!(lag.age > Duration::ZERO && lag.age < SOON, "the age is the event's: {:?}", lag.age);
     }
@@ -157,7 +157,7 @@ async fn a_time_that_is_infinite_or_extreme_ends_neither_status_nor_heartbeat_no
         // So far behind that it is estimated, from the first event that is left.
         sqlx::raw_sql("SELECT setval('evenfold.events_position_seq', 200000)").execute(&mut conn).await.unwrap();
         let estimated =
-            lag(&Schema::default(), &mut conn, NAME, partition(0, 1), &Interest::everything()).await.unwrap();
+            lag(&Schema::default(), &mut conn, None, NAME, partition(0, 1), &Interest::everything()).await.unwrap();
         assert!(estimated.events > 100_000, "{time}: {estimated:?}");
 
         let running = Evenfold::spawn(&[

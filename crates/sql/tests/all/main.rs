@@ -8,6 +8,7 @@ mod check;
 mod dry_run;
 mod examples;
 mod fold;
+mod foreign;
 mod passing;
 mod rebuild;
 mod rebuild_resumed;

@@ -1,0 +1,146 @@
+//! Events of a log that others write at given positions, and what a projection has not applied of it.
+
+use super::layout::wrong_kind;
+use super::window::decode;
+use super::{EventBuffer, Fence, Interest, OpenSource};
+use crate::class::Class;
+use crate::event::Aggregate;
+use crate::hash::IdHash;
+use crate::number::{Position, Version};
+use futures_util::TryStreamExt;
+use sqlx::Row;
+use std::time::Duration;
+
+/// What decides who an event is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addressed {
+    pub(crate) position: Position,
+    pub(crate) version: Version,
+    pub(crate) hash: IdHash,
+    pub(crate) aggregate: Aggregate,
+    /// Whether it is of the types that were asked for.
+    pub(crate) wanted: bool,
+}
+
+/// How far a class is, as far as that decides which events it has not applied.
+pub(crate) struct ClassProgress<'a> {
+    pub(crate) class: Class,
+    pub(crate) seen: &'a Fence,
+    /// The end of the open window, and how far in it the applied events go.
+    pub(crate) upto: Option<(&'a Fence, Position)>,
+}
+
+/// Events that are not applied, and the age of the oldest.
+pub(crate) type Unapplied = (u64, Duration);
+
+impl OpenSource {
+    /// Fills the buffer with the events at these positions, in the order of the positions: fewer where some are not
+    /// there.
+    pub(crate) async fn read_at(
+        &mut self,
+        positions: &[Position],
+        interest: &Interest,
+        into: &mut EventBuffer,
+    ) -> Result<(), sqlx::Error> {
+        into.clear();
+        let template = "SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
+            FROM {log} WHERE position = ANY ($1::bigint[]) ORDER BY position";
+        let mut rows = sqlx::query(self.layout.sql(template, interest)).bind(positions).fetch(&mut self.conn);
+        while let Some(row) = rows.try_next().await? {
+            into.push(&decode(&row, interest.envelope)?);
+        }
+        Ok(())
+    }
+
+    /// Who the events at these positions are for; nothing of those that are not visible.
+    pub(crate) async fn addressed(
+        &mut self,
+        positions: &[Position],
+        interest: &Interest,
+    ) -> Result<Vec<Addressed>, sqlx::Error> {
+        let template = "SELECT position, version, hash, aggregate_type, aggregate_id,
+                ($2::text[] IS NULL OR aggregate_type = ANY ($2)) AND ($3::text[] IS NULL OR event_type = ANY ($3))
+            FROM {log} WHERE position = ANY ($1::bigint[]) ORDER BY position";
+        let rows = sqlx::query(self.layout.sql(template, interest))
+            .bind(positions)
+            .bind(interest.aggregate_types.as_deref())
+            .bind(interest.event_types.as_deref())
+            .fetch_all(&mut self.conn)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Addressed {
+                    position: row.try_get(0)?,
+                    version: row.try_get(1)?,
+                    hash: IdHash::from_sql(row.try_get(2)?),
+                    aggregate: Aggregate { aggregate_type: row.try_get(3)?, aggregate_id: row.try_get(4)? },
+                    wanted: row.try_get(5)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The position of an aggregate's event of a version, or of its last one.
+    pub(crate) async fn position_of(
+        &mut self,
+        aggregate: &Aggregate,
+        version: Option<Version>,
+    ) -> Result<Option<Position>, sqlx::Error> {
+        let template = "SELECT position FROM {log}
+            WHERE aggregate_type = $1 AND aggregate_id = $2 AND ($3::bigint IS NULL OR version = $3)
+            ORDER BY version DESC LIMIT 1";
+        sqlx::query_scalar(self.layout.sql(template, &Interest::everything()))
+            .bind(&aggregate.aggregate_type)
+            .bind(&aggregate.aggregate_id)
+            .bind(version)
+            .fetch_optional(&mut self.conn)
+            .await
+    }
+
+    /// The highest position that is visible, 0 without one.
+    pub(crate) async fn last_position(&mut self) -> Result<Position, sqlx::Error> {
+        let template = "SELECT coalesce((SELECT t.{position} FROM {table} t ORDER BY t.{position} DESC LIMIT 1), 0)";
+        sqlx::query_scalar(self.layout.sql(template, &Interest::everything())).fetch_one(&mut self.conn).await
+    }
+
+    /// How many events there are, where there are fewer positions than this.
+    pub(crate) async fn count(&mut self, most: i64) -> Result<Option<u64>, sqlx::Error> {
+        let template =
+            "SELECT CASE WHEN coalesce((SELECT max(t.{position}) - min(t.{position}) FROM {table} t), 0) < $1
+            THEN (SELECT count(*) FROM {log}) END";
+        let events: Option<i64> = sqlx::query_scalar(self.layout.sql(template, &Interest::everything()))
+            .bind(most)
+            .fetch_one(&mut self.conn)
+            .await?;
+        Ok(events.map(i64::unsigned_abs))
+    }
+
+    /// What each of these has not applied of the events up to a position, in their order. Costs one scan of them.
+    pub(crate) async fn unapplied(
+        &mut self,
+        reached: &[ClassProgress<'_>],
+        interest: &Interest,
+        last: Position,
+    ) -> Result<Vec<Unapplied>, sqlx::Error> {
+        if reached.iter().any(|one| one.seen.snapshot().is_some()) {
+            return Err(wrong_kind());
+        }
+        let rows = sqlx::query(self.layout.sql(include_str!("source_lag.sql"), interest))
+            .bind(reached.iter().map(|one| i64::from(one.class.modulus())).collect::<Vec<_>>())
+            .bind(reached.iter().map(|one| i64::from(one.class.residue())).collect::<Vec<_>>())
+            .bind(reached.iter().map(|one| one.seen.to_string()).collect::<Vec<_>>())
+            .bind(reached.iter().map(|one| one.upto.map(|(upto, _)| upto.to_string())).collect::<Vec<_>>())
+            .bind(reached.iter().map(|one| one.upto.map(|(_, cursor)| cursor)).collect::<Vec<_>>())
+            .bind(interest.aggregate_types.as_deref())
+            .bind(interest.event_types.as_deref())
+            .bind(last)
+            .fetch_all(&mut self.conn)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let age = Duration::try_from_secs_f64(row.try_get(1)?).unwrap_or_default();
+                Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), age))
+            })
+            .collect()
+    }
+}
