@@ -5,6 +5,8 @@ CREATE TABLE evenfold.projections (
     -- What the projection folds and how. A worker with another definition is refused: half of a read model folded
     -- one way and half the other is worse than none.
     definition text        NOT NULL,
+    -- Where its log is one that others write, on another server: the system identifier and the timeline of that.
+    log_server text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 

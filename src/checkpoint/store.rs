@@ -229,6 +229,43 @@ pub(crate) async fn begin_with_positions(
         .map(drop)
 }
 
+/// The cluster that the projection's log is on: this one, if none was noted before.
+pub(crate) async fn log_server(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    cluster: &str,
+) -> Result<String, sqlx::Error> {
+    let noted = "UPDATE evenfold.projections SET log_server = $2 WHERE name = $1 AND log_server IS NULL";
+    sqlx::query(schema.sql(noted)).bind(projection).bind(cluster).execute(&mut *conn).await?;
+    sqlx::query_scalar(schema.sql("SELECT log_server FROM evenfold.projections WHERE name = $1"))
+        .bind(projection)
+        .fetch_one(conn)
+        .await
+}
+
+/// Takes whichever server the projection's log is on next for the one whose events were applied. False if the
+/// projection is not begun.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// One statement.
+pub async fn accept_log_server(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+) -> Result<bool, sqlx::Error> {
+    let accepted = sqlx::query(schema.sql("UPDATE evenfold.projections SET log_server = NULL WHERE name = $1"))
+        .bind(projection)
+        .execute(conn)
+        .await?;
+    Ok(accepted.rows_affected() > 0)
+}
+
 /// Sets every checkpoint to the end of the log, in the transaction of a repair, which has locked it. Gives the number
 /// of projections.
 pub(crate) async fn complete_all(schema: &Schema, tx: &mut PgConnection) -> Result<u64, sqlx::Error> {

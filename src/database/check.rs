@@ -46,6 +46,13 @@ pub struct Server {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity(String);
 
+impl Identity {
+    /// The cluster and its timeline, whenever it was started.
+    pub(crate) fn cluster(&self) -> String {
+        self.0.rsplit_once('/').map_or_else(|| self.0.clone(), |(cluster, _)| cluster.to_owned())
+    }
+}
+
 #[cfg(test)]
 impl Identity {
     pub(crate) fn named(name: &str) -> Self {

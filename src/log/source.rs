@@ -3,6 +3,7 @@
 use super::Layout;
 use super::foreign::{Foreign, Refusal, refusals};
 use crate::database::{ConnectError, Database};
+use crate::number::Position;
 use sqlx::PgConnection;
 use std::fmt;
 
@@ -27,6 +28,33 @@ pub enum SourceError {
         table: String,
         /// Why.
         refusal: Refusal,
+    },
+    /// Its highest position is below one that was there before: it was cut back, or is another one.
+    #[error(
+        "the log {table} ends at position {top}, and events up to {applied} were applied: it was restored to an \
+         earlier state, or is another log; where events are gone for good, rebuild the projection"
+    )]
+    Behind {
+        /// Its table.
+        table: String,
+        /// Its highest position.
+        top: Position,
+        /// Up to where a fence has shown it.
+        applied: Position,
+    },
+    /// Another server answers than the one whose events were applied.
+    #[error(
+        "the log {table} is on another server, or on another timeline of it, than the events that were applied \
+         ({was}, and now {is}): after a failover that has lost commits its positions may be those of other events; \
+         where none was lost, `evenfold source accept` takes it for the same log; otherwise rebuild"
+    )]
+    OtherServer {
+        /// Its table.
+        table: String,
+        /// The system identifier and the timeline of the server whose events were applied.
+        was: String,
+        /// Those of the server that answers.
+        is: String,
     },
     /// The database's.
     #[error("the log's database: {}", crate::database::describe(.0))]

@@ -1,8 +1,9 @@
 //! The log that a worker folds, and the connection to it where it is not evenfold's own.
 
 use super::WorkerError;
-use crate::database::{Database, Schema};
-use crate::log::foreign::Holes;
+use crate::checkpoint;
+use crate::database::{Database, Schema, identity};
+use crate::log::foreign::{Holes, Taken};
 use crate::log::{self, EventBuffer, Fence, Interest, Layout, Polled, Slice, Source, SourceError};
 use crate::number::Position;
 use sqlx::PgConnection;
@@ -66,17 +67,57 @@ impl WorkerLog {
     }
 
     /// Takes a fence, for whoever has seen the events of another one.
-    pub(super) async fn fence(&mut self, workers: &mut PgConnection, seen: &Fence) -> Result<Fence, sqlx::Error> {
+    ///
+    /// Gives whether it shows all that is visible: a worker whose fence does not has not caught up.
+    pub(super) async fn fence(
+        &mut self,
+        workers: &mut PgConnection,
+        seen: &Fence,
+    ) -> Result<(Fence, bool), WorkerError> {
         let Self { layout, conn, .. } = self;
         let conn = conn.as_mut().unwrap_or(workers);
-        match layout {
-            Layout::Own(schema) => Fence::take(schema, conn).await,
-            Layout::Foreign(foreign) => {
-                let fence = foreign.fence(conn, seen).await?;
-                let missing = self.holes.looked(fence.missing(), Instant::now());
-                Ok(Fence::of_positions(fence.floor, missing))
+        let foreign = match &*layout {
+            Layout::Own(schema) => return Ok((Fence::take(schema, conn).await?, true)),
+            Layout::Foreign(foreign) => foreign,
+        };
+        let (fence, whole) = match foreign.fence(&mut *conn, seen).await? {
+            Taken::Whole(fence) => (fence, true),
+            Taken::Cut(fence) => {
+                let processes = foreign.holding_processes(conn).await?;
+                tracing::warn!(
+                    log = foreign.table(), position = %fence.floor, ?processes,
+                    "more than 10,000 positions are missing: the log is read up to this position, until these \
+                     processes end their transactions (or prepared ones are ended)"
+                );
+                (fence, false)
             }
+            Taken::Behind(top) => {
+                let table = foreign.table().to_owned();
+                return Err(SourceError::Behind { table, top, applied: seen.floor }.into());
+            }
+        };
+        let missing = self.holes.looked(fence.missing(), Instant::now());
+        Ok((Fence::of_positions(fence.floor, missing), whole))
+    }
+
+    /// Checks that the log is on the server whose events were applied, or notes which one it is. A read model in the
+    /// same cluster goes with its log wherever that goes.
+    pub(super) async fn check_server(
+        &mut self,
+        schema: &Schema,
+        workers: &mut PgConnection,
+        projection: &str,
+    ) -> Result<(), WorkerError> {
+        let (Some(conn), Layout::Foreign(foreign)) = (&mut self.conn, &self.layout) else { return Ok(()) };
+        let (there, here) = (identity(conn).await?.cluster(), identity(&mut *workers).await?.cluster());
+        if there == here {
+            return Ok(());
         }
+        let was = checkpoint::log_server(schema, workers, projection, &there).await?;
+        if was == there {
+            return Ok(());
+        }
+        Err(SourceError::OtherServer { table: foreign.table().to_owned(), was, is: there }.into())
     }
 
     /// Looks what is new to a fence, in one statement. None where a fence must be taken first.

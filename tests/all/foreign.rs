@@ -1,6 +1,7 @@
 //! Logs that others write, folded as they are: whatever their writers do, each event once and in order.
 
 mod looked_after;
+mod refused;
 mod shop;
 mod writers;
 

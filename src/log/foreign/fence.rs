@@ -20,6 +20,17 @@ const SETTLING: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// What came of taking a fence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It shows all that is visible.
+    Whole(Fence),
+    /// It would miss more positions than it can name, and ends below the next one.
+    Cut(Fence),
+    /// The highest position that is visible is below what was seen before: the log has lost something.
+    Behind(Position),
+}
+
 const GAPS: &str = include_str!("gaps.sql");
 
 impl Foreign {
@@ -36,21 +47,23 @@ impl Foreign {
     /// # Cancel safety
     ///
     /// Reads only.
-    pub async fn fence(&self, conn: &mut PgConnection, seen: &Fence) -> Result<Fence, sqlx::Error> {
+    pub async fn fence(&self, conn: &mut PgConnection, seen: &Fence) -> Result<Taken, sqlx::Error> {
         let sql = "SELECT (SELECT t.{position} FROM {table} t ORDER BY t.{position} DESC LIMIT 1), pg_is_in_recovery()";
         let row = sqlx::query(self.statement(sql)).fetch_one(&mut *conn).await?;
         of_a_primary(row.try_get(1)?)?;
-        let Some(top) = row.try_get::<Option<Position>, _>(0)?.filter(|top| *top >= seen.floor) else {
-            return Ok(seen.clone());
-        };
+        let top = row.try_get::<Option<Position>, _>(0)?.unwrap_or_default();
+        if top < seen.floor {
+            return Ok(Taken::Behind(top));
+        }
         if *self.positions() == Positions::Serial {
-            return Ok(Fence::of_positions(top, Vec::new()));
+            return Ok(Taken::Whole(Fence::of_positions(top, Vec::new())));
         }
         if top.distance_from(seen.floor) > NEAR && self.settles(&mut *conn).await? {
             // Whatever is visible at or below the highest position by now is all that ever will be.
-            return Ok(Fence::of_positions(top, Vec::new()));
+            return Ok(Taken::Whole(Fence::of_positions(top, Vec::new())));
         }
-        self.with_gaps(conn, seen, top).await
+        let fence = self.with_gaps(conn, seen, top).await?;
+        Ok(if fence.floor < top { Taken::Cut(fence) } else { Taken::Whole(fence) })
     }
 
     /// Whether all who have drawn a position end within a second: those who have drawn one at or below one that was

@@ -1,7 +1,7 @@
 //! Who holds the lock of the sequence that a log's positions come from: whoever has drawn one and has not ended.
 
 use super::{Foreign, Positions};
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeSet;
 
 /// A transaction that holds it, by the name that PostgreSQL gives it, which stays the same when it is prepared.
@@ -22,7 +22,7 @@ impl Holder {
 }
 
 /// Everything that nextval takes, and nothing that a mere reader takes.
-const HOLDERS: &str = "SELECT virtualtransaction FROM pg_locks
+const HOLDERS: &str = "SELECT virtualtransaction, pid FROM pg_locks
 WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND relation = $1::regclass AND granted AND mode NOT IN ('AccessShareLock', 'RowShareLock')
   AND pid IS DISTINCT FROM pg_backend_pid()";
@@ -33,5 +33,13 @@ impl Foreign {
         let Positions::Sequence(sequence) = self.positions() else { return Ok(BTreeSet::new()) };
         let names: Vec<String> = sqlx::query_scalar(HOLDERS).bind(sequence).fetch_all(conn).await?;
         Ok(names.into_iter().map(Holder).collect())
+    }
+
+    /// The processes that may have drawn a position and not have ended, for a sentence; a prepared transaction has
+    /// none.
+    pub(crate) async fn holding_processes(&self, conn: &mut PgConnection) -> Result<Vec<i32>, sqlx::Error> {
+        let Positions::Sequence(sequence) = self.positions() else { return Ok(Vec::new()) };
+        let sql = format!("SELECT DISTINCT pid FROM ({HOLDERS}) AS h WHERE pid IS NOT NULL ORDER BY pid");
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(sequence).fetch_all(conn).await
     }
 }

@@ -12,6 +12,7 @@ mod holes;
 mod mapping;
 
 pub use check::{Refusal, refusals, sequence_of};
+pub use fence::Taken;
 pub(super) use fence::{MOST_MISSING, expand};
 pub use holders::Holder;
 pub use holes::Holes;

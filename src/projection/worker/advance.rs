@@ -27,7 +27,8 @@ impl<P: Projection> Worker<P> {
         let started = Instant::now();
         let rows: Vec<(Class, &Checkpoint)> = holding.rows.iter().map(|row| (row.class, &row.checkpoint)).collect();
         let next = checkpoint::next(self.class, &rows);
-        let opened_now = matches!(next, Next::Fence);
+        // Whether there is nothing left where its window has nothing more.
+        let mut to_the_end = false;
         let (rows, mut checkpoint) = match next {
             Next::Merge(checkpoint) => return self.merge(conn, holding, checkpoint).await,
             Next::Finish(rows) => (rows.clone(), holding.rows[rows[0]].checkpoint.clone()),
@@ -39,11 +40,12 @@ impl<P: Projection> Worker<P> {
             Next::Fence if holding.polling.is_some() => return self.poll(conn, holding, started).await,
             Next::Fence => {
                 // After the row was read or written, never before.
-                let fence = self.log.fence(conn, holding.rows[0].checkpoint.seen()).await?;
+                let (fence, whole) = self.log.fence(conn, holding.rows[0].checkpoint.seen()).await?;
+                to_the_end = whole;
                 let mut checkpoint = holding.rows[0].checkpoint.clone();
                 // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
                 // the floor: the checkpoint must not move up to it unread.
-                if checkpoint.is_unchanged_at(&fence) {
+                if whole && checkpoint.is_unchanged_at(&fence) {
                     return self.rest(conn, holding, started).await;
                 }
                 let fence = self.gather(&checkpoint, fence).await;
@@ -63,8 +65,8 @@ impl<P: Projection> Worker<P> {
                 holding.rows[index].checkpoint = checkpoint.clone();
             }
             self.spare = chunk.events;
-            if !opened_now {
-                // An earlier window has ended, and what came after it is in the next one.
+            if !to_the_end {
+                // An earlier window has ended, or one that ends too early: what comes after it is in the next one.
                 self.state = State::Holding(holding);
                 return Ok(Step::Converged);
             }

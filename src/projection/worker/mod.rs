@@ -269,6 +269,7 @@ impl<P: Projection> Worker<P> {
             self.readiness.only(database::identity(self.log.conn(&mut *conn)).await?);
         }
         let rows = self.rows(conn).await?;
+        self.log.check_server(&self.schema, &mut *conn, self.projection.name()).await?;
         // Revisions only ever grow: the newest one shows whether any row has moved.
         let newest = rows.iter().map(|row| row.revision).max().unwrap_or_default();
         let (seen, since) = standing_by.unwrap_or((newest, Instant::now()));

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How often each order was paid. Refuses one kind of event until it takes all.
 #[derive(Clone, Default)]
-struct Payments {
+pub(super) struct Payments {
     takes_all: Arc<AtomicBool>,
 }
 
@@ -50,7 +50,7 @@ impl Projection for Payments {
     }
 }
 
-async fn write(log: &Shop, order: u32, version: i64, kind: &str) {
+pub(super) async fn write(log: &Shop, order: u32, version: i64, kind: &str) {
     sqlx::query(
         "INSERT INTO shop.domain_events (order_id, version, kind, body) VALUES (md5($1)::uuid, $2, $3, '{\"cents\": 1}')",
     )

@@ -20,15 +20,33 @@ CREATE TABLE shop.domain_events (
 
 /// The log's database, and how it is read.
 pub(super) struct Shop {
-    db: TestDb,
+    database: Database,
     source: Source,
+    /// Dropped with the log, unless that is on a server of its own.
+    _db: Option<TestDb>,
 }
 
 impl Shop {
     pub(super) async fn new() -> Self {
         let db = TestDb::empty().await;
-        let mut conn = db.connect().await;
+        let made = Self::made(db.database.clone()).await;
+        Self { _db: Some(db), ..made }
+    }
+
+    /// On a server of its own.
+    pub(super) async fn at(url: &str) -> Self {
+        Self::made(Database::at(url).unwrap()).await
+    }
+
+    async fn made(database: Database) -> Self {
+        let mut conn = database.connect_to_server().await.unwrap().0;
         sqlx::raw_sql(TABLE).execute(&mut conn).await.unwrap();
+        Self::of(database).await
+    }
+
+    /// One that is there.
+    pub(super) async fn of(database: Database) -> Self {
+        let mut conn = database.connect_to_server().await.unwrap().0;
         let mapping = Mapping {
             name: "custom".to_owned(),
             table: "shop.domain_events".to_owned(),
@@ -42,12 +60,12 @@ impl Shop {
             ..Mapping::default()
         };
         let sequence = sequence_of(&mut conn, &mapping.table, &mapping.position).await.unwrap().unwrap();
-        let source = Source::new(&db.database, mapping.layout(Positions::Sequence(sequence)).unwrap());
-        Self { db, source }
+        let source = Source::new(&database, mapping.layout(Positions::Sequence(sequence)).unwrap());
+        Self { database, source, _db: None }
     }
 
     pub(super) fn database(&self) -> &Database {
-        &self.db.database
+        &self.database
     }
 
     pub(super) fn source(&self) -> Source {
@@ -55,7 +73,7 @@ impl Shop {
     }
 
     pub(super) async fn connect(&self) -> PgConnection {
-        self.db.connect().await
+        self.database.connect_to_server().await.unwrap().0
     }
 }
 
