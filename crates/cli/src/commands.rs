@@ -85,9 +85,10 @@ pub(crate) fn log(command: &Command) -> &'static str {
         Command::Worker(_) => "info",
         #[cfg(feature = "cache")]
         Command::Cache(_) => "info",
-        // Each node has a connection of its own to NATS, of which the client logs every step.
+        // Each node has a connection of its own to NATS, of which the client logs every step and every attempt; what
+        // matters of that is logged by the node, or is why the command ends.
         #[cfg(feature = "serve")]
-        Command::Serve(_) => "info,async_nats=warn",
+        Command::Serve(_) => "info,async_nats=off",
         _ => "warn",
     }
 }

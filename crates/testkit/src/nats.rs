@@ -90,8 +90,13 @@ impl NatsServer {
 
     /// Kills it, and starts another one in its place, which knows nothing of what this one knew.
     pub fn restart(&mut self) {
+        self.restart_configured(&self.configuration.clone());
+    }
+
+    /// The same, with this in its configuration file.
+    pub fn restart_configured(&mut self, configuration: &str) {
         self.kill();
-        *self = Self::at(&binary().unwrap(), self.port, &self.configuration.clone()).expect("its port is free");
+        *self = Self::at(&binary().unwrap(), self.port, configuration).expect("its port is free");
     }
 }
 

@@ -70,3 +70,29 @@ async fn nodes_of_other_processes_that_come_and_go_are_logged_once() {
     assert!((2..=4).contains(&infos.len()), "{infos:#?}");
     assert!(with(&log, " DEBUG the members have changed ").len() >= 4, "the rest is there for who asks: {log}");
 }
+
+/// A connection is tried again ten times a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_there_is_no_connection_to_nats_is_logged_once_for_each_reason_and_that_there_is_one_again() {
+    let with_password = |password: &str| format!("authorization {{ user: node, password: {password} }}");
+    let mut nats = NatsServer::configured(&with_password("one"));
+    let url = format!("nats://node:one@{}", nats.address());
+    let mut serving = Serving::start(&["--volatile", "--nats-url", &url], &[]);
+    let logs = async |phrase: &str, times: usize| {
+        let logged = async || serving.process.log().matches(phrase).count() >= times;
+        wait_until(phrase, SOON, logged).await;
+    };
+    nats.kill();
+    logs("a heartbeat was not acknowledged", 2).await;
+    nats.restart_configured(&with_password("two"));
+    logs("authorization violation", 1).await;
+    logs("a heartbeat was not acknowledged", serving.process.log().matches("was not acknowledged").count() + 2).await;
+    nats.restart_configured(&with_password("one"));
+    logs("connected to NATS again", 1).await;
+    let log = serving.process.log();
+    let reasons = with(&log, "no connection to NATS yet, trying again until there is one: ");
+    assert_eq!(reasons.len(), 2, "{log}");
+    assert!(reasons[0].ends_with("IO error") && reasons[1].ends_with("authorization violation"), "{reasons:?}");
+    assert!(!log.contains("ERROR"), "nothing that the client of NATS logs by itself: {log}");
+    assert_eq!(serving.end(Signal::SIGTERM).0, 0);
+}

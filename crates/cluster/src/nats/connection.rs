@@ -6,6 +6,7 @@ use super::inbox::Inbox;
 use super::options::{NatsOptions, is_loopback, shown};
 use async_nats::rustls;
 use async_nats::{Client, ConnectError, ConnectErrorKind, Event, ServerError};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -94,8 +95,9 @@ fn is_tls(error: &ConnectError) -> bool {
 pub(super) async fn follow(mut events: Events, inbox: Arc<Inbox>) -> (Losses, AbortOnDropHandle<()>) {
     let (sender, mut receiver) = watch::channel(0);
     let task = tokio::spawn(async move {
+        let mut reasons = BTreeSet::new();
         while let Some(event) = events.recv().await {
-            take_in(&event, &inbox, &sender).await;
+            take_in(&event, &inbox, &sender, &mut reasons).await;
         }
     });
     // The first connection is no loss, and is not reported to anybody.
@@ -103,18 +105,26 @@ pub(super) async fn follow(mut events: Events, inbox: Arc<Inbox>) -> (Losses, Ab
     (Losses(receiver), AbortOnDropHandle::new(task))
 }
 
-async fn take_in(event: &Event, inbox: &Inbox, losses: &watch::Sender<u64>) {
+/// The reasons are those for which there is no connection, as far as they have been logged since there was one: it is
+/// tried again many times a second.
+async fn take_in(event: &Event, inbox: &Inbox, losses: &watch::Sender<u64>, reasons: &mut BTreeSet<String>) {
     match event {
         Event::SlowConsumer(_) => losses.send_modify(|count| *count += 1),
         Event::Disconnected => tracing::warn!("the connection to NATS is lost"),
         // The subscriptions are there again once NATS has answered what was sent behind them: what was missed was
         // missed before.
         Event::Connected => {
+            reasons.clear();
             let _ = inbox.settled().await;
             if *losses.borrow() > 0 {
                 tracing::info!("connected to NATS again");
             }
             losses.send_modify(|count| *count += 1);
+        }
+        Event::ClientError(error) => {
+            if reasons.insert(error.to_string()) {
+                tracing::warn!("no connection to NATS yet, trying again until there is one: {error}");
+            }
         }
         other => tracing::warn!("NATS: {other}"),
     }
