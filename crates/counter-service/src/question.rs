@@ -88,6 +88,7 @@ impl Question {
 
 #[cfg(test)]
 mod tests {
+    use super::super::id::MAX_COUNTER_ID;
     use super::super::limits::MAX_NAMED;
     use super::*;
     use uuid::Uuid;
@@ -108,5 +109,39 @@ mod tests {
         }
         let arrives = |named| postcard::from_bytes::<Question>(&postcard::to_stdvec(&top(1, named)).unwrap()).is_ok();
         assert!(arrives(MAX_NAMED) && !arrives(MAX_NAMED + 1));
+    }
+
+    /// As another node has written them: it may have other rules.
+    #[derive(Serialize)]
+    enum Foreign<'a> {
+        Command {
+            id: &'a str,
+            what: What,
+        },
+        #[expect(dead_code, reason = "stands for a place")]
+        Claim,
+        #[expect(dead_code, reason = "stands for a place")]
+        Release,
+        Top {
+            limit: u64,
+            named: Vec<&'a str>,
+        },
+    }
+
+    #[test]
+    fn a_name_that_a_client_may_not_give_does_not_arrive_from_another_node() {
+        let arrives = |name| {
+            let what = || What::Increment { amount: 1, event_id: Uuid::nil(), again: false };
+            let questions =
+                [Foreign::Command { id: name, what: what() }, Foreign::Top { limit: 1, named: vec!["a", name] }];
+            questions.map(|question| postcard::from_bytes::<Question>(&postcard::to_stdvec(&question).unwrap()).is_ok())
+        };
+        let longest = "x".repeat(MAX_COUNTER_ID);
+        for good in ["a", "ä/b c", &longest] {
+            assert_eq!(arrives(good), [true, true], "{good:?}");
+        }
+        for bad in ["", &format!("{longest}x"), "a\0", "a\nb", "a\u{85}"] {
+            assert_eq!(arrives(bad), [false, false], "{bad:?}");
+        }
     }
 }

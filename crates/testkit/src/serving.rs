@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 /// What a machine may have set that would change what it does.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 14] = [
     "API_TOKEN",
     "READ_REQUIRES_AUTH",
     "REQUEST_TIMEOUT_MS",
@@ -17,6 +17,9 @@ const VARIABLES: [&str; 11] = [
     "MAX_SHARD_MAILBOX",
     "MAX_WATCHERS",
     "NATS_URL",
+    "NATS_CREDS",
+    "NATS_NKEY",
+    "NATS_CA",
     "EVENFOLD_CLUSTER_SECRET",
     "DATABASE_URL",
 ];

@@ -1,6 +1,6 @@
 //! A page that has its name resolved to this machine is not answered by anything on it.
 
-use crate::support::{Cached, Client, Counting, HttpReply};
+use crate::support::{Cached, Client, Counting, HttpReply, Serving};
 use evenfold_cache::CacheOptions;
 use evenfold_cache::http::ServiceOptions;
 use evenfold_http::{AllowedHosts, Limits};
@@ -103,4 +103,24 @@ async fn a_service_on_this_machine_is_asked_by_its_address_localhost_and_the_nam
         assert_eq!(client.answer().await.unwrap().status, 421, "{wrong:?}");
     }
     served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_other_machines_reach_answers_to_the_names_that_are_allowed_also_for_its_figures() {
+    for (bind, more) in [("127.0.0.1", [].as_slice()), ("0.0.0.0", &[("API_TOKEN", "secret")])] {
+        let variables = [more, &[("ALLOWED_HOSTS", "a.example,b.example")]].concat();
+        let serving = Serving::start(&["--volatile", "--bind", bind], &variables);
+        for (bound, path) in [(serving.address, "/counter/a"), (serving.figures, "/metrics")] {
+            let address = SocketAddr::from(([127, 0, 0, 1], bound.port()));
+            for (host, status) in [
+                ("a.example", 200),
+                ("b.example:80", 200),
+                ("localhost", 200),
+                ("127.0.0.1", 200),
+                ("evil.example", 421),
+            ] {
+                assert_eq!(ask(address, ("GET", path, ""), host, false).await.status, status, "{bind} {path} {host}");
+            }
+        }
+    }
 }

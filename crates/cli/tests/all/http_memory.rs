@@ -1,7 +1,7 @@
-//! What requests and answers take in memory, of a cache that runs as a process of its own, asked by whoever can
+//! What requests and answers take in memory, of services that run as processes of their own, asked by whoever can
 //! connect.
 
-use crate::support::{Caching, Client, SOON, wait_until};
+use crate::support::{Caching, Client, SOON, Serving, wait_until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -144,4 +144,38 @@ async fn a_list_that_is_too_long_is_not_read_to_its_end() {
     println!("{} MiB more for a body of 15 MiB", more / MIB);
     // The body itself, twice while its buffer grows.
     assert!(more < 2 * 16 * MIB + 16 * MIB, "{more} bytes more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_counters_that_nobody_reads_have_as_many_bytes_as_may_be_and_counting_goes_on() {
+    let serving = Serving::start(&["--volatile"], &[("MAX_INFLIGHT_BYTES", &MIB.to_string())]);
+    let mut client = serving.client().await;
+    for n in 0..1_000 {
+        assert_eq!(client.post(&format!("/counter/{n:0250}/increment"), "").await.status, 200);
+    }
+    // Three lists of 290 kB fit. So many requests that the sockets do not take all answers.
+    let lists = "GET /counters?top=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(60);
+    let mut deaf = Vec::new();
+    for _ in 0..5 {
+        let mut client = serving.client().await;
+        client.send(&lists).await;
+        deaf.push(client);
+    }
+    let mut refused = None;
+    let full = async || {
+        refused = Some(serving.client().await.get("/counters?top=1000").await).filter(|answer| answer.status != 200);
+        refused.is_some()
+    };
+    wait_until("no room for another list", SOON, full).await;
+    assert_eq!(refused.unwrap().code(), (503, "too_many_bytes_in_flight".to_owned()));
+    let line = "evenfold_counter_bytes_in_flight ";
+    let metrics = serving.metrics().await;
+    let bytes = metrics.lines().find_map(|metric| metric.strip_prefix(line)).unwrap().parse::<f64>().unwrap();
+    assert!(bytes > 250_000.0 && bytes <= 1_048_576.0, "{bytes}");
+    assert_eq!(client.post("/counter/a/increment", "").await.json()["value"], 1);
+    assert_eq!(client.get("/counter/a").await.json()["value"], 1);
+    assert_eq!(client.get("/healthz").await.status, 200);
+    drop(deaf);
+    let fits = async || client.get("/counters?top=1000").await.status == 200;
+    wait_until("room for a list", SOON, fits).await;
 }

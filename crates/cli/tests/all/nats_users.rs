@@ -1,6 +1,8 @@
 //! How a node gets into NATS, where not everybody may: each way against a server that enforces it, and one sentence
 //! where it fails.
 
+use crate::strangers::permissions::documented;
+use crate::strangers::wire::CLUSTER;
 use crate::support::cli::finish;
 use crate::support::{NatsServer, SOON, Serving, wait_until};
 use base64::Engine;
@@ -160,9 +162,9 @@ fn creds(account: &KeyPair, user: &KeyPair) -> String {
     )
 }
 
-#[tokio::test]
-async fn credentials_of_an_operators_account_get_in_and_those_of_another_one_do_not() {
-    let (operator, account, dir) = (KeyPair::new_operator(), KeyPair::new_account(), TempDir::new().unwrap());
+/// A server whose users are those of an operator's accounts, and the account that is for the nodes.
+fn operators_server() -> (NatsServer, KeyPair) {
+    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
     // JetStream needs one.
     let system = KeyPair::new_account().public_key();
     let system_jwt = jwt(&operator, &system, "system", json!({}), "account");
@@ -177,6 +179,12 @@ async fn credentials_of_an_operators_account_get_in_and_those_of_another_one_do_
         "operator: {operator_jwt}\nresolver: MEMORY\nsystem_account: {system}\n\
          resolver_preload: {{ {id}: {account_jwt}, {system}: {system_jwt} }}"
     ));
+    (server, account)
+}
+
+#[tokio::test]
+async fn credentials_of_an_operators_account_get_in_and_those_of_another_one_do_not() {
+    let ((server, account), dir) = (operators_server(), TempDir::new().unwrap());
     let with = |path: &Path| options(&server.url()).credentials(Some(Credentials::Creds(path.to_owned())));
     assert_eq!(works(&with(&file(&dir, "own", &creds(&account, &KeyPair::new_user())))).await, Ok(()));
     let stranger = creds(&KeyPair::new_account(), &KeyPair::new_user());
@@ -215,4 +223,47 @@ async fn tls_is_spoken_with_a_server_whose_certificate_the_given_one_has_signed_
     assert!(missing.contains("/nowhere/ca") && missing.contains("--nats-ca"), "{missing}");
     let no_certificate = sentence(works(&with(server.url(), Some(tls("server.key")))).await);
     assert!(no_certificate.contains("there is no certificate in it"), "{no_certificate}");
+}
+
+/// Two nodes of a process that is given these settings count; without the last one it ends with a sentence.
+async fn a_process_needs(url: &str, flags: &[&str], variables: &[(&str, &str)], without_the_last: &str) {
+    let all = [&["--volatile", "--nodes=2", "--cluster", CLUSTER, "--nats-url", url], flags].concat();
+    let mut serving = Serving::start(&all, variables);
+    for value in 1..=10 {
+        assert_eq!(serving.client().await.post("/counter/x/increment", "").await.json()["value"], value);
+    }
+    assert_eq!(serving.end(Signal::SIGTERM).0, 0);
+    let (flags, variables) = match variables {
+        [] => (&all[..all.len() - 1], variables),
+        [some @ .., _] => (&all[..], some),
+    };
+    let command = Serving::command(&[flags, &["--port=0", "--metrics-port=0"]].concat(), variables);
+    finish(command).complains(1, without_the_last);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_gets_in_by_the_files_that_its_flags_and_variables_name_with_the_documented_permissions() {
+    let (own, dir) = (KeyPair::new_user(), TempDir::new().unwrap());
+    let [publish, subscribe] = documented();
+    let tls_of_the_server = format!("tls {{ cert_file: {:?}, key_file: {:?} }}", tls("server.pem"), tls("server.key"));
+    let server = NatsServer::configured(&format!(
+        "authorization {{ users = [
+            {{ nkey: {}, permissions: {{ publish: {publish:?}, subscribe: {subscribe:?} }} }}
+        ] }}\n{tls_of_the_server}",
+        own.public_key()
+    ));
+    let (seed, ca) = (file(&dir, "seed", &own.seed().unwrap()), tls("ca.pem"));
+    let (seed, ca) = (seed.to_str().unwrap(), ca.to_str().unwrap());
+    let (nkey_flag, ca_flag) = (format!("--nats-nkey={seed}"), format!("--nats-ca={ca}"));
+    let (url, refused, no_tls) = (server.url(), "refuses this user", "no TLS with the NATS server");
+    a_process_needs(&url, &[&ca_flag, &nkey_flag], &[], refused).await;
+    a_process_needs(&url, &[&nkey_flag, &ca_flag], &[], no_tls).await;
+    a_process_needs(&url, &[], &[("NATS_CA", ca), ("NATS_NKEY", seed)], refused).await;
+    a_process_needs(&url, &[], &[("NATS_NKEY", seed), ("NATS_CA", ca)], no_tls).await;
+
+    let (server, account) = operators_server();
+    let creds = file(&dir, "creds", &creds(&account, &KeyPair::new_user()));
+    let creds = creds.to_str().unwrap();
+    a_process_needs(&server.url(), &[&format!("--nats-creds={creds}")], &[], refused).await;
+    a_process_needs(&server.url(), &[], &[("NATS_CREDS", creds)], refused).await;
 }

@@ -2,8 +2,8 @@
 
 mod broadcasts;
 mod heavy;
-mod permissions;
+pub mod permissions;
 mod records;
 mod replays;
 mod requests;
-mod wire;
+pub mod wire;

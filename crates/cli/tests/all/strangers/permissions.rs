@@ -16,7 +16,7 @@ const PAGE: &str = include_str!("../../../../../docs/services.md");
 
 /// The permissions of docs/services.md, with the cluster of these tests: what may be published, and what may be
 /// subscribed to.
-fn documented() -> [Vec<String>; 2] {
+pub fn documented() -> [Vec<String>; 2] {
     [list("publish: ["), list("subscribe: [")]
 }
 
