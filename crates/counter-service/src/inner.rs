@@ -27,7 +27,7 @@ pub(super) const TOPS: usize = 4;
 
 /// How many names may be in the lists of other nodes that wait here: each takes memory, and 16 of the longest questions
 /// are more than is answered in time.
-const WAITING_NAMES: usize = 16 * MAX_NAMED;
+pub(super) const WAITING_NAMES: usize = 16 * MAX_NAMED;
 
 pub(super) struct Inner {
     pub(super) options: NodeOptions,

@@ -85,3 +85,31 @@ impl Inner {
         tokio::time::timeout(limit, released).await.ok()?.ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::CounterId;
+    use super::super::inner::{TOPS, WAITING_NAMES};
+    use super::super::limits::MAX_NAMED;
+    use super::super::options::{NodeOptions, Storage};
+    use super::*;
+    use evenfold_groups::ProcessGroups;
+    use futures_util::FutureExt;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_list_for_another_node_is_refused_while_those_that_wait_name_as_many_counters_as_may_be() {
+        let started = Inner::start(NodeOptions::default(), Storage::Volatile, &ProcessGroups::default(), true).await;
+        let node = Arc::new(started.unwrap());
+        // No list is made meanwhile.
+        let _made = node.tops.acquire_many(u32::try_from(TOPS).unwrap()).await.unwrap();
+        let (peer, from) = (Peer(Arc::downgrade(&node)), NodeId::new("b").unwrap());
+        let named = vec![CounterId::new("a").unwrap(); MAX_NAMED];
+        let list = || peer.answer(&from, Question::Top { limit: 1, named: named.clone() });
+        let mut waiting: Vec<_> = (0..WAITING_NAMES / MAX_NAMED).map(|_| Box::pin(list())).collect();
+        assert!(waiting.iter_mut().all(|list| list.now_or_never().is_none()));
+        assert!(matches!(list().now_or_never(), Some(NodeReply::Refused)));
+        waiting.pop();
+        assert!(list().now_or_never().is_none(), "one is not waited for any more");
+    }
+}
