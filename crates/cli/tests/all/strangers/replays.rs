@@ -72,43 +72,65 @@ async fn true_messages_for_another_node_session_topic_or_cluster_are_nothing_the
     let (pair, other) = (Pair::start(Some(SECRET)).await, Pair::start(Some("the secret of another cluster")).await);
     let recording = traffic(&pair).await;
     let _elsewhere = traffic(&other).await;
-    let sessions: BTreeSet<String> = recording
-        .with(".node.")
-        .iter()
-        .map(|seen| seen.subject.to_string())
-        .filter(|subject| subject.split('.').count() == 5)
-        .collect();
+    let (requests, topics, records) = (recording.with(".node."), recording.with(".topic."), recording.with("$KV"));
+    let is_of_a_session = |subject: &str| subject.split('.').count() == 5;
+    let subjects = requests.iter().map(|seen| seen.subject.to_string());
+    let sessions: BTreeSet<String> = subjects.filter(|subject| is_of_a_session(subject)).collect();
     assert!(sessions.len() >= 2, "{sessions:?}");
     let client = pair.stranger().await;
-    for message in recording.with(".node.") {
+    // A request goes to one node; what is on a topic or a record to both.
+    let mut expected = Expected::of(&pair);
+    for message in &requests {
         for subject in sessions.iter().filter(|subject| **subject != *message.subject) {
             send(&client, subject, message.reply.as_deref(), message.payload.clone()).await;
+            expected.more(1);
         }
         client.flush().await.unwrap();
     }
-    for message in recording.with(".topic.") {
-        for topic in ["changes", "watched"] {
-            let subject = format!("evenfold.{CLUSTER}.topic.{topic}");
-            if *subject != *message.subject {
-                send(&client, &subject, None, message.payload.clone()).await;
-            }
-        }
+    expected.refused("requests for another node or session", &pair).await;
+    for message in &topics {
+        let other = if message.subject.ends_with(".changes") { "watched" } else { "changes" };
+        send(&client, &format!("evenfold.{CLUSTER}.topic.{other}"), None, message.payload.clone()).await;
+        expected.more(2);
     }
-    // Sent to the other cluster, as it is, and a record of one node as the other's.
-    let elsewhere = other.stranger().await;
+    client.flush().await.unwrap();
+    expected.refused("messages for another topic", &pair).await;
+    for message in &records {
+        let of = if message.subject.ends_with(".a") { "b" } else { "a" };
+        send(&client, &format!("$KV.evenfold_{CLUSTER}.{of}"), None, message.payload.clone()).await;
+        expected.more(2);
+    }
+    client.flush().await.unwrap();
+    expected.refused("records of another node", &pair).await;
+    // Sent to the other cluster, as it is. Nobody there has these sessions.
+    let (elsewhere, mut expected) = (other.stranger().await, Expected::of(&other));
     for message in recording.all() {
         send_again(&elsewhere, &message).await;
     }
     elsewhere.flush().await.unwrap();
-    for message in recording.with("$KV") {
-        let of = if message.subject.ends_with(".a") { "b" } else { "a" };
-        send(&client, &format!("$KV.evenfold_{CLUSTER}.{of}"), None, message.payload.clone()).await;
-    }
-    client.flush().await.unwrap();
+    let greetings = requests.iter().filter(|seen| !is_of_a_session(&seen.subject)).count();
+    expected.more(greetings + 2 * (topics.len() + records.len()));
+    expected.refused("messages of another cluster", &other).await;
     for pair in [&pair, &other] {
-        let refused = async || pair.a.nats.refused() > 0 && pair.b.nats.refused() > 0;
-        wait_until("some are refused at each node", SOON, refused).await;
         is_as_before(pair, 40).await;
+    }
+}
+
+/// How many messages two nodes are to refuse.
+struct Expected(u64);
+
+impl Expected {
+    fn of(pair: &Pair) -> Self {
+        Self(pair.a.nats.refused() + pair.b.nats.refused())
+    }
+
+    fn more(&mut self, messages: usize) {
+        self.0 += messages as u64;
+    }
+
+    async fn refused(&self, which: &str, pair: &Pair) {
+        let refused = async || pair.a.nats.refused() + pair.b.nats.refused() >= self.0;
+        wait_until(&format!("all {which} are refused"), SOON, refused).await;
     }
 }
 
