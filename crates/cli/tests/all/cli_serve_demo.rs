@@ -2,8 +2,10 @@
 
 use crate::support::cli::{DataDir, finish};
 use crate::support::{Descendant, SOON, Serving, descendants, nats_url, wait_until};
-use evenfold_cluster::NodeId;
+use bytes::Bytes;
 use evenfold_cluster::nats::{Nats, NatsError};
+use evenfold_cluster::transport::RequestError;
+use evenfold_cluster::{NodeId, Transport};
 use evenfold_embedded as embedded;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -165,6 +167,14 @@ async fn nobody_else_on_the_machine_gets_into_its_nats_server() {
     for process in descendants(serving.process.pid()) {
         assert!(!process.command.contains("password"), "{}", process.command);
     }
+    // Who may read the file has the password, and not what the nodes share.
+    let configuration = std::fs::read_to_string(server.dir.join("nats.conf")).unwrap();
+    let password = configuration.split("password: \"").nth(1).unwrap().split('"').next().unwrap();
+    let inside = Nats::connect(&url.replace("//", &format!("//evenfold:{password}@")), cluster).await.unwrap();
+    let nodes = inside.nodes(SOON).await.unwrap();
+    assert_eq!(nodes.len(), 7);
+    let answer = inside.request(&nodes[0], Bytes::from_static(b"?"), Duration::from_millis(500)).await;
+    assert!(answer.as_ref().is_err_and(RequestError::not_handled), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
