@@ -34,7 +34,7 @@ async fn whole(nodes: &[Node]) {
     }
 }
 
-/// Schedules with these seeds, of a network like that.
+/// Schedules with these seeds, or with the one of `HANDOVER_SEED`, of a network like that.
 async fn survives(seeds: std::ops::Range<u64>, plan: impl Fn(&mut fastrand::Rng) -> FaultPlan) -> Oracle {
     let only: Option<u64> = std::env::var("HANDOVER_SEED").ok().map(|seed| seed.parse().unwrap());
     let mut all = Oracle::default();
@@ -46,6 +46,8 @@ async fn survives(seeds: std::ops::Range<u64>, plan: impl Fn(&mut fastrand::Rng)
         all.add(&oracle);
     }
     println!("{all}");
+    let enough = all.answered > 10_000 && all.handed_off > 1_000;
+    assert!(enough || all.schedules == 1, "hardly anything was tested: {all}");
     all
 }
 
@@ -57,7 +59,6 @@ async fn joins_and_leaves_in_any_order_lose_nothing_count_nothing_twice_and_refu
         ..FaultPlan::GOOD
     })
     .await;
-    assert!(all.answered > 10_000 && all.handed_off > 1_000, "hardly anything was tested: {all}");
     assert_eq!(all.refused, 0, "somebody was refused");
 }
 
@@ -71,8 +72,7 @@ async fn joins_and_leaves_in_any_order_lose_nothing_although_requests_and_answer
         lost_writes: random.u8(0..100),
     })
     .await;
-    assert!(all.answered > 10_000 && all.handed_off > 1_000, "hardly anything was tested: {all}");
-    assert!(all.refused * 50 < all.answered, "too many were refused: {all}");
+    assert!(all.refused * 50 < all.answered || all.schedules == 1, "too many were refused: {all}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,8 +12,8 @@ pub struct Oracle {
     pub answered: u64,
     pub refused: u64,
     pub handed_off: u64,
+    pub schedules: u64,
     maybes: u64,
-    schedules: u64,
 }
 
 #[derive(Debug, Default)]
