@@ -1,7 +1,7 @@
 //! Looking whether there is anything new in a log that others write, by whoever has seen all there was a moment ago.
 
 use super::fence::of_a_primary;
-use super::foreign::{MOST_MISSING, expand};
+use super::foreign::fence_after;
 use super::window::decode;
 use super::{EventBuffer, Fence, Interest, Layout, Slice};
 use crate::number::Position;
@@ -77,8 +77,6 @@ fn next_fence(seen: &Fence, row: &PgRow) -> Result<(Option<Fence>, Vec<Position>
     let top: Position = row.try_get(at)?;
     let (from, to): (Vec<i64>, Vec<i64>) = (row.try_get(at + 1)?, row.try_get(at + 2)?);
     let found: Vec<Position> = row.try_get(at + 3)?;
-    let mut missing: Vec<Position> = seen.missing().iter().filter(|p| !found.contains(p)).copied().collect();
-    let cut = expand(from.into_iter().zip(to), &mut missing, MOST_MISSING);
-    let fence = cut.is_none().then(|| Fence::of_positions(top, missing));
-    Ok((fence, row.try_get(at + 4)?))
+    let (fence, whole) = fence_after(seen, top, from.into_iter().zip(to), &found);
+    Ok((whole.then_some(fence), row.try_get(at + 4)?))
 }

@@ -50,7 +50,10 @@ pub enum WorkerError {
     /// An event has come to a position of a log that nobody could write any more: final, as others before it may be
     /// lost.
     #[error(
-        "an event has come to position {position} of {table} after every transaction had ended that could have drawn          it: its writers draw positions in one transaction and use them in another, and this projection may lack          events; fold this log by its transactions (`evenfold source add-xid`), and rebuild"
+        "an event has come to position {position} of {table} after every transaction had ended that could have drawn \
+         it: its writers draw positions in one transaction and use them in another (a sequence with CACHE, or numbers \
+         that are drawn ahead), and this projection may lack events; have each position drawn by the transaction that \
+         uses it, and rebuild"
     )]
     Risen {
         /// The log's table.

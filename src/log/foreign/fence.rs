@@ -1,15 +1,12 @@
 //! A fence of a log that others write, for whoever is far behind it or has just begun.
 
-use super::{Foreign, Holder, Positions};
+use super::missing::{MOST_MISSING, fence_after};
+use super::{Foreign, Positions, keep_holders};
 use crate::log::Fence;
 use crate::log::fence::of_a_primary;
 use crate::number::Position;
 use sqlx::{PgConnection, Row};
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-
-/// The most positions that a fence names as missing: it is written with every batch.
-pub(in crate::log) const MOST_MISSING: usize = 10_000;
 
 /// Up to so many positions are looked through for gaps at once; for more, it is faster to wait until nobody can fill
 /// them any more.
@@ -77,14 +74,7 @@ impl Foreign {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let now = self.holders(conn).await?;
-            let before = left.len();
-            left = left.intersection(&now).cloned().collect();
-            if left.len() < before {
-                // See `Holes::saw_holders`.
-                let renamed: BTreeSet<Holder> = now.into_iter().filter(Holder::is_prepared).collect();
-                left.extend(renamed);
-            }
+            keep_holders(&mut left, &self.holders(conn).await?);
         }
         Ok(true)
     }
@@ -103,9 +93,7 @@ impl Foreign {
             ranges.push((row.try_get(0)?, row.try_get(1)?));
         }
         let found = self.seen_among(conn, seen.missing()).await?;
-        let mut missing: Vec<Position> = seen.missing().iter().filter(|p| !found.contains(p)).copied().collect();
-        let cut = expand(ranges.into_iter(), &mut missing, MOST_MISSING);
-        Ok(Fence::of_positions(cut.unwrap_or(top), missing))
+        Ok(fence_after(seen, top, ranges.into_iter(), &found).0)
     }
 }
 
@@ -118,37 +106,5 @@ impl Foreign {
     ) -> Result<Vec<Position>, sqlx::Error> {
         let sql = "SELECT t.{position} FROM {table} t WHERE t.{position} = ANY ($1::bigint[])";
         sqlx::query_scalar(self.statement(sql)).bind(positions).fetch_all(conn).await
-    }
-}
-
-/// Adds every position of these ranges, which are in ascending order, as long as there are at most `most` in all. Gives
-/// the last position before the first that is left out.
-pub(in crate::log) fn expand(
-    ranges: impl Iterator<Item = (i64, i64)>,
-    missing: &mut Vec<Position>,
-    most: usize,
-) -> Option<Position> {
-    for (from, to) in ranges {
-        for position in from..=to {
-            if missing.len() >= most {
-                return Some(Position::new(position - 1));
-            }
-            missing.push(Position::new(position));
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_of_missing_positions_is_bounded_and_says_where_it_ends() {
-        let mut missing = vec![Position::new(2)];
-        assert_eq!(expand([(4, 5), (9, 9)].into_iter(), &mut missing, 10), None);
-        assert_eq!(missing.iter().map(|p| p.get()).collect::<Vec<_>>(), [2, 4, 5, 9]);
-        assert_eq!(expand([(11, 1_000_000_000)].into_iter(), &mut missing, 5), Some(Position::new(11)));
-        assert_eq!(missing.len(), 5);
     }
 }

@@ -16,8 +16,19 @@ impl Holder {
     }
 
     /// Whether it was prepared, and renamed by a restart of the server.
-    pub(super) fn is_prepared(&self) -> bool {
+    fn is_prepared(&self) -> bool {
         self.0.starts_with("-1/")
+    }
+}
+
+/// Of those who had the lock at a moment, leaves those who may have it still, given who has it now.
+pub fn keep_holders(before: &mut BTreeSet<Holder>, now: &BTreeSet<Holder>) {
+    let had = before.len();
+    before.retain(|holder| now.contains(holder));
+    if before.len() < had {
+        // A prepared transaction is called otherwise after a restart of the server: whoever has gone may have become
+        // any of them.
+        before.extend(now.iter().filter(|holder| holder.is_prepared()).cloned());
     }
 }
 

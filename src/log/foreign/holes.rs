@@ -5,7 +5,7 @@
 //! still commit a position that was found missing is among those who hold the sequence's lock at any later moment. A
 //! position of which all of these have gone since is either seen by the next look, or by none.
 
-use super::Holder;
+use super::{Holder, keep_holders};
 use crate::number::Position;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const MOST_WATCHED: usize = 10_000;
 
 /// What is known of the positions that are missing. It is nowhere but in memory: whoever begins anew knows nothing of
 /// them, and finds out again.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Holes {
     /// Of each missing position, who may still write it; none while that was not looked at.
     missing: BTreeMap<Position, Option<BTreeSet<Holder>>>,
@@ -34,7 +34,7 @@ pub struct Holes {
     watched: BTreeMap<Position, Watched>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Watched {
     since: Instant,
     looks: usize,
@@ -69,19 +69,10 @@ impl Holes {
     /// Takes who holds the sequence's lock, as of a moment after the last look.
     pub fn saw_holders(&mut self, holders: &BTreeSet<Holder>, now: Instant) {
         self.holders_seen = Some(now);
-        // A prepared transaction is called otherwise after a restart of the server: whoever has gone may have become
-        // any of them.
-        let renamed: BTreeSet<Holder> = holders.iter().filter(|holder| holder.is_prepared()).cloned().collect();
         for known in self.missing.values_mut() {
             match known {
                 None => *known = Some(holders.clone()),
-                Some(blockers) => {
-                    let had = blockers.len();
-                    blockers.retain(|blocker| holders.contains(blocker));
-                    if blockers.len() < had {
-                        blockers.extend(renamed.iter().cloned());
-                    }
-                }
+                Some(blockers) => keep_holders(blockers, holders),
             }
         }
     }

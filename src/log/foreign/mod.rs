@@ -10,13 +10,14 @@ mod fence;
 mod holders;
 mod holes;
 mod mapping;
+mod missing;
 
 pub use check::{Refusal, refusals, sequence_of};
 pub use fence::Taken;
-pub(super) use fence::{MOST_MISSING, expand};
-pub use holders::Holder;
+pub use holders::{Holder, keep_holders};
 pub use holes::Holes;
 pub use mapping::{InvalidMapping, Mapping, Payload};
+pub use missing::fence_after;
 
 /// How the positions of a log are given.
 #[derive(Debug, Clone, PartialEq, Eq)]
