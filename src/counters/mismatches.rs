@@ -178,7 +178,7 @@ fn number(sum: Option<&str>) -> Result<i128, sqlx::Error> {
     sum.unwrap_or_default().parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-fn decode(row: &PgRow) -> Result<Mismatch, sqlx::Error> {
+pub(super) fn decode(row: &PgRow) -> Result<Mismatch, sqlx::Error> {
     let tally = |at: usize| -> Result<Option<Tally>, sqlx::Error> {
         let Some(events) = row.try_get(at)? else { return Ok(None) };
         let (value, version, last_position) = (row.try_get(at + 1)?, row.try_get(at + 2)?, row.try_get(at + 3)?);

@@ -25,15 +25,15 @@ pub struct RefusedEvent {
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub(super) struct Folded {
+pub(crate) struct Folded {
     /// How many events were applied.
-    pub(super) events: u64,
+    pub(crate) events: u64,
     /// The first events that were refused, by which it ended.
-    pub(super) refused: Vec<RefusedEvent>,
+    pub(crate) refused: Vec<RefusedEvent>,
 }
 
 /// Why it has failed.
-pub(super) enum FoldError {
+pub(crate) enum FoldError {
     Apply { first: Position, last: Position, error: BoxError },
     Source(SourceError),
     Database(sqlx::Error),
@@ -170,20 +170,21 @@ impl<'a> Reader<'a> {
 }
 
 /// Gives the projection, which is a fresh one, every event that is applied as of the transaction's snapshot, in the
-/// order of the positions. Ends with the first batch of which the projection refuses an event.
-pub(super) async fn fold_applied<P: Projection>(
+/// order of the positions; applied is what the checkpoints of this name say. Ends with the first batch of which the projection refuses an event.
+pub(crate) async fn fold_applied<P: Projection>(
     schema: &Schema,
     conn: &mut PgConnection,
     projection: &mut P,
+    name: &str,
     whole: Class,
 ) -> Result<Folded, FoldError> {
-    let (name, interest) = (projection.name().to_owned(), projection.interest());
+    let interest = projection.interest();
     let log = match projection.source() {
         Some(source) => Some(source.open().await.map_err(FoldError::Source)?),
         None => None,
     };
     let layout = log.as_ref().map_or_else(|| Layout::from(schema), |log| log.layout().clone());
-    let mut reader = Reader::start(schema, conn, log, &name, (whole, interest)).await?;
+    let mut reader = Reader::start(schema, conn, log, name, (whole, interest)).await?;
     let mut folded = Folded::default();
     let mut next = reader.next(conn, whole).await?;
     while let Some(AppliedChunk { events, dropped }) = next.take() {

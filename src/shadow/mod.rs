@@ -18,6 +18,7 @@ mod verify;
 
 pub use compare::{DifferingRow, Side, TableOutcome, VerifiedTable};
 pub use fold::RefusedEvent;
+pub(crate) use fold::{FoldError, Folded, fold_applied};
 pub use rebuild::rebuild;
 pub use rebuilt::{RebuildError, RebuildOptions, Rebuilt, TablesRebuilt};
 pub use switch::Switch;

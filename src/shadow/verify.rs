@@ -137,7 +137,7 @@ async fn in_transaction<P: Projection>(
     shadow.leave(tx).await?;
     let Some(in_use) = in_use(tx, &tables).await? else { return Err(VerifyError::Replaced { projection: name }) };
     shadow.enter(tx).await?;
-    let Folded { events, refused } = match fold_applied(schema, tx, projection, whole).await {
+    let Folded { events, refused } = match fold_applied(schema, tx, projection, &name, whole).await {
         Ok(folded) => folded,
         Err(FoldError::Apply { first, last, error }) => {
             return Err(VerifyError::Apply { projection: name, first, last, error });

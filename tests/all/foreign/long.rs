@@ -3,8 +3,9 @@
 use super::shop::Shop;
 use crate::support::{TestDb, partition, scalar};
 use evenfold::class::Class;
-use evenfold::counters::Counters;
+use evenfold::counters::{Counters, mismatches_of};
 use evenfold::projection::{Pool, RunOptions, Sourced, Worker, WorkerOptions};
+use evenfold::schema::Schema;
 use tokio_util::sync::CancellationToken;
 
 /// More than a pool's members read by themselves, with numbers that were rolled back in between.
@@ -30,6 +31,14 @@ async fn counters(log: &Shop, read_model: &TestDb, total: u32) {
     let sums = "SELECT sum(events)::bigint FROM evenfold.counters WHERE value = 400 AND version = 200";
     assert_eq!((applied, scalar(&mut model, sums).await), (140_000, 140_000));
     assert_eq!(scalar(&mut model, "SELECT count(*) FROM evenfold.parked_events").await, 0);
+    let (own, pointer) = (Schema::default(), "/cents".parse().unwrap());
+    assert_eq!(mismatches_of(&own, &mut model, &log.source(), &pointer, 9).await.unwrap(), []);
+    sqlx::raw_sql("UPDATE evenfold.counters SET value = value + 1 WHERE aggregate_id < '1'")
+        .execute(&mut model)
+        .await
+        .unwrap();
+    let differ = mismatches_of(&own, &mut model, &log.source(), &pointer, 9).await.unwrap();
+    assert!(differ.len() == 9 && differ[0].log.as_ref().unwrap().value.as_deref() == Some("400"), "{differ:?}");
     assert_eq!(scalar(&mut model, "SELECT max(cardinality(missing))::bigint FROM evenfold.checkpoints").await, 0);
 }
 
