@@ -1,7 +1,7 @@
 //! A log that others write, in its database: what a worker reads instead of evenfold's own.
 
 use super::Layout;
-use super::foreign::{Foreign, Refusal, refusals};
+use super::foreign::{Foreign, InvalidMapping, Mapping, Positions, Refusal, refusals, sequence_of};
 use crate::database::{ConnectError, Database};
 use crate::number::Position;
 use sqlx::PgConnection;
@@ -56,6 +56,9 @@ pub enum SourceError {
         /// Those of the server that answers.
         is: String,
     },
+    /// Its mapping says too little.
+    #[error(transparent)]
+    Mapping(#[from] InvalidMapping),
     /// The database's.
     #[error("the log's database: {}", crate::database::describe(.0))]
     Database(#[from] sqlx::Error),
@@ -96,6 +99,25 @@ impl Source {
     #[must_use]
     pub fn new(database: &Database, log: Foreign) -> Self {
         Self { layout: log.into(), database: database.by_index() }
+    }
+
+    /// The log of this mapping in this database, of which everything is known after that, and checked.
+    ///
+    /// # Errors
+    ///
+    /// See [`SourceError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn find(database: &Database, mapping: &Mapping) -> Result<Self, SourceError> {
+        // What is missing in it is reported before there is a connection.
+        mapping.layout(Positions::Serial)?;
+        let (mut conn, _) = database.connect_to_server().await?;
+        let sequence = sequence_of(&mut conn, mapping).await?.unwrap_or_default();
+        let source = Self::new(database, mapping.layout(Positions::Sequence(sequence))?);
+        source.check(&mut conn).await?;
+        Ok(source)
     }
 
     /// How it is read.
@@ -139,11 +161,16 @@ impl Source {
     /// A dropped attempt leaves nothing behind.
     pub async fn connect(&self) -> Result<PgConnection, SourceError> {
         let (mut conn, _) = self.database.connect_to_server().await?;
+        self.check(&mut conn).await?;
+        Ok(conn)
+    }
+
+    async fn check(&self, conn: &mut PgConnection) -> Result<(), SourceError> {
         if let Some(foreign) = self.layout.foreign()
-            && let Some(refusal) = refusals(foreign, &mut conn).await?.into_iter().next()
+            && let Some(refusal) = refusals(foreign, conn).await?.into_iter().next()
         {
             return Err(SourceError::Refused { table: foreign.table().to_owned(), refusal });
         }
-        Ok(conn)
+        Ok(())
     }
 }

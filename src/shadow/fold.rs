@@ -170,7 +170,8 @@ impl<'a> Reader<'a> {
 }
 
 /// Gives the projection, which is a fresh one, every event that is applied as of the transaction's snapshot, in the
-/// order of the positions; applied is what the checkpoints of this name say. Ends with the first batch of which the projection refuses an event.
+/// order of the positions; applied is what the checkpoints of this name say. Ends with the first batch of which the
+/// projection refuses an event.
 pub(crate) async fn fold_applied<P: Projection>(
     schema: &Schema,
     conn: &mut PgConnection,

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 15] = [
+const OF_APPS: [&str; 16] = [
     "worker",
     "pool",
     "status",
@@ -28,6 +28,7 @@ const OF_APPS: [&str; 15] = [
     "verify",
     "rebuild",
     "parked",
+    "source",
     "append",
     "migrate",
     "uninstall",

@@ -8,7 +8,7 @@ use super::projections::Projections;
 use super::serve;
 use super::{
     append, bench, counters, db, demo, generate, index, manual, migrate, parked, pool, projection, rebuild, repair,
-    scale, status, uninstall, verify, wait, worker,
+    scale, source, status, uninstall, verify, wait, worker,
 };
 use clap::{Parser, Subcommand};
 
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Bench(bench::BenchArgs),
     /// Look after projections in SQL, which are files in the directory projections
     Projection(projection::ProjectionCommand),
+    /// Look at logs that others write: which can be folded, and what keeps the others from it
+    Source(source::SourceCommand),
     /// Look after events that could not be applied
     Parked(parked::ParkedArgs),
     /// Create evenfold's tables, or bring them up to date
@@ -93,8 +95,56 @@ pub(crate) fn log(command: &Command) -> &'static str {
     }
 }
 
+/// What a command makes of a log that others write.
+enum Folds {
+    /// It works on one as on evenfold's own.
+    AnyLog,
+    /// It reads or writes evenfold's own, and is called so.
+    OwnLog(&'static str),
+    /// It is about no log, makes one for itself, or is about those of others alone.
+    None,
+}
+
+/// What each command makes of a log that others write: the one place where a command that supports them says so.
+fn folds(command: &Command) -> Folds {
+    match command {
+        Command::Worker(_) | Command::Pool(_) => Folds::AnyLog,
+        Command::Status(_) => Folds::OwnLog("status"),
+        Command::Wait(_) => Folds::OwnLog("wait"),
+        Command::Verify(_) => Folds::OwnLog("verify"),
+        Command::Append(_) => Folds::OwnLog("append"),
+        Command::Generate(_) => Folds::OwnLog("generate"),
+        Command::Scale(_) => Folds::OwnLog("scale"),
+        Command::Bench(_) => Folds::OwnLog("bench"),
+        Command::Projection(command) if command.reads_the_log() => Folds::OwnLog("projection check"),
+        Command::Parked(_) => Folds::OwnLog("parked"),
+        Command::Index(_) => Folds::OwnLog("index"),
+        Command::Rebuild(_) => Folds::OwnLog("rebuild"),
+        Command::Repair(_) => Folds::OwnLog("repair"),
+        #[cfg(feature = "serve")]
+        Command::Serve(_) => Folds::OwnLog("serve"),
+        #[cfg(feature = "cache")]
+        Command::Cache(_) => Folds::None,
+        Command::Counters(_)
+        | Command::Demo(_)
+        | Command::Projection(_)
+        | Command::Source(_)
+        | Command::Migrate
+        | Command::Uninstall(_)
+        | Command::Db(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Folds::None,
+    }
+}
+
 /// Runs a command.
 pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -> anyhow::Result<()> {
+    match folds(&command) {
+        Folds::OwnLog(name) => global.source.refuse_for(name)?,
+        // Refused, if it is, before there is a connection.
+        Folds::AnyLog => drop(global.source.mapping()?),
+        Folds::None => {}
+    }
     match command {
         Command::Worker(args) => worker::run(&global, args, known).await,
         Command::Pool(args) => pool::run(&global, args, known).await,
@@ -109,6 +159,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args, known).await,
         Command::Projection(args) => projection::run(&global, args).await,
+        Command::Source(args) => source::run(&global, args).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Uninstall(args) => uninstall::run(&global, &args).await,
         Command::Index(args) => index::run(&global, args).await,

@@ -1,5 +1,6 @@
 //! What every command takes.
 
+use super::foreign::SourceArgs;
 use clap::Args;
 use evenfold::schema::Schema;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub struct Global {
     /// A file with settings: the flags' names with underscores [default: evenfold.toml, if it is there]
     #[arg(long, global = true, env = "EVENFOLD_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
     /// What to log: error, warn, info, debug or trace, also by module, as in evenfold=debug,warn [default: info for
     /// the worker and the services; for the rest warn, and the line that names the database]
     #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]

@@ -24,6 +24,7 @@ pub mod done;
 mod ended;
 mod files;
 mod flags;
+mod foreign;
 mod generate;
 mod global;
 mod index;
@@ -54,6 +55,7 @@ mod server;
 pub mod session;
 #[doc(hidden)]
 pub mod signals;
+mod source;
 mod start;
 mod status;
 mod telemetry;

@@ -7,7 +7,7 @@ use super::projections::{Projections, ProjectionsArg};
 use super::registry::On;
 use super::session::Session;
 use super::tuning::{Topology, WorkerSettings};
-use super::{Global, signals};
+use super::{Global, signals, source};
 use crate::config::{UsageError, number};
 use anyhow::bail;
 use clap::Args;
@@ -61,9 +61,10 @@ pub(super) async fn run(global: &Global, args: PoolArgs, known: &Projections<'_>
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     drop(session.connect().await?);
+    let source = source::open(global, &session).await?;
     let worker = args.settings.worker_options(args.of.takeover());
     let process = Process::new(&session.database);
-    let on = On { process: &process, worker, run: &options, shutdown: &shutdown };
+    let on = On { process: &process, worker, run: &options, shutdown: &shutdown, source: source.as_ref() };
     let mut pools = Vec::with_capacity(chosen.len());
     for (name, projection) in &chosen {
         pools.push((name.clone(), projection.pool(on.clone(), &partitions)?));

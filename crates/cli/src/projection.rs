@@ -46,6 +46,13 @@ enum FileCommand {
     Try(TryArgs),
 }
 
+impl ProjectionCommand {
+    /// Whether it is about events of the log.
+    pub(super) fn reads_the_log(&self) -> bool {
+        matches!(self.command, FileCommand::Check(_))
+    }
+}
+
 pub(super) async fn run(global: &Global, args: ProjectionCommand) -> anyhow::Result<()> {
     match args.command {
         FileCommand::New { name, directory } => new(&name, &directory),

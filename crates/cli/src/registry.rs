@@ -6,9 +6,10 @@ use clap::{ArgMatches, Args, Command};
 use evenfold::class::Class;
 use evenfold::database::Database;
 use evenfold::event::Aggregate;
+use evenfold::log::Source;
 use evenfold::projection::parked::{self, Retried, RetriedTogether, RetryAll, RetryError};
 use evenfold::projection::{
-    Pool, PoolError, Process, Projection, Replica, Report, RunError, RunOptions, Worker, WorkerOptions,
+    Pool, PoolError, Process, Projection, Replica, Report, RunError, RunOptions, Sourced, Worker, WorkerOptions,
 };
 use evenfold::schema::Schema;
 use evenfold::shadow::{RebuildError, RebuildOptions, TablesRebuilt, Verified, VerifyError, rebuild, verify};
@@ -97,6 +98,8 @@ pub(crate) struct On<'a> {
     pub(crate) worker: WorkerOptions,
     pub(crate) run: &'a RunOptions,
     pub(crate) shutdown: &'a CancellationToken,
+    /// The log, if others write it.
+    pub(crate) source: Option<&'a Source>,
 }
 
 /// Makes the projection of its settings.
@@ -155,24 +158,25 @@ impl<A: Send + Sync + 'static, P: Projection> Settled<A, P> {
         (self.make)(&self.settings)
     }
 
-    fn worker(&self, options: WorkerOptions) -> impl Fn(Class) -> Worker<P> + Clone + Send + use<A, P> {
+    fn worker(&self, on: &On<'_>) -> impl Fn(Class) -> Worker<Sourced<P>> + Clone + Send + use<A, P> {
         let (settings, make) = (Arc::clone(&self.settings), Arc::clone(&self.make));
-        move |class| Worker::new(class, make(&settings), options.clone())
+        let (options, source) = (on.worker.clone(), on.source.cloned());
+        move |class| Worker::new(class, Sourced::new(make(&settings), source.clone()), options.clone())
     }
 }
 
 impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
     fn run<'a>(&'a self, on: On<'a>, partition: Class) -> BoxFuture<'a, Result<Report, RunError>> {
-        let worker = self.worker(on.worker)(partition);
+        let worker = self.worker(&on)(partition);
         Box::pin(on.process.run(worker, on.run, on.shutdown.clone()))
     }
 
     fn run_replica<'a>(&'a self, on: On<'a>, replica: &'a Replica) -> BoxFuture<'a, Result<Report, RunError>> {
-        Box::pin(on.process.run_replica(replica, self.worker(on.worker), on.run, on.shutdown))
+        Box::pin(on.process.run_replica(replica, self.worker(&on), on.run, on.shutdown))
     }
 
     fn pool(&self, on: On<'_>, partitions: &[Class]) -> Result<Pool, PoolError> {
-        on.process.pool(partitions, self.worker(on.worker), on.run, on.shutdown)
+        on.process.pool(partitions, self.worker(&on), on.run, on.shutdown)
     }
 
     fn parked(&self) -> Box<dyn Parked> {

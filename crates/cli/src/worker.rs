@@ -7,8 +7,8 @@ use super::output::print_json;
 use super::projections::{Projections, ProjectionsArg};
 use super::registry::On;
 use super::session::Session;
-use super::signals;
 use super::tuning::{MAX_MS, Topology, WorkerSettings};
+use super::{signals, source};
 use crate::config::{UsageError, number};
 use anyhow::bail;
 use clap::Args;
@@ -106,9 +106,10 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let partition = class.map_or("auto".to_owned(), |class| class.to_string());
+    let source = source::open(global, &session).await?;
     let process = Process::new(&session.database);
     let worker = args.settings.worker_options(args.partitions.takeover());
-    let on = On { process: &process, worker, run: &options, shutdown: &shutdown };
+    let on = On { process: &process, worker, run: &options, shutdown: &shutdown, source: source.as_ref() };
     let lease_term = Duration::from_millis(args.lease_term_ms);
     let runs = chosen.iter().map(|(name, projection)| {
         tracing::info!(%partition, total, batch_size = args.settings.batch_size, projection = name, "started");

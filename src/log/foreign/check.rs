@@ -1,45 +1,25 @@
 //! Whether a log that others write can be folded so that nothing is lost: what the catalogs say of its table, its
-//! positions and their sequence.
+//! positions and their sequence, and what is in it.
 
-use super::{Foreign, Positions};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use super::facts::{TableFacts, find};
+use super::{Foreign, Mapping, Positions, probe};
+use sqlx::PgConnection;
 use std::fmt;
-
-const CHECK: &str = include_str!("check.sql");
 
 /// Why a log can't be folded, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(String);
 
+impl Refusal {
+    pub(super) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// What the catalogs say of a table, as far as it is one.
-struct TableFacts {
-    kind: String,
-    persistence: String,
-    row_security: bool,
-    readable: bool,
-    subscriber: bool,
-    column: Option<PositionColumn>,
-    sequence: Option<Sequence>,
-}
-
-struct PositionColumn {
-    type_name: String,
-    never_null: bool,
-    is_unique: bool,
-}
-
-struct Sequence {
-    name: String,
-    cache: i64,
-    increment: i64,
-    cycles: bool,
 }
 
 /// All that is against folding this log; nothing if it can be.
@@ -56,14 +36,29 @@ pub async fn refusals(log: &Foreign, conn: &mut PgConnection) -> Result<Vec<Refu
         Positions::Sequence(sequence) => Some(sequence.as_str()),
         Positions::Serial => None,
     };
-    let Some(found) = find(conn, &log.table, &log.position, sequence).await? else {
-        let advice = "name it with its schema, and look whether the user may see that (GRANT USAGE ON SCHEMA)";
-        return Ok(vec![Refusal(format!("there is no such table: {advice}"))]);
+    let Some(found) = find(conn, &log.mapping, sequence).await? else {
+        return Ok(vec![Refusal::new(format!(
+            "there is no such table: name it with its schema, as in public.{}",
+            log.table().rsplit('.').next().unwrap_or_default()
+        ))]);
     };
-    Ok(found.refusals(log).into_iter().map(Refusal).collect())
+    let mut against = of_table(log, &found);
+    if found.usable && found.readable {
+        against.extend(of_column(log, &found));
+        if let Positions::Sequence(sequence) = log.positions() {
+            against.extend(of_sequence(log, &found, sequence));
+        }
+        // What is read needs all of that.
+        if against.is_empty() {
+            against.extend(probe::types(log, &found, conn).await?);
+            against.extend(probe::positions(log, &found, conn).await?);
+        }
+    }
+    Ok(against.into_iter().map(Refusal).collect())
 }
 
-/// The sequence that a column's positions come from, as SQL names it: of its identity, or in its default.
+/// The sequence that the positions of a table come from, as SQL names it: the one that is named, of the column's
+/// identity, in its default, or else the one that belongs to it.
 ///
 /// # Errors
 ///
@@ -72,123 +67,112 @@ pub async fn refusals(log: &Foreign, conn: &mut PgConnection) -> Result<Vec<Refu
 /// # Cancel safety
 ///
 /// Reads only.
-pub async fn sequence_of(conn: &mut PgConnection, table: &str, position: &str) -> Result<Option<String>, sqlx::Error> {
-    let found = find(conn, table, position, None).await?;
+pub async fn sequence_of(conn: &mut PgConnection, mapping: &Mapping) -> Result<Option<String>, sqlx::Error> {
+    let found = find(conn, mapping, None).await?;
     Ok(found.and_then(|found| found.sequence).map(|sequence| sequence.name))
 }
 
-async fn find(
-    conn: &mut PgConnection,
-    table: &str,
-    position: &str,
-    sequence: Option<&str>,
-) -> Result<Option<TableFacts>, sqlx::Error> {
-    let row =
-        sqlx::query(CHECK).bind(table).bind(position.trim_matches('"')).bind(sequence).fetch_optional(conn).await?;
-    row.as_ref().map(TableFacts::of).transpose()
+fn of_table(log: &Foreign, found: &TableFacts) -> Vec<String> {
+    let mut against = Vec::new();
+    if !["r", "p"].contains(&found.kind.as_str()) {
+        against
+            .push("it is no table: a view or a foreign table has no positions of its own; name the table".to_owned());
+    }
+    if found.persistence != "p" {
+        against.push("it is unlogged or temporary, and empty after a crash: ALTER TABLE … SET LOGGED".to_owned());
+    }
+    if !found.usable || !found.readable {
+        let grant = log.mapping.grant(&found.role, found.usable);
+        against.push(format!("the user may not read it: {grant}, as its owner"));
+    }
+    if found.row_security {
+        against.push("row security hides rows of it from the user: ALTER ROLE … BYPASSRLS, as a superuser".to_owned());
+    }
+    if found.subscriber {
+        against.push(
+            "it is filled by logical replication, whose transactions draw no positions here: fold it at the publisher"
+                .to_owned(),
+        );
+    }
+    against
 }
 
-impl TableFacts {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let column = match row.try_get::<Option<String>, _>("type")? {
-            Some(type_name) => Some(PositionColumn {
-                type_name,
-                never_null: row.try_get("never_null")?,
-                is_unique: row.try_get("is_unique")?,
-            }),
-            None => None,
-        };
-        let sequence = match row.try_get::<Option<String>, _>("sequence")? {
-            Some(name) => Some(Sequence {
-                name,
-                cache: row.try_get("cache")?,
-                increment: row.try_get("increment")?,
-                cycles: row.try_get("cycles")?,
-            }),
-            None => None,
-        };
-        Ok(Self {
-            kind: row.try_get("kind")?,
-            persistence: row.try_get("persistence")?,
-            row_security: row.try_get("row_security")?,
-            readable: row.try_get("readable")?,
-            subscriber: row.try_get("subscriber")?,
-            column,
-            sequence,
-        })
+fn of_column(log: &Foreign, found: &TableFacts) -> Vec<String> {
+    let (table, position) = (log.table(), &log.position);
+    let Some(column) = &found.column else { return vec![format!("it has no column {position}")] };
+    let mut against = Vec::new();
+    if column.type_name != "bigint" {
+        against.push(format!("its column {position} is {} instead of bigint", column.type_name));
     }
-
-    fn refusals(&self, log: &Foreign) -> Vec<String> {
-        let mut against = self.of_table(log);
-        against.extend(self.of_column(log));
-        if *log.positions() != Positions::Serial {
-            against.extend(self.of_sequence(log));
-        }
-        against
+    // A unique index of a partitioned table has the partition's key in it. That no position comes twice is then what
+    // the sequence is for, and that none is null its default: `probe` looks whether there is one that is.
+    let partitioned = found.kind == "p";
+    if partitioned && !column.has_index {
+        against.push(format!(
+            "its column {position} has no index, and each look would read the whole table: \
+             CREATE INDEX ON {table} ({position})"
+        ));
+    } else if !partitioned && (!column.never_null || !column.is_unique) {
+        against.push(format!(
+            "its column {position} may be null or the same in two rows: it needs NOT NULL and a unique index of its own"
+        ));
+    } else if partitioned && !column.is_unique && found.draws_from.is_none() {
+        against.push(format!(
+            "its column {position} has neither a unique index nor a default that draws from a sequence: two rows could \
+             have the same position"
+        ));
     }
-
-    fn of_table(&self, Foreign { table, .. }: &Foreign) -> Vec<String> {
-        let mut against = Vec::new();
-        if !["r", "p"].contains(&self.kind.as_str()) {
-            against.push(
-                "it is no table; a view or a foreign table has no positions of its own: name the table".to_owned(),
-            );
-        }
-        if self.persistence != "p" {
-            against.push("it is unlogged or temporary, and empty after a crash: ALTER TABLE … SET LOGGED".to_owned());
-        }
-        if !self.readable {
-            against.push(format!("the user may not read it: GRANT SELECT ON {table} TO CURRENT_USER, as its owner"));
-        }
-        if self.row_security {
-            against
-                .push("row security hides rows of it from the user: ALTER ROLE … BYPASSRLS, as a superuser".to_owned());
-        }
-        if self.subscriber {
-            against.push(
-                "it is filled by logical replication, whose transactions draw no positions here: fold it at the \
-                 publisher"
-                    .to_owned(),
-            );
-        }
-        against
+    if let Some(version) = &log.mapping.version
+        && !found.is_version_unique
+    {
+        against.push(format!(
+            "no unique index has its version ({version}) and its aggregate: two events could have the same version; \
+             leave version out where it is none"
+        ));
     }
+    against
+}
 
-    fn of_column(&self, Foreign { position, .. }: &Foreign) -> Vec<String> {
-        let Some(column) = &self.column else { return vec![format!("it has no column {position}")] };
-        let mut against = Vec::new();
-        if column.type_name != "bigint" {
-            against.push(format!("its column {position} is {} instead of bigint", column.type_name));
-        }
-        if !column.never_null || !column.is_unique {
-            against.push(format!(
-                "its column {position} may be null or the same in two rows: it needs NOT NULL and a unique index of \
-                 its own"
-            ));
-        }
-        against
+fn of_sequence(log: &Foreign, found: &TableFacts, named: &str) -> Vec<String> {
+    let position = &log.position;
+    if found.named_is_unknown && !named.is_empty() {
+        return vec![format!("there is no sequence {named}: name the one that {position} comes from, with its schema")];
     }
-
-    fn of_sequence(&self, Foreign { position, .. }: &Foreign) -> Vec<String> {
-        let Some(Sequence { name, cache, increment, cycles }) = &self.sequence else {
-            return vec![format!(
+    let Some(sequence) = &found.sequence else {
+        return vec![if found.draws_from_unknown {
+            format!("the default of its column {position} draws from no sequence that is known: name the sequence")
+        } else {
+            format!(
                 "no sequence is known that {position} comes from: it has no identity and no default; name the sequence"
-            )];
-        };
-        let mut against = Vec::new();
-        if *cache != 1 {
-            against.push(format!(
-                "its sequence {name} has CACHE {cache}: sessions use numbers that they drew in earlier transactions, \
-                 and events would be lost; ALTER SEQUENCE {name} CACHE 1, and connect all writers anew"
-            ));
-        }
-        if *increment != 1 {
-            against.push(format!("its sequence {name} has INCREMENT {increment} instead of 1"));
-        }
-        if *cycles {
-            against
-                .push(format!("its sequence {name} may CYCLE: positions would come again; ALTER SEQUENCE … NO CYCLE"));
-        }
-        against
+            )
+        }];
+    };
+    let name = &sequence.name;
+    let mut against = Vec::new();
+    if found.draws_from_another
+        && let Some(drawn) = &found.draws_from
+    {
+        against.push(format!("its column {position} draws from the sequence {drawn} instead of {name}: name that one"));
     }
+    if sequence.cache != 1 {
+        let cache = sequence.cache;
+        against.push(format!(
+            "its sequence {name} has CACHE {cache}: sessions use numbers that they drew in earlier transactions, and \
+             events would be lost; ALTER SEQUENCE {name} CACHE 1, and connect all writers anew"
+        ));
+    }
+    if sequence.increment != 1 {
+        against.push(format!(
+            "its sequence {name} has INCREMENT {} instead of 1: its writers use numbers that they drew in earlier \
+             transactions, and events would be lost; set allocationSize = 1 where that is Hibernate, and ALTER SEQUENCE \
+             {name} INCREMENT 1",
+            sequence.increment
+        ));
+    }
+    if sequence.cycles {
+        against.push(format!(
+            "its sequence {name} may CYCLE, and positions would come again: ALTER SEQUENCE {name} NO CYCLE"
+        ));
+    }
+    against
 }

@@ -1,7 +1,6 @@
 //! What the columns of a table of events mean.
 
-use super::{Foreign, Positions};
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use super::Positions;
 
 /// How a table keeps payloads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +22,8 @@ pub struct Mapping {
     /// What comes after FROM where it is more than the table: with other tables that are joined to it, each row of the
     /// table once. The table is called `e` in it.
     pub from: Option<String>,
+    /// Which of the table's rows have positions of this log, where not all do: a column, and its value in SQL.
+    pub rows: Option<(String, String)>,
     /// The column of the positions: `bigint`, unique, never null.
     pub position: String,
     /// The sequence that positions come from, where it can't be found by the column; `serial` where positions are in
@@ -55,48 +56,20 @@ pub struct Mapping {
 /// A mapping that says too little.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a log of others needs `{0}`: the {1}")]
-pub struct InvalidMapping(&'static str, &'static str);
+pub struct InvalidMapping(pub(super) &'static str, pub(super) &'static str);
 
 /// The most bytes of a payload, and of the metadata: as many as evenfold's own log takes.
 const MOST_BYTES: u32 = 1_048_576;
 
 impl Mapping {
-    /// The log that is read by it, with positions given as it says, or as `found` where it says nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidMapping`] where something is empty that every log has.
-    pub fn layout(&self, found: Positions) -> Result<Foreign, InvalidMapping> {
-        let needed = [
-            ("table", "table with its schema", &self.table),
-            ("position", "column that grows with each event", &self.position),
-            ("aggregate_type", "kind of aggregate, as an SQL expression such as 'order'", &self.aggregate_type),
-            ("aggregate_id", "aggregate, as a column or an SQL expression", &self.aggregate_id),
-            ("event_type", "type of event, as a column or an SQL expression", &self.event_type),
-            ("payload", "event's contents in JSON, as a column or an SQL expression", &self.payload),
-        ];
-        if let Some((key, what, _)) = needed.iter().find(|(_, _, value)| value.trim().is_empty()) {
-            return Err(InvalidMapping(key, what));
-        }
-        Ok(Foreign {
-            name: self.name.clone(),
-            table: self.table.clone(),
-            position: self.position.clone(),
-            positions: self.positions.clone().unwrap_or(found),
-            relation: self.relation(),
-        })
-    }
-
     /// The log as a relation with the columns of evenfold's own. PostgreSQL makes it part of the statement around it,
     /// so that the index of the positions is used as in a statement on the table itself.
-    fn relation(&self) -> String {
+    pub(super) fn relation(&self) -> String {
         let Self { position, aggregate_type, aggregate_id, event_type, .. } = self;
-        let from = self.from.clone().unwrap_or_else(|| format!("{} e", self.table));
         let version = match &self.version {
             Some(version) => format!("({version})::bigint + {}", 1 - self.first_version),
             None => format!("e.{position}"),
         };
-        let filter = self.filter.as_ref().map_or(String::new(), |filter| format!(" WHERE {filter}"));
         let recorded_at = self.recorded_at.as_deref().unwrap_or("'-infinity'");
         // A row of which nobody knows the aggregate would be in no partition, and lost.
         format!(
@@ -106,10 +79,57 @@ impl Mapping {
              coalesce(({aggregate_id})::text, '') AS aggregate_id, \
              coalesce(({event_type})::text, '') AS event_type, {payload} AS payload, {event_id} AS event_id, \
              ({recorded_at})::timestamptz AS recorded_at, {metadata} AS metadata FROM {from}{filter}",
+            from = self.from(),
+            filter = self.condition(),
             payload = self.json(Some(&self.payload), "null"),
             metadata = self.json(self.metadata.as_deref(), ""),
             event_id = self.id(),
         )
+    }
+
+    /// What lets a user read it, of whom it is known whether the schema may be used.
+    #[must_use]
+    pub fn grant(&self, role: &str, usable: bool) -> String {
+        let tables = self.tables().join(", ");
+        let schema = self.table.rsplit_once('.').map(|(schema, _)| schema).filter(|_| !usable);
+        let usage = schema.map_or(String::new(), |schema| format!("GRANT USAGE ON SCHEMA {schema} TO {role}; "));
+        format!("{usage}GRANT SELECT ON {tables} TO {role}")
+    }
+
+    /// The tables that are read.
+    #[must_use]
+    pub fn tables(&self) -> Vec<String> {
+        let mut tables = vec![self.table.clone()];
+        let words: Vec<&str> = self.from.as_deref().unwrap_or_default().split([' ', '\n', '(', ')']).collect();
+        for pair in words.windows(2) {
+            if ["FROM", "JOIN"].contains(&pair[0]) && !pair[1].is_empty() && !tables.contains(&pair[1].to_owned()) {
+                tables.push(pair[1].to_owned());
+            }
+        }
+        tables
+    }
+
+    /// What its rows come from, in which its table is `e`.
+    pub(super) fn from(&self) -> String {
+        self.from.clone().unwrap_or_else(|| format!("{} e", self.table))
+    }
+
+    /// Which of these are events.
+    fn condition(&self) -> String {
+        let rows = self.rows.as_ref().map(|(column, value)| format!("e.{column} = {value}"));
+        let filter = self.filter.as_ref().map(|filter| format!("({filter})"));
+        let all: Vec<String> = rows.into_iter().chain(filter).collect();
+        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
+    }
+
+    /// What the positions of the log are read from.
+    pub(super) fn positioned(&self) -> String {
+        match &self.rows {
+            Some((column, value)) => {
+                format!("(SELECT {} FROM {} WHERE {column} = {value})", self.position, self.table)
+            }
+            None => self.table.clone(),
+        }
     }
 
     /// JSON as text or bytes; none where it is too large, and `absent` where there is none.
@@ -139,13 +159,5 @@ impl Mapping {
 
     fn position_of(&self) -> String {
         format!("e.{}", self.position)
-    }
-}
-
-impl Foreign {
-    /// A statement on its table.
-    pub(in crate::log) fn statement(&self, template: &str) -> SqlStr {
-        // Put together from our own text and what whoever runs evenfold has written in its configuration.
-        AssertSqlSafe(self.render(template)).into_sql_str()
     }
 }

@@ -59,7 +59,7 @@ impl Shop {
             payload: "body".to_owned(),
             ..Mapping::default()
         };
-        let sequence = sequence_of(&mut conn, &mapping.table, &mapping.position).await.unwrap().unwrap();
+        let sequence = sequence_of(&mut conn, &mapping).await.unwrap().unwrap();
         let source = Source::new(&database, mapping.layout(Positions::Sequence(sequence)).unwrap());
         Self { database, source, _db: None }
     }

@@ -7,9 +7,11 @@
 mod arguments;
 #[cfg(feature = "groups")]
 mod sharding;
+mod source;
 
 #[cfg(feature = "groups")]
 pub use sharding::{RELEASE_FILE, Sharding};
+pub(crate) use source::{SETTINGS, SourceSettings};
 
 use arguments::{subcommand, with_subcommand};
 use clap::{ArgMatches, Command};
@@ -51,8 +53,16 @@ pub fn parse(
     if let Some(default) = default {
         arguments = with_subcommand(arguments, &command, default);
     }
-    let file = settings_file(&arguments)?;
-    let command = with_file(command, &file, "the settings file")?;
+    let File { values, source } = settings_file(&arguments)?;
+    let mut command = with_file(command, &values, "the settings file")?;
+    if let Some(source) = source {
+        if !command.get_arguments().any(|arg| arg.get_id() == SETTINGS) {
+            return Err(UsageError(
+                "the settings file has the table [source], which this program has no use for".to_owned(),
+            ));
+        }
+        command = command.mut_arg(SETTINGS, |arg| arg.default_value(source));
+    }
     let help = format!("{} --help", subcommand(&command, &arguments));
     matched(command, arguments, &help)
 }
@@ -107,8 +117,14 @@ fn as_wide_as_the_terminal(command: Command) -> Command {
     if std::io::stdout().is_terminal() { command.max_term_width(120) } else { command.term_width(80) }
 }
 
-/// What the file says, as text by the names of the settings.
-fn settings_file(arguments: &[OsString]) -> Result<BTreeMap<String, String>, UsageError> {
+/// What the file says: as text by the names of the settings, and its table about the log, as JSON.
+#[derive(Debug, Default)]
+struct File {
+    values: BTreeMap<String, String>,
+    source: Option<String>,
+}
+
+fn settings_file(arguments: &[OsString]) -> Result<File, UsageError> {
     let named = arguments
         .iter()
         .position(|argument| argument == "--config")
@@ -119,7 +135,7 @@ fn settings_file(arguments: &[OsString]) -> Result<BTreeMap<String, String>, Usa
     let path = Path::new(&path);
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
         Err(error) => {
             let path = path.display();
             return Err(UsageError(format!(
@@ -130,8 +146,10 @@ fn settings_file(arguments: &[OsString]) -> Result<BTreeMap<String, String>, Usa
     parse_file(&text).map_err(|problem| UsageError(format!("the settings file {}: {problem}", path.display())))
 }
 
-fn parse_file(text: &str) -> Result<BTreeMap<String, String>, String> {
-    parse_table(toml_table(text)?)
+fn parse_file(text: &str) -> Result<File, String> {
+    let mut table = toml_table(text)?;
+    let source = source::take(&mut table)?;
+    Ok(File { values: parse_table(table)?, source })
 }
 
 fn toml_table(text: &str) -> Result<toml::Table, String> {
@@ -251,7 +269,8 @@ mod tests {
     fn settled(arguments: &[&str], file: &str) -> Result<String, String> {
         let arguments = std::iter::once("test").chain(arguments.iter().copied()).map(OsString::from).collect();
         let arguments = with_subcommand(arguments, &Cli::command(), "work");
-        let command = with_file(Cli::command(), &parse_file(file)?, "the file").map_err(|error| error.to_string())?;
+        let command =
+            with_file(Cli::command(), &parse_file(file)?.values, "the file").map_err(|error| error.to_string())?;
         let Cli { place, command } = match parsed(command, arguments, "--help").map_err(|error| error.to_string())? {
             Parsed::Run(cli) => cli,
             Parsed::Show(text) => return Err(text),

@@ -179,7 +179,8 @@ async fn fold(
     let process = Process::new(&scratch.database);
     let worker = settings.worker_options(Takeover::Now);
     let started = Instant::now();
-    let mut pool = projection.pool(On { process: &process, worker, run: &options, shutdown: &stop }, &partitions)?;
+    let mut pool =
+        projection.pool(On { process: &process, worker, run: &options, shutdown: &stop, source: None }, &partitions)?;
     let (members, mut total) = (pool.members().to_vec(), Report::default());
     loop {
         tokio::select! {

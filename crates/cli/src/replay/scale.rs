@@ -60,7 +60,7 @@ async fn show(
     // Those of a replaced number go on until they notice: what they have applied is known in the end.
     let members = Mutex::new(Vec::new());
     let start = |partitions: &[_], stop: &CancellationToken| {
-        let on = On { process: &process, worker: worker.clone(), run: &options, shutdown: stop };
+        let on = On { process: &process, worker: worker.clone(), run: &options, shutdown: stop, source: None };
         let pool = projection.pool(on, partitions)?;
         members.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(pool.members());
         Ok(pool)

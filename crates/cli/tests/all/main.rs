@@ -31,6 +31,7 @@ mod cli_serve_log;
 mod cli_serve_ready;
 mod cli_settings;
 mod cli_signals;
+mod cli_source;
 mod cli_tables;
 mod cli_wait;
 mod cli_which_database;

@@ -1,0 +1,135 @@
+//! `source check`: which logs that others write are there, and what is against folding them.
+
+use super::open::{log_database, positions};
+use crate::Global;
+use crate::output::{print, thousands, wrapped};
+use crate::session::Session;
+use anyhow::bail;
+use clap::Args;
+use evenfold::database::{Database, describe};
+use evenfold::log::foreign::{EventCount, LogReport, Mapping, candidates, report};
+use sqlx::PgConnection;
+
+#[derive(Debug, Args)]
+pub(super) struct SourceCheckArgs {}
+
+pub(super) async fn run(global: &Global, _: &SourceCheckArgs) -> anyhow::Result<()> {
+    // Whoever only looks at a log needs no database of evenfold's.
+    let (database, session) = match global.source.url() {
+        Some(url) => (log_database(url)?, None),
+        None => {
+            let session = Session::open(global).await?;
+            (session.database.clone(), Some(session))
+        }
+    };
+    let outcome = check(global, &database).await;
+    if let Some(session) = session {
+        session.close().await?;
+    }
+    outcome
+}
+
+async fn check(global: &Global, database: &Database) -> anyhow::Result<()> {
+    let chosen = if global.source.is_named() { global.source.mapping()? } else { None };
+    let (mut conn, server) = database.connect_to_server().await?;
+    let mappings = match chosen {
+        Some(mapping) => vec![mapping],
+        None => candidates(&mut conn).await?,
+    };
+    let place = format!("{} at {}", server.database, server.place);
+    if mappings.is_empty() {
+        bail!(
+            "no table of events of a known library is in {place}: map one of your own with --source custom and \
+             [source.custom] in evenfold.toml"
+        );
+    }
+    let mut foldable = 0;
+    for (at, mapping) in mappings.iter().enumerate() {
+        let (text, can) = shown(&mut conn, mapping).await?;
+        foldable += usize::from(can);
+        print(&format!("{}{}", if at > 0 { "\n" } else { "" }, wrapped(&text)))?;
+    }
+    if foldable == 0 {
+        bail!("none of the {} logs found in {place} can be folded as it is", mappings.len());
+    }
+    Ok(())
+}
+
+/// What is known about one, and whether it can be folded.
+async fn shown(conn: &mut PgConnection, mapping: &Mapping) -> anyhow::Result<(String, bool)> {
+    let Mapping { name, table, .. } = mapping;
+    if let Err(error) = mapping.layout(evenfold::log::foreign::Positions::Serial) {
+        let rest = format!("  incomplete  {error}: add it to [source.custom] in evenfold.toml");
+        return Ok((format!("{table} ({name})\n{rest}\n"), false));
+    }
+    let report = report(conn, mapping).await.map_err(|error| anyhow::anyhow!("{table}: {}", describe(&error)))?;
+    match report {
+        None => Ok((format!("{table} ({name})\n  refused     there is no such table\n"), false)),
+        Some(report) => {
+            let can = report.refusals.is_empty();
+            Ok((lines(mapping, &report), can))
+        }
+    }
+}
+
+fn lines(mapping: &Mapping, report: &LogReport) -> String {
+    let mut text = format!("{} ({})\n", mapping.table, mapping.name);
+    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<10}  {value}\n"));
+    line("positions", &drawn(report));
+    if let Some(events) = report.events {
+        line(
+            "events",
+            &match events {
+                EventCount::Counted(events) => thousands(events),
+                EventCount::Estimated(events) => format!("about {}, by PostgreSQL's statistics", thousands(events)),
+            },
+        );
+    }
+    if report.drawn.is_some() {
+        line("writers", &format!("{} transactions have drawn a position and not ended", report.holders));
+    }
+    let has = if report.readable { "granted" } else { "missing" };
+    line("right", &format!("{}: {has}", report.grant));
+    if report.deleted > 0 {
+        let deleted = thousands(report.deleted);
+        line("warning", &format!("{deleted} rows were deleted: what was not read before is in no read model"));
+    }
+    if !report.triggers.is_empty() {
+        let triggers = report.triggers.join(", ");
+        line("warning", &format!("triggers BEFORE INSERT may change positions: {triggers}"));
+    }
+    for refusal in &report.refusals {
+        line("refused", &refusal.to_string());
+    }
+    if report.refusals.is_empty() {
+        line("fold it", &format!("`evenfold pool --source {}`{}", mapping.name, needs(mapping)));
+    }
+    text
+}
+
+/// What must be in the settings file in addition to the name.
+fn needs(mapping: &Mapping) -> String {
+    match evenfold::log::foreign::Preset::named(&mapping.name) {
+        Some(preset) if preset.name == "marten" => {
+            ", with append_mode = \"quick\" in [source] if that is so".to_owned()
+        }
+        Some(preset) if preset.mapping(None).table != mapping.table => {
+            let (schema, _) = mapping.table.rsplit_once('.').unwrap_or_default();
+            if preset.table.is_empty() {
+                format!(", with table = '{}' in [source.custom]", mapping.table)
+            } else {
+                format!(", with schema = '{}' in [source]", schema.trim_matches('"'))
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+fn drawn(report: &LogReport) -> String {
+    match &report.drawn {
+        Some(drawn) => {
+            format!("sequence {}, cache {}, increment {}", drawn.sequence, drawn.cache, drawn.increment)
+        }
+        None => positions(&report.log),
+    }
+}

@@ -1,0 +1,55 @@
+//! The log that a command works on, where it is one that others write.
+
+use crate::Global;
+use crate::config::UsageError;
+use crate::output::note;
+use crate::session::Session;
+use evenfold::database::Database;
+use evenfold::log::foreign::{Foreign, Positions};
+use evenfold::log::{Source, SourceError};
+
+/// The log, found and checked, of which a line is written; none if it is evenfold's own.
+pub(crate) async fn open(global: &Global, session: &Session) -> anyhow::Result<Option<Source>> {
+    let Some(mapping) = global.source.mapping()? else { return Ok(None) };
+    let database = match global.source.url() {
+        Some(url) => log_database(url)?,
+        None => session.database.clone(),
+    };
+    let source = Source::find(&database, &mapping).await.map_err(explained)?;
+    let place = database.connect_to_server().await?.1;
+    announce(&source, &format!("{} at {}", place.database, place.place), global.log.is_some());
+    Ok(Some(source))
+}
+
+/// The database of this URL, which the log is in.
+pub(super) fn log_database(url: &str) -> Result<Database, UsageError> {
+    Database::at(url).map_err(|error| UsageError(format!("--source-url: {error}")))
+}
+
+/// With what is of help.
+fn explained(error: SourceError) -> anyhow::Error {
+    match error {
+        SourceError::Refused { .. } => anyhow::anyhow!("{error} (`evenfold source check` shows all of it)"),
+        other => other.into(),
+    }
+}
+
+/// Which log it is, before anything is done with it, as a session does of its database.
+fn announce(source: &Source, place: &str, quiet: bool) {
+    let Some(foreign) = source.layout().foreign() else { return };
+    let positions = positions(foreign);
+    let called = format!("log: {} ({}), {place}", foreign.table(), foreign.name());
+    if tracing::enabled!(tracing::Level::INFO) {
+        tracing::info!(positions, "{called}");
+    } else if !quiet {
+        note(&format!("{called}, positions {positions}"));
+    }
+}
+
+/// How its positions are given, in words.
+pub(super) fn positions(foreign: &Foreign) -> String {
+    match foreign.positions() {
+        Positions::Sequence(sequence) => format!("of the sequence {sequence}"),
+        Positions::Serial => "in the order of commits".to_owned(),
+    }
+}

@@ -1,0 +1,138 @@
+//! What can be found out about a log that others write, for whoever wants to fold it.
+
+use super::facts::find;
+use super::preset::{Drawn, quoted};
+use super::{Foreign, Mapping, PRESETS, Positions, Preset, Refusal, refusals};
+use sqlx::{PgConnection, Row};
+
+const TABLES: &str = include_str!("tables.sql");
+const WATCHED: &str = include_str!("watched.sql");
+
+/// Up to so many events are counted.
+const MOST_COUNTED: i64 = 1_000_000;
+
+/// What is known about a log that others write.
+#[derive(Debug, Clone)]
+pub struct LogReport {
+    /// How it is read.
+    pub log: Foreign,
+    /// How its positions are drawn.
+    pub drawn: Option<DrawnFrom>,
+    /// What keeps it from being folded.
+    pub refusals: Vec<Refusal>,
+    /// How many events there are; none where the user may not read them, or they can't be read as they are mapped.
+    pub events: Option<EventCount>,
+    /// How many transactions hold the lock of its sequence: those that have drawn positions and have not ended.
+    pub holders: usize,
+    /// How many rows have been deleted since PostgreSQL's statistics began.
+    pub deleted: i64,
+    /// Triggers that may change a row before it is written.
+    pub triggers: Vec<String>,
+    /// Whether the user may read it.
+    pub readable: bool,
+    /// What the user needs to read it.
+    pub grant: String,
+}
+
+/// The sequence that positions are drawn from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrawnFrom {
+    /// As SQL has it.
+    pub sequence: String,
+    /// How many numbers a session takes at once.
+    pub cache: i64,
+    /// From one number to the next.
+    pub increment: i64,
+}
+
+/// How many events there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventCount {
+    /// These, counted.
+    Counted(i64),
+    /// More than a million: about these, by PostgreSQL's statistics.
+    Estimated(i64),
+}
+
+/// The mappings of all tables in a database that a library may have made.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn candidates(conn: &mut PgConnection) -> Result<Vec<Mapping>, sqlx::Error> {
+    let mut found = Vec::new();
+    for preset in PRESETS.iter().filter(|preset| preset.name != "akka-jdbc") {
+        let columns = preset.columns();
+        let table = Some(preset.table).filter(|table| !table.is_empty());
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(TABLES).bind(table).bind(&columns).fetch_all(&mut *conn).await?;
+        for (schema, table) in rows {
+            let mut mapping = preset.mapping(Some(&schema));
+            if preset.table.is_empty() {
+                mapping.table = format!("{}.{}", quoted(&schema), quoted(&table));
+            }
+            found.push(mapping);
+        }
+    }
+    Ok(found)
+}
+
+/// What is known about the log of a mapping; none where there is no such table.
+///
+/// # Errors
+///
+/// The database's, and [`InvalidMapping`](super::InvalidMapping) as a protocol error.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn report(conn: &mut PgConnection, mapping: &Mapping) -> Result<Option<LogReport>, sqlx::Error> {
+    let Some(facts) = find(conn, mapping, None).await? else { return Ok(None) };
+    let sequence = facts.sequence.as_ref().map(|sequence| sequence.name.clone()).unwrap_or_default();
+    let log =
+        mapping.layout(Positions::Sequence(sequence)).map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
+    let refusals = refusals(&log, conn).await?;
+    let readable = facts.usable && facts.readable;
+    let counts = *log.positions() != Positions::Serial;
+    let drawn = facts.sequence.as_ref().filter(|_| counts).map(|sequence| DrawnFrom {
+        sequence: sequence.name.clone(),
+        cache: sequence.cache,
+        increment: sequence.increment,
+    });
+    let holders = if drawn.is_some() && facts.usable { log.holders(conn).await?.len() } else { 0 };
+    let row = sqlx::query(WATCHED).bind(&mapping.table).fetch_one(&mut *conn).await?;
+    let events = if refusals.is_empty() { Some(events(&log, row.try_get(2)?, conn).await?) } else { None };
+    let (deleted, triggers) = (row.try_get(0)?, row.try_get(1)?);
+    let grant = mapping.grant(&facts.role, facts.usable);
+    Ok(Some(LogReport { log, drawn, refusals, events, holders, deleted, triggers, readable, grant }))
+}
+
+async fn events(log: &Foreign, estimate: i64, conn: &mut PgConnection) -> Result<EventCount, sqlx::Error> {
+    let sql = "SELECT count(*) FROM (SELECT FROM {log} LIMIT $1) AS counted";
+    let counted: i64 = sqlx::query_scalar(log.statement(sql)).bind(MOST_COUNTED + 1).fetch_one(conn).await?;
+    let all = counted <= MOST_COUNTED;
+    Ok(if all { EventCount::Counted(counted) } else { EventCount::Estimated(estimate.max(counted)) })
+}
+
+impl Preset {
+    /// Columns by which its table is known.
+    fn columns(&self) -> Vec<String> {
+        let mut columns = vec![self.position.to_owned()];
+        if self.drawn == Drawn::Column && self.from.is_none() {
+            columns.extend(
+                [Some(self.event_type), Some(self.payload), self.version].into_iter().flatten().filter_map(column),
+            );
+        }
+        columns
+    }
+}
+
+/// The column that an expression is, or begins with.
+fn column(expression: &str) -> Option<String> {
+    let name = expression.strip_prefix("e.")?;
+    Some(name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?.to_owned())
+}
