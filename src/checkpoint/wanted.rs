@@ -8,6 +8,15 @@ pub(super) fn interest_of(definition: &str) -> Interest {
     parse(definition).unwrap_or_default()
 }
 
+/// The log in a definition, if it is one that others write: what it is called, and its table.
+#[must_use]
+pub fn log_of(definition: &str) -> Option<&str> {
+    let (_, rest) = list(definition.strip_prefix("aggregate types: ")?)?;
+    let (_, rest) = list(rest.strip_prefix("; event types: ")?)?;
+    let log = rest.strip_prefix("; log: ")?;
+    Some(log.split_once("; ").map_or(log, |(log, _)| log))
+}
+
 fn parse(definition: &str) -> Option<Interest> {
     let (aggregate_types, rest) = list(definition.strip_prefix("aggregate types: ")?)?;
     let (event_types, rest) = list(rest.strip_prefix("; event types: ")?)?;

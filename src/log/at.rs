@@ -115,6 +115,19 @@ impl OpenSource {
         Ok(events.map(i64::unsigned_abs))
     }
 
+    /// How many events there are. Costs one scan of the log.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn count_all(&mut self) -> Result<u64, sqlx::Error> {
+        Ok(self.count(i64::MAX).await?.unwrap_or_default())
+    }
+
     /// What each of these has not applied of the events up to a position, in their order. Costs one scan of them.
     pub(crate) async fn unapplied(
         &mut self,

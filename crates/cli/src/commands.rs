@@ -108,18 +108,19 @@ enum Folds {
 /// What each command makes of a log that others write: the one place where a command that supports them says so.
 fn folds(command: &Command) -> Folds {
     match command {
-        Command::Worker(_) | Command::Pool(_) => Folds::AnyLog,
-        Command::Status(_) => Folds::OwnLog("status"),
-        Command::Wait(_) => Folds::OwnLog("wait"),
-        Command::Verify(_) => Folds::OwnLog("verify"),
+        Command::Worker(_)
+        | Command::Pool(_)
+        | Command::Status(_)
+        | Command::Wait(_)
+        | Command::Verify(_)
+        | Command::Parked(_)
+        | Command::Rebuild(_) => Folds::AnyLog,
         Command::Append(_) => Folds::OwnLog("append"),
         Command::Generate(_) => Folds::OwnLog("generate"),
         Command::Scale(_) => Folds::OwnLog("scale"),
         Command::Bench(_) => Folds::OwnLog("bench"),
         Command::Projection(command) if command.reads_the_log() => Folds::OwnLog("projection check"),
-        Command::Parked(_) => Folds::OwnLog("parked"),
         Command::Index(_) => Folds::OwnLog("index"),
-        Command::Rebuild(_) => Folds::OwnLog("rebuild"),
         Command::Repair(_) => Folds::OwnLog("repair"),
         #[cfg(feature = "serve")]
         Command::Serve(_) => Folds::OwnLog("serve"),
@@ -159,7 +160,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args, known).await,
         Command::Projection(args) => projection::run(&global, args).await,
-        Command::Source(args) => source::run(&global, args).await,
+        Command::Source(args) => source::run(&global, args, known).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Uninstall(args) => uninstall::run(&global, &args).await,
         Command::Index(args) => index::run(&global, args).await,

@@ -5,6 +5,7 @@ use super::progress::bar;
 use super::projections::{ProjectionArg, Projections};
 use super::registry::Parked;
 use super::session::Session;
+use super::source::Logs;
 use super::{Global, signals};
 use crate::config::number;
 use clap::{Args, Subcommand};
@@ -78,11 +79,18 @@ pub(super) async fn run(global: &Global, args: ParkedArgs, known: &Projections<'
     let name = known.name(&projection)?;
     let retrying = match &args.command {
         ParkedCommand::List { .. } => None,
-        ParkedCommand::Retry(_) | ParkedCommand::Drop(_) => Some(known.configured(&projection, None)?.1.parked()),
+        ParkedCommand::Retry(_) | ParkedCommand::Drop(_) => Some(known.configured(&projection, None)?.1),
     };
     let session = Session::open(global).await?;
     // Before the tables have statistics, their rows are found by their indexes all the same.
     let (own, mut conn) = (session.database.schema(), session.connect_by_index().await?);
+    let retrying = match retrying {
+        None => None,
+        Some(projection) => {
+            let logs = Logs::open(global, &session).await?;
+            Some(projection.parked(logs.source_of(own, &mut conn, name).await?.cloned()))
+        }
+    };
     let outcome = match (args.command, retrying) {
         (ParkedCommand::List { limit, json, .. }, _) => list(own, &mut conn, name, limit, json).await,
         (

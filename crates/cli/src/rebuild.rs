@@ -5,12 +5,14 @@ use super::progress::{bar, endless};
 use super::projections::{ProjectionArg, Projections};
 use super::registry::Configured;
 use super::session::Session;
+use super::source::Logs;
 use super::verify::PointerArg;
 use super::{Global, signals};
 use crate::config::{UsageError, number};
 use clap::{Args, FromArgMatches};
-use evenfold::checkpoint::status;
+use evenfold::checkpoint::status_of;
 use evenfold::counters::{Counters, NAME, Rebuild};
+use evenfold::log::Source;
 use evenfold::projection::{MAX_WORKERS, Progress};
 use evenfold::shadow::{RebuildError, RebuildOptions, Rebuilt, Switch, TablesRebuilt};
 use indicatif::ProgressBar;
@@ -69,9 +71,10 @@ async fn tables(
 ) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
+    let source = source_of(global, &session, name).await?;
     let bar = endless("folded");
     let watch = |applied| bar.set_position(applied);
-    let outcome = projection.rebuild(&session.database, options, &shutdown, &watch).await;
+    let outcome = projection.rebuild((&session.database, source.as_ref()), options, &shutdown, &watch).await;
     bar.finish_and_clear();
     session.close().await?;
     let TablesRebuilt { outcome, applied, switch, .. } = outcome.map_err(advised)?;
@@ -82,6 +85,13 @@ async fn tables(
         }
         other => unfinished(name, other, applied),
     }
+}
+
+/// The log of a projection, if others write it.
+async fn source_of(global: &Global, session: &Session, name: &str) -> anyhow::Result<Option<Source>> {
+    let mut conn = session.connect().await?;
+    let logs = Logs::open(global, session).await?;
+    Ok(logs.source_of(session.database.schema(), &mut conn, name).await?.cloned())
 }
 
 /// What was done to the tables in use.
@@ -106,12 +116,16 @@ async fn counters(global: &Global, args: &RebuildArgs, pointer: PointerArg) -> a
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
-    let mut rebuild = Rebuild::new(Counters::new(pointer.amount_pointer, MAX_ACTORS), args.batch_size)?;
+    let mut logs = Logs::open(global, &session).await?;
+    let source = logs.source_of(session.database.schema(), &mut conn, NAME).await?.cloned();
+    let counters = Counters::new(pointer.amount_pointer, MAX_ACTORS);
+    let mut rebuild = Rebuild::of_source(counters, source, args.batch_size)?;
     if args.new_definition {
         rebuild = rebuild.with_new_definition();
     }
     let progress = rebuild.progress();
-    let reached = status(session.database.schema(), &mut conn, NAME)
+    let log = logs.of(session.database.schema(), &mut conn, NAME).await?;
+    let reached = status_of(session.database.schema(), &mut conn, log, NAME)
         .await?
         .classes
         .iter()

@@ -45,20 +45,21 @@ pub(crate) trait Configured: Send + Sync {
     fn pool(&self, on: On<'_>, partitions: &[Class]) -> Result<Pool, PoolError>;
 
     /// For events that are parked.
-    fn parked(&self) -> Box<dyn Parked>;
+    fn parked(&self, source: Option<Source>) -> Box<dyn Parked>;
 
     /// Folds what is applied again, and compares.
     fn verify<'a>(
         &'a self,
         own: &'a Schema,
         conn: &'a mut PgConnection,
+        source: Option<&'a Source>,
         limit: u32,
     ) -> LocalBoxFuture<'a, Result<Verified, VerifyError>>;
 
     /// Folds the log anew, and puts what it makes in the place of what is in use.
     fn rebuild<'a>(
         &'a self,
-        database: &'a Database,
+        on: (&'a Database, Option<&'a Source>),
         options: &'a RebuildOptions,
         shutdown: &'a CancellationToken,
         watch: &'a (dyn Fn(u64) + Sync),
@@ -154,8 +155,8 @@ struct Settled<A, P> {
 }
 
 impl<A: Send + Sync + 'static, P: Projection> Settled<A, P> {
-    fn projection(&self) -> P {
-        (self.make)(&self.settings)
+    fn projection(&self, source: Option<Source>) -> Sourced<P> {
+        Sourced::new((self.make)(&self.settings), source)
     }
 
     fn worker(&self, on: &On<'_>) -> impl Fn(Class) -> Worker<Sourced<P>> + Clone + Send + use<A, P> {
@@ -179,28 +180,31 @@ impl<A: Send + Sync + 'static, P: Projection> Configured for Settled<A, P> {
         on.process.pool(partitions, self.worker(&on), on.run, on.shutdown)
     }
 
-    fn parked(&self) -> Box<dyn Parked> {
-        Box::new(Retrying(self.projection()))
+    fn parked(&self, source: Option<Source>) -> Box<dyn Parked> {
+        Box::new(Retrying(self.projection(source)))
     }
 
     fn verify<'a>(
         &'a self,
         own: &'a Schema,
         conn: &'a mut PgConnection,
+        source: Option<&'a Source>,
         limit: u32,
     ) -> LocalBoxFuture<'a, Result<Verified, VerifyError>> {
-        Box::pin(async move { verify(own, conn, &mut self.projection(), limit).await })
+        Box::pin(async move { verify(own, conn, &mut self.projection(source.cloned()), limit).await })
     }
 
     fn rebuild<'a>(
         &'a self,
-        database: &'a Database,
+        (database, source): (&'a Database, Option<&'a Source>),
         options: &'a RebuildOptions,
         shutdown: &'a CancellationToken,
         watch: &'a (dyn Fn(u64) + Sync),
     ) -> LocalBoxFuture<'a, Result<TablesRebuilt, RebuildError>> {
+        let source = source.cloned();
         let (settings, make) = (Arc::clone(&self.settings), Arc::clone(&self.make));
-        Box::pin(rebuild(database, move || make(&settings), options, shutdown, watch))
+        let make = move || Sourced::new(make(&settings), source.clone());
+        Box::pin(rebuild(database, make, options, shutdown, watch))
     }
 }
 

@@ -3,11 +3,12 @@
 use super::output::{COLUMNS, complain, print, print_json, redraw, sentence, table, thousands};
 use super::projections::{Projections, ProjectionsArg};
 use super::session::Session;
+use super::source::Logs;
 use super::{Global, signals};
 use crate::config::number;
 use anyhow::bail;
 use clap::Args;
-use evenfold::checkpoint::{ClassStatus, Status, status};
+use evenfold::checkpoint::{ClassStatus, Status, status_of};
 use evenfold::counters::NAME;
 use std::time::Duration;
 
@@ -48,11 +49,14 @@ pub(super) async fn run(global: &Global, args: StatusArgs, known: &Projections<'
     let shutdown = signals::shutdown()?;
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
+    let mut logs = Logs::open(global, &session).await?;
     let mut reasons = Vec::new();
     loop {
         let mut all = Vec::with_capacity(names.len());
         for name in &names {
-            all.push(status(session.database.schema(), &mut conn, name).await?);
+            let own = session.database.schema();
+            let log = logs.of(own, &mut conn, name).await?;
+            all.push(status_of(own, &mut conn, log, name).await?);
         }
         if args.check {
             reasons = all.iter().flat_map(|status| wrong(status, &args, names.len() > 1)).collect();

@@ -10,6 +10,7 @@ use super::Global;
 use super::output::{complain, print};
 use super::projections::{Projections, ProjectionsArg};
 use super::session::Session;
+use super::source::Logs;
 use crate::config::number;
 use anyhow::bail;
 use clap::{Args, FromArgMatches};
@@ -39,6 +40,7 @@ pub(super) async fn run(global: &Global, args: VerifyArgs, known: &Projections<'
     let chosen = known.chosen(&args.projections)?;
     let session = Session::open(global).await?;
     let own = session.database.schema();
+    let mut logs = Logs::open(global, &session).await?;
     let (mut wrong, mut last) = (Vec::new(), None);
     for (n, name) in chosen.iter().enumerate() {
         if chosen.len() > 1 && !args.json {
@@ -46,12 +48,21 @@ pub(super) async fn run(global: &Global, args: VerifyArgs, known: &Projections<'
         }
         let outcome = if known.is_counters(name) {
             let PointerArg { amount_pointer } = PointerArg::from_arg_matches(known.matches)?;
-            verify(own, &mut session.connect().await?, &amount_pointer, args.limit, args.json).await
+            let mut conn = session.connect().await?;
+            match logs.source_of(own, &mut conn, name).await?.cloned() {
+                None => verify(own, &mut conn, &amount_pointer, args.limit, args.json).await,
+                Some(source) => {
+                    let log = logs.of(own, &mut conn, name).await?;
+                    counters::verify_of(own, &mut conn, (&source, log), &amount_pointer, (args.limit, args.json)).await
+                }
+            }
         } else {
             let projection = known.one(name, None)?;
             // As its workers are.
             let mut conn = session.connect_by_index().await?;
-            folded::verify(own, &mut conn, name, &*projection, args.limit, args.json).await
+            let source = logs.source_of(own, &mut conn, name).await?.cloned();
+            let log = logs.of(own, &mut conn, name).await?;
+            folded::verify(own, &mut conn, (source.as_ref(), log), (name, &*projection), (args.limit, args.json)).await
         };
         if let Err(error) = outcome {
             if chosen.len() > 1 {

@@ -5,12 +5,14 @@ use super::advice::advice;
 use super::output::{print, print_json};
 use super::projections::{Projections, ProjectionsArg};
 use super::session::Session;
+use super::source::Logs;
 use super::tuning::MAX_MS;
 use crate::config::number;
 use clap::Args;
 use evenfold::event::Aggregate;
+use evenfold::log::OpenSource;
 use evenfold::number::{Position, Version};
-use evenfold::projection::{Target, WaitError, wait_until};
+use evenfold::projection::{Target, WaitError, wait_until_of};
 use serde::Serialize;
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
@@ -78,11 +80,13 @@ pub(super) async fn run(global: &Global, args: WaitArgs, known: &Projections<'_>
     let (targets, name) = args.targets();
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
+    let mut logs = Logs::open(global, &session).await?;
     let (started, timeout) = (Instant::now(), Duration::from_millis(args.timeout_ms));
     let (mut lines, mut refused) = (Vec::new(), None);
     for projection in known.names(&args.projections) {
         let left = timeout.saturating_sub(started.elapsed());
-        let outcome = wait(&session, &mut conn, projection, targets.clone(), left).await;
+        let log = logs.of(session.database.schema(), &mut conn, projection).await?;
+        let outcome = wait(&session, &mut conn, log, projection, targets.clone(), left).await;
         let waited_ms = started.elapsed().as_millis();
         if args.json {
             let reason = outcome.as_ref().err().map(|error| advice(&error.to_string()).into_owned());
@@ -108,13 +112,14 @@ pub(super) async fn run(global: &Global, args: WaitArgs, known: &Projections<'_>
 async fn wait(
     session: &Session,
     conn: &mut PgConnection,
+    mut log: Option<&mut OpenSource>,
     projection: &str,
     targets: Vec<Target>,
     timeout: Duration,
 ) -> Result<(), WaitError> {
     let (started, mut left) = (Instant::now(), timeout);
     for target in targets {
-        wait_until(session.database.schema(), conn, projection, target, left).await?;
+        wait_until_of(session.database.schema(), conn, log.as_deref_mut(), projection, target, left).await?;
         left = timeout.saturating_sub(started.elapsed());
     }
     Ok(())

@@ -49,7 +49,7 @@ impl CliOutput {
     }
 
     /// Fails unless the process ended with this code and one sentence, which holds the phrase. Only log lines and the
-    /// one that names the database may come before the sentence, and only where something had begun.
+    /// ones that name the database and the log may come before the sentence, and only where something had begun.
     pub fn complains(&self, code: i32, phrase: &str) {
         assert_eq!(self.code, code, "{self:#?}");
         assert_eq!(self.out, "", "{self:#?}");
@@ -59,8 +59,10 @@ impl CliOutput {
         );
         assert!(sentence.starts_with(&self.complaint()) && sentence.contains(phrase), "no {phrase:?}: {self:#?}");
         assert!(code == 1 || before.is_empty(), "{self:#?}");
-        let known =
-            |line: &String| line.contains(" INFO ") || line.contains(" WARN ") || line.starts_with("database: ");
+        let known = |line: &String| {
+            let begins = ["database: ", "log: "].iter().any(|name| line.starts_with(name));
+            begins || line.contains(" INFO ") || line.contains(" WARN ")
+        };
         assert!(before.iter().all(known), "{self:#?}");
         // "at line": of PostgreSQL's own source.
         for noise in ["panicked", "backtrace", "Error {", "Err(", "at line "] {

@@ -1,11 +1,16 @@
 //! `source`: logs that others write.
 
+mod accept;
 mod check;
+mod logs;
 mod open;
 
+pub(crate) use logs::Logs;
 pub(crate) use open::open;
 
 use super::Global;
+use super::projections::Projections;
+use accept::SourceAcceptArgs;
 use check::SourceCheckArgs;
 use clap::{Args, Subcommand};
 
@@ -21,10 +26,16 @@ enum LogCommand {
     ///
     /// With --source, that log only. The exit code is 0 if one can be folded at least.
     Check(SourceCheckArgs),
+    /// Take the server that a log is on now for the one that it was on before
+    ///
+    /// After a failover that has lost no commit, or a move of the whole cluster. Where commits were lost, positions may
+    /// have been given again to other events: rebuild then.
+    Accept(SourceAcceptArgs),
 }
 
-pub(super) async fn run(global: &Global, args: SourceCommand) -> anyhow::Result<()> {
+pub(super) async fn run(global: &Global, args: SourceCommand, known: &Projections<'_>) -> anyhow::Result<()> {
     match args.command {
         LogCommand::Check(args) => check::run(global, &args).await,
+        LogCommand::Accept(args) => accept::run(global, &args, known).await,
     }
 }

@@ -5,7 +5,8 @@ use super::notes::{notes, nothing, report};
 use anyhow::{Context, bail};
 use evenfold::checkpoint::{self, Status};
 use evenfold::counter::AmountPointer;
-use evenfold::counters::{self, Mismatch, NAME, Tally, UnreadableEvent, mismatches, totals};
+use evenfold::counters::{self, Mismatch, NAME, Tally, UnreadableEvent, mismatches, mismatches_of, totals};
+use evenfold::log::{OpenSource, Source};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
 
@@ -20,22 +21,46 @@ pub(crate) async fn verify(
 ) -> anyhow::Result<()> {
     counters::check_begun(own, conn, pointer).await?;
     let differ = mismatches(own, conn, pointer, limit).await.context("recomputing the counters")?;
-    for mismatch in &differ {
+    let status = checkpoint::status(own, conn, NAME).await?;
+    outcome(own, conn, (&differ, &status, None), pointer, ("Recomputed by one SQL query over", json)).await
+}
+
+/// The same of a log that others write.
+pub(super) async fn verify_of(
+    own: &Schema,
+    conn: &mut PgConnection,
+    (source, mut log): (&Source, Option<&mut OpenSource>),
+    pointer: &AmountPointer,
+    (limit, json): (u32, bool),
+) -> anyhow::Result<()> {
+    let differ = mismatches_of(own, conn, source, pointer, limit).await?;
+    let status = checkpoint::status_of(own, conn, log.as_deref_mut(), NAME).await?;
+    outcome(own, conn, (&differ, &status, log), pointer, ("Folded again:", json)).await
+}
+
+/// Shows what differs, or that nothing does.
+async fn outcome(
+    own: &Schema,
+    conn: &mut PgConnection,
+    (differ, status, log): (&[Mismatch], &Status, Option<&mut OpenSource>),
+    pointer: &AmountPointer,
+    (how, json): (&str, bool),
+) -> anyhow::Result<()> {
+    for mismatch in differ {
         if json { print_json(mismatch)? } else { print(&described(mismatch))? }
     }
-    let status = checkpoint::status(own, conn, NAME).await?;
     if !differ.is_empty() {
-        bail!("the {NAME} listed above do not agree with the log: {}", way_out(&status, pointer));
+        bail!("the {NAME} listed above do not agree with the log: {}", way_out(status, pointer));
     }
     let (counters, events) = totals(own, conn).await?;
     let outcome = if events > 0 {
         let of = if status.behind() > 0 { "what is applied of the log" } else { "the whole log" };
         let (counters, events) = (thousands(counters), thousands(events));
-        format!("Recomputed by one SQL query over {of}: all {counters} counters agree\n({events} events).\n")
+        format!("{how} {of}: all {counters} counters agree\n({events} events).\n")
     } else {
-        nothing(own, conn).await?
+        nothing(own, conn, log).await?
     };
-    report(&outcome, &notes(own, conn, &status, events > 0).await?, json)
+    report(&outcome, &notes(own, conn, status, events > 0).await?, json)
 }
 
 /// What to do about counters that differ.

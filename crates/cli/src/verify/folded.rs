@@ -5,6 +5,7 @@ use super::super::registry::Configured;
 use super::notes::{notes, nothing, report};
 use anyhow::bail;
 use evenfold::checkpoint;
+use evenfold::log::{OpenSource, Source};
 use evenfold::schema::Schema;
 use evenfold::shadow::{DifferingRow, RefusedEvent, Side, TableOutcome, Verified, VerifiedTable};
 use serde::Serialize;
@@ -29,12 +30,11 @@ struct JsonRow<'a> {
 pub(super) async fn verify(
     own: &Schema,
     conn: &mut PgConnection,
-    name: &str,
-    projection: &dyn Configured,
-    limit: u32,
-    json: bool,
+    (source, mut log): (Option<&Source>, Option<&mut OpenSource>),
+    (name, projection): (&str, &dyn Configured),
+    (limit, json): (u32, bool),
 ) -> anyhow::Result<()> {
-    let verified = projection.verify(own, conn, limit).await?;
+    let verified = projection.verify(own, conn, source, limit).await?;
     if !verified.refused.is_empty() {
         return refused(name, &verified.refused);
     }
@@ -48,8 +48,9 @@ pub(super) async fn verify(
             verified.took.as_secs_f64()
         );
     }
-    let status = checkpoint::status(own, conn, name).await?;
-    let outcome = if verified.events > 0 { agreement(&verified, status.behind()) } else { nothing(own, conn).await? };
+    let status = checkpoint::status_of(own, conn, log.as_deref_mut(), name).await?;
+    let agrees = || agreement(&verified, status.behind());
+    let outcome = if verified.events > 0 { agrees() } else { nothing(own, conn, log).await? };
     report(&outcome, &notes(own, conn, &status, verified.events > 0).await?, json)
 }
 

@@ -3,13 +3,21 @@
 use super::super::output::{complain, print, thousands};
 use evenfold::checkpoint::{self, Status};
 use evenfold::counters::NAME;
-use evenfold::log;
+use evenfold::log::{self, OpenSource};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
 
 /// That nothing is compared with anything, for whoever would take it for agreement.
-pub(super) async fn nothing(own: &Schema, conn: &mut PgConnection) -> anyhow::Result<String> {
-    Ok(match log::count(own, conn).await? {
+pub(super) async fn nothing(
+    own: &Schema,
+    conn: &mut PgConnection,
+    log: Option<&mut OpenSource>,
+) -> anyhow::Result<String> {
+    let events = match log {
+        None => log::count(own, conn).await?,
+        Some(log) => log.count_all().await?,
+    };
+    Ok(match events {
         0 => "Nothing is verified: the log has no events.\n".to_owned(),
         events => {
             format!("Nothing is verified: none of the {} events in the log is applied.\n", thousands(events))

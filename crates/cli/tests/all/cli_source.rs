@@ -1,5 +1,6 @@
 //! Logs that others write, folded by the program: what is configured, and what is refused.
 
+mod operated;
 mod shop;
 
 use crate::support::cli::run_at;
