@@ -1,7 +1,7 @@
 //! What has occurred while the states were explored. A model in which an action can never happen proves nothing about
 //! it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
@@ -55,10 +55,34 @@ pub enum Case {
     TakenFromPaused,
     /// A worker found that a rebuild had changed the definition.
     OtherDefinition,
+    /// A savepoint was rolled back after an insert, to insert again with the same number.
+    RolledBack,
+    /// A transaction was prepared.
+    Prepared,
+    /// A prepared transaction was renamed.
+    Renamed,
+    /// A transaction that was shown to have the sequence's lock had released it before all were shown.
+    ReleasedMeanwhile,
+    /// A transaction was shown to have the sequence's lock whose events were visible already.
+    VisibleAndLocked,
+    /// A position was missing that nobody could write any more.
+    Abandoned,
+    /// A fence was taken once nobody could write below it any more.
+    Settled,
+    /// Somebody still could, and it was waited for no longer.
+    NotSettled,
+    /// A fence was taken that lists what is missing.
+    Listed,
+    /// An event was lost, and a worker watched its position.
+    LostAndWatched,
+    /// More was missing than a fence may name.
+    TooManyMissing,
+    /// Of two rows each had seen a position that the other had not.
+    Union,
 }
 
 #[derive(Debug, Default)]
-pub struct Cases(AtomicU32);
+pub struct Cases(AtomicU64);
 
 impl Cases {
     pub fn note(&self, case: Case) {

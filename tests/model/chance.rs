@@ -1,7 +1,8 @@
 //! Who goes on in a history at random.
 
 use super::log::Write;
-use super::protocol::{Action, Protocol, State, Step};
+use super::protocol::{Protocol, State};
+use super::step::{Action, Step};
 use stateright::Chooser;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

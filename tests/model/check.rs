@@ -3,7 +3,8 @@
 use super::cases::Case;
 use super::chance::Chance;
 use super::mutant::Mutant;
-use super::protocol::{Action, Protocol, State};
+use super::protocol::{Protocol, State};
+use super::step::Action;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 use std::fmt::Write;
 use std::time::Instant;

@@ -19,8 +19,9 @@ pub enum Mutant {
     NoNextXid,
     /// A fence is taken on a standby, which has nobody in its list of transactions in progress.
     FenceInRecovery,
-    /// A position is drawn before its transaction owns an xid, as one that a session has drawn earlier.
-    PositionBeforeXid,
+    /// A position is drawn before its transaction owns an xid, or has the sequence's lock, as one that a session has
+    /// drawn earlier.
+    DrawnEarlier,
     /// Events at or below the floor are not looked for.
     NoLateRows,
     /// A span begins at the floor, although events below it come first.
@@ -54,6 +55,36 @@ pub enum Mutant {
     DefinitionBeforeRows,
     /// A rebuild that switches over leaves the rows their revisions.
     SwitchKeepsRevisions,
+    /// Whoever has the lock of the table may write what is missing, and nobody else.
+    TableLock,
+    /// Prepared transactions are not among those who may.
+    PreparedLeftOut,
+    /// A prepared transaction that was renamed is another one.
+    NotInherited,
+    /// What is missing is nobody's.
+    DeadAtOnce,
+    /// What is missing is nobody's after a while.
+    TimeOut,
+    /// What is missing is nobody's as soon as all who might have written it have ended, without another look.
+    DeadWithoutLook,
+    /// A look reads the rows, and then who may write what is missing among them.
+    LocksAfterRows,
+    /// Whoever was seen to have the lock before a position was found missing may write it, and nobody else.
+    HoldersOfBefore,
+    /// A look reads the positions that were missing in one statement, and those above the floor in the next.
+    LookInTwo,
+    /// A fence waits until all who could write anything have ended, and reads the highest position then.
+    HoldersBeforeTop,
+    /// A fence does not wait for anybody: all up to the highest position is visible.
+    SettledAtOnce,
+    /// A fence lists the gaps in two statements.
+    GapsInTwo,
+    /// A fence lists the gaps up to the highest position, and reads that once more for its floor.
+    TopAfterGaps,
+    /// A fence reads what of the missing positions can be seen before it lists the gaps.
+    FoundBeforeGaps,
+    /// Rows converge on the one with the highest floor.
+    ConvergedOnHighest,
 }
 
 /// What the rows need next: the production code's decision, or a mutant's in its place.
@@ -70,7 +101,13 @@ pub fn decide(class: Class, rows: &[CheckpointRow], remembered: &mut Option<Fenc
     if matches!(&decided, Next::Finish(together) if together.len() > 1) {
         rules.cases.note(Case::Together);
     }
+    if let Next::CatchUp(_, upto) = &decided
+        && view.iter().all(|(_, checkpoint)| seen_by(checkpoint) != *upto)
+    {
+        rules.cases.note(Case::Union);
+    }
     match (rules.mutant, &decided) {
+        (Some(Mutant::ConvergedOnHighest), Next::CatchUp(..) | Next::Merge(_)) => converge_on_highest(&view),
         (Some(Mutant::RememberedTarget), Next::CatchUp(..) | Next::Merge(_)) => {
             converge_on_remembered(&view, remembered, decided)
         }
@@ -81,6 +118,14 @@ pub fn decide(class: Class, rows: &[CheckpointRow], remembered: &mut Option<Fenc
             Next::Merge(closed_at(Fence::of_transactions(highest.floor, parts(&highest).0, next_xid)))
         }
         _ => decided,
+    }
+}
+
+fn converge_on_highest(rows: &[(Class, &Checkpoint)]) -> Next {
+    let highest = rows.iter().map(|(_, checkpoint)| seen_by(checkpoint)).max_by_key(|fence| fence.floor).unwrap();
+    match rows.iter().position(|(_, checkpoint)| seen_by(checkpoint) != highest) {
+        Some(behind) => Next::CatchUp(vec![behind], highest),
+        None => Next::Merge(closed_at(highest)),
     }
 }
 

@@ -58,7 +58,7 @@ fn a_fence_is_not_taken_in_recovery() {
 
 #[test]
 fn a_position_is_drawn_by_a_transaction_that_owns_its_xid() {
-    rejects(Mutant::PositionBeforeXid, one_worker());
+    rejects(Mutant::DrawnEarlier, one_worker());
 }
 
 #[test]

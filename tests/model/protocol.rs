@@ -1,8 +1,9 @@
 //! The protocol as a `stateright` model: what can happen next, and what must hold whatever does.
 
 use super::cases::{Case, Cases};
-use super::log::{Log, Script, Write};
+use super::log::{Event, Log, Script, Source};
 use super::mutant::Mutant;
+use super::step::{Action, Step};
 use super::store::Store;
 use super::worker::{Phase, Rules, Worker};
 use evenfold::class::Class;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Debug, Clone, Default)]
 pub struct Protocol {
+    pub source: Source,
     /// The writers of each history; one of these is chosen.
     pub writers: Vec<Vec<Script>>,
     pub may_abort: bool,
@@ -38,6 +40,8 @@ pub struct Protocol {
     /// Whether something can happen between a fence's snapshot and its count of the xids.
     pub apart: bool,
     pub mutant: Option<Mutant>,
+    /// Whether events may be lost, where a worker watches their positions.
+    pub only_watched: bool,
     pub cases: Arc<Cases>,
 }
 
@@ -50,32 +54,6 @@ pub struct State {
     returns: u8,
     pauses: u8,
     switches: u8,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Action {
-    Switch,
-    Writer(usize, Write),
-    Worker(usize, Step),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Step {
-    Start,
-    Register,
-    /// A merge gets in between what a registration reads and what it locks.
-    RegisterMissingMerge,
-    Return,
-    Load,
-    Fence,
-    Apply,
-    /// The transaction is committed, and the worker does not learn it.
-    ApplyUnknowing,
-    Merge,
-    WriteEmpty,
-    Crash,
-    /// Until its next step.
-    Pause,
 }
 
 impl State {
@@ -91,11 +69,13 @@ fn class((key, total): (u32, u32)) -> Class {
 
 impl Protocol {
     fn rules(&self) -> Rules<'_> {
-        Rules { batch: self.batch, spans: self.spans, apart: self.apart, mutant: self.mutant, cases: &self.cases }
+        let Self { source, batch, spans, apart, mutant, ref cases, .. } = *self;
+        Rules { source, batch, spans, apart, mutant, cases }
     }
 
     fn init(&self, scripts: &[Script]) -> State {
-        let (log, mut store) = (Log::new(scripts), Store::new(self.running[0].1, self.mutant));
+        let log = Log::new(self.source, scripts);
+        let mut store = Store::new(self.running[0].1, log.before_all(), self.mutant);
         let running = self.running.iter().map(|&partition| (partition, Phase::Unknown { outrun: false }));
         let starting = self.starting.iter().map(|&partition| (partition, Phase::Off));
         self.running.iter().for_each(|&partition| store.register(class(partition), false, &Cases::default()));
@@ -135,9 +115,7 @@ impl Protocol {
             Phase::Joining => {}
             Phase::Unknown { .. } | Phase::StandingBy { .. } => each(Step::Load),
             Phase::Holding(_) | Phase::Fencing(..) => {
-                if worker.may_fence(&state.log, &self.rules()) {
-                    each(Step::Fence);
-                }
+                worker.reads(&state.log, &self.rules(), each);
                 if self.writes_empty && worker.may_write() {
                     each(Step::WriteEmpty);
                 }
@@ -181,6 +159,8 @@ impl Protocol {
             }
             Step::Load => worker.load(&state.store, log, &rules),
             Step::Fence => worker.fence(log, &rules),
+            Step::Look => worker.look(log, &rules),
+            Step::Holders => worker.see_holders(log, &rules),
             Step::Apply => worker.apply(Arc::make_mut(&mut state.store), log, &rules),
             Step::ApplyUnknowing => {
                 state.mishaps -= 1;
@@ -231,9 +211,8 @@ impl Model for Protocol {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for number in 0..state.log.writers() {
-            let draws_first = self.mutant == Some(Mutant::PositionBeforeXid);
             let mut each = |write| actions.push(Action::Writer(number, write));
-            state.log.possible(number, self.may_abort, draws_first, &mut each);
+            state.log.possible(number, (self.source, self.may_abort), self.mutant, &mut each);
         }
         if state.switches > 0 {
             actions.push(Action::Switch);
@@ -257,6 +236,19 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
+        if self.only_watched {
+            return vec![Property::always(
+                "an event that is lost is at a position that is watched",
+                |model: &Self, state: &State| {
+                    let watched = |event: &Event| state.workers.iter().any(|worker| worker.watches(event));
+                    let mut lost = state.store.lost(&state.log).peekable();
+                    if lost.peek().is_some() {
+                        model.cases.note(Case::LostAndWatched);
+                    }
+                    lost.all(watched)
+                },
+            )];
+        }
         vec![
             Property::always("the rows are an exact cover", |_, state: &State| state.store.is_exact_cover()),
             Property::always("each event is applied at most once and in order", |_, state: &State| {

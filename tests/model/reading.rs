@@ -1,8 +1,9 @@
 //! The part of a worker's step that only reads: fences, and windows.
 
-use super::cases::Case;
-use super::log::Log;
+use super::cases::{Case, Cases};
+use super::log::{Event, Log};
 use super::mutant::{Mutant, decide};
+use super::step::Step;
 use super::worker::{Batch, Holding, Part, Phase, Rules, Worker};
 use evenfold::checkpoint::{Checkpoint, Next};
 use evenfold::class::Class;
@@ -29,6 +30,19 @@ pub fn closed_at(fence: Fence) -> Checkpoint {
     checkpoint.open(fence);
     checkpoint.close();
     checkpoint
+}
+
+pub fn note_events(events: &[Event], seen: &Fence, checkpoint: &Checkpoint, cases: &Cases) {
+    for late in events.iter().filter(|event| event.position <= seen.floor.get()) {
+        let is_listed = match &seen.shown {
+            Shown::Transactions { snapshot, .. } => late.xid < snapshot.xmax(),
+            Shown::Positions { .. } => true,
+        };
+        cases.note(if is_listed { Case::Late } else { Case::Unlisted });
+    }
+    if checkpoint.has_open_window() {
+        cases.note(Case::OpenWindow);
+    }
 }
 
 fn is_unchanged(checkpoint: &Checkpoint, fence: &Fence, rules: &Rules<'_>) -> bool {
@@ -125,13 +139,24 @@ impl Worker {
         None
     }
 
+    /// What it can read to find something new.
+    pub fn reads(&self, log: &Log, rules: &Rules<'_>, each: &mut dyn FnMut(Step)) {
+        match (&self.phase, log) {
+            (Phase::Holding(holding), Log::Sequence(_)) => self.glances(holding, log, rules, each),
+            (Phase::Fencing(_, Part::Of(glance)), _) => self.glances_on(glance, log, rules, each),
+            _ if self.may_fence(log, rules) => each(Step::Fence),
+            _ => {}
+        }
+    }
+
     /// Whether a fence could show the worker anything new, now or once a writer has gone on.
-    pub fn may_fence(&self, log: &Log, rules: &Rules<'_>) -> bool {
+    fn may_fence(&self, log: &Log, rules: &Rules<'_>) -> bool {
         match &self.phase {
-            Phase::Holding(holding) => !log.all_have_ended() || holding.would_move(log.fence(), rules),
+            Phase::Holding(holding) => !log.all_have_ended() || holding.would_move(log.own().fence(), rules),
             // A fence that changes nothing leaves the worker as if it had not begun to take it: this need not be a
             // step.
             Phase::Fencing(holding, Part::Floor(floor)) => {
+                let log = log.own();
                 holding.would_move(log.fence(), rules) || holding.would_move(log.fence_with(*floor), rules)
             }
             Phase::Fencing(..) => true,
@@ -141,6 +166,10 @@ impl Worker {
 
     /// Takes a fence, one statement at a time.
     pub fn fence(&mut self, log: &Log, rules: &Rules<'_>) {
+        let own = match log {
+            Log::Own(own) => own,
+            Log::Sequence(_) => return self.list(log, rules),
+        };
         let (holding, part) = match std::mem::replace(&mut self.phase, Phase::Off) {
             Phase::Holding(holding) => (holding, None),
             Phase::Fencing(holding, part) => (holding, Some(part)),
@@ -148,30 +177,31 @@ impl Worker {
         };
         let fence = match part {
             None if rules.has(Mutant::SnapshotBeforeFloor) => {
-                self.phase = Phase::Fencing(holding, Part::Snapshot(log.snapshot(), log.next_xid()));
+                self.phase = Phase::Fencing(holding, Part::Snapshot(own.snapshot(), own.next_xid()));
                 return;
             }
             None => {
                 let ahead = i64::from(rules.has(Mutant::FloorAhead));
-                self.phase = Phase::Fencing(holding, Part::Floor(log.floor() + ahead));
+                self.phase = Phase::Fencing(holding, Part::Floor(own.floor() + ahead));
                 return;
             }
             Some(Part::Floor(floor)) if rules.apart => {
-                self.phase = Phase::Fencing(holding, Part::FloorAndSnapshot(floor, log.snapshot()));
+                self.phase = Phase::Fencing(holding, Part::FloorAndSnapshot(floor, own.snapshot()));
                 return;
             }
-            Some(Part::Floor(floor)) => log.fence_with(floor),
+            Some(Part::Floor(floor)) => own.fence_with(floor),
             Some(Part::FloorAndSnapshot(floor, snapshot)) => {
-                Fence::of_transactions(Position::new(floor), snapshot, log.next_xid())
+                Fence::of_transactions(Position::new(floor), snapshot, own.next_xid())
             }
             Some(Part::Snapshot(snapshot, next_xid)) => {
-                Fence::of_transactions(Position::new(log.floor()), snapshot, next_xid)
+                Fence::of_transactions(Position::new(own.floor()), snapshot, next_xid)
             }
+            Some(Part::Of(glance)) => panic!("{glance:?} of evenfold's own log"),
         };
         self.open(holding, fence, log, rules);
     }
 
-    fn open(&mut self, mut holding: Holding, mut fence: Fence, log: &Log, rules: &Rules<'_>) {
+    pub fn open(&mut self, mut holding: Holding, mut fence: Fence, log: &Log, rules: &Rules<'_>) {
         if rules.has(Mutant::FenceInRecovery) {
             let (snapshot, next_xid) = parts(&fence);
             let all_ended = format!("{0}:{0}:", snapshot.xmax()).parse().unwrap();

@@ -12,7 +12,7 @@ use super::store::Store;
 impl Store {
     /// `counters::switch`: its fence is taken while no checkpoint can move.
     pub fn switch_definition(&mut self, log: &Log) {
-        let checkpoint = closed_at(log.fence());
+        let checkpoint = closed_at(log.own().fence());
         for index in 0..self.rows.len() {
             if self.mutant != Some(Mutant::SwitchKeepsRevisions) {
                 self.rows[index].revision = self.revision_after(Some(self.rows[index].revision));

@@ -4,8 +4,10 @@
 use super::cases::{Case, Cases};
 use super::log::{Event, Log};
 use super::mutant::Mutant;
+use super::reading::closed_at;
 use evenfold::checkpoint::{Checkpoint, CheckpointRow};
 use evenfold::class::{Class, is_exact_cover};
+use evenfold::log::Fence;
 use evenfold::number::{Position, Revision};
 use std::hash::{Hash, Hasher};
 use uuid::Uuid;
@@ -33,10 +35,10 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(total: u32, mutant: Option<Mutant>) -> Self {
+    pub fn new(total: u32, before_all: Fence, mutant: Option<Mutant>) -> Self {
         let whole = CheckpointRow {
             class: Class::partition(0, 1).unwrap(),
-            checkpoint: Checkpoint::start(),
+            checkpoint: closed_at(before_all),
             revision: Revision::new(0),
             owner: None,
         };
@@ -190,6 +192,15 @@ impl Store {
         };
         let known = log.committed().iter().fold(0, |bits, event| bits | 1_u32 << event.position);
         self.applied & !known == 0 && log.committed().iter().all(|event| self.has_applied(event) == expected(event))
+    }
+
+    /// The events that were not applied, and never will be.
+    pub fn lost<'a>(&'a self, log: &'a Log) -> impl Iterator<Item = &'a Event> {
+        let given_as_applied = |event: &Event| {
+            let mut rows = self.rows.iter().filter(|row| event.is_of(&[row.class]));
+            rows.any(|row| row.checkpoint.applied(event.xid, Position::new(event.position)))
+        };
+        log.committed().iter().filter(move |event| !self.has_applied(event) && given_as_applied(event))
     }
 
     pub fn has_applied_all(&self, log: &Log) -> bool {

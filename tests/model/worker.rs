@@ -1,14 +1,17 @@
 //! A worker's steps, in the order of `projection::Worker`. Between any two of them others may act.
 
 use super::cases::{Case, Cases};
-use super::log::{Event, Log};
+use super::log::{Event, Log, Source};
+use super::looking::Glance;
 use super::mutant::Mutant;
-use super::reading::{parts, seen_by};
+use super::reading::{note_events, seen_by};
 use super::store::Store;
 use evenfold::checkpoint::{Checkpoint, CheckpointRow};
 use evenfold::class::{Class, is_exact_cover};
+use evenfold::log::foreign::{Holder, Holes};
 use evenfold::log::{Fence, Snapshot};
 use evenfold::number::Revision;
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 
@@ -21,6 +24,9 @@ pub struct Worker {
     pub beating: bool,
     /// What mutants remember and should not.
     pub remembered: Option<Fence>,
+    pub last_holders: Option<BTreeSet<Holder>>,
+    /// Of a log that others write: what it knows of the positions that are missing.
+    pub holes: Holes,
     /// How many changes of the definition it knows of.
     pub definition: u8,
     /// Whether a mutant has compared the definition already.
@@ -59,6 +65,8 @@ pub enum Part {
     FloorAndSnapshot(i64, Snapshot),
     /// In the wrong order.
     Snapshot(Snapshot, u64),
+    /// Of a log that others write.
+    Of(Glance),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +81,7 @@ pub struct Batch {
 
 /// What a worker's step depends on, in addition to the database.
 pub struct Rules<'a> {
+    pub source: Source,
     pub batch: usize,
     pub spans: bool,
     /// Whether something can happen between the snapshot and the count of the xids.
@@ -99,7 +108,17 @@ impl Worker {
     pub fn new(number: usize, class: Class, phase: Phase) -> Self {
         let beating = !matches!(phase, Phase::Off | Phase::Joining);
         let id = Uuid::from_u128(number as u128 + 1);
-        Self { class, id, phase, beating, remembered: None, definition: 0, compared: false }
+        Self {
+            class,
+            id,
+            phase,
+            beating,
+            remembered: None,
+            last_holders: None,
+            holes: Holes::default(),
+            definition: 0,
+            compared: false,
+        }
     }
 
     /// Reads the rows, and decides who works on them.
@@ -115,6 +134,8 @@ impl Worker {
             return;
         }
         self.compared = false;
+        self.holes.forget();
+        self.last_holders = None;
         let rows = store.load(self.class);
         let classes: Vec<Class> = rows.iter().map(|row| row.class).collect();
         let own_total = store.total() == self.class.modulus() || rules.has(Mutant::StragglersStay);
@@ -226,13 +247,15 @@ impl Worker {
         }
         store.disown(self.id);
         self.beating = false;
-        (self.remembered, self.compared) = (None, false);
+        (self.remembered, self.last_holders, self.compared) = (None, None, false);
+        self.holes = Holes::default();
         self.phase = Phase::Joining;
     }
 
     pub fn hash_into(&self, store: &Store, into: &mut impl Hasher) {
         std::mem::discriminant(&self.phase).hash(into);
         (self.beating, &self.remembered, self.definition, self.compared).hash(into);
+        (&self.holes, &self.last_holders).hash(into);
         match &self.phase {
             Phase::Off | Phase::Joining => {}
             Phase::Unknown { outrun } => outrun.hash(into),
@@ -253,15 +276,6 @@ impl Worker {
                 checkpoint.hash(into);
             }
         }
-    }
-}
-
-fn note_events(events: &[Event], seen: &Fence, checkpoint: &Checkpoint, cases: &Cases) {
-    for late in events.iter().filter(|event| event.position <= seen.floor.get()) {
-        cases.note(if late.xid < parts(seen).0.xmax() { Case::Late } else { Case::Unlisted });
-    }
-    if checkpoint.has_open_window() {
-        cases.note(Case::OpenWindow);
     }
 }
 

@@ -1,40 +1,12 @@
-//! The log as PostgreSQL keeps it: transactions, positions, snapshots.
+//! evenfold's own log as PostgreSQL keeps it: transactions, positions, snapshots.
 
-use super::cases::{Case, Cases};
-use evenfold::class::Class;
-use evenfold::hash::IdHash;
-use evenfold::log::{Fence, Snapshot, Window};
+use super::{Event, Script, Write};
+use crate::cases::{Case, Cases};
+use evenfold::log::{Fence, Snapshot};
 use evenfold::number::Position;
-use std::sync::LazyLock;
 
 /// PostgreSQL gives this one out first.
 const FIRST_XID: u64 = 3;
-
-/// The aggregates, by number. Their hashes leave the remainders 0, 1 and 2 by 12, so that every total up to 4 sees them
-/// in different partitions as soon as it can.
-static AGGREGATES: LazyLock<[IdHash; 3]> = LazyLock::new(|| {
-    [0, 1, 2].map(|residue| {
-        let mut hashes = (0..).map(|n: u32| IdHash::of(&format!("aggregate-{n}")));
-        hashes.find(|hash| hash.value() % 12 == residue).unwrap()
-    })
-});
-
-/// Which aggregates a writer appends to, in one transaction. None: a bystander.
-pub type Script = &'static [usize];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Event {
-    pub position: i64,
-    pub xid: u64,
-    pub aggregate: usize,
-    pub version: u8,
-}
-
-impl Event {
-    pub fn is_of(&self, classes: &[Class]) -> bool {
-        classes.iter().any(|class| class.contains(AGGREGATES[self.aggregate]))
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
@@ -55,23 +27,8 @@ struct Writer {
     appended: Vec<Event>,
 }
 
-/// A step of a writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
-    /// Takes a position for its first event, and owns no xid yet: only of a mutant.
-    Draw,
-    /// Takes an xid, long before it takes a position, perhaps.
-    Begin,
-    /// Takes a position, for the version after the last one that it can see.
-    Append,
-    /// Finds another writer's event in the place of its own, and appends again.
-    Retry,
-    Commit,
-    Abort,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Log {
+pub struct OwnLog {
     next_xid: u64,
     /// The highest xid that has ended.
     last_ended: u64,
@@ -80,7 +37,7 @@ pub struct Log {
     committed: Vec<Event>,
 }
 
-impl Log {
+impl OwnLog {
     pub fn new(scripts: &[Script]) -> Self {
         let writer = |&script: &Script| Writer { script, stage: Stage::Waiting, drawn: None, appended: Vec::new() };
         Self {
@@ -218,28 +175,5 @@ impl Log {
     /// The same with a floor that was read before.
     pub fn fence_with(&self, floor: i64) -> Fence {
         Fence::of_transactions(Position::new(floor), self.snapshot(), self.next_xid())
-    }
-
-    /// `log::read`: the statements `late.sql` and `range.sql`, up to `limit` events, and whether that was all.
-    pub fn read(&self, window: Window<'_>, classes: &[Class], limit: usize, late_too: bool) -> (Vec<Event>, bool) {
-        let floor = window.seen.floor;
-        let wanted = |event: &&Event| {
-            let shows = |fence: &Fence| fence.shows(event.xid, Position::new(event.position));
-            event.is_of(classes) && !shows(window.seen) && shows(window.upto)
-        };
-        let mut events = Vec::new();
-        if late_too && !window.seen.is_final() && window.after < floor {
-            let between = |event: &&Event| event.position > window.after.get() && event.position <= floor.get();
-            let late = self.committed.iter().filter(between).filter(wanted);
-            events.extend(late.filter(|event| window.seen.may_be_late(event.xid)).take(limit));
-            if events.len() == limit {
-                return (events, false);
-            }
-        }
-        let after = window.after.max(floor);
-        let rest = self.committed.iter().filter(|event| event.position > after.get()).filter(wanted);
-        events.extend(rest.take(limit - events.len()));
-        let complete = events.len() < limit;
-        (events, complete)
     }
 }
