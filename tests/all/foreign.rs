@@ -2,6 +2,8 @@
 
 mod long;
 mod looked_after;
+mod presets;
+mod refusals;
 mod refused;
 mod shop;
 mod writers;

@@ -122,7 +122,8 @@ fn of_column(log: &Foreign, found: &TableFacts) -> Vec<String> {
              have the same position"
         ));
     }
-    if let Some(version) = &log.mapping.version
+    // Where not all rows are the log's, the version is that of another row.
+    if let (Some(version), None) = (&log.mapping.version, &log.mapping.rows)
         && !found.is_version_unique
     {
         against.push(format!(

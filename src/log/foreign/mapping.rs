@@ -33,11 +33,11 @@ pub struct Mapping {
     pub aggregate_type: String,
     /// Expression: the aggregate. With its type it is one stream of events.
     pub aggregate_id: String,
-    /// Expression: a number that grows with each event of an aggregate; its position where there is none.
+    /// Expression: a number that grows with each event of an aggregate; its position where there is none, or it is null.
     pub version: Option<String>,
     /// The version of an aggregate's first event, which is 1 in evenfold.
     pub first_version: i64,
-    /// Expression: the event's id, a UUID or any text.
+    /// Expression: the event's id, a UUID or any text; made of its position where there is none, or it is null.
     pub event_id: Option<String>,
     /// Expression: what has happened.
     pub event_type: String,
@@ -47,7 +47,7 @@ pub struct Mapping {
     pub payload_as: Payload,
     /// Expression: JSON.
     pub metadata: Option<String>,
-    /// Expression: when it has happened, a `timestamptz`.
+    /// Expression: when it has happened, a `timestamptz`; before everything else where there is none, or it is null.
     pub recorded_at: Option<String>,
     /// A condition on columns that never change: which rows are events.
     pub filter: Option<String>,
@@ -67,7 +67,7 @@ impl Mapping {
     pub(super) fn relation(&self) -> String {
         let Self { position, aggregate_type, aggregate_id, event_type, .. } = self;
         let version = match &self.version {
-            Some(version) => format!("({version})::bigint + {}", 1 - self.first_version),
+            Some(version) => format!("coalesce(({version})::bigint + {}, e.{position})", 1 - self.first_version),
             None => format!("e.{position}"),
         };
         let recorded_at = self.recorded_at.as_deref().unwrap_or("'-infinity'");
@@ -78,7 +78,7 @@ impl Mapping {
              coalesce(({aggregate_type})::text, '') AS aggregate_type, \
              coalesce(({aggregate_id})::text, '') AS aggregate_id, \
              coalesce(({event_type})::text, '') AS event_type, {payload} AS payload, {event_id} AS event_id, \
-             ({recorded_at})::timestamptz AS recorded_at, {metadata} AS metadata FROM {from}{filter}",
+             coalesce(({recorded_at})::timestamptz, '-infinity') AS recorded_at, {metadata} AS metadata FROM {from}{filter}",
             from = self.from(),
             filter = self.condition(),
             payload = self.json(Some(&self.payload), "null"),
@@ -153,7 +153,8 @@ impl Mapping {
         let Some(id) = &self.event_id else { return format!("md5({}::text)::uuid", self.position_of()) };
         format!(
             "CASE WHEN ({id})::text ~* '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN ({id})::text \
-             ELSE md5(coalesce(({id})::text, '')) END::uuid"
+             ELSE md5(coalesce(({id})::text, {}::text)) END::uuid",
+            self.position_of()
         )
     }
 

@@ -12,10 +12,6 @@ pub(super) async fn types(
     conn: &mut PgConnection,
 ) -> Result<Vec<String>, sqlx::Error> {
     let mapping = &log.mapping;
-    let shown = format!("SELECT * FROM ({}) AS log LIMIT 0", log.relation);
-    if let Err(error) = sqlx::query(AssertSqlSafe(shown)).fetch_all(&mut *conn).await {
-        return of_the_mapping(log, &found.role, error).map(|sentence| vec![sentence]);
-    }
     let mut against = Vec::new();
     for (key, expression) in [("payload", Some(&mapping.payload)), ("metadata", mapping.metadata.as_ref())] {
         let Some(expression) = expression else { continue };
@@ -25,9 +21,18 @@ pub(super) async fn types(
              WHERE t.oid = pg_typeof((SELECT {expression} FROM {} WHERE false))::oid",
             mapping.from()
         );
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *conn).await?;
+        let row = match sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *conn).await {
+            Ok(row) => row,
+            Err(error) => return of_the_mapping(log, &found.role, error).map(|sentence| vec![sentence]),
+        };
         let (name, category): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         against.extend(of_type(log, key, &name, &category));
+    }
+    if against.is_empty() {
+        let shown = format!("SELECT * FROM ({}) AS log LIMIT 0", log.relation);
+        if let Err(error) = sqlx::query(AssertSqlSafe(shown)).fetch_all(&mut *conn).await {
+            return of_the_mapping(log, &found.role, error).map(|sentence| vec![sentence]);
+        }
     }
     Ok(against)
 }

@@ -1,7 +1,7 @@
 //! What can be found out about a log that others write, for whoever wants to fold it.
 
 use super::facts::find;
-use super::preset::{Drawn, quoted};
+use super::preset::quoted;
 use super::{Foreign, Mapping, PRESETS, Positions, Preset, Refusal, refusals};
 use sqlx::{PgConnection, Row};
 
@@ -22,8 +22,9 @@ pub struct LogReport {
     pub refusals: Vec<Refusal>,
     /// How many events there are; none where the user may not read them, or they can't be read as they are mapped.
     pub events: Option<EventCount>,
-    /// How many transactions hold the lock of its sequence: those that have drawn positions and have not ended.
-    pub holders: usize,
+    /// How many transactions hold the lock of its sequence: those that have drawn positions and have not ended. None
+    /// where it has no sequence, or the user may not use its schema.
+    pub holders: Option<usize>,
     /// How many rows have been deleted since PostgreSQL's statistics began.
     pub deleted: i64,
     /// Triggers that may change a row before it is written.
@@ -103,7 +104,7 @@ pub async fn report(conn: &mut PgConnection, mapping: &Mapping) -> Result<Option
         cache: sequence.cache,
         increment: sequence.increment,
     });
-    let holders = if drawn.is_some() && facts.usable { log.holders(conn).await?.len() } else { 0 };
+    let holders = if drawn.is_some() && facts.usable { Some(log.holders(conn).await?.len()) } else { None };
     let row = sqlx::query(WATCHED).bind(&mapping.table).fetch_one(&mut *conn).await?;
     let events = if refusals.is_empty() { Some(events(&log, row.try_get(2)?, conn).await?) } else { None };
     let (deleted, triggers) = (row.try_get(0)?, row.try_get(1)?);
@@ -122,11 +123,8 @@ impl Preset {
     /// Columns by which its table is known.
     fn columns(&self) -> Vec<String> {
         let mut columns = vec![self.position.to_owned()];
-        if self.drawn == Drawn::Column && self.from.is_none() {
-            columns.extend(
-                [Some(self.event_type), Some(self.payload), self.version].into_iter().flatten().filter_map(column),
-            );
-        }
+        columns
+            .extend([Some(self.event_type), Some(self.payload), self.version].into_iter().flatten().filter_map(column));
         columns
     }
 }

@@ -85,8 +85,8 @@ fn lines(mapping: &Mapping, report: &LogReport) -> String {
             },
         );
     }
-    if report.drawn.is_some() {
-        line("writers", &format!("{} transactions have drawn a position and not ended", report.holders));
+    if let Some(holders) = report.holders {
+        line("writers", &format!("{holders} transactions have drawn a position and not ended"));
     }
     let has = if report.readable { "granted" } else { "missing" };
     line("right", &format!("{}: {has}", report.grant));

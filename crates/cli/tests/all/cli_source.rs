@@ -1,5 +1,6 @@
 //! Logs that others write, folded by the program: what is configured, and what is refused.
 
+mod check;
 mod operated;
 mod shop;
 

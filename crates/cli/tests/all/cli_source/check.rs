@@ -1,0 +1,94 @@
+//! `evenfold source check`: what it finds, and what is against folding it.
+
+use super::shop::{CUSTOM, Shop, directory};
+use crate::support::{SOON, wait_until};
+use sqlx::Connection;
+
+const MESSAGE_DB: &str = include_str!("../../../../../tests/all/foreign/tables/message-db.sql");
+const EMMETT: &str = include_str!("../../../../../tests/all/foreign/tables/emmett.sql");
+const MARTEN: &str = include_str!("../../../../../tests/all/foreign/tables/marten.sql");
+
+fn fits(text: &str) {
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_of_events_is_found_with_its_preset_and_what_keeps_it_from_being_folded() {
+    let shop = Shop::new().await;
+    shop.execute(&format!("{MESSAGE_DB}{EMMETT}{MARTEN} ALTER SEQUENCE mt_events_sequence CACHE 10")).await;
+    shop.execute("GRANT USAGE ON SCHEMA message_store TO reader; GRANT SELECT ON message_store.messages TO reader")
+        .await;
+    let mut writer = shop.log().await;
+    let mut open = writer.begin().await.unwrap();
+    let draw = "SELECT nextval('message_store.messages_global_position_seq')";
+    sqlx::raw_sql(draw).execute(&mut *open).await.unwrap();
+    let checked = shop.run(&directory(""), &["source", "check", "--source-url", &shop.url()]);
+    let found = checked.fine();
+    fits(found);
+    let sections: Vec<&str> = found.split("\n\n").collect();
+    let section = |name: &str| *sections.iter().find(|section| section.starts_with(name)).unwrap();
+    assert_eq!(
+        section("message_store.messages"),
+        "message_store.messages (message-db)
+  positions   sequence message_store.messages_global_position_seq, cache 1,
+              increment 1
+  events      6
+  writers     1 transactions have drawn a position and not ended
+  right       GRANT SELECT ON message_store.messages TO reader: granted
+  fold it     `evenfold pool --source message-db`"
+    );
+    let emmett = section("public.emt_messages");
+    assert!(emmett.contains("GRANT SELECT ON public.emt_messages TO reader: missing"), "{emmett}");
+    assert!(emmett.contains("refused     the user may not read it: GRANT SELECT ON"), "{emmett}");
+    assert!(!emmett.contains("fold it"), "{emmett}");
+    let marten = section("public.mt_events");
+    assert!(marten.contains("cache 10, increment 1"), "{marten}");
+    // What can be seen of a table that may not be read yet is shown with that.
+    shop.execute("GRANT SELECT ON emt_messages, mt_events TO reader").await;
+    let checked = shop.run(&directory(""), &["source", "check", "--source-url", &shop.url()]);
+    let found = checked.fine();
+    fits(found);
+    assert!(found.contains("`evenfold pool --source emmett`") && found.contains("has CACHE 10"), "{found}");
+    // Only the one that is meant.
+    let one = shop.run(&directory(""), &["source", "check", "--source=emmett", "--source-url", &shop.url()]);
+    assert!(one.fine().starts_with("public.emt_messages (emmett)") && !one.out.contains("message-db"), "{one:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_log_is_checked_with_its_deletes_and_its_triggers() {
+    let shop = Shop::new().await;
+    shop.events(4).await;
+    shop.execute(
+        "CREATE FUNCTION shop.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TRIGGER stamp BEFORE INSERT ON shop.domain_events FOR EACH ROW EXECUTE FUNCTION shop.stamp();
+         DELETE FROM shop.domain_events WHERE id = 1",
+    )
+    .await;
+    let directory = shop.directory(CUSTOM);
+    let check = || shop.run(&directory, &["source", "check"]);
+    wait_until("the statistics", SOON, async || check().fine().contains("1 rows were deleted")).await;
+    let checked = check();
+    fits(&checked.out);
+    assert!(checked.out.starts_with("shop.domain_events (custom)\n"), "{checked:?}");
+    assert!(checked.out.contains("events      3\n"), "{checked:?}");
+    assert!(checked.out.contains("triggers BEFORE INSERT may change positions: stamp"), "{checked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_can_be_folded_the_exit_code_is_1() {
+    let shop = Shop::new().await;
+    let check = ["source", "check", "--source-url", &shop.url()];
+    shop.run(&directory(""), &check).complains(1, "no table of events of a known library is in shop at 127.0.0.1");
+    shop.execute(MESSAGE_DB).await;
+    let refused = shop.run(&directory(""), &check);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    fits(&refused.out);
+    assert!(!refused.out.contains("writers"), "nobody knows: {refused:?}");
+    let grants = "GRANT USAGE ON SCHEMA message_store TO reader; GRANT SELECT ON";
+    assert!(refused.out.contains(grants), "{refused:?}");
+    assert!(refused.err.contains("none of the 1 logs found in shop at 127.0.0.1"), "{refused:?}");
+    let none = shop.run(&directory(""), &[&check[..], &["--source=eventuous"]].concat());
+    assert!(none.code == 1 && none.out.contains("refused     there is no such table"), "{none:?}");
+    let incomplete = directory("[source]\npreset = 'prooph'");
+    shop.run(&incomplete, &check).complains(2, "the log prooph: a log of others needs `table`");
+}
