@@ -1,7 +1,7 @@
 //! Looking whether there is anything new in a log that others write, by whoever has seen all there was a moment ago.
 
 use super::fence::of_a_primary;
-use super::foreign::fence_after;
+use super::foreign::{MOST_MISSING, fence_after};
 use super::window::decode;
 use super::{EventBuffer, Fence, Interest, Layout, Slice};
 use crate::number::Position;
@@ -77,6 +77,6 @@ fn next_fence(seen: &Fence, row: &PgRow) -> Result<(Option<Fence>, Vec<Position>
     let top: Position = row.try_get(at)?;
     let (from, to): (Vec<i64>, Vec<i64>) = (row.try_get(at + 1)?, row.try_get(at + 2)?);
     let found: Vec<Position> = row.try_get(at + 3)?;
-    let (fence, whole) = fence_after(seen, top, from.into_iter().zip(to), &found);
+    let (fence, whole) = fence_after(seen, top, from.into_iter().zip(to), &found, MOST_MISSING);
     Ok((whole.then_some(fence), row.try_get(at + 4)?))
 }

@@ -93,7 +93,7 @@ impl Foreign {
             ranges.push((row.try_get(0)?, row.try_get(1)?));
         }
         let found = self.seen_among(conn, seen.missing()).await?;
-        Ok(fence_after(seen, top, ranges.into_iter(), &found).0)
+        Ok(fence_after(seen, top, ranges.into_iter(), &found, MOST_MISSING).0)
     }
 }
 

@@ -4,11 +4,11 @@ use crate::log::Fence;
 use crate::number::Position;
 
 /// The most positions that a fence names as missing: it is written with every batch.
-pub(super) const MOST_MISSING: usize = 10_000;
+pub(in crate::log) const MOST_MISSING: usize = 10_000;
 
 /// The fence up to `top`, for whoever has seen the events of another one: missing are the positions of these ranges,
 /// which are above the other's floor and in ascending order, and of those that were missing all but the ones `found`.
-/// Where that is more than 10,000, it ends below the first that is left out.
+/// Where that is more than `most`, it ends below the first that is left out.
 ///
 /// What was found must be as of no earlier moment than the ranges: an event that is in no range has all earlier ones of
 /// its aggregate in no range either, or found.
@@ -19,9 +19,10 @@ pub fn fence_after(
     top: Position,
     gaps: impl Iterator<Item = (i64, i64)>,
     found: &[Position],
+    most: usize,
 ) -> (Fence, bool) {
     let mut missing: Vec<Position> = seen.missing().iter().filter(|p| !found.contains(p)).copied().collect();
-    let cut = expand(gaps, &mut missing, MOST_MISSING);
+    let cut = expand(gaps, &mut missing, most);
     (Fence::of_positions(cut.unwrap_or(top), missing), cut.is_none())
 }
 

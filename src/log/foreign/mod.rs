@@ -25,6 +25,7 @@ pub use fence::Taken;
 pub use holders::{Holder, keep_holders};
 pub use holes::Holes;
 pub use mapping::{InvalidMapping, Mapping, Payload};
+pub(super) use missing::MOST_MISSING;
 pub use missing::fence_after;
 pub use positions::Positions;
 pub use preset::Preset;
