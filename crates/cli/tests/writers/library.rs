@@ -1,0 +1,32 @@
+//! What the test has to know of a library.
+
+use std::process::Command;
+
+/// A library that writes a log, and our program that has it do so.
+pub struct Library {
+    /// The preset of its log.
+    pub preset: &'static str,
+    /// Makes its tables if called with `prepare URL`, and appends by it if called with `write URL`.
+    pub program: fn() -> Command,
+    /// What its log needs in addition to the preset, as it is in the settings file.
+    pub settings: &'static str,
+    /// What `evenfold source check` asks for before its log can be folded, one after the other.
+    pub needs: &'static [&'static str],
+    /// The log as the library has it: position, stream and version of each event.
+    pub log: &'static str,
+    /// Its table.
+    pub table: &'static str,
+    /// The column of the positions.
+    pub position: &'static str,
+    /// The version of a stream's first event.
+    pub first_version: i64,
+}
+
+impl Library {
+    /// Our program, to be run so.
+    pub fn run(&self, what: &str, url: &str) -> Command {
+        let mut command = (self.program)();
+        command.args([what, url]);
+        command
+    }
+}

@@ -1,0 +1,53 @@
+//! Logs that libraries of others write, by their own code, from several processes at once: real workers fold them into
+//! another database while they are written, are killed, and are replaced by more of them. In the end every event that a
+//! library has acknowledged was applied once, and those of an aggregate in the order of its versions.
+//!
+//! `scripts/test` installs the libraries.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets an error has failed, and should say where"
+)]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
+mod compared;
+mod folded;
+mod installed;
+mod library;
+mod writer;
+
+use compared::{Course, compare};
+use folded::Folded;
+use library::Library;
+
+/// Has a library write, and fails unless what workers make of its log is right.
+async fn fold(library: &Library) -> Course {
+    let mut folded = Folded::new(library).await;
+    let acknowledged = folded.course(library).await;
+    let course = compare(library, &folded, acknowledged).await;
+    println!("{}: {course:?}", library.preset);
+    assert!(course.burnt > 0, "no writer has rolled back: {course:?}");
+    course
+}
+
+/// Emmett appends by a function of its own; inline projections of the application make its transactions long.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_that_emmett_acknowledges_is_applied_once_and_in_order() {
+    let emmett = Library {
+        preset: "emmett",
+        program: || installed::node("emmett.mjs"),
+        settings: "",
+        needs: &[
+            "GRANT SELECT ON public.emt_messages TO reader",
+            "CREATE INDEX ON public.emt_messages (global_position)",
+        ],
+        log: "SELECT global_position, stream_id, stream_position FROM emt_messages",
+        table: "emt_messages",
+        position: "global_position",
+        first_version: 1,
+    };
+    let course = fold(&emmett).await;
+    assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
+}
