@@ -37,7 +37,7 @@ impl Folded {
         for statement in ["CREATE DATABASE log", "CREATE ROLE reader LOGIN"] {
             sqlx::raw_sql(statement).execute(&mut conn).await.unwrap();
         }
-        let prepared = block_in_place(|| library.run("prepare", &folded.log_url()).output()).unwrap();
+        let prepared = block_in_place(|| library.prepare(&folded.log_url()).output()).unwrap();
         assert!(prepared.status.success(), "{prepared:?}");
         let settings = format!(
             "[source]\nurl = '{}'\npreset = '{}'\n{}",
@@ -70,22 +70,22 @@ impl Folded {
     /// which one is killed; in the end all are. What was acknowledged is returned once five have applied what is left.
     pub async fn course(&mut self, library: &Library) -> Vec<Acknowledged> {
         let mut writers: Vec<Writer> =
-            (0..WRITERS).map(|_| Writer::start(&mut library.run("write", &self.log_url()))).collect();
+            (0..WRITERS).map(|number| Writer::start(&mut library.write(&self.log_url(), number))).collect();
         self.begin(3, &[]);
-        self.until_noted(300, &mut writers).await;
+        self.until_noted(200, &mut writers).await;
         self.replace(0);
-        self.until_noted(600, &mut writers).await;
+        self.until_noted(400, &mut writers).await;
         self.replace(1);
         self.replace(2);
-        self.until_noted(900, &mut writers).await;
+        self.until_noted(600, &mut writers).await;
         let former = std::mem::take(&mut self.workers);
         self.begin(5, &["--takeover"]);
         for mut worker in former.into_iter().flatten() {
             wait_until("a worker that was replaced to end", LONG, async || worker.ended().is_some()).await;
         }
-        self.until_noted(1200, &mut writers).await;
+        self.until_noted(800, &mut writers).await;
         self.replace(4);
-        self.until_noted(1500, &mut writers).await;
+        self.until_noted(1000, &mut writers).await;
         writers.iter_mut().for_each(Writer::stop);
         for writer in &mut writers {
             wait_until("a writer to end", LONG, async || writer.has_ended()).await;

@@ -12,6 +12,12 @@ pub fn node(program: &str) -> Command {
     run("node".into(), program, &directory)
 }
 
+/// A program in Python.
+pub fn python(program: &str) -> Command {
+    let directory = directory("python", include_str!("programs/requirements.txt"));
+    run(directory.join("bin/python"), program, &directory)
+}
+
 fn run(interpreter: PathBuf, program: &str, directory: &Path) -> Command {
     let version = Command::new(&interpreter).arg("--version").stdout(Stdio::null()).status();
     assert!(version.is_ok_and(|status| status.success()), "{} does not run: {INSTALL}", interpreter.display());

@@ -6,7 +6,8 @@ use std::process::Command;
 pub struct Library {
     /// The preset of its log.
     pub preset: &'static str,
-    /// Makes its tables if called with `prepare URL`, and appends by it if called with `write URL`.
+    /// Makes its tables if called with `prepare URL`, and appends by it if called with `write URL`, as the process of
+    /// the number in `WRITER`.
     pub program: fn() -> Command,
     /// What its log needs in addition to the preset, as it is in the settings file.
     pub settings: &'static str,
@@ -23,10 +24,17 @@ pub struct Library {
 }
 
 impl Library {
-    /// Our program, to be run so.
-    pub fn run(&self, what: &str, url: &str) -> Command {
+    /// Our program, which makes the tables.
+    pub fn prepare(&self, url: &str) -> Command {
         let mut command = (self.program)();
-        command.args([what, url]);
+        command.args(["prepare", url]);
+        command
+    }
+
+    /// Our program, which appends.
+    pub fn write(&self, url: &str, number: usize) -> Command {
+        let mut command = (self.program)();
+        command.args(["write", url]).env("WRITER", number.to_string());
         command
     }
 }

@@ -27,7 +27,8 @@ async fn fold(library: &Library) -> Course {
     let mut folded = Folded::new(library).await;
     let acknowledged = folded.course(library).await;
     let course = compare(library, &folded, acknowledged).await;
-    println!("{}: {course:?}", library.preset);
+    let Course { events, late, burnt } = &course;
+    println!("{}: {events} events, {late} of them committed late, {burnt} positions without one", library.preset);
     assert!(course.burnt > 0, "no writer has rolled back: {course:?}");
     course
 }
@@ -49,5 +50,41 @@ async fn every_event_that_emmett_acknowledges_is_applied_once_and_in_order() {
         first_version: 1,
     };
     let course = fold(&emmett).await;
+    assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
+}
+
+/// message-db appends by a function, any number of times in a transaction of the user's own, and locks a category of
+/// streams until that has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_that_message_db_acknowledges_is_applied_once_and_in_order() {
+    let message_db = Library {
+        preset: "message-db",
+        program: || installed::node("message_db.mjs"),
+        settings: "",
+        needs: &["GRANT USAGE ON SCHEMA message_store TO reader; GRANT SELECT ON message_store.messages TO reader"],
+        log: "SELECT global_position, stream_name, position FROM message_store.messages",
+        table: "message_store.messages",
+        position: "global_position",
+        first_version: 0,
+    };
+    let course = fold(&message_db).await;
+    assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
+}
+
+/// The library eventsourcing keeps each application in a table of its own. Where the database has its functions, it
+/// leaves out the lock by which positions would commit in their order.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_that_pyeventsourcing_acknowledges_is_applied_once_and_in_order() {
+    let eventsourcing = Library {
+        preset: "pyeventsourcing",
+        program: || installed::python("eventsourcing_bank.py"),
+        settings: "[source.custom]\ntable = 'public.bank_events'",
+        needs: &["GRANT SELECT ON public.bank_events TO reader"],
+        log: "SELECT notification_id, originator_id::text, originator_version FROM bank_events",
+        table: "bank_events",
+        position: "notification_id",
+        first_version: 1,
+    };
+    let course = fold(&eventsourcing).await;
     assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
 }
