@@ -1,4 +1,4 @@
-//! Which log a projection folds, for commands that look at what there is: it is said by the definition that the
+//! Which log a projection folds, for commands that look at what there is: the definition has it that the
 //! projection was begun with.
 
 use super::open;
@@ -24,8 +24,8 @@ impl Logs {
 
     /// The log of a projection, if others write it; one that is not begun folds what the settings name.
     ///
-    /// An error where the projection folds a log that the settings don't name: whatever was counted in another one would
-    /// be wrong.
+    /// An error where the projection folds a log that the settings don't name: whatever was counted in another one
+    /// would be wrong.
     pub(crate) async fn source_of(
         &self,
         own: &Schema,

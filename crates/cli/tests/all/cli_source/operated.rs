@@ -36,7 +36,7 @@ async fn a_projection_of_such_a_log_is_looked_after_by_every_command_that_looks_
         })
         .map(|class| class["behind"].as_u64().unwrap())
         .sum();
-    assert_eq!(behind, 6, "three events of two projections: {}", status);
+    assert_eq!(behind, 6, "three events of two projections: {status}");
     fails(&["status", "--check", "--max-lag=0"], "events behind, more than 0");
     let verified = run(&["verify"]);
     let verified = verified.fine();
@@ -71,7 +71,7 @@ async fn a_projection_of_such_a_log_is_looked_after_by_every_command_that_looks_
     }
     assert_eq!(scalar(&mut model, "SELECT sum(amount)::bigint FROM paid").await, 45 + 6 + 2);
     run(&["source", "accept"]).fine();
-    // Without the log, nothing is said of it.
+    // Without the log, nothing is known of it.
     std::fs::write(directory.path().join("evenfold.toml"), "").unwrap();
     for command in [
         &["status"][..],
