@@ -79,6 +79,8 @@ pub mod database;
 pub mod event;
 #[doc(hidden)]
 pub mod hash;
+#[doc(hidden)]
+pub mod import;
 mod invariant;
 #[doc(hidden)]
 pub mod lease;

@@ -256,6 +256,12 @@ impl<'a> Batch<'a> {
         self.folding
     }
 
+    /// The first event that no projection can be given, and why.
+    pub(crate) fn first_unreadable(&self) -> Option<(Position, String)> {
+        let (&index, reason) = self.misplaced.iter().min_by_key(|(index, _)| **index)?;
+        Some((self.events.event(index).position, reason.clone()))
+    }
+
     /// What is to be parked: the refused events, and all others of their aggregates that come after them.
     pub(crate) fn to_park(&self) -> Vec<ParkedEvent<'_>> {
         if self.parked.0.is_empty() {

@@ -7,8 +7,8 @@ use super::projections::Projections;
 #[cfg(feature = "serve")]
 use super::serve;
 use super::{
-    append, bench, counters, db, demo, generate, index, manual, migrate, parked, pool, projection, rebuild, repair,
-    scale, source, status, uninstall, verify, wait, worker,
+    append, bench, counters, db, demo, generate, import, index, manual, migrate, parked, pool, projection, rebuild,
+    repair, scale, source, status, uninstall, verify, wait, worker,
 };
 use clap::{Parser, Subcommand};
 
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Bench(bench::BenchArgs),
     /// Look after projections in SQL, which are files in the directory projections
     Projection(projection::ProjectionCommand),
+    /// Copy a log that others write into evenfold's own, with its times and ids; again, from where it has stopped
+    Import(import::ImportArgs),
     /// Look at logs that others write: which can be folded, and what keeps the others from it
     Source(source::SourceCommand),
     /// Look after events that could not be applied
@@ -114,7 +116,8 @@ fn folds(command: &Command) -> Folds {
         | Command::Wait(_)
         | Command::Verify(_)
         | Command::Parked(_)
-        | Command::Rebuild(_) => Folds::AnyLog,
+        | Command::Rebuild(_)
+        | Command::Import(_) => Folds::AnyLog,
         Command::Append(_) => Folds::OwnLog("append"),
         Command::Generate(_) => Folds::OwnLog("generate"),
         Command::Scale(_) => Folds::OwnLog("scale"),
@@ -160,6 +163,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args, known).await,
         Command::Projection(args) => projection::run(&global, args).await,
+        Command::Import(args) => import::run(&global, &args).await,
         Command::Source(args) => source::run(&global, args, known).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Uninstall(args) => uninstall::run(&global, &args).await,

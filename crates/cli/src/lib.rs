@@ -27,6 +27,7 @@ mod flags;
 mod foreign;
 mod generate;
 mod global;
+mod import;
 mod index;
 mod lines;
 mod manual;

@@ -1,6 +1,7 @@
 //! Logs that others write, folded by the program: what is configured, and what is refused.
 
 mod check;
+mod imported;
 mod operated;
 mod shop;
 
