@@ -13,8 +13,9 @@ const CUSTOM: &str = "custom";
 pub(crate) struct SourceArgs {
     /// Fold a log that others write, by the name of a preset, or custom [default: evenfold's own log]
     ///
-    /// The presets are listed by evenfold source check, and in docs/sources.md. In evenfold.toml it is preset in the
-    /// table [source].
+    /// The presets are message-db, emmett, eventuous, commanded, pupsourcing, marten, axon-jdbc, pekko-jdbc, akka-jdbc,
+    /// rails-event-store, pyeventsourcing, prooph, patchlevel and disintegrate: docs/sources.md. In evenfold.toml it is
+    /// preset in the table [source].
     #[arg(long, global = true, env = "EVENFOLD_SOURCE", value_name = "NAME")]
     source: Option<String>,
     /// The database of that log, where it is not the read model's; url in the table [source]

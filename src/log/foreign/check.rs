@@ -43,7 +43,7 @@ pub async fn refusals(log: &Foreign, conn: &mut PgConnection) -> Result<Vec<Refu
         ))]);
     };
     let mut against = of_table(log, &found);
-    if found.usable && found.readable {
+    if found.rights.usable && found.rights.readable {
         against.extend(of_column(log, &found));
         if let Positions::Sequence(sequence) = log.positions() {
             against.extend(of_sequence(log, &found, sequence));
@@ -81,11 +81,11 @@ fn of_table(log: &Foreign, found: &TableFacts) -> Vec<String> {
     if found.persistence != "p" {
         against.push("it is unlogged or temporary, and empty after a crash: ALTER TABLE … SET LOGGED".to_owned());
     }
-    if !found.usable || !found.readable {
-        let grant = log.mapping.grant(&found.role, found.usable);
+    if !found.rights.usable || !found.rights.readable {
+        let grant = log.mapping.grant(&found.rights.role, found.rights.usable);
         against.push(format!("the user may not read it: {grant}, as its owner"));
     }
-    if found.row_security {
+    if found.rights.row_security {
         against.push("row security hides rows of it from the user: ALTER ROLE … BYPASSRLS, as a superuser".to_owned());
     }
     if found.subscriber {
@@ -116,7 +116,7 @@ fn of_column(log: &Foreign, found: &TableFacts) -> Vec<String> {
         against.push(format!(
             "its column {position} may be null or the same in two rows: it needs NOT NULL and a unique index of its own"
         ));
-    } else if partitioned && !column.is_unique && found.draws_from.is_none() {
+    } else if partitioned && !column.is_unique && found.draws.from.is_none() {
         against.push(format!(
             "its column {position} has neither a unique index nor a default that draws from a sequence: two rows could \
              have the same position"
@@ -136,11 +136,11 @@ fn of_column(log: &Foreign, found: &TableFacts) -> Vec<String> {
 
 fn of_sequence(log: &Foreign, found: &TableFacts, named: &str) -> Vec<String> {
     let position = &log.position;
-    if found.named_is_unknown && !named.is_empty() {
+    if found.draws.named_is_unknown && !named.is_empty() {
         return vec![format!("there is no sequence {named}: name the one that {position} comes from, with its schema")];
     }
     let Some(sequence) = &found.sequence else {
-        return vec![if found.draws_from_unknown {
+        return vec![if found.draws.from_unknown {
             format!("the default of its column {position} draws from no sequence that is known: name the sequence")
         } else {
             format!(
@@ -150,8 +150,8 @@ fn of_sequence(log: &Foreign, found: &TableFacts, named: &str) -> Vec<String> {
     };
     let name = &sequence.name;
     let mut against = Vec::new();
-    if found.draws_from_another
-        && let Some(drawn) = &found.draws_from
+    if found.draws.from_another
+        && let Some(drawn) = &found.draws.from
     {
         against.push(format!("its column {position} draws from the sequence {drawn} instead of {name}: name that one"));
     }

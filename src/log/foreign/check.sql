@@ -3,7 +3,9 @@
 -- that of its identity, or the one that its default draws from, or the one that belongs to the column.
 SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence,
        quote_ident(current_user) AS role, row_security_active(c.oid) AS row_security,
-       has_schema_privilege(n.oid, 'USAGE') AS usable, has_table_privilege(c.oid, 'SELECT') AS readable,
+       has_schema_privilege(n.oid, 'USAGE') AS usable, CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN
+           (SELECT bool_and(coalesce(has_table_privilege(to_regclass(name)::oid, 'SELECT'), true)) FROM unnest($6::text[]) AS name)
+       ELSE false END AS readable,
        EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid) AS subscriber,
        format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS never_null,
        EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL

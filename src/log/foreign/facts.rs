@@ -10,21 +10,33 @@ const CHECK: &str = include_str!("check.sql");
 pub(super) struct TableFacts {
     pub(super) kind: String,
     pub(super) persistence: String,
-    pub(super) row_security: bool,
-    /// Whether the user may use its schema.
-    pub(super) usable: bool,
-    pub(super) readable: bool,
+    pub(super) rights: Rights,
     pub(super) subscriber: bool,
-    /// The user, as SQL has it.
-    pub(super) role: String,
     pub(super) column: Option<PositionColumn>,
     pub(super) is_version_unique: bool,
-    /// The sequence that its identity or its default draws from.
-    pub(super) draws_from: Option<String>,
-    pub(super) draws_from_unknown: bool,
-    pub(super) draws_from_another: bool,
-    pub(super) named_is_unknown: bool,
+    pub(super) draws: Draws,
     pub(super) sequence: Option<Sequence>,
+}
+
+/// What the user may do.
+pub(super) struct Rights {
+    /// The user, as SQL has it.
+    pub(super) role: String,
+    /// Whether the user may use its schema.
+    pub(super) usable: bool,
+    /// Whether the user may read it, and the others that are joined to it.
+    pub(super) readable: bool,
+    pub(super) row_security: bool,
+}
+
+/// What its identity or its default draws from.
+pub(super) struct Draws {
+    pub(super) from: Option<String>,
+    /// It has a default that draws from no sequence that is known.
+    pub(super) from_unknown: bool,
+    /// It draws from another sequence than the one that is named.
+    pub(super) from_another: bool,
+    pub(super) named_is_unknown: bool,
 }
 
 pub(super) struct PositionColumn {
@@ -59,6 +71,7 @@ pub(super) async fn find(
         .bind(sequence.or(configured).filter(|sequence| !sequence.is_empty()))
         .bind(mapping.rows.as_ref().map(|(name, _)| column(name)))
         .bind(mapping.version.as_deref().map(column))
+        .bind(mapping.tables())
         .fetch_optional(conn)
         .await?;
     row.as_ref().map(TableFacts::of).transpose()
@@ -93,17 +106,21 @@ impl TableFacts {
         Ok(Self {
             kind: row.try_get("kind")?,
             persistence: row.try_get("persistence")?,
-            row_security: row.try_get("row_security")?,
-            usable: row.try_get("usable")?,
-            readable: row.try_get("readable")?,
-            role: row.try_get("role")?,
+            rights: Rights {
+                role: row.try_get("role")?,
+                usable: row.try_get("usable")?,
+                readable: row.try_get("readable")?,
+                row_security: row.try_get("row_security")?,
+            },
             subscriber: row.try_get("subscriber")?,
             column,
             is_version_unique: row.try_get("is_version_unique")?,
-            draws_from: row.try_get("drawn_from")?,
-            draws_from_unknown: row.try_get("draws_from_unknown")?,
-            draws_from_another: row.try_get::<Option<bool>, _>("draws_from_another")?.unwrap_or(false),
-            named_is_unknown: row.try_get("named_is_unknown")?,
+            draws: Draws {
+                from: row.try_get("drawn_from")?,
+                from_unknown: row.try_get("draws_from_unknown")?,
+                from_another: row.try_get::<Option<bool>, _>("draws_from_another")?.unwrap_or(false),
+                named_is_unknown: row.try_get("named_is_unknown")?,
+            },
             sequence,
         })
     }

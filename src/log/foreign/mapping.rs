@@ -33,7 +33,8 @@ pub struct Mapping {
     pub aggregate_type: String,
     /// Expression: the aggregate. With its type it is one stream of events.
     pub aggregate_id: String,
-    /// Expression: a number that grows with each event of an aggregate; its position where there is none, or it is null.
+    /// Expression: a number that grows with each event of an aggregate; its position where there is none, or it is
+    /// null.
     pub version: Option<String>,
     /// The version of an aggregate's first event, which is 1 in evenfold.
     pub first_version: i64,

@@ -23,7 +23,7 @@ pub(super) async fn types(
         );
         let row = match sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *conn).await {
             Ok(row) => row,
-            Err(error) => return of_the_mapping(log, &found.role, error).map(|sentence| vec![sentence]),
+            Err(error) => return of_the_mapping(log, &found.rights.role, error).map(|sentence| vec![sentence]),
         };
         let (name, category): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         against.extend(of_type(log, key, &name, &category));
@@ -31,7 +31,7 @@ pub(super) async fn types(
     if against.is_empty() {
         let shown = format!("SELECT * FROM ({}) AS log LIMIT 0", log.relation);
         if let Err(error) = sqlx::query(AssertSqlSafe(shown)).fetch_all(&mut *conn).await {
-            return of_the_mapping(log, &found.role, error).map(|sentence| vec![sentence]);
+            return of_the_mapping(log, &found.rights.role, error).map(|sentence| vec![sentence]);
         }
     }
     Ok(against)

@@ -97,18 +97,18 @@ pub async fn report(conn: &mut PgConnection, mapping: &Mapping) -> Result<Option
     let log =
         mapping.layout(Positions::Sequence(sequence)).map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
     let refusals = refusals(&log, conn).await?;
-    let readable = facts.usable && facts.readable;
+    let readable = facts.rights.usable && facts.rights.readable;
     let counts = *log.positions() != Positions::Serial;
     let drawn = facts.sequence.as_ref().filter(|_| counts).map(|sequence| DrawnFrom {
         sequence: sequence.name.clone(),
         cache: sequence.cache,
         increment: sequence.increment,
     });
-    let holders = if drawn.is_some() && facts.usable { Some(log.holders(conn).await?.len()) } else { None };
+    let holders = if drawn.is_some() && facts.rights.usable { Some(log.holders(conn).await?.len()) } else { None };
     let row = sqlx::query(WATCHED).bind(&mapping.table).fetch_one(&mut *conn).await?;
     let events = if refusals.is_empty() { Some(events(&log, row.try_get(2)?, conn).await?) } else { None };
     let (deleted, triggers) = (row.try_get(0)?, row.try_get(1)?);
-    let grant = mapping.grant(&facts.role, facts.usable);
+    let grant = mapping.grant(&facts.rights.role, facts.rights.usable);
     Ok(Some(LogReport { log, drawn, refusals, events, holders, deleted, triggers, readable, grant }))
 }
 

@@ -59,8 +59,8 @@ async fn applied(log: &TestDb, mapping: &Mapping) -> Vec<String> {
 fn preset(name: &str) -> Mapping {
     let mut mapping = Preset::named(name).unwrap().mapping(None);
     match name {
-        "prooph" => mapping.table = "public._1a2b".to_owned(),
-        "disintegrate" => mapping.aggregate_id = "cart_id".to_owned(),
+        "prooph" => "public._1a2b".clone_into(&mut mapping.table),
+        "disintegrate" => "cart_id".clone_into(&mut mapping.aggregate_id),
         _ => {}
     }
     mapping

@@ -157,6 +157,16 @@ async fn a_user_without_the_rights_is_given_the_grant_that_is_needed() {
     assert_eq!(refusal().await, Some(format!("the user may not read it: {grant}, as its owner")));
     run(&mut owner, &grant).await;
     assert_eq!(refusal().await, None);
+    let kinds = "CREATE TABLE shop.kinds AS SELECT 'e' AS kind, 'paid' AS name";
+    run(&mut owner, kinds).await;
+    let joined = Mapping {
+        from: Some("shop.events e JOIN shop.kinds k ON k.kind = e.kind".to_owned()),
+        event_type: "k.name".to_owned(),
+        ..mapping()
+    };
+    let refused = Source::find(&reader, &joined).await.unwrap_err().to_string();
+    let both = format!("GRANT SELECT ON shop.events, shop.kinds TO {role}");
+    assert!(refused.contains(&both), "{refused}");
     run(&mut owner, "ALTER TABLE shop.events ENABLE ROW LEVEL SECURITY").await;
     assert!(refusal().await.unwrap().contains("row security hides rows of it from the user"));
     run(&mut owner, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;

@@ -15,12 +15,11 @@ pub(super) struct SourceCheckArgs {}
 
 pub(super) async fn run(global: &Global, _: &SourceCheckArgs) -> anyhow::Result<()> {
     // Whoever only looks at a log needs no database of evenfold's.
-    let (database, session) = match global.source.url() {
-        Some(url) => (log_database(url)?, None),
-        None => {
-            let session = Session::open(global).await?;
-            (session.database.clone(), Some(session))
-        }
+    let (database, session) = if let Some(url) = global.source.url() {
+        (log_database(url)?, None)
+    } else {
+        let session = Session::open(global).await?;
+        (session.database.clone(), Some(session))
     };
     let outcome = check(global, &database).await;
     if let Some(session) = session {
@@ -74,7 +73,7 @@ async fn shown(conn: &mut PgConnection, mapping: &Mapping) -> anyhow::Result<(St
 
 fn lines(mapping: &Mapping, report: &LogReport) -> String {
     let mut text = format!("{} ({})\n", mapping.table, mapping.name);
-    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<10}  {value}\n"));
+    let mut line = |key: &str, value: &str| text.extend([&format!("  {key:<10}  "), value, "\n"]);
     line("positions", &drawn(report));
     if let Some(events) = report.events {
         line(
