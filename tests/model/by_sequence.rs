@@ -111,6 +111,22 @@ fn rows_that_have_seen_different_positions_converge_by_what_either_has_seen() {
     at_random("what either has seen", SEED, 150_000, &two_to_one(), &[Case::Union, Case::Merge, Case::MergeOutrun]);
 }
 
+#[test]
+fn workers_of_a_pool_open_their_windows_up_to_what_any_of_their_fences_shows() {
+    let cases = [Case::Gathered, Case::Late, Case::Listed];
+    exhaustively("looks, a pool", &Protocol { writers: vec![vec![&[0], &[1]]], ..pool() }, &cases);
+    at_random("looks, a pool", SEED, 100_000, &Protocol { may_abort: true, mishaps: 1, ..pool() }, &cases);
+}
+
+pub fn pool() -> Protocol {
+    Protocol {
+        writers: vec![vec![&[0], &[1], &[0], &[1]]],
+        running: vec![(0, 2), (1, 2)],
+        gathers: true,
+        ..folding(BySequence { rows: Some(1), lists: true, ..PLAIN })
+    }
+}
+
 /// Looks of which one may see a position that another has not, although its floor is lower.
 pub fn two_to_one() -> Protocol {
     Protocol {

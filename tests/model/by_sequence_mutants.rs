@@ -1,6 +1,6 @@
 //! What a worker does for a reason that folds a log which others write: without it, the model finds a counterexample.
 
-use super::by_sequence::{PLAIN, PREPARED, folding, two_to_one};
+use super::by_sequence::{PLAIN, PREPARED, folding, pool, two_to_one};
 use super::cases::Case;
 use super::check::{at_random, exhaustively, rejects, rejects_at_random};
 use super::histories::SEED;
@@ -116,6 +116,11 @@ fn events_at_positions_that_were_missing_are_read() {
 #[test]
 fn rows_converge_on_what_either_has_seen() {
     rejects_at_random(Mutant::ConvergedOnHighest, SEED, two_to_one());
+}
+
+#[test]
+fn workers_of_a_pool_do_not_go_back_behind_what_they_have_seen() {
+    rejects_at_random(Mutant::GatheredAtHighest, SEED, pool());
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub enum Case {
     LostAndWatched,
     /// More was missing than a fence may name.
     TooManyMissing,
+    /// Workers of a pool opened their windows together.
+    Gathered,
     /// Of two rows each had seen a position that the other had not.
     Union,
 }

@@ -122,6 +122,18 @@ fn two_partitions_become_one_while_a_worker_of_the_two_goes_on() {
 }
 
 #[test]
+fn workers_of_a_pool_open_their_windows_up_to_the_latest_of_their_fences() {
+    let protocol = Protocol {
+        writers: vec![vec![&[0], &[1]]],
+        running: vec![(0, 2), (1, 2)],
+        gathers: true,
+        batch: 1,
+        ..Protocol::default()
+    };
+    exhaustively("a pool", &protocol, &[Case::Gathered, Case::Late, Case::OpenWindow]);
+}
+
+#[test]
 fn two_partitions_become_three_by_way_of_their_cells() {
     let protocol = Protocol {
         writers: vec![vec![&[0, 1]]],

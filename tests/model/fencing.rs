@@ -12,13 +12,13 @@ use evenfold::log::foreign::{Holder, keep_holders};
 use evenfold::number::Position;
 use std::collections::BTreeSet;
 
-impl Worker {
-    /// What a worker can do that has read something for a fence.
-    pub fn glances_on(&self, glance: &Glance, log: &Log, rules: &Rules<'_>, each: &mut dyn FnMut(Step)) {
+impl Glance {
+    /// What a worker can do that has read this.
+    pub fn leads_to(&self, log: &Log, rules: &Rules<'_>, each: &mut dyn FnMut(Step)) {
         let by = by_sequence(rules);
-        match glance {
-            Glance::Holders(_) | Glance::Looked(..) => each(Step::Holders),
-            Glance::Top(top) => {
+        match self {
+            Self::Holders(_) | Self::Looked(..) => each(Step::Holders),
+            Self::Top(top) => {
                 if by.settles {
                     each(Step::Holders);
                 }
@@ -26,7 +26,7 @@ impl Worker {
                     each(Step::Fence);
                 }
             }
-            Glance::Settling(top, left, scan) => {
+            Self::Settling(top, left, scan) => {
                 let begins = *scan == Scan::default();
                 let now = log.sequence().holders(rules.mutant);
                 if !begins || left.as_ref().is_none_or(|left| !left.is_subset(&now)) {
@@ -37,12 +37,13 @@ impl Worker {
                     each(Step::Fence);
                 }
             }
-            Glance::SomeGaps(..) | Glance::Gaps(..) => each(Step::Fence),
-            Glance::MissingFirst(_, None) => each(Step::Look),
-            Glance::MissingFirst(_, Some(_)) => each(Step::Fence),
+            Self::MissingFirst(_, None) => each(Step::Look),
+            Self::SomeGaps(..) | Self::Gaps(..) | Self::MissingFirst(..) => each(Step::Fence),
         }
     }
+}
 
+impl Worker {
     /// Waits until those who may still write something below the highest visible position have ended.
     pub fn settle(
         &mut self,
@@ -81,44 +82,52 @@ impl Worker {
             phase => panic!("a fence while {phase:?}"),
         };
         let (seen, sequence) = (seen_by(&holding.rows[0].checkpoint), log.sequence());
-        let gaps = |from, to| sequence.gaps(from, to);
         let top = || sequence.top(seen.floor, None);
-        let next = match glance {
-            None if rules.has(Mutant::HoldersBeforeTop) => Glance::Top(None),
-            None if rules.has(Mutant::TopAfterGaps) => Glance::Gaps(Position::START, gaps(seen.floor, top())),
-            None => Glance::Top(Some(top())),
-            Some(Glance::Settling(None, ..)) => {
-                return self.fenced(holding, &Fence::of_positions(top(), Vec::new()), log, rules);
-            }
-            Some(Glance::Settling(Some(top), ..)) => {
-                rules.cases.note(Case::NotSettled);
-                Glance::Gaps(top, gaps(seen.floor, top))
-            }
-            Some(Glance::Top(Some(top))) => match rules.mutant {
-                Some(Mutant::FoundBeforeGaps) => Glance::MissingFirst(sequence.found(seen.missing()), Some(top)),
-                Some(Mutant::GapsInTwo) => {
-                    let between = sequence.top(seen.floor, Some(1)).min(top);
-                    Glance::SomeGaps(top, between, gaps(seen.floor, between))
-                }
-                _ => Glance::Gaps(top, gaps(seen.floor, top)),
-            },
-            Some(Glance::SomeGaps(top, between, mut some)) => {
-                some.extend(gaps(between, top));
-                Glance::Gaps(top, some)
-            }
+        let fence = match glance {
+            // Of a mutant.
+            Some(Glance::Settling(None, ..)) => Fence::of_positions(top(), Vec::new()),
             Some(Glance::Gaps(upto, gaps)) => {
                 let upto = if rules.has(Mutant::TopAfterGaps) { top() } else { upto };
                 rules.cases.note(Case::Listed);
-                let found = sequence.found(seen.missing());
-                let fence = fence(&seen, upto, (gaps, &found), rules).0;
-                return self.fenced(holding, &fence, log, rules);
+                fence(&seen, upto, (gaps, &sequence.found(seen.missing())), rules).0
             }
             Some(Glance::MissingFirst(found, Some(top))) => {
-                let fence = fence(&seen, top, (gaps(seen.floor, top), &found), rules).0;
-                return self.fenced(holding, &fence, log, rules);
+                fence(&seen, top, (sequence.gaps(seen.floor, top), &found), rules).0
             }
-            Some(glance) => panic!("a fence after {glance:?}"),
+            glance => {
+                let next = next(glance, &seen, log, rules);
+                self.phase = Phase::Fencing(holding, Part::Of(next));
+                return;
+            }
         };
-        self.phase = Phase::Fencing(holding, Part::Of(next));
+        self.fenced(holding, &fence, log, rules);
+    }
+}
+
+/// What the next statement of a fence shows.
+fn next(glance: Option<Glance>, seen: &Fence, log: &Log, rules: &Rules<'_>) -> Glance {
+    let sequence = log.sequence();
+    let (gaps, top) = (|from, to| sequence.gaps(from, to), sequence.top(seen.floor, None));
+    match glance {
+        None if rules.has(Mutant::HoldersBeforeTop) => Glance::Top(None),
+        None if rules.has(Mutant::TopAfterGaps) => Glance::Gaps(Position::START, gaps(seen.floor, top)),
+        None => Glance::Top(Some(top)),
+        Some(Glance::Settling(Some(top), ..)) => {
+            rules.cases.note(Case::NotSettled);
+            Glance::Gaps(top, gaps(seen.floor, top))
+        }
+        Some(Glance::Top(Some(top))) => match rules.mutant {
+            Some(Mutant::FoundBeforeGaps) => Glance::MissingFirst(sequence.found(seen.missing()), Some(top)),
+            Some(Mutant::GapsInTwo) => {
+                let between = sequence.top(seen.floor, Some(1)).min(top);
+                Glance::SomeGaps(top, between, gaps(seen.floor, between))
+            }
+            _ => Glance::Gaps(top, gaps(seen.floor, top)),
+        },
+        Some(Glance::SomeGaps(top, between, mut some)) => {
+            some.extend(gaps(between, top));
+            Glance::Gaps(top, some)
+        }
+        Some(glance) => panic!("a fence after {glance:?}"),
     }
 }

@@ -112,7 +112,7 @@ fn found(holding: &Holding, missing_first: Option<&[Position]>, log: &Log, rules
     let of_class = log.committed().iter().filter(is_new).filter(|event| event.is_of(&[row.class]));
     let events: Vec<Event> = of_class.take(rules.batch).copied().collect();
     let (fence, whole) = fence(&seen, top, (sequence.gaps(seen.floor, top), &of_missing), rules);
-    whole.then(|| Sighting { fence, complete: events.len() < rules.batch, events })
+    whole.then_some(Sighting { fence, complete: events.len() < rules.batch, events })
 }
 
 impl Worker {

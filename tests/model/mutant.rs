@@ -83,6 +83,8 @@ pub enum Mutant {
     TopAfterGaps,
     /// A fence reads what of the missing positions can be seen before it lists the gaps.
     FoundBeforeGaps,
+    /// Workers of a pool open their windows together up to the fence with the highest floor.
+    GatheredAtHighest,
     /// Rows converge on the one with the highest floor.
     ConvergedOnHighest,
 }

@@ -7,6 +7,7 @@ use super::step::{Action, Step};
 use super::store::Store;
 use super::worker::{Phase, Rules, Worker};
 use evenfold::class::Class;
+use evenfold::log::Fence;
 use stateright::{Model, Property};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Protocol {
     pub batch: usize,
     /// Whether workers apply spans: up to so many positions, which nobody has read, with whatever events they have.
     pub spans: bool,
+    /// Whether workers of one total open their windows together.
+    pub gathers: bool,
     /// How many times a worker may crash, or not learn what became of its transaction.
     pub mishaps: u8,
     /// How many times a replaced total takes over again, whoever is alive.
@@ -57,6 +60,14 @@ pub struct State {
 }
 
 impl State {
+    /// The workers of a total that wait for others to open their windows together, and their fences.
+    fn gathering(&self, total: u32) -> impl Iterator<Item = (usize, &Fence)> {
+        self.workers.iter().enumerate().filter_map(move |(number, worker)| match &worker.phase {
+            Phase::Gathering(_, fence) if worker.class.modulus() == total => Some((number, fence)),
+            _ => None,
+        })
+    }
+
     /// Whether a worker of the present total is alive, as far as its heartbeat shows.
     fn anybody_is_alive(&self) -> bool {
         self.workers.iter().any(|worker| worker.class.modulus() == self.store.total() && worker.beating)
@@ -69,8 +80,8 @@ fn class((key, total): (u32, u32)) -> Class {
 
 impl Protocol {
     fn rules(&self) -> Rules<'_> {
-        let Self { source, batch, spans, apart, mutant, ref cases, .. } = *self;
-        Rules { source, batch, spans, apart, mutant, cases }
+        let Self { source, batch, spans, gathers, apart, mutant, ref cases, .. } = *self;
+        Rules { source, batch, spans, gathers, apart, mutant, cases }
     }
 
     fn init(&self, scripts: &[Script]) -> State {
@@ -120,6 +131,12 @@ impl Protocol {
                     each(Step::WriteEmpty);
                 }
             }
+            Phase::Gathering(..) => {
+                each(Step::OpenAlone);
+                if state.gathering(total).count() > 1 {
+                    each(Step::Gather);
+                }
+            }
             Phase::Batch(_) => {
                 each(Step::Apply);
                 if state.mishaps > 0 {
@@ -141,6 +158,10 @@ impl Protocol {
         if matches!(step, Step::Register | Step::RegisterMissingMerge) {
             self.note_taken(state, number);
         }
+        if step == Step::Gather {
+            self.open_together(state, state.workers[number].class.modulus());
+            return;
+        }
         let worker = Arc::make_mut(&mut state.workers[number]);
         let log = &state.log;
         worker.beating |= !matches!(worker.phase, Phase::Off | Phase::Joining);
@@ -160,6 +181,8 @@ impl Protocol {
             Step::Load => worker.load(&state.store, log, &rules),
             Step::Fence => worker.fence(log, &rules),
             Step::Look => worker.look(log, &rules),
+            Step::Gather => {}
+            Step::OpenAlone => worker.open_gathered(None, log, &rules),
             Step::Holders => worker.see_holders(log, &rules),
             Step::Apply => worker.apply(Arc::make_mut(&mut state.store), log, &rules),
             Step::ApplyUnknowing => {
@@ -178,6 +201,21 @@ impl Protocol {
                 state.pauses -= 1;
                 worker.beating = false;
             }
+        }
+    }
+
+    /// `Shared::gather`: up to what the fence of any of them shows. They read together what each would read alone.
+    fn open_together(&self, state: &mut State, total: u32) {
+        self.cases.note(Case::Gathered);
+        let fences = state.gathering(total).map(|(_, fence)| fence.clone());
+        let together = if self.mutant == Some(Mutant::GatheredAtHighest) {
+            fences.max_by_key(|fence| fence.floor)
+        } else {
+            fences.reduce(|one, fence| one.union(&fence))
+        };
+        let members: Vec<usize> = state.gathering(total).map(|(number, _)| number).collect();
+        for number in members {
+            Arc::make_mut(&mut state.workers[number]).open_gathered(together.as_ref(), &state.log, &self.rules());
         }
     }
 

@@ -143,7 +143,7 @@ impl Worker {
     pub fn reads(&self, log: &Log, rules: &Rules<'_>, each: &mut dyn FnMut(Step)) {
         match (&self.phase, log) {
             (Phase::Holding(holding), Log::Sequence(_)) => self.glances(holding, log, rules, each),
-            (Phase::Fencing(_, Part::Of(glance)), _) => self.glances_on(glance, log, rules, each),
+            (Phase::Fencing(_, Part::Of(glance)), _) => glance.leads_to(log, rules, each),
             _ if self.may_fence(log, rules) => each(Step::Fence),
             _ => {}
         }
@@ -221,11 +221,26 @@ impl Worker {
                 holding.rows[0].checkpoint = closed_at(fence);
             }
             Some(holding)
+        } else if rules.gathers {
+            self.phase = Phase::Gathering(holding, fence);
+            return;
         } else {
             checkpoint.open(fence);
             self.read(holding, vec![0], checkpoint, log, rules)
         };
         if let Some(rest) = rest {
+            self.go_on(rest, log, rules);
+        }
+    }
+
+    /// Opens the window up to a fence that others have a part in, or its own.
+    pub fn open_gathered(&mut self, together: Option<&Fence>, log: &Log, rules: &Rules<'_>) {
+        let Phase::Gathering(holding, own) = std::mem::replace(&mut self.phase, Phase::Off) else {
+            panic!("nobody to open a window with");
+        };
+        let mut checkpoint = holding.rows[0].checkpoint.clone();
+        checkpoint.open(together.cloned().unwrap_or(own));
+        if let Some(rest) = self.read(holding, vec![0], checkpoint, log, rules) {
             self.go_on(rest, log, rules);
         }
     }

@@ -22,6 +22,10 @@ pub enum Step {
     Look,
     /// Of a log that others write: the next one who has the sequence's lock.
     Holders,
+    /// Opens its window up to what its own fence shows, or one of those of its pool who have one as well; so do they.
+    Gather,
+    /// Opens its window up to its own fence: others have not come in time, or are on another server.
+    OpenAlone,
     Apply,
     /// The transaction is committed, and the worker does not learn it.
     ApplyUnknowing,

@@ -47,6 +47,8 @@ pub enum Phase {
     Holding(Holding),
     /// A fence of which a part was read.
     Fencing(Holding, Part),
+    /// With a fence, waiting for others of its pool that have one.
+    Gathering(Holding, Fence),
     /// Events were read, and are to be applied.
     Batch(Batch),
     /// About to put one row in the place of all of its rows.
@@ -84,6 +86,7 @@ pub struct Rules<'a> {
     pub source: Source,
     pub batch: usize,
     pub spans: bool,
+    pub gathers: bool,
     /// Whether something can happen between the snapshot and the count of the xids.
     pub apart: bool,
     pub mutant: Option<Mutant>,
@@ -266,6 +269,10 @@ impl Worker {
             Phase::Fencing(holding, part) => {
                 holding.hash_into(store, into);
                 part.hash(into);
+            }
+            Phase::Gathering(holding, fence) => {
+                holding.hash_into(store, into);
+                fence.hash(into);
             }
             Phase::Batch(Batch { holding, rows, checkpoint, events, seen }) => {
                 holding.hash_into(store, into);
