@@ -122,11 +122,14 @@ impl Folded {
         worker.wait();
     }
 
-    /// Waits until so many events have been applied, while all writers write.
-    async fn until_noted(&self, events: i64, writers: &mut [Writer]) {
+    /// Waits until so many events have been applied, while all writers write and all workers work.
+    async fn until_noted(&mut self, events: i64, writers: &mut [Writer]) {
         let mut conn = self.read_model().await;
         wait_until(&format!("{events} events to be applied"), LONG, async || {
             writers.iter_mut().for_each(Writer::check);
+            for worker in self.workers.iter_mut().flatten() {
+                assert!(worker.ended().is_none(), "a worker has ended: {}", worker.log());
+            }
             let made: bool =
                 sqlx::query_scalar("SELECT to_regclass('noted') IS NOT NULL").fetch_one(&mut conn).await.unwrap();
             made && events <= sqlx::query_scalar("SELECT count(*) FROM noted").fetch_one(&mut conn).await.unwrap()
