@@ -11,7 +11,11 @@ fn the_completions_of_bash_are_a_script_that_bash_reads_and_that_completes_comma
          COMP_WORDS=(evenfold worker --partition-)\nCOMP_CWORD=2\n_evenfold evenfold --partition- worker\necho \"${{COMPREPLY[*]}}\"\n",
         output.fine()
     );
-    let output = Command::new("bash").args(["--norc", "-c", &script]).stdin(Stdio::null()).output().unwrap();
+    // It is larger than an argument may be.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = directory.path().join("completions");
+    std::fs::write(&file, &script).unwrap();
+    let output = Command::new("bash").arg("--norc").arg(&file).stdin(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "parked\n--partition-key\n", "{output:?}");
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(run(&["completions", shell]).fine().contains("partition-key"), "{shell}");
