@@ -92,3 +92,28 @@ async fn where_nothing_can_be_folded_the_exit_code_is_1() {
     let incomplete = directory("[source]\npreset = 'prooph'");
     shop.run(&incomplete, &check).complains(2, "the log prooph: a log of others needs `table`");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_million_events_are_estimated_and_that_is_shown() {
+    let shop = Shop::new().await;
+    shop.execute(
+        "CREATE TABLE shop.many (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text);
+         INSERT INTO shop.many (body) SELECT '{}' FROM generate_series(1, 1000000);
+         GRANT SELECT ON shop.many TO reader; ANALYZE shop.many",
+    )
+    .await;
+    let many = "[source.custom]
+table = 'shop.many'
+position = 'id'
+aggregate_type = \"'t'\"
+aggregate_id = 'id'
+event_type = \"'e'\"
+payload = 'body'
+";
+    let directory = shop.directory(many);
+    let checked = shop.run(&directory, &["source", "check"]);
+    assert!(checked.fine().contains("  events      1,000,000\n"), "{checked:?}");
+    shop.execute("INSERT INTO shop.many (body) SELECT '{}' FROM generate_series(1, 500000); ANALYZE shop.many").await;
+    let checked = shop.run(&directory, &["source", "check"]);
+    assert!(checked.fine().contains("  events      about 1,500,000, by PostgreSQL's statistics\n"), "{checked:?}");
+}
