@@ -43,7 +43,7 @@ pub async fn refusals(log: &Foreign, conn: &mut PgConnection) -> Result<Vec<Refu
         ))]);
     };
     let mut against = of_table(log, &found);
-    if found.rights.usable && found.rights.readable {
+    if found.rights.readable {
         against.extend(of_column(log, &found));
         if let Positions::Sequence(sequence) = log.positions() {
             against.extend(of_sequence(log, &found, sequence));
@@ -81,7 +81,7 @@ fn of_table(log: &Foreign, found: &TableFacts) -> Vec<String> {
     if found.persistence != "p" {
         against.push("it is unlogged or temporary, and empty after a crash: ALTER TABLE … SET LOGGED".to_owned());
     }
-    if !found.rights.usable || !found.rights.readable {
+    if !found.rights.readable {
         let grant = log.mapping.grant(&found.rights.role, found.rights.usable);
         against.push(format!("the user may not read it: {grant}, as its owner"));
     }

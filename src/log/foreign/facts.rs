@@ -24,7 +24,7 @@ pub(super) struct Rights {
     pub(super) role: String,
     /// Whether the user may use its schema.
     pub(super) usable: bool,
-    /// Whether the user may read it, and the others that are joined to it.
+    /// Whether the user may use its schema, and read it and the others that are joined to it.
     pub(super) readable: bool,
     pub(super) row_security: bool,
 }
