@@ -5,8 +5,6 @@ CREATE TABLE evenfold.projections (
     -- What the projection folds and how. A worker with another definition is refused: half of a read model folded
     -- one way and half the other is worse than none.
     definition text        NOT NULL,
-    -- Where its log is one that others write, on another server: the system identifier and the timeline of that.
-    log_server text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -24,27 +22,23 @@ CREATE TABLE evenfold.checkpoints (
     seen          pg_snapshot NOT NULL DEFAULT '1:1:',
     floor         bigint      NOT NULL DEFAULT 0,
     next_xid      xid8        NOT NULL DEFAULT '1',
-    -- Of a log that others write, whose fence is a set of positions: those up to the floor that are not in it.
-    missing       bigint[],
     -- The open window, if any: the fence that it reaches up to, and how far into it the applied events go.
     upto          pg_snapshot,
     upto_floor    bigint,
     upto_next_xid xid8,
-    upto_missing  bigint[],
     cursor        bigint,
     owner         uuid,
     moved_at      timestamptz NOT NULL DEFAULT now(),
 
     PRIMARY KEY (projection, modulus, residue),
     CHECK (modulus BETWEEN 1 AND 65536 AND residue >= 0 AND residue < modulus),
-    CHECK (num_nulls(upto, upto_floor, upto_next_xid, cursor) IN (0, 4)),
-    CHECK (upto_missing IS NULL OR upto IS NOT NULL)
+    CHECK (num_nulls(upto, upto_floor, upto_next_xid, cursor) IN (0, 4))
 ) WITH (fillfactor = 50);
 
 -- Events that could not be applied, and the later ones of their aggregates. The log keeps their contents.
 CREATE TABLE evenfold.parked_events (
     projection     text        NOT NULL COLLATE "C" REFERENCES evenfold.projections ON DELETE CASCADE,
-    position       bigint      NOT NULL,
+    position       bigint      NOT NULL REFERENCES evenfold.events (position),
     aggregate_type text        NOT NULL COLLATE "C",
     aggregate_id   text        NOT NULL COLLATE "C",
     version        bigint      NOT NULL,

@@ -1,7 +1,7 @@
 //! Importing: copying a log that others write into evenfold's own, as a projection whose read model is the log.
 //!
-//! So it is what every projection is: each event once, whatever is killed, from where the last import has stopped, while
-//! both logs are written.
+//! So it is what every projection is: each event once, whatever is killed, from where the last import has stopped,
+//! while both logs are written.
 
 use crate::event::{Event, NewEvent};
 use crate::log::{AppendError, Log, MAX_APPEND_EVENTS, Source};

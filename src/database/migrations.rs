@@ -16,12 +16,13 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 5] = [
+const FILES: [(i64, &str, &str); 6] = [
     file!(20_261_128_000_001, "functions"),
     file!(20_261_128_000_002, "append"),
     file!(20_261_128_000_003, "log"),
     file!(20_261_128_000_004, "projections"),
     file!(20_261_128_000_005, "counters"),
+    file!(20_261_128_000_006, "sources"),
 ];
 
 /// How many of them, from the first, make functions in the place of those that are there.

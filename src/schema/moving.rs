@@ -52,6 +52,9 @@ const TABLES: [&str; 10] = [
     "counters",
     "counters_rebuild",
 ];
+/// How many migrations, after those of the functions, make what that version has.
+const AS_IN_THAT_VERSION: usize = 3;
+
 const SEQUENCE: &str = "checkpoint_revisions";
 const RENAMED: [(&str, &str, &str); 3] =
     [("evenfold_hash", "hash", "text"), ("evenfold_place", "place", ""), ("evenfold_refuse", "refuse", "")];
@@ -109,7 +112,8 @@ pub(super) async fn run(schema: &Schema, tx: &mut PgConnection, from: &str) -> R
     }
     execute(tx, renamed(schema)).await?;
     let migrator = migrator(schema);
-    for migration in migrator.iter().take(FUNCTIONS) {
+    // The functions are made anew, and what came after that version is made.
+    for migration in migrator.iter().take(FUNCTIONS).chain(migrator.iter().skip(FUNCTIONS + AS_IN_THAT_VERSION)) {
         sqlx::raw_sql(migration.sql.clone()).execute(&mut *tx).await?;
     }
     forget_migrations(schema, tx, from).await?;

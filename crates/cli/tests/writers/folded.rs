@@ -27,8 +27,8 @@ pub struct Folded {
 }
 
 impl Folded {
-    /// The library's tables, and a read model without an event. The user of the log may do no more than the check of the
-    /// log has asked for.
+    /// The library's tables, and a read model without an event. The user of the log may do no more than the check of
+    /// the log has asked for.
     pub async fn new(library: &Library) -> Self {
         let server = block_in_place(|| Postgres::start("UTF8", "track_commit_timestamp = on"));
         let directory = tempfile::tempdir().unwrap();
