@@ -24,7 +24,7 @@ ACCOUNTS = 40
 SLOW = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_sleep(CASE WHEN random() < 0.03 THEN 0.4 ELSE random() * 0.012 END);
+    PERFORM pg_sleep(CASE WHEN random() < 0.03 THEN 1 ELSE random() * 0.012 END);
     IF random() < 0.1 THEN
         RAISE EXCEPTION 'rolled back';
     END IF;

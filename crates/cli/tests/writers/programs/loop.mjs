@@ -9,7 +9,7 @@ export const packages = createRequire(`${process.cwd()}/`);
 export const below = (n) => Math.floor(Math.random() * n);
 
 /** Mostly short, and now and then long enough that many others commit meanwhile. */
-export const pause = () => sleep(Math.random() < 0.03 ? 400 : below(12));
+export const pause = () => sleep(Math.random() < 0.03 ? 1000 : below(12));
 
 /** Whether something happens that does with this probability. */
 export const chance = (probability) => Math.random() < probability;
