@@ -3,7 +3,7 @@
 use crate::folded::Folded;
 use crate::library::Library;
 use crate::writer::Acknowledged;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What writers have done that makes a log hard to follow.
@@ -24,7 +24,8 @@ pub async fn compare(library: &Library, folded: &Folded, mut acknowledged: Vec<A
     let (mut log, mut model) = (folded.log().await, folded.read_model().await);
     let events: Vec<(i64, String, i64)> = sqlx::query_as(AssertSqlSafe(library.log)).fetch_all(&mut log).await.unwrap();
     let mut written: Vec<Acknowledged> = events.iter().map(|(_, stream, version)| (stream.clone(), *version)).collect();
-    (written.sort(), acknowledged.sort());
+    written.sort();
+    acknowledged.sort();
     assert!(written == acknowledged, "{} in the log, {} acknowledged", written.len(), acknowledged.len());
     let by_position: BTreeMap<i64, &(i64, String, i64)> = events.iter().map(|event| (event.0, event)).collect();
     assert_eq!(by_position.len(), events.len(), "positions of the log that come twice");
@@ -51,14 +52,18 @@ pub async fn compare(library: &Library, folded: &Folded, mut acknowledged: Vec<A
     let parked: i64 =
         sqlx::query_scalar("SELECT count(*) FROM evenfold.parked_events").fetch_one(&mut model).await.unwrap();
     assert_eq!(parked, 0, "parked events");
+    let (late, burnt) = late_and_burnt(library, &mut log).await;
+    Course { events: events.len(), late, burnt }
+}
+
+/// How many events were committed after one at a higher position, and how many positions have no event.
+async fn late_and_burnt(library: &Library, log: &mut PgConnection) -> (i64, i64) {
     let Library { table, position, .. } = library;
-    // Those of a partition of the log have commit times by the transaction that has written the row.
-    let late = format!(
+    let sql = format!(
         "SELECT count(*), (SELECT max({position}) - count(*) FROM {table}) FROM (
              SELECT at, min(at) OVER (ORDER BY {position} DESC) AS earliest_above
              FROM (SELECT {position}, pg_xact_commit_timestamp(xmin) AS at FROM {table}) e) e
          WHERE at > earliest_above"
     );
-    let (late, burnt) = sqlx::query_as(AssertSqlSafe(late)).fetch_one(&mut log).await.unwrap();
-    Course { events: events.len(), late, burnt }
+    sqlx::query_as(AssertSqlSafe(sql)).fetch_one(log).await.unwrap()
 }
