@@ -1,7 +1,11 @@
 // Appends events by Emmett's store: emmett.mjs prepare URL makes its tables; emmett.mjs write URL appends until the
 // standard input ends, and prints what was acknowledged.
 
+import { webcrypto } from 'node:crypto';
 import { acknowledge, below, chance, packages, pause, write } from './loop.mjs';
+
+// Emmett expects it, and Node.js 18 does not have it: Debian 12 has that.
+globalThis.crypto ??= webcrypto;
 
 const { getPostgreSQLEventStore } = packages('@event-driven-io/emmett-postgresql');
 const { isExpectedVersionConflictError, NO_CONCURRENCY_CHECK, projections } = packages('@event-driven-io/emmett');
