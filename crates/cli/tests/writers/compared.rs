@@ -1,4 +1,4 @@
-//! What workers have made of a log, against the log, and against what its writers were told.
+//! What workers have made of a log, against the log, and against what was acknowledged to its writers.
 
 use crate::folded::Folded;
 use crate::library::Library;

@@ -59,8 +59,8 @@ impl Folded {
         let mut log = self.log().await;
         for need in library.needs {
             let check = self.run(&["source", "check"]);
-            let said = check.out.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(check.code == 1 && said.contains(need), "{need} is not asked for: {check:#?}");
+            let shown = check.out.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(check.code == 1 && shown.contains(need), "{need} is not asked for: {check:#?}");
             sqlx::raw_sql(AssertSqlSafe((*need).to_owned())).execute(&mut log).await.unwrap();
         }
         self.run(&["source", "check"]).fine();

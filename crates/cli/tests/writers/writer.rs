@@ -1,4 +1,4 @@
-//! A process that appends events by a library of others until it is told to stop.
+//! A process that appends events by a library of others until it is asked to stop.
 
 use serde_json::Value;
 use std::fs::File;
@@ -12,7 +12,7 @@ pub struct Writer {
     err: File,
 }
 
-/// An event that a library has said to be appended: its stream, and its version there.
+/// An event that a library has acknowledged: its stream, and its version there.
 pub type Acknowledged = (String, i64);
 
 impl Writer {
@@ -41,7 +41,7 @@ impl Writer {
         true
     }
 
-    /// What it was told to be appended.
+    /// What was acknowledged to it.
     pub fn acknowledged(&mut self) -> Vec<Acknowledged> {
         let event = |line: &str| {
             let event: Value = serde_json::from_str(line).unwrap();
