@@ -3,11 +3,17 @@
 use super::WorkerError;
 use crate::checkpoint;
 use crate::database::{Database, Schema, identity};
-use crate::log::foreign::{Holes, Taken};
+use crate::log::foreign::{Foreign, Holes, Taken};
 use crate::log::{self, EventBuffer, Fence, Interest, Layout, Polled, Slice, Source, SourceError};
 use crate::number::Position;
 use sqlx::PgConnection;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often it is logged that the log can't be read to its end, while it is up to the same position.
+const REPORT_CUT_EVERY: Duration = Duration::from_mins(1);
+
+/// How long a worker waits that can't go on until others end their transactions.
+const CUT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The log of one worker.
 pub(super) struct WorkerLog {
@@ -16,17 +22,33 @@ pub(super) struct WorkerLog {
     /// While the worker holds its partition.
     conn: Option<PgConnection>,
     holes: Holes,
+    /// Up to where it was last logged that it can be read, and when.
+    cut: Option<(Position, Instant)>,
+}
+
+/// Looks who may still write what is missing, where that was not just done.
+async fn prune(holes: &mut Holes, foreign: &Foreign, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if holes.wants_holders(Instant::now()) {
+        holes.saw_holders(&foreign.holders(conn).await?, Instant::now());
+    }
+    Ok(())
 }
 
 impl WorkerLog {
     /// evenfold's own, which is read on the worker's connection.
     pub(super) fn own(schema: &Schema) -> Self {
-        Self { layout: schema.into(), source: None, conn: None, holes: Holes::default() }
+        Self { layout: schema.into(), source: None, conn: None, holes: Holes::default(), cut: None }
     }
 
     /// One that others write.
     pub(super) fn of(source: &Source) -> Self {
-        Self { layout: source.layout().clone(), source: Some(source.clone()), conn: None, holes: Holes::default() }
+        Self {
+            layout: source.layout().clone(),
+            source: Some(source.clone()),
+            conn: None,
+            holes: Holes::default(),
+            cut: None,
+        }
     }
 
     /// The same in this schema, if it is evenfold's own, and with connections of this name if it is not.
@@ -80,15 +102,20 @@ impl WorkerLog {
             Layout::Own(schema) => return Ok((Fence::take(schema, conn).await?, true)),
             Layout::Foreign(foreign) => foreign,
         };
+        // Also here: where a fence can't name all that is missing there is no look before the next fence.
+        prune(&mut self.holes, foreign, conn).await?;
         let (fence, whole) = match foreign.fence(&mut *conn, seen).await? {
             Taken::Whole(fence) => (fence, true),
             Taken::Cut(fence) => {
-                let processes = foreign.holding_processes(conn).await?;
-                tracing::warn!(
-                    log = foreign.table(), position = %fence.floor, ?processes,
-                    "more than 10,000 positions are missing: the log is read up to this position, until these \
-                     processes end their transactions (or prepared ones are ended)"
-                );
+                if self.cut.is_none_or(|(floor, at)| floor != fence.floor || at.elapsed() >= REPORT_CUT_EVERY) {
+                    self.cut = Some((fence.floor, Instant::now()));
+                    let processes = foreign.holding_processes(&mut *conn).await?;
+                    tracing::warn!(
+                        log = foreign.table(), position = %fence.floor, ?processes,
+                        "more than 10,000 positions are missing: the log is read up to this position, until these \
+                         processes end their transactions (or prepared ones are ended)"
+                    );
+                }
                 (fence, false)
             }
             Taken::Behind(top) => {
@@ -97,7 +124,11 @@ impl WorkerLog {
             }
         };
         let missing = self.holes.looked(fence.missing(), Instant::now());
-        Ok((Fence::of_positions(fence.floor, missing), whole))
+        let fence = Fence::of_positions(fence.floor, missing);
+        if !whole && fence == *seen {
+            tokio::time::sleep(CUT_PAUSE).await;
+        }
+        Ok((fence, whole))
     }
 
     /// Checks that the log is on the server whose events were applied, or notes which one it is. A read model in the
@@ -138,9 +169,7 @@ impl WorkerLog {
             }
             Layout::Foreign(foreign) => foreign,
         };
-        if holes.wants_holders(Instant::now()) {
-            holes.saw_holders(&foreign.holders(conn).await?, Instant::now());
-        }
+        prune(holes, foreign, conn).await?;
         let again = holes.to_see_again(Instant::now());
         let found = log::look(layout, conn, (seen, &again), slice, interest, limit, into).await?;
         if let Some(&position) = found.risen.first() {

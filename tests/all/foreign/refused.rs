@@ -45,6 +45,29 @@ async fn more_positions_than_can_be_named_are_waited_for_and_nobody_has_caught_u
     assert_eq!(scalar(&mut model, "SELECT sum(paid)::bigint FROM payments").await, 3);
 }
 
+/// The highest position is so near that nobody is waited for, and what is missing fills the list.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_too_much_is_missing_the_log_is_read_on_once_it_was_rolled_back() {
+    let (log, read_model) = (Shop::new().await, TestDb::new().await);
+    let (mut slow, mut model) = (log.connect().await, read_model.connect().await);
+    let draw = "BEGIN; SELECT nextval('shop.domain_events_id_seq') FROM generate_series(1, 10000)";
+    sqlx::raw_sql(draw).execute(&mut slow).await.unwrap();
+    write(&log, 1, 1, "paid").await;
+    sqlx::raw_sql("SELECT nextval('shop.domain_events_id_seq')").execute(&mut slow).await.unwrap();
+    write(&log, 1, 2, "paid").await;
+    let mut worker = worker(&log);
+    for _ in 0..3 {
+        worker.step(&mut model).await.unwrap();
+    }
+    assert_eq!(scalar(&mut model, "SELECT sum(paid)::bigint FROM payments").await, 1);
+    sqlx::raw_sql("ROLLBACK").execute(&mut slow).await.unwrap();
+    wait_until("the rest to be applied", LONG, async || {
+        worker.step(&mut model).await.unwrap();
+        scalar(&mut model, "SELECT sum(paid)::bigint FROM payments").await == 2
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_was_cut_back_is_not_folded_on() {
     let (log, read_model) = (Shop::new().await, TestDb::new().await);
