@@ -1,6 +1,6 @@
 //! What a worker does for a reason that folds a log which others write: without it, the model finds a counterexample.
 
-use super::by_sequence::{PLAIN, PREPARED, folding, pool, two_to_one};
+use super::by_sequence::{PLAIN, PREPARED, folding, naming_one, pool, two_to_one};
 use super::cases::Case;
 use super::check::{at_random, exhaustively, rejects, rejects_at_random};
 use super::histories::SEED;
@@ -76,6 +76,11 @@ fn who_may_write_what_is_missing_is_read_before_the_rows() {
 #[test]
 fn who_may_write_what_is_missing_is_read_after_it_was_found() {
     rejects(Mutant::HoldersOfBefore, with(TWO, PLAIN));
+}
+
+#[test]
+fn who_may_write_what_is_missing_is_also_read_where_a_fence_can_not_name_all_of_it() {
+    rejects(Mutant::OnlyLooksPrune, naming_one());
 }
 
 #[test]

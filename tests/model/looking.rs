@@ -123,14 +123,15 @@ impl Worker {
         let is_new = |fence: &Fence| *fence != seen || self.holes_after(fence) != self.holes;
         // A mutant may begin a look of two statements while there is nothing to see yet.
         let look = found(holding, None, log, rules);
-        if by.looks && (rules.has(Mutant::LookInTwo) || look.is_some_and(|found| is_new(&found.fence))) {
+        if by.looks && (rules.has(Mutant::LookInTwo) || look.as_ref().is_some_and(|found| is_new(&found.fence))) {
             each(Step::Look);
         }
         let (mut after, holders) = (self.holes.clone(), log.sequence().holders(rules.mutant));
         after.saw_holders(&holders, *NOW);
         let wants_holders = self.holes.wants_holders(*NOW + Duration::from_secs(1)) && after != self.holes;
         let always = rules.has(Mutant::HoldersOfBefore) && self.last_holders.as_ref() != Some(&holders);
-        if by.looks && (always || wants_holders) {
+        let can_look = look.is_some() || !rules.has(Mutant::OnlyLooksPrune);
+        if by.looks && can_look && (always || wants_holders) {
             each(Step::Holders);
         }
         let top = log.sequence().top(seen.floor, None);

@@ -71,6 +71,9 @@ pub enum Mutant {
     LocksAfterRows,
     /// Whoever was seen to have the lock before a position was found missing may write it, and nobody else.
     HoldersOfBefore,
+    /// Who may write what is missing is read before looks, and not before fences, which come where a look can't name
+    /// all that is missing.
+    OnlyLooksPrune,
     /// A look reads the positions that were missing in one statement, and those above the floor in the next.
     LookInTwo,
     /// A fence waits until all who could write anything have ended, and reads the highest position then.
