@@ -14,7 +14,8 @@ const LOOK: &str = include_str!("look.sql");
 /// What a look has found.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// The fence up to which it has looked; none where so much is missing that a fence must be [taken](Foreign::fence).
+    /// The fence up to which it has looked; none where so much is missing that a fence must be
+    /// [taken](super::foreign::Foreign::fence).
     pub fence: Option<Fence>,
     /// Whether these are all of the events between the fences; otherwise the buffer is full, and there may be more.
     pub complete: bool,
