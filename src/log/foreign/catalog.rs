@@ -64,7 +64,7 @@ const EMMETT: Preset = Preset {
     position: "global_position",
     aggregate: AggregateOf::StreamIn {
         name: "e.stream_id",
-        separator: ":",
+        separator: "-",
         partition: "e.partition",
         default: "emt:default",
     },

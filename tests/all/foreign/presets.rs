@@ -98,8 +98,8 @@ library!(
     [
         r#"1 cart "a" 1 added {}"#,
         r#"3 cart "a" 3 added {}"#,
-        r#"4 shop__eu:cart "a" 1 added {}"#,
-        r#"5 shop__eu "cart:a" 1 added {}"#,
+        r#"4 shop__eu-cart "a" 1 added {}"#,
+        r#"5 shop__eu "cart-a" 1 added {}"#,
     ]
 );
 

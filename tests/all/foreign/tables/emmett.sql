@@ -24,6 +24,6 @@ CREATE INDEX ON emt_messages (global_position);
 INSERT INTO emt_messages (stream_position, transaction_id, message_kind, stream_id, partition, message_schema_version,
                           message_id, message_type, message_data, message_metadata)
 SELECT n, pg_current_xact_id(), kind, stream, partition, '1', gen_random_uuid(), 'added', '{}', '{"a": 1}'
-FROM (VALUES (1, 'E', 'cart:a', 'emt:default'), (2, 'C', 'cart:a', 'emt:default'), (3, 'E', 'cart:a', 'emt:default'),
-             (1, 'E', 'cart:a', 'shop__eu'), (1, 'E', 'shop__eu:cart:a', 'emt:default')) v (n, kind, stream, partition);
-UPDATE emt_messages SET is_archived = true WHERE stream_position = 1 AND stream_id = 'cart:a' AND partition = 'emt:default';
+FROM (VALUES (1, 'E', 'cart-a', 'emt:default'), (2, 'C', 'cart-a', 'emt:default'), (3, 'E', 'cart-a', 'emt:default'),
+             (1, 'E', 'cart-a', 'shop__eu'), (1, 'E', 'shop__eu-cart-a', 'emt:default')) v (n, kind, stream, partition);
+UPDATE emt_messages SET is_archived = true WHERE stream_position = 1 AND stream_id = 'cart-a' AND partition = 'emt:default';
