@@ -42,7 +42,7 @@ pub(crate) use store::{begin_with_positions, complete_all, log_server};
 pub(crate) use takeover::{copy_dropped, is_whole, lock_all, take_place_of};
 pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};
-pub(crate) use waiting::{Reached, Together, cause_of, next_parked, one_parked, parked_after, parked_names_after};
+pub(crate) use waiting::{Reached, Together, cause_of, next_parked, one_parked, parked_after, parked_places_after};
 pub use wanted::log_of;
 
 use crate::class::Class;

@@ -129,7 +129,7 @@ pub async fn status_of(
     .await?;
     // Whoever has appended holds this lock on the table until its transaction ends. Locks are the cluster's, and the
     // tables of another database may have the same numbers.
-    let oldest_append_open_seconds = sqlx::query_scalar(
+    let oldest_append_open_seconds: Option<f64> = sqlx::query_scalar(
         schema.sql("SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start))::float8
          FROM pg_locks l JOIN pg_stat_activity a USING (pid)
          WHERE l.locktype = 'relation' AND l.relation = 'evenfold.events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted
@@ -138,8 +138,7 @@ pub async fn status_of(
     .fetch_one(&mut *tx)
     .await?;
     let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    // Of another database's sessions a reader knows nothing.
-    let oldest_append_open_seconds: Option<f64> = oldest_append_open_seconds;
+    // Of another log's writers a reader may know nothing.
     let oldest_append_open_seconds = oldest_append_open_seconds.filter(|_| log.is_none());
     let behind = match log.as_deref_mut() {
         None => lag::count(schema, &mut tx, Some(projection), None, &Interest::everything()).await?,

@@ -197,49 +197,57 @@ pub(crate) struct Reached {
     pub(crate) version: Version,
 }
 
-/// The next parked events of these aggregates, which are in the order of their names, by their positions, for whoever
-/// reads them elsewhere: at most `limit`. Gives where it has come to; none if there are no more.
+type ParkedQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// Binds what bounds the next parked events of these aggregates, of which the first and the last are given.
+fn bound<'q>(
+    query: ParkedQuery<'q>,
+    projection: &'q str,
+    (first, last): (&'q Aggregate, &'q Aggregate),
+    reached: Option<&'q Reached>,
+    limit: i64,
+) -> ParkedQuery<'q> {
+    let (from, version) =
+        reached.map_or((first, Version::new(i64::MIN)), |reached| (&reached.aggregate, reached.version));
+    query
+        .bind(projection)
+        .bind(&from.aggregate_type)
+        .bind(&from.aggregate_id)
+        .bind(version)
+        .bind(&last.aggregate_type)
+        .bind(&last.aggregate_id)
+        .bind(limit)
+}
+
+/// Where the next parked events of these aggregates are, which are in the order of their names, for whoever reads them
+/// elsewhere: at most `limit`; none if there are no more.
 ///
 /// # Cancel safety
 ///
 /// Reads only.
-pub(crate) async fn parked_names_after(
+pub(crate) async fn parked_places_after(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,
     aggregates: &[Aggregate],
     reached: Option<&Reached>,
     limit: i64,
-) -> Result<(Vec<(Position, Aggregate)>, Option<Reached>), sqlx::Error> {
-    let (Some(first), Some(last)) = (aggregates.first(), aggregates.last()) else { return Ok((Vec::new(), None)) };
-    let (from, version) =
-        reached.map_or((first, Version::new(i64::MIN)), |reached| (&reached.aggregate, reached.version));
-    let rows = sqlx::query(schema.sql(
+) -> Result<Vec<(Position, Reached)>, sqlx::Error> {
+    let (Some(first), Some(last)) = (aggregates.first(), aggregates.last()) else { return Ok(Vec::new()) };
+    let sql = schema.sql(
         "SELECT position, aggregate_type, aggregate_id, version FROM evenfold.parked_events p
          WHERE p.projection = $1 AND p.dropped_at IS NULL
            AND (p.aggregate_type, p.aggregate_id, p.version) > ($2, $3, $4)
            AND (p.aggregate_type, p.aggregate_id) <= ($5, $6)
          ORDER BY p.aggregate_type, p.aggregate_id, p.version LIMIT $7",
-    ))
-    .bind(projection)
-    .bind(&from.aggregate_type)
-    .bind(&from.aggregate_id)
-    .bind(version)
-    .bind(&last.aggregate_type)
-    .bind(&last.aggregate_id)
-    .bind(limit)
-    .fetch_all(tx)
-    .await?;
-    let (mut waiting, mut at) = (Vec::with_capacity(rows.len()), None);
-    for row in &rows {
-        let aggregate = Aggregate { aggregate_type: row.try_get(1)?, aggregate_id: row.try_get(2)? };
-        at = Some(Reached { aggregate: aggregate.clone(), version: row.try_get(3)? });
-        // One that was parked just now, between two of them: its checkpoint may not be locked.
-        if aggregates.contains(&aggregate) {
-            waiting.push((row.try_get(0)?, aggregate));
-        }
-    }
-    Ok((waiting, at))
+    );
+    let rows = bound(sqlx::query(sql), projection, (first, last), reached, limit).fetch_all(tx).await?;
+    rows.iter()
+        .map(|row| {
+            let aggregate = Aggregate { aggregate_type: row.try_get(1)?, aggregate_id: row.try_get(2)? };
+            Ok((row.try_get(0)?, Reached { aggregate, version: row.try_get(3)? }))
+        })
+        .collect()
 }
 
 /// Reads the next parked events of these aggregates, which are in the order of their names: at most `limit`, and not
@@ -260,18 +268,9 @@ pub(crate) async fn parked_after(
     into.clear();
     let (Some(first), Some(last)) = (aggregates.first(), aggregates.last()) else { return Ok(None) };
     let wanted: HashSet<_> = aggregates.iter().map(|a| (a.aggregate_type.as_str(), a.aggregate_id.as_str())).collect();
-    let (from, version) =
-        reached.map_or((first, Version::new(i64::MIN)), |reached| (&reached.aggregate, reached.version));
     let statement = include_str!("parked_after.sql").replace("{payload}", PAYLOAD).replace("{envelope}", ENVELOPE);
-    let mut rows = sqlx::query(schema.sql(statement))
-        .bind(projection)
-        .bind(&from.aggregate_type)
-        .bind(&from.aggregate_id)
-        .bind(version)
-        .bind(&last.aggregate_type)
-        .bind(&last.aggregate_id)
-        .bind(limit)
-        .fetch(tx);
+    let query = sqlx::query(schema.sql(statement));
+    let mut rows = bound(query, projection, (first, last), reached, limit).fetch(tx);
     let mut at = None;
     while let Some(row) = rows.try_next().await? {
         let event = crate::log::decode(&row, true)?;

@@ -34,8 +34,8 @@ pub(crate) struct ClassProgress<'a> {
 pub(crate) type Unapplied = (u64, Duration);
 
 impl OpenSource {
-    /// Fills the buffer with the events at these positions, in the order of the positions: fewer where some are not
-    /// there.
+    /// Fills the buffer with the events at these positions, in the order in which they are asked for, and with not many
+    /// more than 16 MiB. A position at which there is no event, or none any more, is left out.
     pub(crate) async fn read_at(
         &mut self,
         positions: &[Position],
@@ -44,10 +44,14 @@ impl OpenSource {
     ) -> Result<(), sqlx::Error> {
         into.clear();
         let template = "SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
-            FROM {log} WHERE position = ANY ($1::bigint[]) ORDER BY position";
+            FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (place, number) JOIN {log} ON position = place
+            ORDER BY number";
         let mut rows = sqlx::query(self.layout.sql(template, interest)).bind(positions).fetch(&mut self.conn);
         while let Some(row) = rows.try_next().await? {
             into.push(&decode(&row, interest.envelope)?);
+            if into.is_full() {
+                break;
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::Layout;
 use super::foreign::{Foreign, InvalidMapping, Mapping, Positions, Refusal, refusals, sequence_of};
-use crate::database::{ConnectError, Database};
+use crate::database::{ConnectError, Database, Server};
 use crate::number::Position;
 use sqlx::PgConnection;
 use std::fmt;
@@ -111,13 +111,26 @@ impl Source {
     ///
     /// Reads only.
     pub async fn find(database: &Database, mapping: &Mapping) -> Result<Self, SourceError> {
+        Ok(Self::find_with_server(database, mapping).await?.0)
+    }
+
+    /// The same, and which server it is on.
+    ///
+    /// # Errors
+    ///
+    /// See [`SourceError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn find_with_server(database: &Database, mapping: &Mapping) -> Result<(Self, Server), SourceError> {
         // What is missing in it is reported before there is a connection.
         mapping.layout(Positions::Serial)?;
-        let (mut conn, _) = database.connect_to_server().await?;
+        let (mut conn, server) = database.connect_to_server().await?;
         let sequence = sequence_of(&mut conn, mapping).await?.unwrap_or_default();
         let source = Self::new(database, mapping.layout(Positions::Sequence(sequence))?);
         source.check(&mut conn).await?;
-        Ok(source)
+        Ok((source, server))
     }
 
     /// How it is read.

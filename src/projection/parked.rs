@@ -289,16 +289,26 @@ async fn next_chunk(
     let Some(log) = log else {
         return Ok(checkpoint::parked_after(schema, tx, name, aggregates, reached, CHUNK, events).await?);
     };
-    let (waiting, at) = checkpoint::parked_names_after(schema, tx, name, aggregates, reached, CHUNK).await?;
+    let waiting = checkpoint::parked_places_after(schema, tx, name, aggregates, reached, CHUNK).await?;
     let positions: Vec<Position> = waiting.iter().map(|(position, _)| *position).collect();
     let mut read = EventBuffer::default();
     log.read_at(&positions, &Interest::everything().with_envelope(), &mut read).await?;
+    let wanted: HashSet<&Aggregate> = aggregates.iter().collect();
+    let (mut found, mut at) = (read.events(), None);
     events.clear();
-    for (position, aggregate) in waiting {
-        let Some(event) = read.events().find(|event| event.position == position) else {
-            return Err(RetryError::Removed { position, aggregate });
-        };
-        events.push(&event);
+    for (position, place) in waiting {
+        match found.next() {
+            Some(event) if event.position == position => {
+                // One that was parked just now, between two of them: its checkpoint may not be locked.
+                if wanted.contains(&place.aggregate) {
+                    events.push(&event);
+                }
+            }
+            // The rest is read the next time.
+            None if read.is_full() => break,
+            _ => return Err(RetryError::Removed { position, aggregate: place.aggregate }),
+        }
+        at = Some(place);
     }
     Ok(at)
 }

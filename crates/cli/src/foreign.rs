@@ -77,8 +77,8 @@ impl SourceArgs {
         match self.name()? {
             Some(source) => Err(UsageError(format!(
                 "{command} is about evenfold's own log, and the log {source} is configured (--source, EVENFOLD_SOURCE \
-                 or [source] in evenfold.toml): worker, pool, status, wait, verify, rebuild, parked and source are the \
-                 commands that work on logs that others write"
+                 or [source] in evenfold.toml): worker, pool, status, wait, verify, rebuild, parked, import and source are \
+                 the commands that work on logs that others write"
             ))),
             None => Ok(()),
         }

@@ -117,14 +117,13 @@ async fn counters(global: &Global, args: &RebuildArgs, pointer: PointerArg) -> a
     let session = Session::open(global).await?;
     let mut conn = session.connect().await?;
     let mut logs = Logs::open(global, &session).await?;
-    let source = logs.source_of(session.database.schema(), &mut conn, NAME).await?.cloned();
+    let (source, log) = logs.of(session.database.schema(), &mut conn, NAME).await?.unzip();
     let counters = Counters::new(pointer.amount_pointer, MAX_ACTORS);
-    let mut rebuild = Rebuild::of_source(counters, source, args.batch_size)?;
+    let mut rebuild = Rebuild::of_source(counters, source.cloned(), args.batch_size)?;
     if args.new_definition {
         rebuild = rebuild.with_new_definition();
     }
     let progress = rebuild.progress();
-    let log = logs.of(session.database.schema(), &mut conn, NAME).await?;
     let reached = status_of(session.database.schema(), &mut conn, log, NAME)
         .await?
         .classes

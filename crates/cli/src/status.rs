@@ -55,7 +55,7 @@ pub(super) async fn run(global: &Global, args: StatusArgs, known: &Projections<'
         let mut all = Vec::with_capacity(names.len());
         for name in &names {
             let own = session.database.schema();
-            let log = logs.of(own, &mut conn, name).await?;
+            let log = logs.of(own, &mut conn, name).await?.map(|(_, log)| log);
             all.push(status_of(own, &mut conn, log, name).await?);
         }
         if args.check {

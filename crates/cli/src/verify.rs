@@ -49,20 +49,16 @@ pub(super) async fn run(global: &Global, args: VerifyArgs, known: &Projections<'
         let outcome = if known.is_counters(name) {
             let PointerArg { amount_pointer } = PointerArg::from_arg_matches(known.matches)?;
             let mut conn = session.connect().await?;
-            match logs.source_of(own, &mut conn, name).await?.cloned() {
+            match logs.of(own, &mut conn, name).await? {
                 None => verify(own, &mut conn, &amount_pointer, args.limit, args.json).await,
-                Some(source) => {
-                    let log = logs.of(own, &mut conn, name).await?;
-                    counters::verify_of(own, &mut conn, (&source, log), &amount_pointer, (args.limit, args.json)).await
-                }
+                Some(log) => counters::verify_of(own, &mut conn, log, &amount_pointer, (args.limit, args.json)).await,
             }
         } else {
             let projection = known.one(name, None)?;
             // As its workers are.
             let mut conn = session.connect_by_index().await?;
-            let source = logs.source_of(own, &mut conn, name).await?.cloned();
-            let log = logs.of(own, &mut conn, name).await?;
-            folded::verify(own, &mut conn, (source.as_ref(), log), (name, &*projection), (args.limit, args.json)).await
+            let log = logs.of(own, &mut conn, name).await?.unzip();
+            folded::verify(own, &mut conn, log, (name, &*projection), (args.limit, args.json)).await
         };
         if let Err(error) = outcome {
             if chosen.len() > 1 {

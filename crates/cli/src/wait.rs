@@ -85,7 +85,7 @@ pub(super) async fn run(global: &Global, args: WaitArgs, known: &Projections<'_>
     let (mut lines, mut refused) = (Vec::new(), None);
     for projection in known.names(&args.projections) {
         let left = timeout.saturating_sub(started.elapsed());
-        let log = logs.of(session.database.schema(), &mut conn, projection).await?;
+        let log = logs.of(session.database.schema(), &mut conn, projection).await?.map(|(_, log)| log);
         let outcome = wait(&session, &mut conn, log, projection, targets.clone(), left).await;
         let waited_ms = started.elapsed().as_millis();
         if args.json {

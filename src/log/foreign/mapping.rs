@@ -1,6 +1,7 @@
 //! What the columns of a table of events mean.
 
 use super::Positions;
+use crate::event::MAX_JSON_BYTES;
 
 /// How a table keeps payloads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,17 +60,16 @@ pub struct Mapping {
 #[error("a log of others needs `{0}`: the {1}")]
 pub struct InvalidMapping(pub(super) &'static str, pub(super) &'static str);
 
-/// The most bytes of a payload, and of the metadata: as many as evenfold's own log takes.
-const MOST_BYTES: u32 = 1_048_576;
-
 impl Mapping {
     /// The log as a relation with the columns of evenfold's own. PostgreSQL makes it part of the statement around it,
     /// so that the index of the positions is used as in a statement on the table itself.
     pub(super) fn relation(&self) -> String {
         let Self { position, aggregate_type, aggregate_id, event_type, .. } = self;
         let version = match &self.version {
-            Some(version) => format!("coalesce(({version})::bigint + {}, e.{position})", 1 - self.first_version),
-            None => format!("e.{position}"),
+            Some(version) => {
+                format!("coalesce(({version})::bigint + {}, {})", 1 - self.first_version, self.position_of())
+            }
+            None => self.position_of(),
         };
         let recorded_at = self.recorded_at.as_deref().unwrap_or("'-infinity'");
         // A row of which nobody knows the aggregate would be in no partition, and lost.
@@ -145,7 +145,7 @@ impl Mapping {
         // `layout.rs`.
         format!(
             "CASE WHEN ({expression}) IS NULL THEN {absent} WHEN pg_column_size({expression}) > 4096 \
-             AND octet_length(({expression}){cast}) > {MOST_BYTES} THEN NULL ELSE ({expression}){cast} END"
+             AND octet_length(({expression}){cast}) > {MAX_JSON_BYTES} THEN NULL ELSE ({expression}){cast} END"
         )
     }
 

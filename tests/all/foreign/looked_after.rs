@@ -146,6 +146,26 @@ async fn parked_events_are_read_from_the_log_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parked_events_that_are_too_large_for_one_batch_are_applied_and_removed_ones_are_named() {
+    let (log, read_model, own) = (Shop::new().await, TestDb::new().await, Schema::default());
+    let (payments, mut model) = (Payments::default(), read_model.connect().await);
+    let mut there = log.connect().await;
+    let large = "INSERT INTO shop.domain_events (order_id, version, kind, body)
+        SELECT md5('1')::uuid, n, 'odd', to_jsonb(repeat(md5(n::text), 28000)) FROM generate_series(1, 40) n";
+    sqlx::raw_sql(large).execute(&mut there).await.unwrap();
+    write(&log, 2, 1, "odd").await;
+    catch_up(&log, &read_model, &payments).await;
+    payments.takes_all.store(true, Ordering::Relaxed);
+    let (one, two) = (order(&mut model, 1).await, order(&mut model, 2).await);
+    let mut projection = Sourced::new(payments.clone(), Some(log.source()));
+    assert_eq!(retry(&own, &mut model, &mut projection, &one).await.unwrap(), Retried::Applied { events: 40 });
+    assert_eq!(scalar(&mut model, "SELECT last FROM payments").await, 40);
+    sqlx::raw_sql("DELETE FROM shop.domain_events WHERE order_id = md5('2')::uuid").execute(&mut there).await.unwrap();
+    let removed = retry(&own, &mut model, &mut projection, &two).await.unwrap_err().to_string();
+    assert!(removed.contains("the event at position 41") && removed.contains("was removed from the log"), "{removed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_verified_and_rebuilt_from_the_log() {
     let (log, read_model, own) = (Shop::new().await, TestDb::new().await, Schema::default());
     let payments = Payments::default();

@@ -47,17 +47,17 @@ impl Logs {
         }
     }
 
-    /// The same, open.
+    /// The same, with a connection to it.
     pub(crate) async fn of(
         &mut self,
         own: &Schema,
         conn: &mut PgConnection,
         projection: &str,
-    ) -> anyhow::Result<Option<&mut OpenSource>> {
-        let Some(source) = self.source_of(own, conn, projection).await?.cloned() else { return Ok(None) };
+    ) -> anyhow::Result<Option<(&Source, &mut OpenSource)>> {
+        let Some(source) = self.source_of(own, conn, projection).await? else { return Ok(None) };
         if self.open.is_none() {
             self.open = Some(source.open().await?);
         }
-        Ok(self.open.as_mut())
+        Ok(self.source.as_ref().zip(self.open.as_mut()))
     }
 }

@@ -15,9 +15,8 @@ pub(crate) async fn open(global: &Global, session: &Session) -> anyhow::Result<O
         Some(url) => log_database(url)?,
         None => session.database.clone(),
     };
-    let source = Source::find(&database, &mapping).await.map_err(explained)?;
-    let place = database.connect_to_server().await?.1;
-    announce(&source, &format!("{} at {}", place.database, place.place), global.log.is_some());
+    let (source, server) = Source::find_with_server(&database, &mapping).await.map_err(explained)?;
+    announce(&source, &format!("{} at {}", server.database, server.place), global.log.is_some());
     Ok(Some(source))
 }
 

@@ -29,13 +29,13 @@ pub(crate) async fn verify(
 pub(super) async fn verify_of(
     own: &Schema,
     conn: &mut PgConnection,
-    (source, mut log): (&Source, Option<&mut OpenSource>),
+    (source, log): (&Source, &mut OpenSource),
     pointer: &AmountPointer,
     (limit, json): (u32, bool),
 ) -> anyhow::Result<()> {
     let differ = mismatches_of(own, conn, source, pointer, limit).await?;
-    let status = checkpoint::status_of(own, conn, log.as_deref_mut(), NAME).await?;
-    outcome(own, conn, (&differ, &status, log), pointer, ("Folded again:", json)).await
+    let status = checkpoint::status_of(own, conn, Some(&mut *log), NAME).await?;
+    outcome(own, conn, (&differ, &status, Some(log)), pointer, ("Folded again:", json)).await
 }
 
 /// Shows what differs, or that nothing does.
