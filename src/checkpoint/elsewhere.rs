@@ -146,8 +146,7 @@ async fn parked_before(
 fn state(event: &Addressed, parked: OfAggregate, rows: &[CheckpointRow]) -> Delivery {
     let mut own = rows.iter().filter(|row| row.class.contains(event.hash));
     let (Some(row), None) = (own.next(), own.next()) else { return Delivery::Uncovered };
-    // The log has no transactions: its fences name positions.
-    let passed = row.checkpoint.applied(0, event.position);
+    let passed = row.checkpoint.applied(event.xid, event.key);
     match (parked.dropped, parked.cause) {
         (Some(true), _) => Delivery::Dropped(event.position),
         (Some(false), Some(cause)) => cause,

@@ -38,7 +38,7 @@ pub(crate) use parked::{BEHIND, parked_positions};
 pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
 pub use status::{ClassStatus, Status, status, status_of};
 pub use store::{CheckpointRow, accept_log_server, commit, load, merge, start_over};
-pub(crate) use store::{begin_with_positions, complete_all, log_server};
+pub(crate) use store::{begin_elsewhere, complete_all, log_server};
 pub(crate) use takeover::{copy_dropped, is_whole, lock_all, take_place_of};
 pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};
@@ -99,7 +99,8 @@ impl Checkpoint {
     /// what the fence shows has not been read.
     #[must_use]
     pub fn is_unchanged_at(&self, fence: &Fence) -> bool {
-        self.window.is_none() && self.seen.floor == fence.floor && self.seen.is_final()
+        let unchanged = self.seen.floor == fence.floor && self.seen.is_final() || self.seen == *fence;
+        self.window.is_none() && unchanged
     }
 
     /// Opens the window from `seen` to the fence. Does nothing while one is open.
@@ -145,12 +146,6 @@ impl Checkpoint {
     pub(crate) fn bound(&self) -> Position {
         let window = self.window.as_ref().map(|open| open.cursor.min(open.upto.floor));
         self.seen.floor.max(window.unwrap_or_default())
-    }
-
-    /// Whether its fences name positions, as those of a log that others write do.
-    #[must_use]
-    pub fn names_positions(&self) -> bool {
-        self.seen.snapshot().is_none()
     }
 
     /// What is seen when no window is open.

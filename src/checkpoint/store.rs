@@ -79,9 +79,11 @@ fn fence(row: &PgRow, at: usize) -> Result<Option<Fence>, sqlx::Error> {
         return Ok(None);
     };
     let (floor, next_xid) = (row.try_get(at + 1)?, row.try_get(at + 2)?);
+    let snapshot: Snapshot = parsed(snapshot)?;
     Ok(Some(match row.try_get::<Option<Vec<Position>>, _>(at + 3)? {
-        Some(missing) => Fence::of_positions(floor, missing),
-        None => Fence::of_transactions(floor, parsed(snapshot)?, parsed(next_xid)?),
+        Some(missing) if snapshot == Snapshot::before_all() => Fence::of_positions(floor, missing),
+        Some(_) => Fence::of_snapshot(floor, snapshot),
+        None => Fence::of_transactions(floor, snapshot, parsed(next_xid)?),
     }))
 }
 
@@ -144,7 +146,7 @@ struct Columns<'a> {
     floor: Position,
     snapshot: String,
     next_xid: String,
-    /// None of a fence that names transactions.
+    /// None of a fence of evenfold's own log.
     missing: Option<&'a [Position]>,
 }
 
@@ -152,6 +154,7 @@ impl<'a> Columns<'a> {
     fn of(fence: &'a Fence) -> Self {
         let (snapshot, next_xid, missing) = match &fence.shown {
             Shown::Transactions { snapshot, next_xid } => (snapshot.to_string(), next_xid.to_string(), None),
+            Shown::Snapshot(snapshot) => (snapshot.to_string(), snapshot.xmax().to_string(), Some(&[][..])),
             Shown::Positions { missing } => (Snapshot::before_all().to_string(), "1".to_owned(), Some(&missing[..])),
         };
         Self { floor: fence.floor, snapshot, next_xid, missing }
@@ -212,12 +215,13 @@ pub async fn merge(
     Ok(Some(CheckpointRow { class: partition, checkpoint, revision, owner: Some(owner) }))
 }
 
-/// Makes the checkpoints of a projection that was just begun those of a log whose fences are sets of positions.
+/// Makes the checkpoints of a projection that was just begun those of a log that others write: no position is in their
+/// fences, whichever way it names its events.
 ///
 /// # Cancel safety
 ///
 /// Part of the caller's transaction.
-pub(crate) async fn begin_with_positions(
+pub(crate) async fn begin_elsewhere(
     schema: &Schema,
     tx: &mut PgConnection,
     projection: &str,

@@ -2,7 +2,7 @@
 
 use super::layout::wrong_kind;
 use super::window::decode;
-use super::{EventBuffer, Fence, Interest, OpenSource};
+use super::{EventBuffer, Fence, Interest, OpenSource, Shown, Snapshot};
 use crate::class::Class;
 use crate::event::Aggregate;
 use crate::hash::IdHash;
@@ -11,10 +11,17 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use std::time::Duration;
 
+const LAG: &str = include_str!("source_lag.sql");
+const LAG_BY_XID: &str = include_str!("source_lag_by_xid.sql");
+
 /// What decides who an event is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Addressed {
     pub(crate) position: Position,
+    /// Up to which position a window must have been applied for the event to be: above its own where it waits for that.
+    pub(crate) key: Position,
+    /// The transaction that wrote it, where the log has it.
+    pub(crate) xid: u64,
     pub(crate) version: Version,
     pub(crate) hash: IdHash,
     pub(crate) aggregate: Aggregate,
@@ -34,6 +41,14 @@ pub(crate) struct ClassProgress<'a> {
 pub(crate) type Unapplied = (u64, Duration);
 
 impl OpenSource {
+    /// A fence that shows all that is visible, and may show more.
+    pub(crate) async fn visible_now(&mut self) -> Result<Fence, sqlx::Error> {
+        match self.layout.foreign().filter(|foreign| foreign.xid().is_some()) {
+            Some(foreign) => foreign.visible_now(&mut self.conn).await,
+            None => Ok(Fence::of_positions(Position::new(i64::MAX), Vec::new())),
+        }
+    }
+
     /// Fills the buffer with the events at these positions, in the order in which they are asked for, and with not many
     /// more than 16 MiB. A position at which there is no event, or none any more, is left out.
     pub(crate) async fn read_at(
@@ -62,10 +77,21 @@ impl OpenSource {
         positions: &[Position],
         interest: &Interest,
     ) -> Result<Vec<Addressed>, sqlx::Error> {
-        let template = "SELECT position, version, hash, aggregate_type, aggregate_id,
-                ($2::text[] IS NULL OR aggregate_type = ANY ($2)) AND ($3::text[] IS NULL OR event_type = ANY ($3))
-            FROM {log} WHERE position = ANY ($1::bigint[]) ORDER BY position";
-        let rows = sqlx::query(self.layout.sql(template, interest))
+        // The key may be lower than that, as the window need not have all of these: then the event is taken for applied
+        // a moment later than it is.
+        let of_transaction = if self.has_transactions() {
+            "(SELECT max(k.position) FROM (SELECT * FROM {log}) k WHERE k.aggregate_type = e.aggregate_type
+                AND k.aggregate_id = e.aggregate_id AND k.version <= e.version), xid::text::bigint"
+        } else {
+            "position, 0::bigint"
+        };
+        let template = format!(
+            "SELECT position, version, hash, aggregate_type, aggregate_id,
+                ($2::text[] IS NULL OR aggregate_type = ANY ($2)) AND ($3::text[] IS NULL OR event_type = ANY ($3)),
+                {of_transaction}
+            FROM (SELECT * FROM {{log}}) e WHERE position = ANY ($1::bigint[]) ORDER BY position"
+        );
+        let rows = sqlx::query(self.layout.sql(&template, interest))
             .bind(positions)
             .bind(interest.aggregate_types.as_deref())
             .bind(interest.event_types.as_deref())
@@ -79,9 +105,16 @@ impl OpenSource {
                     hash: IdHash::from_sql(row.try_get(2)?),
                     aggregate: Aggregate { aggregate_type: row.try_get(3)?, aggregate_id: row.try_get(4)? },
                     wanted: row.try_get(5)?,
+                    key: row.try_get(6)?,
+                    xid: row.try_get::<i64, _>(7)?.unsigned_abs(),
                 })
             })
             .collect()
+    }
+
+    /// Whether it has a column for the transaction, and positions in no order.
+    pub(crate) fn has_transactions(&self) -> bool {
+        self.layout.foreign().is_some_and(|foreign| foreign.xid().is_some())
     }
 
     /// The position of an aggregate's event of a version, or of its last one.
@@ -139,14 +172,22 @@ impl OpenSource {
         interest: &Interest,
         last: Position,
     ) -> Result<Vec<Unapplied>, sqlx::Error> {
-        if reached.iter().any(|one| one.seen.snapshot().is_some()) {
-            return Err(wrong_kind());
-        }
-        let rows = sqlx::query(self.layout.sql(include_str!("source_lag.sql"), interest))
+        let template = if self.has_transactions() { LAG_BY_XID } else { LAG };
+        let shown = |fence: &Fence| match fence.shown {
+            Shown::Snapshot(_) if self.has_transactions() => Ok(fence.to_string()),
+            // Nothing, of a log that was just begun.
+            Shown::Positions { .. } if self.has_transactions() => Ok(Snapshot::before_all().to_string()),
+            Shown::Positions { .. } => Ok(fence.to_string()),
+            Shown::Snapshot(_) | Shown::Transactions { .. } => Err(wrong_kind()),
+        };
+        let seen = reached.iter().map(|one| shown(one.seen)).collect::<Result<Vec<_>, _>>()?;
+        let upto = reached.iter().map(|one| one.upto.map(|(upto, _)| shown(upto)).transpose());
+        let upto = upto.collect::<Result<Vec<_>, _>>()?;
+        let rows = sqlx::query(self.layout.sql(template, interest))
             .bind(reached.iter().map(|one| i64::from(one.class.modulus())).collect::<Vec<_>>())
             .bind(reached.iter().map(|one| i64::from(one.class.residue())).collect::<Vec<_>>())
-            .bind(reached.iter().map(|one| one.seen.to_string()).collect::<Vec<_>>())
-            .bind(reached.iter().map(|one| one.upto.map(|(upto, _)| upto.to_string())).collect::<Vec<_>>())
+            .bind(seen)
+            .bind(upto)
             .bind(reached.iter().map(|one| one.upto.map(|(_, cursor)| cursor)).collect::<Vec<_>>())
             .bind(interest.aggregate_types.as_deref())
             .bind(interest.event_types.as_deref())

@@ -3,6 +3,7 @@
 use crate::event::{Envelope, Event, Timestamp};
 use crate::hash::IdHash;
 use crate::number::{Position, Version};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The texts of one batch may have this many bytes together; a batch ends early where they would be more.
@@ -18,6 +19,8 @@ pub struct EventBuffer {
     /// As many as records, or none where nobody wants them; the same for the transactions.
     envelopes: Vec<EnvelopeRecord>,
     xids: Vec<u64>,
+    /// Up to which position it has what was asked for, where that is not the highest of its events.
+    reached: Option<Position>,
 }
 
 /// Small, because a worker that catches up holds some tens of thousands.
@@ -51,7 +54,8 @@ impl EventBuffer {
         self.records.is_empty()
     }
 
-    /// The events, in the order of their positions.
+    /// The events, in the order of their positions; but for a log in which positions are in no order, each aggregate's
+    /// in the order of their versions.
     #[must_use]
     pub fn events(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
         (0..self.records.len()).map(|index| self.event(index))
@@ -95,6 +99,7 @@ impl EventBuffer {
         self.records.clear();
         self.envelopes.clear();
         self.xids.clear();
+        self.reached = None;
     }
 
     /// Adds an event: with its envelope if the others have theirs.
@@ -126,7 +131,93 @@ impl EventBuffer {
         self.text.len() >= MAX_TEXT_BYTES
     }
 
+    /// Notes that it has all that was asked for up to this position, if there is any.
+    pub(crate) fn reaches(&mut self, position: Option<Position>) {
+        self.reached = position;
+    }
+
+    /// The position up to which it has what was asked for.
     pub(crate) fn last_position(&self) -> Option<Position> {
-        self.records.last().map(|record| record.position)
+        // Its last event need not have the highest one.
+        self.reached.or_else(|| self.records.iter().map(|record| record.position).max())
+    }
+
+    /// Leaves out the events at positions for which this is false.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(Position) -> bool) {
+        let kept: Vec<usize> = (0..self.len()).filter(|&index| wanted(self.records[index].position)).collect();
+        self.take_in(&kept);
+    }
+
+    /// Leaves out the events above a position, and puts those of each aggregate in the order of their versions: an
+    /// event comes right after the highest position of its aggregate's earlier ones, where that is above its own.
+    pub(crate) fn order_by_version(&mut self, upto: Option<Position>) {
+        let mut order: Vec<usize> =
+            (0..self.len()).filter(|&index| upto.is_none_or(|upto| self.records[index].position <= upto)).collect();
+        order.sort_by_key(|&index| self.records[index].version);
+        let mut highest: HashMap<(&str, &str), Position> = HashMap::new();
+        let mut keys = vec![Position::START; self.len()];
+        for &index in &order {
+            let event = self.event(index);
+            let key = highest.entry((event.aggregate_type, event.aggregate_id)).or_default();
+            *key = event.position.max(*key);
+            keys[index] = *key;
+        }
+        // Those with one key are of one aggregate, and stay in the order of their versions.
+        order.sort_by_key(|&index| keys[index]);
+        self.take_in(&order);
+    }
+
+    /// Keeps the events at these indices, in this order.
+    fn take_in(&mut self, order: &[usize]) {
+        fn taken<T>(all: &mut Vec<T>, order: &[usize]) {
+            let mut from: Vec<Option<T>> = all.drain(..).map(Some).collect();
+            if !from.is_empty() {
+                all.extend(order.iter().filter_map(|&index| from[index].take()));
+            }
+        }
+        taken(&mut self.records, order);
+        taken(&mut self.envelopes, order);
+        taken(&mut self.xids, order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer(events: &[(&str, i64, i64)]) -> EventBuffer {
+        let mut buffer = EventBuffer::default();
+        for &(aggregate_id, version, position) in events {
+            buffer.push(&Event {
+                position: Position::new(position),
+                version: Version::new(version),
+                hash: IdHash::of(aggregate_id),
+                aggregate_type: "order",
+                aggregate_id,
+                event_type: "placed",
+                payload: "{}",
+                envelope: None,
+            });
+            buffer.push_xid(position.unsigned_abs());
+        }
+        buffer
+    }
+
+    fn positions(buffer: &EventBuffer) -> Vec<i64> {
+        let all: Vec<i64> = buffer.events().map(|event| event.position.get()).collect();
+        let xids: Vec<i64> = (0..buffer.len()).filter_map(|at| buffer.xid(at)).map(u64::cast_signed).collect();
+        assert_eq!(all, xids, "what belongs to an event goes with it");
+        all
+    }
+
+    #[test]
+    fn an_event_with_a_lower_position_than_its_earlier_version_comes_right_after_that() {
+        let mut found = buffer(&[("a", 1, 1), ("b", 2, 2), ("a", 4, 3), ("a", 3, 4), ("b", 1, 5), ("a", 5, 6)]);
+        found.order_by_version(None);
+        assert_eq!(positions(&found), [1, 4, 3, 5, 2, 6]);
+        assert_eq!(found.last_position(), Some(Position::new(6)));
+        found.order_by_version(Some(Position::new(5)));
+        assert_eq!(positions(&found), [1, 4, 3, 5, 2]);
+        assert_eq!(found.last_position(), Some(Position::new(5)), "the highest, not the last");
     }
 }

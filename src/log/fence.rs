@@ -31,6 +31,9 @@ pub enum Shown {
         /// The transaction id that was to be given out next, at a moment after the floor was read.
         next_xid: u64,
     },
+    /// By the transactions that wrote them, of a log that others write and that has a column for them. The floor is the
+    /// highest position that was visible; events at or below it may commit at any time.
+    Snapshot(Snapshot),
     /// By their positions, of a log that others write: all at or below the floor, but for these.
     Positions {
         /// In ascending order. Some of them will never be seen: their transactions were rolled back.
@@ -57,11 +60,17 @@ impl Fence {
         Self { floor, shown: Shown::Positions { missing } }
     }
 
+    /// The events that this snapshot shows, of which none is above the floor.
+    #[must_use]
+    pub fn of_snapshot(floor: Position, snapshot: Snapshot) -> Self {
+        Self { floor, shown: Shown::Snapshot(snapshot) }
+    }
+
     /// Whether the event at this position, written by this transaction, is in it.
     #[must_use]
     pub fn shows(&self, xid: u64, position: Position) -> bool {
         match &self.shown {
-            Shown::Transactions { snapshot, .. } => snapshot.sees(xid),
+            Shown::Transactions { snapshot, .. } | Shown::Snapshot(snapshot) => snapshot.sees(xid),
             Shown::Positions { missing } => position <= self.floor && missing.binary_search(&position).is_err(),
         }
     }
@@ -70,7 +79,7 @@ impl Fence {
     #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
         match &self.shown {
-            Shown::Transactions { snapshot, .. } => Some(snapshot),
+            Shown::Transactions { snapshot, .. } | Shown::Snapshot(snapshot) => Some(snapshot),
             Shown::Positions { .. } => None,
         }
     }
@@ -79,7 +88,7 @@ impl Fence {
     #[must_use]
     pub fn missing(&self) -> &[Position] {
         match &self.shown {
-            Shown::Transactions { .. } => &[],
+            Shown::Transactions { .. } | Shown::Snapshot(_) => &[],
             Shown::Positions { missing } => missing,
         }
     }
@@ -166,7 +175,9 @@ impl Fence {
     /// everything, which every log begins with.
     pub(crate) fn progress(&self) -> (u64, std::cmp::Reverse<usize>) {
         match &self.shown {
-            Shown::Transactions { snapshot, .. } => (snapshot.xmax(), std::cmp::Reverse(snapshot.in_progress().len())),
+            Shown::Transactions { snapshot, .. } | Shown::Snapshot(snapshot) => {
+                (snapshot.xmax(), std::cmp::Reverse(snapshot.in_progress().len()))
+            }
             Shown::Positions { missing } => {
                 (self.floor.get().unsigned_abs().saturating_add(2), std::cmp::Reverse(missing.len()))
             }
@@ -190,6 +201,7 @@ impl Fence {
             Shown::Transactions { snapshot, next_xid } => {
                 snapshot.in_progress().is_empty() && *next_xid == snapshot.xmax()
             }
+            Shown::Snapshot(_) => false,
             Shown::Positions { missing } => missing.is_empty(),
         }
     }
@@ -200,7 +212,7 @@ impl Fence {
 impl fmt::Display for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.shown {
-            Shown::Transactions { snapshot, .. } => snapshot.fmt(f),
+            Shown::Transactions { snapshot, .. } | Shown::Snapshot(snapshot) => snapshot.fmt(f),
             Shown::Positions { missing } => {
                 let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 write!(f, "{}:{}", self.floor, missing.join(","))

@@ -1,6 +1,6 @@
 //! How a log lies in its database: the one place that renders the SQL that reads a log for the table that it is in.
 
-use super::foreign::Foreign;
+use super::foreign::{Foreign, Positions};
 use super::{Fence, Interest, Shown};
 use crate::database::Schema;
 use crate::invariant::broken;
@@ -84,7 +84,11 @@ impl Layout {
             }
             Self::Foreign(foreign) => {
                 let envelope = if interest.envelope { ", event_id, recorded_at, metadata" } else { "" };
-                let xid = if interest.xid { ", 0::bigint" } else { "" };
+                let xid = match (interest.xid, foreign.positions()) {
+                    (false, _) => "",
+                    (true, Positions::Xid(_)) => XID,
+                    (true, Positions::Sequence(_) | Positions::Serial) => ", 0::bigint",
+                };
                 foreign.statement(&template.replace("{payload}{more}", &format!("payload{envelope}{xid}")))
             }
         }
@@ -96,7 +100,7 @@ impl Layout {
     /// is one in which each row is looked up.
     pub(super) fn shown_in(&self, fence: &Fence, value: &str) -> Result<String, sqlx::Error> {
         match (&fence.shown, self) {
-            (Shown::Transactions { .. }, Self::Own(_)) => {
+            (Shown::Transactions { .. }, Self::Own(_)) | (Shown::Snapshot(_), Self::Foreign(_)) => {
                 Ok(format!("pg_visible_in_snapshot(xid, (SELECT {value}::pg_snapshot))"))
             }
             (Shown::Positions { missing }, Self::Foreign(_)) if missing.is_empty() => {

@@ -1,15 +1,18 @@
 //! Looking whether there is anything new in a log that others write, by whoever has seen all there was a moment ago.
 
+use super::by_version::not_seen_by;
 use super::fence::of_a_primary;
-use super::foreign::{MOST_MISSING, fence_after};
+use super::foreign::{MOST_MISSING, fence_after, fence_of};
+use super::layout::wrong_kind;
 use super::window::decode;
-use super::{EventBuffer, Fence, Interest, Layout, Slice};
+use super::{EventBuffer, Fence, Interest, Layout, Shown, Slice};
 use crate::number::Position;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 const LOOK: &str = include_str!("look.sql");
+const LOOK_BY_XID: &str = include_str!("look_by_xid.sql");
 
 /// What a look has found.
 #[derive(Debug, Clone)]
@@ -44,6 +47,12 @@ pub async fn look(
     into: &mut EventBuffer,
 ) -> Result<Look, sqlx::Error> {
     into.clear();
+    if layout.foreign().is_some_and(|foreign| foreign.xid().is_some()) {
+        return by_transactions(layout, conn, seen, slice, interest, limit, into).await;
+    }
+    if !matches!(seen.shown, Shown::Positions { .. }) {
+        return Err(wrong_kind());
+    }
     let sql = LOOK.replace("{slice}", &slice.condition("hash")).replace("{late_slice}", &slice.condition("(hash + 0)"));
     let mut rows = sqlx::query(layout.sql(&sql, interest))
         .bind(seen.floor)
@@ -69,6 +78,48 @@ pub async fn look(
     }
     let (fence, risen) = found.ok_or(sqlx::Error::RowNotFound)?;
     Ok(Look { fence, complete: into.len() < limit && !into.is_full(), risen })
+}
+
+/// The same in a log with a column for the transaction: there is no fence where the buffer is full, since its events
+/// are then not the first ones by any order.
+async fn by_transactions(
+    layout: &Layout,
+    conn: &mut PgConnection,
+    seen: &Fence,
+    slice: &Slice,
+    interest: &Interest,
+    limit: usize,
+    into: &mut EventBuffer,
+) -> Result<Look, sqlx::Error> {
+    let (listed, xmax) = not_seen_by(seen)?;
+    let sql = LOOK_BY_XID
+        .replace("{slice}", &slice.condition("hash"))
+        .replace("{late_slice}", &slice.condition("(hash + 0)"));
+    let mut rows = sqlx::query(layout.sql(&sql, interest))
+        .bind(seen.floor)
+        .bind(slice.residues())
+        .bind(listed)
+        .bind(interest.aggregate_types.as_deref())
+        .bind(interest.event_types.as_deref())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(xmax)
+        .fetch(conn);
+    let mut found = None;
+    while let Some(row) = rows.try_next().await? {
+        if found.is_none() {
+            found = Some(fence_of(&row)?);
+        }
+        if row.try_get_unchecked::<Option<Position>, _>(0)?.is_some() {
+            into.push(&decode(&row, interest.envelope)?);
+        }
+        if into.is_full() {
+            break;
+        }
+    }
+    let fence = found.ok_or(sqlx::Error::RowNotFound)?;
+    let complete = into.len() < limit && !into.is_full();
+    into.order_by_version(None);
+    Ok(Look { fence: complete.then_some(fence), complete, risen: Vec::new() })
 }
 
 /// The fence that a row of the look makes, and what has risen.

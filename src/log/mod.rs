@@ -8,6 +8,7 @@ mod append;
 mod appender;
 mod at;
 mod buffer;
+mod by_version;
 mod epoch;
 mod fence;
 mod find;
@@ -36,6 +37,7 @@ pub use append::append;
 pub use appender::{Appender, AppenderOptions};
 pub(crate) use at::{Addressed, ClassProgress};
 pub use buffer::EventBuffer;
+pub use by_version::WindowReader;
 #[doc(hidden)]
 pub use epoch::{Epoch, Epochs};
 pub use fence::{Fence, Shown};

@@ -1,7 +1,7 @@
 //! Looking whether there is anything new, by whoever has seen all there was a moment ago.
 
 use super::layout::wrong_kind;
-use super::window::decode;
+use super::window::{decode, not_ended};
 use super::{EventBuffer, Fence, Interest, Layout, Shown, Slice, Snapshot};
 use crate::database::Schema;
 use crate::number::Position;
@@ -60,8 +60,8 @@ pub async fn poll(
         .bind(interest.event_types.as_deref())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX));
     if !seen.is_final() {
-        let listed: Vec<String> = snapshot.in_progress().iter().map(u64::to_string).collect();
-        query = query.bind(listed).bind(snapshot.xmax().to_string()).bind(next_xid.to_string());
+        let (listed, xmax) = not_ended(snapshot);
+        query = query.bind(listed).bind(xmax).bind(next_xid.to_string());
     }
     let mut rows = query.fetch(conn);
     let mut polled = None;

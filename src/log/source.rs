@@ -68,7 +68,11 @@ pub enum SourceError {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.layout.foreign() {
-            Some(foreign) => write!(f, "{} {}", foreign.name(), foreign.table()),
+            Some(foreign) => {
+                // What checkpoints of one of the two say means nothing to the other.
+                let by = if foreign.xid().is_some() { " by transactions" } else { "" };
+                write!(f, "{} {}{by}", foreign.name(), foreign.table())
+            }
             None => f.write_str("evenfold's own"),
         }
     }

@@ -1,7 +1,7 @@
 //! Reading a window: the events that one snapshot shows and an earlier fence does not.
 
 use super::layout::wrong_kind;
-use super::{EventBuffer, Fence, Interest, Layout, Shown};
+use super::{EventBuffer, Fence, Interest, Layout, Shown, Snapshot};
 use crate::class::Class;
 use crate::event::{Envelope, Event, NOT_TEXT, TOO_LARGE};
 use crate::hash::IdHash;
@@ -16,6 +16,7 @@ const MORE_AT: usize = 7;
 
 const RANGE: &str = include_str!("range.sql");
 const LATE: &str = include_str!("late.sql");
+const LATE_BY_XID: &str = include_str!("late_by_xid.sql");
 const MISSING: &str = include_str!("missing.sql");
 
 /// The events that are visible in `upto` and not in `seen`, from some position on.
@@ -121,7 +122,7 @@ pub async fn read(
     let seen = match window.seen.shown {
         Shown::Transactions { .. } => format!("NOT {}", layout.shown_in(window.seen, "$3::text")?),
         // None above its floor. The parameter is used all the same.
-        Shown::Positions { .. } => "$3::text IS NOT NULL".to_owned(),
+        Shown::Positions { .. } | Shown::Snapshot(_) => "$3::text IS NOT NULL".to_owned(),
     };
     let range = RANGE
         .replace("{slice}", &slice.condition("hash"))
@@ -150,12 +151,17 @@ async fn late(
     let rest = |query| bound(query, window, window.after, slice, interest, limit);
     match (&window.seen.shown, layout) {
         (Shown::Transactions { snapshot, next_xid }, Layout::Own(_)) => {
-            let listed: Vec<String> = snapshot.in_progress().iter().map(u64::to_string).collect();
+            let (listed, xmax) = not_ended(snapshot);
             let query = rest(sqlx::query(render(LATE)))
                 .bind(window.seen.floor)
                 .bind(listed)
-                .bind(snapshot.xmax().to_string())
+                .bind(xmax)
                 .bind(next_xid.to_string());
+            fill(query.fetch(&mut *conn), interest, limit, into).await
+        }
+        (Shown::Snapshot(snapshot), Layout::Foreign(_)) => {
+            let (listed, xmax) = not_ended(snapshot);
+            let query = rest(sqlx::query(render(LATE_BY_XID))).bind(window.seen.floor).bind(listed).bind(xmax);
             fill(query.fetch(&mut *conn), interest, limit, into).await
         }
         (Shown::Positions { missing }, Layout::Foreign(_)) => {
@@ -164,6 +170,12 @@ async fn late(
         }
         _ => Err(wrong_kind()),
     }
+}
+
+/// The transactions that had not ended, for statements: those that were in progress, and the first of those that had
+/// not begun.
+pub(super) fn not_ended(snapshot: &Snapshot) -> (Vec<String>, String) {
+    (snapshot.in_progress().iter().map(u64::to_string).collect(), snapshot.xmax().to_string())
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;

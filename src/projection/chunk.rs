@@ -1,26 +1,27 @@
 //! Events that are read together, and how many at once.
 
 use crate::checkpoint::Checkpoint;
-use crate::log::{self, EventBuffer, Interest, Layout, Slice};
+use crate::log::{self, EventBuffer, Interest, Layout, Slice, WindowReader};
 use std::time::Duration;
 
 /// The most events that are read at once while a worker is far behind: enough to make little of what each query costs.
 pub const CHUNK: usize = 20_000;
 
 /// How many events to ask for at once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Limit {
     most: usize,
     next: usize,
+    reader: WindowReader,
 }
 
 impl Limit {
     pub(super) fn new(most: usize) -> Self {
-        Self { most: most.max(1), next: most.max(1) }
+        Self { most: most.max(1), next: most.max(1), reader: WindowReader::default() }
     }
 
     /// The most events of a chunk.
-    pub(super) fn most(self) -> usize {
+    pub(super) fn most(&self) -> usize {
         self.most
     }
 
@@ -34,10 +35,10 @@ impl Limit {
         mut events: EventBuffer,
     ) -> Result<Chunk, sqlx::Error> {
         let log::Read { complete, decoding } =
-            log::read(layout, conn, window, slice, interest, self.next, &mut events).await?;
+            self.reader.read(layout, conn, window, slice, interest, self.next, &mut events).await?;
         let count = events.len();
         // A chunk cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
-        let next = if !complete && count < self.next { count } else { self.next.saturating_mul(2) };
+        let next = if !complete && events.is_full() { count } else { self.next.saturating_mul(2) };
         self.next = next.clamp(1, self.most);
         Ok(Chunk { events, complete, decoding })
     }

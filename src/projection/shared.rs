@@ -10,7 +10,7 @@ use super::chunk::{CHUNK, Chunk, Limit};
 use crate::checkpoint::Checkpoint;
 use crate::class::Class;
 use crate::database::{Database, Identity};
-use crate::log::{EventBuffer, Fence, Interest, Layout, Slice};
+use crate::log::{EventBuffer, Fence, Interest, Layout, Shown, Slice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -163,6 +163,11 @@ impl SharedRead {
     /// Subscribes all of them to the window up to this fence.
     fn of(members: Vec<Arrival>, fence: &Fence) -> Option<Self> {
         let least = members.iter().map(|one| one.checkpoint.seen().clone()).reduce(|a, b| a.intersection(&b))?;
+        let alike = |one: &Arrival| one.checkpoint.seen().shows_as_much_as(&least);
+        if matches!(fence.shown, Shown::Snapshot(_)) && !members.iter().all(alike) {
+            // Which of a window's events wait, and for which position, is another matter in another window.
+            return None;
+        }
         let (mut at, modulus) = (Checkpoint::having_seen(least), members.first()?.class.modulus());
         at.open(fence.clone());
         let mut subscribers = Vec::with_capacity(members.len());
@@ -185,7 +190,7 @@ impl SharedRead {
         let classes: Vec<Class> = self.subscribers.iter().map(|subscriber| subscriber.class).collect();
         let differ = self.subscribers.iter().any(|subscriber| subscriber.seen.is_some());
         let interest = if differ { interest.clone().with_xid() } else { interest.clone() };
-        let mut ahead = ReadAhead::start((database, layout), &self.at, &Slice::of(&classes), &interest, *limit);
+        let mut ahead = ReadAhead::start((database, layout), &self.at, &Slice::of(&classes), &interest, limit.clone());
         while let Some((chunk, _)) = ahead.next().await {
             let complete = chunk.complete;
             let share = chunk.decoding / u32::try_from(self.subscribers.len()).unwrap_or(u32::MAX).max(1);

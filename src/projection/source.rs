@@ -4,7 +4,7 @@ use super::WorkerError;
 use crate::checkpoint;
 use crate::database::{Database, Schema, identity};
 use crate::log::foreign::{Foreign, Holes, Taken};
-use crate::log::{self, EventBuffer, Fence, Interest, Layout, Polled, Slice, Source, SourceError};
+use crate::log::{self, EventBuffer, Fence, Interest, Layout, Polled, Shown, Slice, Source, SourceError};
 use crate::number::Position;
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
@@ -32,6 +32,19 @@ async fn prune(holes: &mut Holes, foreign: &Foreign, conn: &mut PgConnection) ->
         holes.saw_holders(&foreign.holders(conn).await?, Instant::now());
     }
     Ok(())
+}
+
+/// The system identifier of a cluster, which stays the same on another timeline.
+fn system(cluster: &str) -> &str {
+    cluster.split_once('/').map_or(cluster, |(system, _)| system)
+}
+
+/// The fence without the positions that are known to be nobody's.
+fn known(holes: &mut Holes, fence: Fence) -> Fence {
+    match fence.shown {
+        Shown::Positions { ref missing } => Fence::of_positions(fence.floor, holes.looked(missing, Instant::now())),
+        Shown::Transactions { .. } | Shown::Snapshot(_) => fence,
+    }
 }
 
 impl WorkerLog {
@@ -123,8 +136,7 @@ impl WorkerLog {
                 return Err(SourceError::Behind { table, top, applied: seen.floor }.into());
             }
         };
-        let missing = self.holes.looked(fence.missing(), Instant::now());
-        let fence = Fence::of_positions(fence.floor, missing);
+        let fence = known(&mut self.holes, fence);
         if !whole && fence == *seen {
             tokio::time::sleep(CUT_PAUSE).await;
         }
@@ -132,7 +144,8 @@ impl WorkerLog {
     }
 
     /// Checks that the log is on the server whose events were applied, or notes which one it is. A read model in the
-    /// same cluster goes with its log wherever that goes.
+    /// same cluster goes with its log wherever that goes; but not to another cluster, where transactions have other
+    /// numbers.
     pub(super) async fn check_server(
         &mut self,
         schema: &Schema,
@@ -141,11 +154,11 @@ impl WorkerLog {
     ) -> Result<(), WorkerError> {
         let (Some(conn), Layout::Foreign(foreign)) = (&mut self.conn, &self.layout) else { return Ok(()) };
         let (there, here) = (identity(conn).await?.cluster(), identity(&mut *workers).await?.cluster());
-        if there == here {
+        if there == here && foreign.xid().is_none() {
             return Ok(());
         }
         let was = checkpoint::log_server(schema, workers, projection, &there).await?;
-        if was == there {
+        if was == there || there == here && system(&was) == system(&there) {
             return Ok(());
         }
         Err(SourceError::OtherServer { table: foreign.table().to_owned(), was, is: there }.into())
@@ -176,8 +189,7 @@ impl WorkerLog {
             return Err(WorkerError::Risen { table: foreign.table().to_owned(), position });
         }
         let Some(fence) = found.fence else { return Ok(None) };
-        let missing = holes.looked(fence.missing(), Instant::now());
-        let fence = Fence::of_positions(fence.floor, missing);
+        let fence = known(holes, fence);
         Ok(Some(Polled { last_position: fence.floor, fence, complete: found.complete }))
     }
 }

@@ -4,7 +4,9 @@ use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::class::Class;
 use crate::database::Schema;
 use crate::event::{Aggregate, Event};
-use crate::log::{EventBuffer, Fence, Interest, Layout, OpenSource, Slice, Snapshot, SourceError, Window, read};
+use crate::log::{
+    EventBuffer, Fence, Interest, Layout, OpenSource, Slice, Snapshot, SourceError, Window, WindowReader,
+};
 use crate::number::{Position, Version};
 use crate::projection::{Batch, BoxError, CHUNK, Projection};
 use sqlx::PgConnection;
@@ -70,6 +72,14 @@ impl AppliedByClass {
     }
 }
 
+/// Which events are not applied.
+struct Pending {
+    applied: AppliedByClass,
+    /// Of a log whose positions are in no order: the aggregates of which an event is not applied. No later one is,
+    /// whatever its position.
+    of_versions: Option<HashSet<Aggregate>>,
+}
+
 /// Reads the log as of the transaction's snapshot, from one chunk to the next.
 struct Reader<'a> {
     schema: &'a Schema,
@@ -82,7 +92,8 @@ struct Reader<'a> {
     after: Position,
     ended: bool,
     any_parked: bool,
-    applied: AppliedByClass,
+    reader: WindowReader,
+    pending: Pending,
     buffer: EventBuffer,
 }
 
@@ -96,30 +107,33 @@ impl<'a> Reader<'a> {
     async fn start(
         schema: &'a Schema,
         conn: &mut PgConnection,
-        log: Option<OpenSource>,
+        mut log: Option<OpenSource>,
         projection: &str,
         (whole, interest): (Class, Interest),
     ) -> Result<Self, sqlx::Error> {
         let applied = AppliedByClass::of(checkpoint::load(schema, conn, projection, whole).await?);
         let any_parked = checkpoint::has_parked(schema, conn, projection, whole).await?;
-        let upto: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(conn).await?;
-        let upto: Snapshot = upto.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let snapshot: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(conn).await?;
+        let snapshot: Snapshot = snapshot.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        // What is visible later is applied by no checkpoint that was read before.
+        let upto = match &mut log {
+            Some(log) => log.visible_now().await?,
+            None => Fence::of_transactions(Position::new(i64::MAX), snapshot, u64::MAX),
+        };
+        let of_versions = log.as_ref().filter(|log| log.has_transactions()).map(|_| HashSet::new());
+        let pending = Pending { applied, of_versions };
         Ok(Self {
             schema,
             projection: projection.to_owned(),
-            interest: if log.is_some() { interest.with_envelope() } else { interest.with_xid() },
+            interest: if log.is_some() { interest.with_envelope().with_xid() } else { interest.with_xid() },
             start: if log.is_some() { Fence::of_positions(Position::START, Vec::new()) } else { Fence::before_all() },
-            upto: if log.is_some() {
-                // What is visible later is applied by no checkpoint that was read before.
-                Fence::of_positions(Position::new(i64::MAX), Vec::new())
-            } else {
-                Fence::of_transactions(Position::new(i64::MAX), upto, u64::MAX)
-            },
+            upto,
+            reader: WindowReader::default(),
+            pending,
             log,
             after: Position::START,
             ended: false,
             any_parked,
-            applied,
             buffer: EventBuffer::default(),
         })
     }
@@ -134,8 +148,11 @@ impl<'a> Reader<'a> {
                 Some(log) => log.parts(),
                 None => (&own, &mut *conn),
             };
-            let complete =
-                read(layout, reader, window, &slice, &self.interest, CHUNK, &mut self.buffer).await?.complete;
+            let complete = self
+                .reader
+                .read(layout, reader, window, &slice, &self.interest, CHUNK, &mut self.buffer)
+                .await?
+                .complete;
             self.ended = complete;
             self.after = self.buffer.last_position().unwrap_or(self.after);
             let chunk = self.applied_of_buffer(conn).await?;
@@ -148,7 +165,7 @@ impl<'a> Reader<'a> {
 
     /// Those of the events that were read which are applied: less those that are parked, with those that an operator
     /// has dropped, which the batch marks.
-    async fn applied_of_buffer(&self, conn: &mut PgConnection) -> Result<AppliedChunk, sqlx::Error> {
+    async fn applied_of_buffer(&mut self, conn: &mut PgConnection) -> Result<AppliedChunk, sqlx::Error> {
         let parked = if self.any_parked {
             checkpoint::parked_positions(self.schema, conn, &self.projection, &self.buffer).await?
         } else {
@@ -160,12 +177,27 @@ impl<'a> Reader<'a> {
             match parked.get(&event.position) {
                 Some(false) => continue,
                 Some(true) => drop(chunk.dropped.insert(event.position)),
-                None if !self.applied.contains(&event, xid) => continue,
+                None if self.pending.has(&event, xid) => continue,
                 None => {}
             }
             chunk.events.push(&event);
         }
         Ok(chunk)
+    }
+}
+
+impl Pending {
+    /// Whether an event is not applied, asked of those of each aggregate in the order of their versions.
+    fn has(&mut self, event: &Event<'_>, xid: u64) -> bool {
+        let Self { applied, of_versions } = self;
+        let Some(aggregates) = of_versions else { return !applied.contains(event, xid) };
+        let aggregate =
+            Aggregate { aggregate_type: event.aggregate_type.to_owned(), aggregate_id: event.aggregate_id.to_owned() };
+        let pending = aggregates.contains(&aggregate) || !applied.contains(event, xid);
+        if pending {
+            aggregates.insert(aggregate);
+        }
+        pending
     }
 }
 

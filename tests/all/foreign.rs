@@ -1,5 +1,6 @@
 //! Logs that others write, folded as they are: whatever their writers do, each event once and in order.
 
+mod by_transactions;
 mod long;
 mod looked_after;
 mod presets;

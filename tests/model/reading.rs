@@ -21,7 +21,7 @@ pub fn seen_by(checkpoint: &Checkpoint) -> Fence {
 pub fn parts(fence: &Fence) -> (Snapshot, u64) {
     match &fence.shown {
         Shown::Transactions { snapshot, next_xid } => (snapshot.clone(), *next_xid),
-        Shown::Positions { .. } => panic!("{fence} names positions"),
+        Shown::Positions { .. } | Shown::Snapshot(_) => panic!("{fence} is of another log"),
     }
 }
 
@@ -35,7 +35,7 @@ pub fn closed_at(fence: Fence) -> Checkpoint {
 pub fn note_events(events: &[Event], seen: &Fence, checkpoint: &Checkpoint, cases: &Cases) {
     for late in events.iter().filter(|event| event.position <= seen.floor.get()) {
         let is_listed = match &seen.shown {
-            Shown::Transactions { snapshot, .. } => late.xid < snapshot.xmax(),
+            Shown::Transactions { snapshot, .. } | Shown::Snapshot(snapshot) => late.xid < snapshot.xmax(),
             Shown::Positions { .. } => true,
         };
         cases.note(if is_listed { Case::Late } else { Case::Unlisted });

@@ -2,7 +2,7 @@
 //! positions and their sequence, and what is in it.
 
 use super::facts::{TableFacts, find};
-use super::{Foreign, Mapping, Positions, probe};
+use super::{Foreign, Mapping, Positions, probe, xid};
 use sqlx::PgConnection;
 use std::fmt;
 
@@ -34,7 +34,7 @@ impl fmt::Display for Refusal {
 pub async fn refusals(log: &Foreign, conn: &mut PgConnection) -> Result<Vec<Refusal>, sqlx::Error> {
     let sequence = match log.positions() {
         Positions::Sequence(sequence) => Some(sequence.as_str()),
-        Positions::Serial => None,
+        Positions::Serial | Positions::Xid(_) => None,
     };
     let Some(found) = find(conn, &log.mapping, sequence).await? else {
         return Ok(vec![Refusal::new(format!(
@@ -47,6 +47,9 @@ pub async fn refusals(log: &Foreign, conn: &mut PgConnection) -> Result<Vec<Refu
         against.extend(of_column(log, &found));
         if let Positions::Sequence(sequence) = log.positions() {
             against.extend(of_sequence(log, &found, sequence));
+        }
+        if let Some(column) = log.xid() {
+            against.extend(xid::of_transactions(log, column, conn).await?);
         }
         // What is read needs all of that.
         if against.is_empty() {
@@ -134,6 +137,9 @@ fn of_column(log: &Foreign, found: &TableFacts) -> Vec<String> {
     against
 }
 
+/// What can be done where numbers are drawn by earlier transactions.
+const OTHERWISE: &str = "add a column for the transaction, by `evenfold source add-xid`";
+
 fn of_sequence(log: &Foreign, found: &TableFacts, named: &str) -> Vec<String> {
     let position = &log.position;
     if found.draws.named_is_unknown && !named.is_empty() {
@@ -159,14 +165,14 @@ fn of_sequence(log: &Foreign, found: &TableFacts, named: &str) -> Vec<String> {
         let cache = sequence.cache;
         against.push(format!(
             "its sequence {name} has CACHE {cache}: sessions use numbers that they drew in earlier transactions, and \
-             events would be lost; ALTER SEQUENCE {name} CACHE 1, and connect all writers anew"
+             events would be lost; ALTER SEQUENCE {name} CACHE 1, and connect all writers anew; or {OTHERWISE}"
         ));
     }
     if sequence.increment != 1 {
         against.push(format!(
             "its sequence {name} has INCREMENT {} instead of 1: its writers use numbers that they drew in earlier \
              transactions, and events would be lost; set allocationSize = 1 where that is Hibernate, and ALTER SEQUENCE \
-             {name} INCREMENT 1",
+             {name} INCREMENT 1; or {OTHERWISE}",
             sequence.increment
         ));
     }

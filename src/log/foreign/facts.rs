@@ -63,7 +63,7 @@ pub(super) async fn find(
 ) -> Result<Option<TableFacts>, sqlx::Error> {
     let configured = match &mapping.positions {
         Some(Positions::Sequence(sequence)) => Some(sequence.as_str()),
-        Some(Positions::Serial) | None => None,
+        Some(Positions::Serial | Positions::Xid(_)) | None => None,
     };
     let row = sqlx::query(CHECK)
         .bind(&mapping.table)
@@ -78,7 +78,7 @@ pub(super) async fn find(
 }
 
 /// The name of a column, where an expression is one of the table.
-fn column(expression: &str) -> String {
+pub(super) fn column(expression: &str) -> String {
     expression.trim().trim_start_matches("e.").trim_matches('"').to_owned()
 }
 

@@ -45,6 +45,9 @@ impl Foreign {
     ///
     /// Reads only.
     pub async fn fence(&self, conn: &mut PgConnection, seen: &Fence) -> Result<Taken, sqlx::Error> {
+        if self.xid().is_some() {
+            return self.fence_by_transactions(conn, seen).await;
+        }
         let sql = "SELECT (SELECT t.{position} FROM {table} t ORDER BY t.{position} DESC LIMIT 1), pg_is_in_recovery()";
         let row = sqlx::query(self.statement(sql)).fetch_one(&mut *conn).await?;
         of_a_primary(row.try_get(1)?)?;

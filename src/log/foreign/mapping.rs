@@ -27,8 +27,8 @@ pub struct Mapping {
     pub rows: Option<(String, String)>,
     /// The column of the positions: `bigint`, unique, never null.
     pub position: String,
-    /// The sequence that positions come from, where it can't be found by the column; `serial` where positions are in
-    /// the order of commits.
+    /// The sequence that positions come from, where it can't be found by the column; or that they are given in another
+    /// way.
     pub positions: Option<Positions>,
     /// Expression: the kind of aggregate.
     pub aggregate_type: String,
@@ -79,7 +79,12 @@ impl Mapping {
              coalesce(({aggregate_type})::text, '') AS aggregate_type, \
              coalesce(({aggregate_id})::text, '') AS aggregate_id, \
              coalesce(({event_type})::text, '') AS event_type, {payload} AS payload, {event_id} AS event_id, \
-             coalesce(({recorded_at})::timestamptz, '-infinity') AS recorded_at, {metadata} AS metadata FROM {from}{filter}",
+             coalesce(({recorded_at})::timestamptz, '-infinity') AS recorded_at, {metadata} AS metadata{xid} \
+             FROM {from}{filter}",
+            xid = match &self.positions {
+                Some(Positions::Xid(column)) => format!(", e.{column} AS xid"),
+                Some(Positions::Sequence(_) | Positions::Serial) | None => String::new(),
+            },
             from = self.from(),
             filter = self.condition(),
             payload = self.json(Some(&self.payload), "null"),

@@ -5,6 +5,7 @@
 //! positions that nobody will ever see. So a fence of such a log is a set of positions: all up to a floor, but for
 //! those that are missing. `docs/sources.md` has the argument.
 
+mod add_xid;
 mod catalog;
 mod check;
 mod facts;
@@ -18,7 +19,9 @@ mod preset;
 mod probe;
 mod report;
 mod table;
+mod xid;
 
+pub use add_xid::{add_xid, adding_xid};
 pub use catalog::{PRESETS, why_not};
 pub use check::{Refusal, refusals, sequence_of};
 pub use fence::Taken;
@@ -27,7 +30,8 @@ pub use holes::Holes;
 pub use mapping::{InvalidMapping, Mapping, Payload};
 pub(super) use missing::MOST_MISSING;
 pub use missing::fence_after;
-pub use positions::Positions;
+pub use positions::{Positions, XID_COLUMN};
 pub use preset::Preset;
 pub use report::{DrawnFrom, EventCount, LogReport, candidates, report};
 pub use table::Foreign;
+pub(super) use xid::fence_of;

@@ -80,7 +80,8 @@ pub(super) async fn positions(
     } else {
         "EXISTS (SELECT FROM {table} t WHERE t.{position} IS NULL)"
     };
-    let sequence = found.sequence.as_ref().filter(|sequence| sequence.readable);
+    // Pooled ids may be above it.
+    let sequence = found.sequence.as_ref().filter(|sequence| sequence.readable && log.xid().is_none());
     // As of a snapshot that is older than the last value that is seen.
     let last =
         sequence.map_or("NULL::bigint".to_owned(), |sequence| format!("(SELECT last_value FROM {})", sequence.name));

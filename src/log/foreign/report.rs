@@ -98,7 +98,7 @@ pub async fn report(conn: &mut PgConnection, mapping: &Mapping) -> Result<Option
         mapping.layout(Positions::Sequence(sequence)).map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
     let refusals = refusals(&log, conn).await?;
     let readable = facts.rights.readable;
-    let counts = *log.positions() != Positions::Serial;
+    let counts = matches!(log.positions(), Positions::Sequence(_));
     let drawn = facts.sequence.as_ref().filter(|_| counts).map(|sequence| DrawnFrom {
         sequence: sequence.name.clone(),
         cache: sequence.cache,

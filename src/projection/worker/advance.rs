@@ -65,8 +65,9 @@ impl<P: Projection> Worker<P> {
                 holding.rows[index].checkpoint = checkpoint.clone();
             }
             self.spare = chunk.events;
-            if !to_the_end {
-                // An earlier window has ended, or one that ends too early: what comes after it is in the next one.
+            if !to_the_end || checkpoint.has_open_window() {
+                // An earlier window has ended, or one that ends too early: what comes after it is in the next one. Or
+                // all that was read of this one waits for events that come later.
                 self.state = State::Holding(holding);
                 return Ok(Step::Converged);
             }
@@ -119,7 +120,7 @@ impl<P: Projection> Worker<P> {
             return fence;
         };
         let (database, layout) = (database.clone(), self.log.layout().clone());
-        let reading = Reading { database, layout, interest: self.interest.clone(), limit: self.limit };
+        let reading = Reading { database, layout, interest: self.interest.clone(), limit: self.limit.clone() };
         let (upto, ahead) = shared.gather(self.class, checkpoint, fence, &reading).await;
         self.ahead = ahead.map(|ahead| *ahead);
         upto
@@ -153,8 +154,8 @@ impl<P: Projection> Worker<P> {
         if let Some(database) = self.readiness.database().filter(|_| checkpoint.has_open_window()) {
             // One in addition to the worker's own: a server has few.
             self.second = None;
-            self.ahead =
-                Some(ReadAhead::start((database, self.log.layout()), checkpoint, slice, &self.interest, self.limit));
+            let (log, limit) = ((database, self.log.layout()), self.limit.clone());
+            self.ahead = Some(ReadAhead::start(log, checkpoint, slice, &self.interest, limit));
         }
         Ok(chunk)
     }

@@ -173,7 +173,7 @@ impl<P: Projection> Worker<P> {
                 checkpoint::register(&self.schema, &mut tx, &name, &definition, self.class, takeover).await?;
             if begun {
                 if self.log.layout().foreign().is_some() {
-                    checkpoint::begin_with_positions(&self.schema, &mut tx, &name).await?;
+                    checkpoint::begin_elsewhere(&self.schema, &mut tx, &name).await?;
                 }
                 let before = TablesBefore::now(&mut tx).await?;
                 let created = self.projection.create(&mut tx).await;

@@ -3,8 +3,7 @@
 use crate::support::TestDb;
 use evenfold::database::Database;
 use evenfold::log::Source;
-use evenfold::log::foreign::Positions;
-use evenfold::log::foreign::{Mapping, sequence_of};
+use evenfold::log::foreign::{Mapping, Positions, add_xid, adding_xid, sequence_of};
 use evenfold::projection::{Batch, BoxError, Projection};
 use sqlx::PgConnection;
 
@@ -33,6 +32,20 @@ impl Shop {
         Self { _db: Some(db), ..made }
     }
 
+    /// With a column for the transaction, and writers whose numbers are drawn by earlier ones.
+    pub(super) async fn of_transactions() -> Self {
+        let log = Self::new().await;
+        let mapping = Mapping { positions: Some(Positions::Xid("xid".to_owned())), ..mapping() };
+        let mut conn = log.connect().await;
+        for statement in adding_xid(&mut conn, &mapping).await.unwrap().unwrap() {
+            add_xid(&mut conn, &statement).await.unwrap();
+        }
+        assert_eq!(adding_xid(&mut conn, &mapping).await.unwrap().unwrap(), Vec::<String>::new());
+        sqlx::raw_sql("ALTER SEQUENCE shop.domain_events_id_seq CACHE 20").execute(&mut conn).await.unwrap();
+        let source = Source::find(&log.database, &mapping).await.unwrap();
+        Self { source, ..log }
+    }
+
     /// On a server of its own.
     pub(super) async fn at(url: &str) -> Self {
         Self::made(Database::at(url).unwrap()).await
@@ -47,18 +60,7 @@ impl Shop {
     /// One that is there.
     pub(super) async fn of(database: Database) -> Self {
         let mut conn = database.connect_to_server().await.unwrap().0;
-        let mapping = Mapping {
-            name: "custom".to_owned(),
-            table: "shop.domain_events".to_owned(),
-            position: "id".to_owned(),
-            aggregate_type: "'order'".to_owned(),
-            aggregate_id: "order_id".to_owned(),
-            version: Some("version".to_owned()),
-            first_version: 1,
-            event_type: "kind".to_owned(),
-            payload: "body".to_owned(),
-            ..Mapping::default()
-        };
+        let mapping = mapping();
         let sequence = sequence_of(&mut conn, &mapping).await.unwrap().unwrap();
         let source = Source::new(&database, mapping.layout(Positions::Sequence(sequence)).unwrap());
         Self { database, source, _db: None }
@@ -68,12 +70,33 @@ impl Shop {
         &self.database
     }
 
+    /// Whether it has a column for the transaction.
+    pub(super) fn has_transactions(&self) -> bool {
+        self.source.layout().foreign().is_some_and(|foreign| foreign.xid().is_some())
+    }
+
     pub(super) fn source(&self) -> Source {
         self.source.clone()
     }
 
     pub(super) async fn connect(&self) -> PgConnection {
         self.database.connect_to_server().await.unwrap().0
+    }
+}
+
+/// What its columns mean.
+pub(super) fn mapping() -> Mapping {
+    Mapping {
+        name: "custom".to_owned(),
+        table: "shop.domain_events".to_owned(),
+        position: "id".to_owned(),
+        aggregate_type: "'order'".to_owned(),
+        aggregate_id: "order_id".to_owned(),
+        version: Some("version".to_owned()),
+        first_version: 1,
+        event_type: "kind".to_owned(),
+        payload: "body".to_owned(),
+        ..Mapping::default()
     }
 }
 

@@ -8,18 +8,35 @@ use tokio::task::JoinHandle;
 /// Orders that all of them write, so that versions conflict.
 const ORDERS: u32 = 40;
 
+/// Numbers that a writer has drawn by an earlier transaction, where its numbers are.
+struct Drawn(Option<Vec<i64>>);
+
+impl Drawn {
+    /// What is inserted as the next position. Its numbers are used in any order, as those of an application are that
+    /// has several connections.
+    async fn next(&mut self, conn: &mut PgConnection) -> String {
+        let Some(numbers) = &mut self.0 else { return "nextval('shop.domain_events_id_seq')".to_owned() };
+        if numbers.is_empty() {
+            let draw = "SELECT nextval('shop.domain_events_id_seq') FROM generate_series(1, 20)";
+            *numbers = sqlx::query_scalar(draw).fetch_all(conn).await.unwrap();
+        }
+        numbers.swap_remove(fastrand::usize(..numbers.len())).to_string()
+    }
+}
+
 /// So many writers, for so long.
 pub(super) fn start(shop: &Shop, writers: u32, time: Duration) -> JoinHandle<()> {
-    let database = shop.database().clone();
+    let (database, draws_before) = (shop.database().clone(), shop.has_transactions());
     tokio::spawn(async move {
         let mut all = tokio::task::JoinSet::new();
         for writer in 0..writers {
             let database = database.clone();
             all.spawn(async move {
                 let mut conn = database.connect_to_server().await.unwrap().0;
+                let mut drawn = Drawn(draws_before.then(Vec::new));
                 let (started, mut transactions) = (Instant::now(), 0);
                 while started.elapsed() < time {
-                    write(&mut conn, &format!("w{writer}t{transactions}")).await;
+                    write(&mut conn, &mut drawn, &format!("w{writer}t{transactions}")).await;
                     transactions += 1;
                 }
             });
@@ -31,7 +48,7 @@ pub(super) fn start(shop: &Shop, writers: u32, time: Duration) -> JoinHandle<()>
 }
 
 /// One transaction.
-async fn write(conn: &mut PgConnection, name: &str) {
+async fn write(conn: &mut PgConnection, drawn: &mut Drawn, name: &str) {
     let prepares = fastrand::u8(..) < 10;
     let mut tx = conn.begin().await.unwrap();
     let mut failed = false;
@@ -39,7 +56,7 @@ async fn write(conn: &mut PgConnection, name: &str) {
         failed |= match fastrand::u8(..5) {
             0 => drawn_before(&mut tx).await.is_err(),
             1 => in_savepoint(&mut tx).await.is_err(),
-            _ => at_once(&mut tx).await.is_err(),
+            _ => at_once(&mut tx, drawn).await.is_err(),
         };
         if failed {
             break;
@@ -82,9 +99,10 @@ async fn insert(conn: &mut PgConnection, (order, version): (u32, i64), position:
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
 }
 
-async fn at_once(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn at_once(conn: &mut PgConnection, drawn: &mut Drawn) -> Result<(), sqlx::Error> {
+    let position = drawn.next(conn).await;
     let event = next(conn).await?;
-    insert(conn, event, "nextval('shop.domain_events_id_seq')").await
+    insert(conn, event, &position).await
 }
 
 /// A number that is drawn some time before it is used.

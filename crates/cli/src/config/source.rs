@@ -1,6 +1,6 @@
 //! The table `[source]` of the settings file.
 
-use evenfold::log::foreign::{Mapping, Payload, Positions};
+use evenfold::log::foreign::{Mapping, Payload, Positions, XID_COLUMN};
 use std::collections::BTreeMap;
 
 /// The id of the flag by which it comes to the commands.
@@ -11,11 +11,12 @@ const TABLE: &str = "source";
 
 const KEYS: [&str; 6] = ["url", "preset", "schema", "append_mode", "name", "custom"];
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "table",
     "position",
     "positions",
     "sequence",
+    "xid",
     "aggregate_type",
     "aggregate_id",
     "version",
@@ -101,16 +102,11 @@ impl SourceSettings {
     pub(crate) fn check_mode(&self, preset: &str) -> Result<(), String> {
         let refused = |sentence: &str| Err(sentence.to_owned());
         match (preset, self.own.get("append_mode").map(String::as_str)) {
-            ("marten", Some("quick")) => Ok(()),
-            ("marten", Some("rich")) => refused(
-                "append_mode = \"rich\": Marten's Rich mode draws positions before the transaction that uses them, and \
-                 events would be lost; use EventAppendMode.Quick in all of its writers, or wait for positions = \"xid\", \
-                 which has a column with the transaction of each event",
-            ),
+            ("marten", Some("quick" | "rich")) => Ok(()),
             ("marten", None) => refused(
                 "Marten's append_mode must be stated in [source]: \"quick\" if all writers use EventAppendMode.Quick, \
-                 which is the default from version 9, and none of them bulk inserts; \"rich\" otherwise, which can't \
-                 be folded as it is",
+                 which is the default from version 9, and none of them bulk inserts; \"rich\" otherwise, which needs a \
+                 column for the transaction (`evenfold source add-xid`)",
             ),
             ("marten", Some(other)) => {
                 Err(format!("append_mode = \"{other}\" in [source]: it must be \"quick\" or \"rich\""))
@@ -118,6 +114,15 @@ impl SourceSettings {
             (_, Some(_)) => refused("append_mode in [source] is for the preset marten: leave it out"),
             (_, None) => Ok(()),
         }
+    }
+
+    /// Whether the log has a column for the transaction: Marten's Rich mode draws positions before the transaction that
+    /// uses them.
+    fn has_transactions(&self) -> bool {
+        let is = |values: &BTreeMap<String, String>, key: &str, wanted: &str| {
+            values.get(key).is_some_and(|value| value == wanted)
+        };
+        is(&self.columns, "positions", "xid") || is(&self.own, "append_mode", "rich")
     }
 
     /// Puts what is in it into a mapping.
@@ -131,8 +136,7 @@ impl SourceSettings {
                 "table" => mapping.table = value,
                 "position" => mapping.position = value,
                 "positions" if value == "serial" => mapping.positions = Some(Positions::Serial),
-                "positions" => mapping.positions = None,
-                "sequence" => {}
+                "positions" | "sequence" | "xid" => {}
                 "aggregate_type" => mapping.aggregate_type = value,
                 "aggregate_id" => mapping.aggregate_id = value,
                 "version" => mapping.version = Some(value).filter(|value| !value.is_empty()),
@@ -149,8 +153,13 @@ impl SourceSettings {
                 other => unreachable!("{other} is none of the keys"),
             }
         }
-        if let Some(sequence) = self.columns.get("sequence") {
+        if self.has_transactions() {
+            let column = self.columns.get("xid").map_or(XID_COLUMN, String::as_str);
+            mapping.positions = Some(Positions::Xid(column.to_owned()));
+        } else if let Some(sequence) = self.columns.get("sequence") {
             mapping.positions = Some(Positions::Sequence(sequence.clone()));
+        } else if self.columns.get("positions").is_some_and(|value| value == "sequence") {
+            mapping.positions = None;
         }
     }
 }
@@ -181,18 +190,13 @@ fn check(columns: &BTreeMap<String, String>) -> Result<(), String> {
         }
         _ => Ok(()),
     };
-    if columns.get("positions").is_some_and(|value| value == "xid") || columns.contains_key("xid") {
-        return Err(
-            "positions = \"xid\" is not possible yet: \"sequence\" is, where each transaction draws the positions \
-                    that it uses, and \"serial\", where they commit in the order of their positions"
-                .to_owned(),
-        );
-    }
-    one_of("positions", &["sequence", "serial"])?;
+    one_of("positions", &["sequence", "serial", "xid"])?;
     one_of("first_version", &["0", "1"])?;
     one_of("payload_encoding", &["utf8", "none"])?;
-    if columns.contains_key("sequence") && columns.get("positions").is_some_and(|value| value == "serial") {
-        return Err("sequence in [source.custom] is for positions = \"sequence\": leave one of the two out".to_owned());
+    for (key, other) in [("sequence", "serial"), ("sequence", "xid"), ("xid", "sequence"), ("xid", "serial")] {
+        if columns.contains_key(key) && columns.get("positions").is_some_and(|value| value == other) {
+            return Err(format!("{key} in [source.custom] is for positions = \"{key}\": leave one of the two out"));
+        }
     }
     if let Some((key, _)) = columns.iter().find(|(key, value)| value.trim().is_empty() && *key != "version") {
         return Err(format!("{key} in [source.custom] is empty: leave it out, or name a column or an expression"));
@@ -218,8 +222,11 @@ mod tests {
                 "[custom]\nids = 'x'",
                 "[source.custom] has the key ids, which is not a setting; these are: table, position",
             ),
-            ("[custom]\npositions = 'xid'", "positions = \"xid\" is not possible yet: \"sequence\" is"),
-            ("[custom]\npositions = 'any'", "positions in [source.custom] is any: it must be sequence or serial"),
+            (
+                "[custom]\npositions = 'any'",
+                "positions in [source.custom] is any: it must be sequence or serial or xid",
+            ),
+            ("[custom]\npositions = 'serial'\nxid = 'x'", "xid in [source.custom] is for positions = \"xid\""),
             ("[custom]\nfirst_version = 2", "first_version in [source.custom] is 2: it must be 0 or 1"),
             (
                 "[custom]\npayload_encoding = 'gzip'",
@@ -249,5 +256,19 @@ mod tests {
             ..before
         };
         assert_eq!(mapping, expected);
+    }
+
+    #[test]
+    fn a_log_has_a_column_for_the_transaction_where_that_or_martens_rich_mode_is_configured() {
+        let positions = |text: &str| {
+            let mut mapping = Mapping::default();
+            read(text).unwrap().apply(&mut mapping);
+            mapping.positions
+        };
+        let xid = |column: &str| Some(Positions::Xid(column.to_owned()));
+        assert_eq!(positions("append_mode = 'rich'"), xid("xid"));
+        assert_eq!(positions("append_mode = 'rich'\n[custom]\nxid = 'tx'"), xid("tx"));
+        assert_eq!(positions("[custom]\npositions = 'xid'"), xid("xid"));
+        assert_eq!(positions("append_mode = 'quick'\n[custom]\npositions = 'sequence'"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! `source`: logs that others write.
 
 mod accept;
+mod add_xid;
 mod check;
 mod logs;
 mod open;
@@ -11,6 +12,7 @@ pub(crate) use open::open;
 use super::Global;
 use super::projections::Projections;
 use accept::SourceAcceptArgs;
+use add_xid::SourceAddXidArgs;
 use check::SourceCheckArgs;
 use clap::{Args, Subcommand};
 
@@ -31,11 +33,17 @@ enum LogCommand {
     /// After a failover that has lost no commit, or a move of the whole cluster. Where commits were lost, positions may
     /// have been given again to other events: rebuild then.
     Accept(SourceAcceptArgs),
+    /// Add a column for the transaction to a log whose positions are drawn by earlier transactions
+    ///
+    /// Shows the statements, asks, and executes them in the log's database, by a role that owns the table. The table is
+    /// not written anew. Then set positions = "xid" in [source.custom], or Marten's append_mode = "rich".
+    AddXid(SourceAddXidArgs),
 }
 
 pub(super) async fn run(global: &Global, args: SourceCommand, known: &Projections<'_>) -> anyhow::Result<()> {
     match args.command {
         LogCommand::Check(args) => check::run(global, &args).await,
+        LogCommand::AddXid(args) => add_xid::run(global, &args).await,
         LogCommand::Accept(args) => accept::run(global, &args, known).await,
     }
 }

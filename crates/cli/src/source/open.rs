@@ -50,5 +50,6 @@ pub(super) fn positions(foreign: &Foreign) -> String {
     match foreign.positions() {
         Positions::Sequence(sequence) => format!("of the sequence {sequence}"),
         Positions::Serial => "in the order of commits".to_owned(),
+        Positions::Xid(column) => format!("by the transactions in {column}"),
     }
 }

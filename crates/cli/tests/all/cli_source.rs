@@ -1,5 +1,6 @@
 //! Logs that others write, folded by the program: what is configured, and what is refused.
 
+mod by_transactions;
 mod check;
 mod imported;
 mod operated;
@@ -78,7 +79,6 @@ async fn a_log_that_would_lose_events_or_says_too_little_is_refused_before_there
         crate::support::cli::finish(command).complains(2, sentence);
     };
     refused("[source]\npreset = 'marten'", "Marten's append_mode must be stated in [source]");
-    refused("[source]\npreset = 'marten'\nappend_mode = 'rich'", "wait for positions = \"xid\"");
     refused("[source]\npreset = 'marten'\nappend_mode = 'fast'", "it must be \"quick\" or \"rich\"");
     refused("[source]\npreset = 'emmett'\nappend_mode = 'quick'", "append_mode in [source] is for the preset marten");
     refused("[source]\npreset = 'prooph'", "the log prooph: a log of others needs `table`");

@@ -62,8 +62,13 @@ impl Shop {
     }
 
     pub(super) async fn log(&self) -> PgConnection {
+        Database::at(&self.owners_url()).unwrap().connect_to_server().await.unwrap().0
+    }
+
+    /// The log as the role that owns its table.
+    pub(super) fn owners_url(&self) -> String {
         let superuser = self.0.url().split("://").nth(1).unwrap().split('@').next().unwrap().to_owned();
-        Database::at(&self.0.url_of(&superuser, "shop")).unwrap().connect_to_server().await.unwrap().0
+        self.0.url_of(&superuser, "shop")
     }
 
     pub(super) async fn execute(&self, sql: &str) {
