@@ -274,7 +274,7 @@ pub fn why_not(name: &str) -> Option<&'static str> {
     match name {
         "cqrs-es" | "postgres-es" => Some(
             "the table of cqrs-es has no column that grows with each event, and so no order in which it could be \
-             folded: add an identity column with a unique index, and map it with --source custom",
+             folded: docs/sources.md has the statements that add one; then map the table with --source custom",
         ),
         "akka-r2dbc" | "pekko-r2dbc" => Some(
             "the journal of the R2DBC plugin is ordered by a time that is not unique, and has no position: it can't be \

@@ -35,6 +35,7 @@ pub async fn compare(library: &Library, folded: &Folded, mut acknowledged: Vec<A
             .fetch_all(&mut model)
             .await
             .unwrap();
+    let expected = nth(&written);
     let applied: BTreeSet<i64> = noted.iter().map(|row| row.0).collect();
     let lost: Vec<_> = by_position.iter().filter(|(position, _)| !applied.contains(position)).collect();
     assert!(lost.is_empty(), "{} of {} events lost: {lost:?}", lost.len(), events.len());
@@ -43,7 +44,7 @@ pub async fn compare(library: &Library, folded: &Folded, mut acknowledged: Vec<A
         let event = by_position.get(position).unwrap_or_else(|| panic!("nobody wrote {position}"));
         assert_eq!(*times, 1, "how often {event:?} was applied");
         assert_eq!(*version, event.2 + 1 - library.first_version, "{event:?}");
-        assert_eq!(nth, version, "the how manyth of its aggregate {event:?} was");
+        assert_eq!(*nth, expected[&(event.1.as_str(), event.2)], "the how manyth of its aggregate {event:?} was");
         let aggregate = (kind.clone(), id.clone());
         assert_eq!(*aggregates.entry(&event.1).or_insert_with(|| aggregate.clone()), aggregate, "{event:?}");
     }
@@ -54,6 +55,18 @@ pub async fn compare(library: &Library, folded: &Folded, mut acknowledged: Vec<A
     assert_eq!(parked, 0, "parked events");
     let (late, burnt) = late_and_burnt(library, &mut log).await;
     Course { events: events.len(), late, burnt }
+}
+
+/// The how manyth of its stream each event is, of all in the order of their versions.
+fn nth(written: &[Acknowledged]) -> BTreeMap<(&str, i64), i64> {
+    let mut streams = BTreeMap::<&str, i64>::new();
+    let mut expected = BTreeMap::new();
+    for (stream, version) in written {
+        let nth = streams.entry(stream).or_default();
+        *nth += 1;
+        expected.insert((stream.as_str(), *version), *nth);
+    }
+    expected
 }
 
 /// How many events were committed after one at a higher position, and how many positions have no event.

@@ -2,7 +2,7 @@
 //! killed, and are replaced by more.
 
 use crate::library::Library;
-use crate::writer::{Acknowledged, Writer};
+use crate::writer::{Acknowledged, Writer, acknowledged};
 use evenfold::database::Database;
 use evenfold_testkit::cli::{CliOutput, finish};
 use evenfold_testkit::{Evenfold, Postgres, wait_until};
@@ -24,6 +24,8 @@ pub struct Folded {
     /// Where the workers are started: their settings, and the projection.
     directory: TempDir,
     workers: Vec<Option<Evenfold>>,
+    /// What was acknowledged before there were workers.
+    before: Vec<Acknowledged>,
 }
 
 impl Folded {
@@ -32,13 +34,14 @@ impl Folded {
     pub async fn new(library: &Library) -> Self {
         let server = block_in_place(|| Postgres::start("UTF8", "track_commit_timestamp = on"));
         let directory = tempfile::tempdir().unwrap();
-        let folded = Self { server, directory, workers: Vec::new() };
+        let mut folded = Self { server, directory, workers: Vec::new(), before: Vec::new() };
         let mut conn = folded.connect("postgres").await;
         for statement in ["CREATE DATABASE log", "CREATE ROLE reader LOGIN"] {
             sqlx::raw_sql(statement).execute(&mut conn).await.unwrap();
         }
         let prepared = block_in_place(|| library.prepare(&folded.log_url()).output()).unwrap();
         assert!(prepared.status.success(), "{prepared:?}");
+        folded.before = acknowledged(str::from_utf8(&prepared.stdout).unwrap());
         let settings = format!(
             "[source]\nurl = '{}'\npreset = '{}'\n{}",
             folded.server.url_of("reader", "log"),
@@ -96,7 +99,7 @@ impl Folded {
             wait_until("the last workers to catch up", LONG, async || worker.ended().is_some()).await;
             assert_eq!(worker.wait(), 0, "{}", worker.log());
         }
-        writers.iter_mut().flat_map(Writer::acknowledged).collect()
+        self.before.drain(..).chain(writers.iter_mut().flat_map(Writer::acknowledged)).collect()
     }
 
     fn begin(&mut self, total: usize, more: &[&str]) {

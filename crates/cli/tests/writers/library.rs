@@ -4,16 +4,19 @@ use std::process::Command;
 
 /// A library that writes a log, and our program that has it do so.
 pub struct Library {
+    /// What it is called.
+    pub name: &'static str,
     /// The preset of its log.
     pub preset: &'static str,
-    /// Makes its tables if called with `prepare URL`, and appends by it if called with `write URL`, as the process of
-    /// the number in `WRITER`.
+    /// Makes its tables if called with `prepare URL`, in which there may be events then, and appends by it if called
+    /// with `write URL`, as the process of the number in `WRITER`.
     pub program: fn() -> Command,
     /// What its log needs in addition to the preset, as it is in the settings file.
     pub settings: &'static str,
     /// What `evenfold source check` asks for before its log can be folded, one after the other.
     pub needs: &'static [&'static str],
-    /// The log as the library has it: position, stream and version of each event.
+    /// The log as the library has it: position, stream and version of each event, which is the position again where a
+    /// library has none.
     pub log: &'static str,
     /// Its table.
     pub table: &'static str,

@@ -28,7 +28,7 @@ async fn fold(library: &Library) -> Course {
     let acknowledged = folded.course(library).await;
     let course = compare(library, &folded, acknowledged).await;
     let Course { events, late, burnt } = &course;
-    println!("{}: {events} events, {late} of them committed late, {burnt} positions without one", library.preset);
+    println!("{}: {events} events, {late} of them committed late, {burnt} positions without one", library.name);
     assert!(course.burnt > 0, "no writer has rolled back: {course:?}");
     course
 }
@@ -37,6 +37,7 @@ async fn fold(library: &Library) -> Course {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_that_emmett_acknowledges_is_applied_once_and_in_order() {
     let emmett = Library {
+        name: "emmett",
         preset: "emmett",
         program: || installed::node("emmett.mjs"),
         settings: "",
@@ -58,6 +59,7 @@ async fn every_event_that_emmett_acknowledges_is_applied_once_and_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_that_message_db_acknowledges_is_applied_once_and_in_order() {
     let message_db = Library {
+        name: "message-db",
         preset: "message-db",
         program: || installed::node("message_db.mjs"),
         settings: "",
@@ -76,6 +78,7 @@ async fn every_message_that_message_db_acknowledges_is_applied_once_and_in_order
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_that_pyeventsourcing_acknowledges_is_applied_once_and_in_order() {
     let eventsourcing = Library {
+        name: "eventsourcing",
         preset: "pyeventsourcing",
         program: || installed::python("eventsourcing_bank.py"),
         settings: "[source.custom]\ntable = 'public.bank_events'",
@@ -88,3 +91,55 @@ async fn every_event_that_pyeventsourcing_acknowledges_is_applied_once_and_in_or
     let course = fold(&eventsourcing).await;
     assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
 }
+
+/// disintegrate appends in serializable transactions, of which those fail that were about the same, or without validation.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_that_disintegrate_acknowledges_is_applied_once_and_in_order() {
+    let disintegrate = Library {
+        name: "disintegrate",
+        preset: "disintegrate",
+        program: || installed::rust("disintegrate"),
+        settings: "[source.custom]\naggregate_id = 'account_id'",
+        needs: &["GRANT SELECT ON public.event TO reader"],
+        log: "SELECT event_id, account_id, event_id FROM event",
+        table: "event",
+        position: "event_id",
+        first_version: 1,
+    };
+    let course = fold(&disintegrate).await;
+    assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
+}
+
+/// The table of postgres-es has no position: one is added when there are events already, which the rows' order is not
+/// that of.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_that_postgres_es_acknowledges_is_applied_once_and_in_order_where_a_position_was_added() {
+    let positions = include_str!("programs/rust/src/positions.sql");
+    let documented = include_str!("../../../../docs/sources.md");
+    assert!(documented.contains(positions), "docs/sources.md has other statements than {positions}");
+    let postgres_es = Library {
+        name: "postgres-es",
+        preset: "custom",
+        program: || installed::rust("postgres_es"),
+        settings: POSTGRES_ES,
+        needs: &["GRANT SELECT ON public.events TO reader"],
+        log: "SELECT position, aggregate_id, sequence FROM events",
+        table: "events",
+        position: "position",
+        first_version: 1,
+    };
+    let course = fold(&postgres_es).await;
+    assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
+}
+
+const POSTGRES_ES: &str = "
+[source.custom]
+table = 'public.events'
+position = 'position'
+aggregate_type = 'aggregate_type'
+aggregate_id = 'aggregate_id'
+version = 'sequence'
+event_type = 'event_type'
+payload = 'payload'
+metadata = 'metadata'
+";

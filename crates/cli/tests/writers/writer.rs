@@ -43,12 +43,17 @@ impl Writer {
 
     /// What was acknowledged to it.
     pub fn acknowledged(&mut self) -> Vec<Acknowledged> {
-        let event = |line: &str| {
-            let event: Value = serde_json::from_str(line).unwrap();
-            (event["stream"].as_str().unwrap().to_owned(), event["version"].as_i64().unwrap())
-        };
-        text(&mut self.out).lines().map(event).collect()
+        acknowledged(&text(&mut self.out))
     }
+}
+
+/// What is in the output of a program.
+pub fn acknowledged(out: &str) -> Vec<Acknowledged> {
+    let event = |line: &str| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        (event["stream"].as_str().unwrap().to_owned(), event["version"].as_i64().unwrap())
+    };
+    out.lines().map(event).collect()
 }
 
 fn text(file: &mut File) -> String {
