@@ -8,6 +8,7 @@ const USUAL: Preset = Preset {
     name: "",
     schema: "public",
     table: "",
+    any_name: false,
     from: None,
     rows: None,
     position: "",
@@ -22,6 +23,7 @@ const USUAL: Preset = Preset {
     metadata: None,
     recorded_at: None,
     filter: None,
+    drawn_before: None,
 };
 
 /// Every library whose table is known.
@@ -122,6 +124,7 @@ const COMMANDED: Preset = Preset {
 const PUPSOURCING: Preset = Preset {
     name: "pupsourcing",
     table: "events",
+    any_name: true,
     position: "global_position",
     aggregate: AggregateOf::Columns(
         "replace(replace(e.bounded_context, '%', '%25'), '.', '%2E') || '.' || e.aggregate_type",
@@ -157,6 +160,7 @@ const MARTEN: Preset = Preset {
 const AXON_JDBC: Preset = Preset {
     name: "axon-jdbc",
     table: "domainevententry",
+    any_name: true,
     position: "globalindex",
     aggregate: AggregateOf::Columns("coalesce(e.type, '')", "e.aggregateidentifier"),
     version: Some("e.sequencenumber"),
@@ -173,6 +177,7 @@ const AXON_JDBC: Preset = Preset {
 const PEKKO_JDBC: Preset = Preset {
     name: "pekko-jdbc",
     table: "event_journal",
+    any_name: true,
     position: "ordering",
     aggregate: AggregateOf::Stream("e.persistence_id", "|"),
     version: Some("e.sequence_number"),
@@ -205,6 +210,7 @@ const RAILS_EVENT_STORE: Preset = Preset {
 const PYEVENTSOURCING: Preset = Preset {
     name: "pyeventsourcing",
     table: "stored_events",
+    any_name: true,
     position: "notification_id",
     aggregate: AggregateOf::Columns("'aggregate'", "e.originator_id"),
     version: Some("e.originator_version"),
@@ -217,6 +223,7 @@ const PYEVENTSOURCING: Preset = Preset {
 /// Each stream has a table of its own, whose name is a hash.
 const PROOPH: Preset = Preset {
     name: "prooph",
+    any_name: true,
     position: "no",
     aggregate: AggregateOf::Columns("e.metadata->>'_aggregate_type'", "e.metadata->>'_aggregate_id'"),
     version: Some("e.metadata->>'_aggregate_version'"),
@@ -231,6 +238,7 @@ const PROOPH: Preset = Preset {
 const PATCHLEVEL: Preset = Preset {
     name: "patchlevel",
     table: "event_store",
+    any_name: true,
     position: "id",
     aggregate: AggregateOf::Columns("e.aggregate", "e.aggregate_id"),
     version: Some("e.playhead"),
@@ -251,6 +259,11 @@ const DISINTEGRATE: Preset = Preset {
     payload: "e.payload",
     payload_as: Payload::Bytes,
     recorded_at: Some("e.inserted_at AT TIME ZONE 'UTC'"),
+    drawn_before: Some(
+        "its writers are of disintegrate-postgres before version 4, which draws positions in an earlier transaction (by the \
+         table event_sequence), and events would be lost: have all of them use version 4, and run its \
+         Migrator::migrate_v3_x_x_to_v4_0_0",
+    ),
     ..USUAL
 };
 

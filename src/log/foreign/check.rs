@@ -142,6 +142,9 @@ const OTHERWISE: &str = "add a column for the transaction, by `evenfold source a
 
 fn of_sequence(log: &Foreign, found: &TableFacts, named: &str) -> Vec<String> {
     let position = &log.position;
+    if let (None, Some(reason)) = (&found.draws.from, log.mapping.drawn_before) {
+        return vec![reason.to_owned()];
+    }
     if found.draws.named_is_unknown && !named.is_empty() {
         return vec![format!("there is no sequence {named}: name the one that {position} comes from, with its schema")];
     }

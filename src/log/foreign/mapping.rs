@@ -53,6 +53,9 @@ pub struct Mapping {
     pub recorded_at: Option<String>,
     /// A condition on columns that never change: which rows are events.
     pub filter: Option<String>,
+    /// Why the log can't be folded where the column of the positions has no default: what is known of a library whose
+    /// writers then draw them in an earlier transaction.
+    pub drawn_before: Option<&'static str>,
 }
 
 /// A mapping that says too little.

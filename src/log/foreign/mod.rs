@@ -6,6 +6,7 @@
 //! those that are missing. `docs/sources.md` has the argument.
 
 mod add_xid;
+mod candidates;
 mod catalog;
 mod check;
 mod facts;
@@ -22,6 +23,7 @@ mod table;
 mod xid;
 
 pub use add_xid::{add_xid, adding_xid};
+pub use candidates::{Candidate, candidates};
 pub use catalog::{PRESETS, why_not};
 pub use check::{Refusal, refusals, sequence_of};
 pub use fence::Taken;
@@ -32,6 +34,6 @@ pub(super) use missing::MOST_MISSING;
 pub use missing::fence_after;
 pub use positions::{Positions, XID_COLUMN};
 pub use preset::Preset;
-pub use report::{DrawnFrom, EventCount, LogReport, candidates, report};
+pub use report::{DrawnFrom, EventCount, LogReport, report};
 pub use table::Foreign;
 pub(super) use xid::fence_of;

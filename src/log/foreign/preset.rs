@@ -20,6 +20,8 @@ pub struct Preset {
     pub schema: &'static str,
     /// Its table in that; empty where each user has others.
     pub table: &'static str,
+    /// Whether users give it other names: not where the library's code or what it is joined with has its name.
+    pub(super) any_name: bool,
     pub(super) from: Option<&'static str>,
     pub(super) rows: Option<(&'static str, &'static str)>,
     pub(super) position: &'static str,
@@ -34,6 +36,7 @@ pub struct Preset {
     pub(super) metadata: Option<&'static str>,
     pub(super) recorded_at: Option<&'static str>,
     pub(super) filter: Option<&'static str>,
+    pub(super) drawn_before: Option<&'static str>,
 }
 
 /// What an aggregate is in a library's table.
@@ -74,6 +77,7 @@ impl Preset {
             metadata: owned(self.metadata),
             recorded_at: owned(self.recorded_at),
             filter: owned(self.filter),
+            drawn_before: self.drawn_before,
         }
     }
 }

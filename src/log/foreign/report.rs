@@ -1,11 +1,9 @@
 //! What can be found out about a log that others write, for whoever wants to fold it.
 
 use super::facts::find;
-use super::preset::quoted;
-use super::{Foreign, Mapping, PRESETS, Positions, Preset, Refusal, refusals};
+use super::{Foreign, Mapping, Positions, Refusal, refusals};
 use sqlx::{PgConnection, Row};
 
-const TABLES: &str = include_str!("tables.sql");
 const WATCHED: &str = include_str!("watched.sql");
 
 /// Up to so many events are counted.
@@ -55,33 +53,6 @@ pub enum EventCount {
     Estimated(i64),
 }
 
-/// The mappings of all tables in a database that a library may have made.
-///
-/// # Errors
-///
-/// The database's.
-///
-/// # Cancel safety
-///
-/// Reads only.
-pub async fn candidates(conn: &mut PgConnection) -> Result<Vec<Mapping>, sqlx::Error> {
-    let mut found = Vec::new();
-    for preset in PRESETS.iter().filter(|preset| preset.name != "akka-jdbc") {
-        let columns = preset.columns();
-        let table = Some(preset.table).filter(|table| !table.is_empty());
-        let rows: Vec<(String, String)> =
-            sqlx::query_as(TABLES).bind(table).bind(&columns).fetch_all(&mut *conn).await?;
-        for (schema, table) in rows {
-            let mut mapping = preset.mapping(Some(&schema));
-            if preset.table.is_empty() {
-                mapping.table = format!("{}.{}", quoted(&schema), quoted(&table));
-            }
-            found.push(mapping);
-        }
-    }
-    Ok(found)
-}
-
 /// What is known about the log of a mapping; none where there is no such table.
 ///
 /// # Errors
@@ -117,20 +88,4 @@ async fn events(log: &Foreign, estimate: i64, conn: &mut PgConnection) -> Result
     let counted: i64 = sqlx::query_scalar(log.statement(sql)).bind(MOST_COUNTED + 1).fetch_one(conn).await?;
     let all = counted <= MOST_COUNTED;
     Ok(if all { EventCount::Counted(counted) } else { EventCount::Estimated(estimate.max(counted)) })
-}
-
-impl Preset {
-    /// Columns by which its table is known.
-    fn columns(&self) -> Vec<String> {
-        let mut columns = vec![self.position.to_owned()];
-        columns
-            .extend([Some(self.event_type), Some(self.payload), self.version].into_iter().flatten().filter_map(column));
-        columns
-    }
-}
-
-/// The column that an expression is, or begins with.
-fn column(expression: &str) -> Option<String> {
-    let name = expression.strip_prefix("e.")?;
-    Some(name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?.to_owned())
 }

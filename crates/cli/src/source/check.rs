@@ -7,7 +7,7 @@ use crate::session::Session;
 use anyhow::bail;
 use clap::Args;
 use evenfold::database::{Database, describe};
-use evenfold::log::foreign::{EventCount, LogReport, Mapping, candidates, report};
+use evenfold::log::foreign::{Candidate, EventCount, LogReport, Mapping, Preset, candidates, report};
 use sqlx::PgConnection;
 
 #[derive(Debug, Args)]
@@ -31,48 +31,65 @@ pub(super) async fn run(global: &Global, _: &SourceCheckArgs) -> anyhow::Result<
 async fn check(global: &Global, database: &Database) -> anyhow::Result<()> {
     let chosen = if global.source.is_named() { global.source.mapping()? } else { None };
     let (mut conn, server) = database.connect_to_server().await?;
-    let mappings = match chosen {
-        Some(mapping) => vec![mapping],
+    let found = match chosen {
+        Some(mapping) => vec![Candidate { mapping, renamed_from: None, also: Vec::new() }],
         None => candidates(&mut conn).await?,
     };
     let place = format!("{} at {}", server.database, server.place);
-    if mappings.is_empty() {
+    if found.is_empty() {
         bail!(
             "no table of events of a known library is in {place}: map one of your own with --source custom and \
              [source.custom] in evenfold.toml"
         );
     }
     let mut foldable = 0;
-    for (at, mapping) in mappings.iter().enumerate() {
-        let (text, can) = shown(&mut conn, mapping).await?;
+    for (at, candidate) in found.iter().enumerate() {
+        let (text, can) = shown(&mut conn, candidate).await?;
         foldable += usize::from(can);
         print(&format!("{}{}", if at > 0 { "\n" } else { "" }, wrapped(&text)))?;
     }
     if foldable == 0 {
-        bail!("none of the {} logs found in {place} can be folded as it is", mappings.len());
+        bail!("none of the {} logs found in {place} can be folded as it is", found.len());
     }
     Ok(())
 }
 
 /// What is known about one, and whether it can be folded.
-async fn shown(conn: &mut PgConnection, mapping: &Mapping) -> anyhow::Result<(String, bool)> {
-    let Mapping { name, table, .. } = mapping;
+async fn shown(conn: &mut PgConnection, candidate: &Candidate) -> anyhow::Result<(String, bool)> {
+    let Mapping { name, table, .. } = &candidate.mapping;
+    let mapping = &candidate.mapping;
     if let Err(error) = mapping.layout(evenfold::log::foreign::Positions::Serial) {
         let rest = format!("  incomplete  {error}: add it to [source.custom] in evenfold.toml");
-        return Ok((format!("{table} ({name})\n{rest}\n"), false));
+        return Ok((format!("{table} ({name})\n{}{rest}\n", known_by(candidate)), false));
     }
     let report = report(conn, mapping).await.map_err(|error| anyhow::anyhow!("{table}: {}", describe(&error)))?;
     match report {
         None => Ok((format!("{table} ({name})\n  refused     there is no such table\n"), false)),
         Some(report) => {
             let can = report.refusals.is_empty();
-            Ok((lines(mapping, &report), can))
+            Ok((lines(candidate, &report), can))
         }
     }
 }
 
-fn lines(mapping: &Mapping, report: &LogReport) -> String {
-    let mut text = format!("{} ({})\n", mapping.table, mapping.name);
+/// Why it is taken for a library's table, where that is not its name, and which others it could be.
+fn known_by(candidate: &Candidate) -> String {
+    let mut text = String::new();
+    match candidate.renamed_from {
+        None => {}
+        Some("") => text.push_str("  known by    its columns\n"),
+        Some(name) => text.push_str(&format!("  known by    its columns; the library's own table is {name}\n")),
+    }
+    if !candidate.also.is_empty() {
+        let also = candidate.also.join(", ");
+        text.push_str(&format!("  also fits   {also}: only who writes it knows which it is\n"));
+    }
+    text
+}
+
+fn lines(candidate: &Candidate, report: &LogReport) -> String {
+    let mapping = &candidate.mapping;
+    let mut text = format!("{} ({})\n{}", mapping.table, mapping.name, known_by(candidate));
     let mut line = |key: &str, value: &str| text.extend([&format!("  {key:<10}  "), value, "\n"]);
     line("positions", &drawn(report));
     if let Some(events) = report.events {
@@ -108,20 +125,26 @@ fn lines(mapping: &Mapping, report: &LogReport) -> String {
 
 /// What must be in the settings file in addition to the name.
 fn needs(mapping: &Mapping) -> String {
-    match evenfold::log::foreign::Preset::named(&mapping.name) {
-        Some(preset) if preset.name == "marten" => {
-            ", with append_mode = \"quick\" in [source] if that is so".to_owned()
-        }
-        Some(preset) if preset.mapping(None).table != mapping.table => {
-            let (schema, _) = mapping.table.rsplit_once('.').unwrap_or_default();
-            if preset.table.is_empty() {
-                format!(", with table = '{}' in [source.custom]", mapping.table)
-            } else {
-                format!(", with schema = '{}' in [source]", schema.trim_matches('"'))
-            }
-        }
-        _ => String::new(),
+    let Some(preset) = Preset::named(&mapping.name) else { return String::new() };
+    let mut needs = Vec::new();
+    if preset.name == "marten" {
+        needs.push("append_mode = \"quick\" in [source] if that is so".to_owned());
     }
+    let own = preset.mapping(None).table;
+    if mapping.table != own {
+        match mapping.table.rsplit_once('.') {
+            Some((schema, name)) if name == preset.table => {
+                needs.push(format!("schema = '{}' in [source]", schema.trim_matches('"')));
+            }
+            _ => needs.push(format!("table = {} in [source.custom]", toml_text(&mapping.table))),
+        }
+    }
+    needs.iter().map(|need| format!(", with {need}")).collect()
+}
+
+/// A text as TOML has it, which may have the quotes of SQL. What JSON makes of a text is one of TOML as well.
+fn toml_text(text: &str) -> String {
+    if text.contains('\'') { serde_json::Value::from(text).to_string() } else { format!("'{text}'") }
 }
 
 fn drawn(report: &LogReport) -> String {

@@ -6,6 +6,10 @@ use sqlx::Connection;
 
 const MESSAGE_DB: &str = include_str!("../../../../../tests/all/foreign/tables/message-db.sql");
 const EMMETT: &str = include_str!("../../../../../tests/all/foreign/tables/emmett.sql");
+const PYEVENTSOURCING: &str = include_str!("../../../../../tests/all/foreign/tables/pyeventsourcing.sql");
+const AXON: &str = include_str!("../../../../../tests/all/foreign/tables/axon-jdbc.sql");
+const PEKKO: &str = include_str!("../../../../../tests/all/foreign/tables/pekko-jdbc.sql");
+const PROOPH: &str = include_str!("../../../../../tests/all/foreign/tables/prooph.sql");
 const MARTEN: &str = include_str!("../../../../../tests/all/foreign/tables/marten.sql");
 
 fn fits(text: &str) {
@@ -116,4 +120,68 @@ payload = 'body'
     shop.execute("INSERT INTO shop.many (body) SELECT '{}' FROM generate_series(1, 500000); ANALYZE shop.many").await;
     let checked = shop.run(&directory, &["source", "check"]);
     assert!(checked.fine().contains("  events      about 1,500,000, by PostgreSQL's statistics\n"), "{checked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_an_applications_own_name_is_found_by_its_columns_with_the_line_that_the_settings_need() {
+    let shop = Shop::new().await;
+    shop.execute(&format!(
+        "{PYEVENTSOURCING}{AXON}{PROOPH} ALTER TABLE stored_events RENAME TO bank_events;
+         CREATE SCHEMA \"Shop\"; ALTER TABLE domainevententry SET SCHEMA \"Shop\";
+         ALTER TABLE \"Shop\".domainevententry RENAME TO \"Today's\"; GRANT USAGE ON SCHEMA \"Shop\" TO reader;
+         CREATE TABLE bank_snapshots (originator_id uuid, originator_version bigint, topic text, state bytea);
+         CREATE VIEW all_events AS SELECT * FROM bank_events;
+         GRANT SELECT ON ALL TABLES IN SCHEMA public, \"Shop\" TO reader"
+    ))
+    .await;
+    let checked = shop.run(&directory(""), &["source", "check", "--source-url", &shop.url()]);
+    let found = checked.fine();
+    fits(found);
+    let heads: Vec<&str> = found.split("\n\n").map(|section| section.lines().next().unwrap()).collect();
+    let expected =
+        ["\"Shop\".\"Today's\" (axon-jdbc)", "public.bank_events (pyeventsourcing)", "public._1a2b (prooph)"];
+    assert_eq!(heads, expected, "neither snapshots nor a view: {found}");
+    let known = "  known by    its columns; the library's own table is stored_events\n";
+    assert!(found.contains(known) && !found.contains("also fits"), "{found}");
+    for (preset, line, events) in [
+        ("axon-jdbc", r#"table = "\"Shop\".\"Today's\"""#, 2),
+        ("pyeventsourcing", "table = 'public.bank_events'", 2),
+        ("prooph", "table = 'public._1a2b'", 2),
+    ] {
+        let command = format!("`evenfold pool --source {preset}`, with {line} in [source.custom]");
+        let shown = found.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(&command), "{command}: {found}");
+        let settings = shop.directory(&format!("[source]\npreset = '{preset}'\n[source.custom]\n{line}"));
+        let one = shop.run(&settings, &["source", "check"]);
+        assert!(one.fine().contains(&format!("  events      {events}\n")), "{one:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_several_presets_fit_is_shown_with_all_of_them() {
+    let shop = Shop::new().await;
+    shop.execute(&format!(
+        "{PEKKO}{PYEVENTSOURCING} ALTER TABLE stored_events ADD no bigserial UNIQUE, ADD event_id uuid, ADD event_name text,
+             ADD payload json, ADD metadata jsonb, ADD created_at timestamp;
+         ALTER TABLE stored_events RENAME TO both_events; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"
+    ))
+    .await;
+    let checked = shop.run(&directory(""), &["source", "check", "--source-url", &shop.url()]);
+    let found = checked.fine();
+    fits(found);
+    let sections: Vec<Vec<&str>> = found.split("\n\n").map(|section| section.lines().collect()).collect();
+    let heads: Vec<(&str, &str)> = sections
+        .iter()
+        .map(|lines| (lines[0], *lines.iter().find(|line| line.starts_with("  also fits")).unwrap()))
+        .collect();
+    let only = "only who writes it knows which it is";
+    assert_eq!(
+        heads,
+        [
+            ("public.event_journal (pekko-jdbc)", format!("  also fits   akka-jdbc: {only}").as_str()),
+            ("public.both_events (pyeventsourcing)", format!("  also fits   prooph: {only}").as_str()),
+            ("public.both_events (prooph)", format!("  also fits   pyeventsourcing: {only}").as_str()),
+        ],
+        "{found}"
+    );
 }
