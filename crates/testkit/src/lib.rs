@@ -40,6 +40,7 @@ mod server;
 mod serving;
 #[cfg(feature = "cluster")]
 pub mod shaky;
+mod shop;
 #[cfg(feature = "engine")]
 mod stepped;
 mod wait;
@@ -61,6 +62,7 @@ pub use scratch::scratch;
 #[cfg(feature = "engine")]
 pub use server::{TestDb, server_url};
 pub use serving::Serving;
+pub use shop::SHOP_TABLE;
 #[cfg(feature = "engine")]
 pub use stepped::{Stepped, assert_all_applied_once, counted, drain_all, ids_in, partition, rows};
 pub use wait::{SOON, wait_until};
