@@ -13,7 +13,7 @@ pub use changes::{Changes, MAX_LISTED, Subscribers};
 #[doc(hidden)]
 pub use current::current;
 #[doc(hidden)]
-pub use folded::mismatches_of;
+pub use folded::{Compared, mismatches_of};
 pub use mismatches::{Mismatch, Tally, UnreadableEvent, mismatches};
 #[doc(hidden)]
 pub use rebuild::Rebuild;

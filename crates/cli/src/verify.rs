@@ -3,6 +3,7 @@
 mod counters;
 mod folded;
 mod notes;
+mod removed;
 
 pub(super) use counters::verify;
 

@@ -18,6 +18,7 @@ mod missing;
 mod positions;
 mod preset;
 mod probe;
+mod removed;
 mod report;
 mod table;
 mod xid;

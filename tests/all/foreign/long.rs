@@ -3,7 +3,7 @@
 use super::shop::Shop;
 use crate::support::{TestDb, partition, scalar};
 use evenfold::class::Class;
-use evenfold::counters::{Counters, mismatches_of};
+use evenfold::counters::{Compared, Counters, mismatches_of};
 use evenfold::projection::{Pool, RunOptions, Sourced, Worker, WorkerOptions};
 use evenfold::schema::Schema;
 use tokio_util::sync::CancellationToken;
@@ -32,12 +32,12 @@ async fn counters(log: &Shop, read_model: &TestDb, total: u32) {
     assert_eq!((applied, scalar(&mut model, sums).await), (140_000, 140_000));
     assert_eq!(scalar(&mut model, "SELECT count(*) FROM evenfold.parked_events").await, 0);
     let (own, pointer) = (Schema::default(), "/cents".parse().unwrap());
-    assert_eq!(mismatches_of(&own, &mut model, &log.source(), &pointer, 9).await.unwrap(), []);
+    assert_eq!(mismatches_of(&own, &mut model, &log.source(), &pointer, 9).await.unwrap(), Compared::default());
     sqlx::raw_sql("UPDATE evenfold.counters SET value = value + 1 WHERE aggregate_id < '1'")
         .execute(&mut model)
         .await
         .unwrap();
-    let differ = mismatches_of(&own, &mut model, &log.source(), &pointer, 9).await.unwrap();
+    let differ = mismatches_of(&own, &mut model, &log.source(), &pointer, 9).await.unwrap().differ;
     assert!(differ.len() == 9 && differ[0].log.as_ref().unwrap().value.as_deref() == Some("400"), "{differ:?}");
     assert_eq!(scalar(&mut model, "SELECT max(cardinality(missing))::bigint FROM evenfold.checkpoints").await, 0);
 }

@@ -2,6 +2,7 @@
 
 use super::super::output::{print, print_json, thousands, visible};
 use super::notes::{notes, nothing, report};
+use super::removed;
 use anyhow::{Context, bail};
 use evenfold::checkpoint::{self, Status};
 use evenfold::counter::AmountPointer;
@@ -33,9 +34,14 @@ pub(super) async fn verify_of(
     pointer: &AmountPointer,
     (limit, json): (u32, bool),
 ) -> anyhow::Result<()> {
-    let differ = mismatches_of(own, conn, source, pointer, limit).await?;
+    let compared = mismatches_of(own, conn, source, pointer, limit).await?;
     let status = checkpoint::status_of(own, conn, Some(&mut *log), NAME).await?;
-    outcome(own, conn, (&differ, &status, Some(log)), pointer, ("Folded again:", json)).await
+    removed::list(&compared, log, json)?;
+    if compared.differ.is_empty() && compared.removed_in_all > 0 {
+        let others = removed::agreement(own, conn, &compared, status.behind()).await?;
+        return report(&others, &notes(own, conn, &status, true).await?, json);
+    }
+    outcome(own, conn, (&compared.differ, &status, Some(log)), pointer, ("Folded again:", json)).await
 }
 
 /// Shows what differs, or that nothing does.

@@ -3,6 +3,7 @@
 use super::super::output::{print, print_json, thousands, visible};
 use super::super::registry::Configured;
 use super::notes::{notes, nothing, report};
+use super::removed;
 use anyhow::bail;
 use evenfold::checkpoint;
 use evenfold::log::{OpenSource, Source};
@@ -42,6 +43,7 @@ pub(super) async fn verify(
         list(name, table, json)?;
     }
     if !verified.agrees() {
+        removed::note(log, json).await?;
         bail!(
             "the tables of {name} listed above do not agree with the log, which was folded again in {:.1} s and one \
              snapshot: `evenfold rebuild --projection {name}` makes them anew, while workers run",

@@ -4,6 +4,7 @@ mod by_transactions;
 mod check;
 mod imported;
 mod operated;
+mod removed;
 mod shop;
 
 use crate::support::cli::run_at;
