@@ -2,6 +2,7 @@
 
 use super::error::RegisterError;
 use super::store::class_of;
+use super::wanted::log_in;
 use crate::class::{Class, is_exact_cover};
 use crate::database::Schema;
 use sqlx::PgConnection;
@@ -48,6 +49,44 @@ pub async fn definition_of(
         .bind(projection)
         .fetch_optional(conn)
         .await
+}
+
+/// Which log a projection folds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoldedLog {
+    /// evenfold's own.
+    Own,
+    /// One that others write: what it is called, and its table.
+    Other(String),
+}
+
+/// Which log a projection was begun with; none if it is not begun.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn log_of(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+) -> Result<Option<FoldedLog>, sqlx::Error> {
+    // The checkpoints know for certain whether it is evenfold's own: settings may look like the name of a log.
+    let begun: Option<(String, bool)> = sqlx::query_as(schema.sql(
+        "SELECT definition, EXISTS (SELECT FROM evenfold.checkpoints WHERE projection = $1 AND missing IS NULL)
+         FROM evenfold.projections WHERE name = $1",
+    ))
+    .bind(projection)
+    .fetch_optional(conn)
+    .await?;
+    let log = |(definition, is_own): (String, bool)| match log_in(&definition) {
+        Some(log) if !is_own => FoldedLog::Other(log.to_owned()),
+        _ => FoldedLog::Own,
+    };
+    Ok(begun.map(log))
 }
 
 /// Refuses a projection that was begun with another definition. A rebuild changes the definition in the transaction

@@ -25,7 +25,7 @@ pub use backlog::{Backlog, backlog};
 pub(crate) use beats::{Written, beat_again};
 pub use converge::{Next, next};
 pub(crate) use definition::check_definition;
-pub use definition::{check_begun, definition_of};
+pub use definition::{FoldedLog, check_begun, definition_of, log_of};
 pub use delivery::delivery;
 pub(crate) use delivery::{look, now, position_of};
 pub(crate) use error::BUILT_IN;
@@ -43,7 +43,6 @@ pub(crate) use takeover::{copy_dropped, is_whole, lock_all, take_place_of};
 pub use topology::{Registered, Takeover, register};
 pub use waiting::{ParkedAggregate, count_parked, list_parked};
 pub(crate) use waiting::{Reached, Together, cause_of, next_parked, one_parked, parked_after, parked_places_after};
-pub use wanted::log_of;
 
 use crate::class::Class;
 use crate::log::{Between, ClassProgress, Fence, Window};

@@ -241,18 +241,23 @@ async fn counted(
     log: Option<&mut OpenSource>,
     projection: &str,
 ) -> Result<(Option<u64>, u64), sqlx::Error> {
-    let (events, parked): (Option<i64>, i64) = sqlx::query_as(schema.sql(
-        "SELECT CASE WHEN coalesce((SELECT max(position) - min(position) FROM evenfold.events), 0) < $2
-                     THEN (SELECT count(*) FROM evenfold.events) END,
-                (SELECT count(*) FROM evenfold.parked_events WHERE projection = $1)",
-    ))
-    .bind(projection)
-    .bind(COUNTED)
-    .fetch_one(conn)
-    .await?;
+    let parked: i64 =
+        sqlx::query_scalar(schema.sql("SELECT count(*) FROM evenfold.parked_events WHERE projection = $1"))
+            .bind(projection)
+            .fetch_one(&mut *conn)
+            .await?;
     let events = match log {
-        None => events.map(i64::unsigned_abs),
         Some(log) => log.count(COUNTED).await?,
+        None => {
+            let events: Option<i64> = sqlx::query_scalar(schema.sql(
+                "SELECT CASE WHEN coalesce((SELECT max(position) - min(position) FROM evenfold.events), 0) < $1
+                             THEN (SELECT count(*) FROM evenfold.events) END",
+            ))
+            .bind(COUNTED)
+            .fetch_one(conn)
+            .await?;
+            events.map(i64::unsigned_abs)
+        }
     };
     Ok((events, parked.unsigned_abs()))
 }

@@ -7,6 +7,7 @@ mod presets;
 mod refusals;
 mod refused;
 mod shop;
+mod which_log;
 mod writers;
 
 use crate::support::{TestDb, partition, scalar, wait_until};

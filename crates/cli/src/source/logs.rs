@@ -5,7 +5,7 @@ use super::open;
 use crate::Global;
 use crate::session::Session;
 use anyhow::bail;
-use evenfold::checkpoint::{definition_of, log_of};
+use evenfold::checkpoint::{FoldedLog, log_of};
 use evenfold::log::{OpenSource, Source};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
@@ -32,11 +32,11 @@ impl Logs {
         conn: &mut PgConnection,
         projection: &str,
     ) -> anyhow::Result<Option<&Source>> {
-        let Some(definition) = definition_of(own, conn, projection).await? else { return Ok(self.source.as_ref()) };
-        match (log_of(&definition), &self.source) {
-            (None, _) => Ok(None),
-            (Some(log), Some(source)) if log == source.to_string() => Ok(Some(source)),
-            (Some(log), named) => {
+        match (log_of(own, conn, projection).await?, &self.source) {
+            (None, source) => Ok(source.as_ref()),
+            (Some(FoldedLog::Own), _) => Ok(None),
+            (Some(FoldedLog::Other(log)), Some(source)) if log == source.to_string() => Ok(Some(source)),
+            (Some(FoldedLog::Other(log)), named) => {
                 let named =
                     named.as_ref().map_or_else(|| "no other log is named".to_owned(), |log| format!("{log} is named"));
                 bail!(
