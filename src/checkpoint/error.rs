@@ -1,5 +1,6 @@
 //! Why a worker can't work on a projection.
 
+use super::wanted::log_in;
 use crate::class::{Class, ClassError};
 use crate::database::describe_any;
 use sqlx::error::BoxDynError;
@@ -13,7 +14,7 @@ pub enum RegisterError {
         "the projection {projection} is defined by ({}), and ({}) was given: {}",
         around(stored, given),
         around(given, stored),
-        other_way(projection)
+        other_way(projection, stored, given)
     )]
     OtherDefinition {
         /// Its name.
@@ -80,7 +81,13 @@ fn option(projection: &str) -> String {
 }
 
 /// What to do about another definition.
-fn other_way(projection: &str) -> String {
+fn other_way(projection: &str, stored: &str, given: &str) -> String {
+    if log_in(stored) != log_in(given) {
+        let way = if projection == BUILT_IN { "it" } else { "the projection another name and other tables, or" };
+        return format!(
+            "a read model is of one log; to fold the other one as well, give {way} a schema of its own (--schema)"
+        );
+    }
     if projection == BUILT_IN {
         return format!(
             "give the same settings, or fold the log anew under the new ones, with `evenfold rebuild --new-definition` \

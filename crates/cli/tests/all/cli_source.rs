@@ -5,6 +5,7 @@ mod check;
 mod imported;
 mod operated;
 mod removed;
+mod several;
 mod shop;
 
 use crate::support::cli::run_at;
