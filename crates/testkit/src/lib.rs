@@ -31,9 +31,12 @@ mod http;
 mod nats;
 #[cfg(feature = "engine")]
 pub mod oracle;
+#[cfg(feature = "engine")]
+mod others;
 mod postgres;
 mod process;
 pub mod proxy;
+mod releases;
 mod scratch;
 #[cfg(feature = "engine")]
 mod server;
@@ -55,9 +58,12 @@ pub use counting::Counting;
 pub use engine::*;
 pub use http::{Client, HttpReply};
 pub use nats::{NatsServer, nats_url};
+#[cfg(feature = "engine")]
+pub use others::{LOG_OF_OTHERS, assert_each_noted_once};
 pub use postgres::Postgres;
 pub use process::{Evenfold, advised};
 pub use proxy::{Proxy, Server};
+pub use releases::{Release, releases};
 pub use scratch::scratch;
 #[cfg(feature = "engine")]
 pub use server::{TestDb, server_url};

@@ -22,13 +22,29 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A server, ended and removed with its data when dropped.
 pub struct Postgres {
     dir: tempfile::TempDir,
+    /// Where its programs are.
+    programs: PathBuf,
     port: u16,
 }
 
 impl Postgres {
     /// A primary, whose database has this encoding, with these settings in addition to the usual ones. Blocks.
     pub fn start(encoding: &str, settings: &str) -> Self {
-        let server = Self::place();
+        Self::make(Self::place(bin_dir()), encoding, settings)
+    }
+
+    /// The same of another release, whose `bin`, `lib` and `share` are in this directory. Blocks.
+    pub fn start_of(release: &Path, settings: &str) -> Self {
+        let mut server = Self::place(PathBuf::new());
+        // The server's user may not reach the directory.
+        let copy = server.dir.path().join("release");
+        let copied = Command::new("cp").arg("-a").args([release, &copy]).status().unwrap();
+        assert!(copied.success(), "{} was not copied", release.display());
+        server.programs = copy.join("bin");
+        Self::make(server, "UTF8", settings)
+    }
+
+    fn make(server: Self, encoding: &str, settings: &str) -> Self {
         let data = server.data();
         // `--no-sync`: nothing here survives the machine.
         let arguments = ["-U", "postgres", "-A", "trust", "--locale=C", "--no-sync", "-E", encoding, "-D"];
@@ -42,7 +58,7 @@ impl Postgres {
     /// A standby of this server, which streams from it. This one is stopped for as long as it takes to copy it. Blocks.
     pub fn standby(&self) -> Self {
         self.stop();
-        let standby = Self::place();
+        let standby = Self::place(self.programs.clone());
         let copied = own(Command::new("cp")).arg("-a").args([self.data(), standby.data()]).output().unwrap();
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
         self.boot();
@@ -55,7 +71,7 @@ impl Postgres {
         standby
     }
 
-    fn place() -> Self {
+    fn place(programs: PathBuf) -> Self {
         // Not in the target directory, which the server's user may not reach.
         let open = Permissions::from_mode(0o755);
         let dir = tempfile::Builder::new().prefix("evenfold").permissions(open).tempdir().unwrap();
@@ -64,7 +80,7 @@ impl Postgres {
         }
         // Free once the listener is gone.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        Self { dir, port }
+        Self { dir, programs, port }
     }
 
     fn configure(&self, settings: &str) {
@@ -149,7 +165,7 @@ impl Postgres {
 
     /// A program of PostgreSQL's own, such as `pg_dump` or `psql`, run against this server's database.
     pub fn tool(&self, program: &str, arguments: &[&str]) -> Output {
-        let mut command = own(Command::new(bin_dir().join(program)));
+        let mut command = own(Command::new(self.programs.join(program)));
         command.current_dir(self.dir.path()).args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"]);
         let output = command.args(arguments).output().unwrap();
         assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
@@ -173,7 +189,7 @@ impl Postgres {
     }
 
     fn run<'a>(&self, program: &str, arguments: impl Iterator<Item = &'a Path>) -> Output {
-        own(Command::new(bin_dir().join(program))).current_dir(self.dir.path()).args(arguments).output().unwrap()
+        own(Command::new(self.programs.join(program))).current_dir(self.dir.path()).args(arguments).output().unwrap()
     }
 }
 

@@ -51,7 +51,7 @@ impl Folded {
         let projections = folded.directory.path().join("projections");
         fs::write(folded.directory.path().join("evenfold.toml"), settings).unwrap();
         fs::create_dir(&projections).unwrap();
-        fs::write(projections.join("noted.sql"), include_str!("noted.sql")).unwrap();
+        fs::write(projections.join("noted.sql"), include_str!("../projections/noted.sql")).unwrap();
         folded.meet(library).await;
         folded.run(&["migrate"]).fine();
         folded
