@@ -21,7 +21,7 @@ const MOST: usize = 14;
 pub struct Crew {
     url: String,
     /// What they are started with in addition.
-    more: &'static [&'static str],
+    more: Vec<String>,
     pub total: u32,
     members: Vec<Member>,
     pub counts: Counts,
@@ -51,12 +51,17 @@ pub struct Counts {
 
 impl Crew {
     pub fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), more: &[], total: 1, members: Vec::new(), counts: Counts::default() }
+        Self { url: url.to_owned(), more: Vec::new(), total: 1, members: Vec::new(), counts: Counts::default() }
     }
 
     /// The same, which fold projections in SQL as well.
     pub fn in_sql(self) -> Self {
-        Self { more: &IN_SQL, ..self }
+        self.given(&IN_SQL)
+    }
+
+    /// The same, started with these arguments in addition.
+    pub fn given(self, more: &[&str]) -> Self {
+        Self { more: more.iter().map(|&argument| argument.to_owned()).collect(), ..self }
     }
 
     fn spawn(&mut self, key: u32, total: u32, more: &[&str]) {
@@ -64,7 +69,7 @@ impl Crew {
         let (key_arg, total_arg) = (format!("--partition-key={key}"), format!("--total-partitions={total}"));
         let mut args = vec!["worker", &key_arg, &total_arg, "--database-url", &self.url, "--log=warn"];
         args.extend(["--batch-size=50", "--max-actors=500", "--takeover-after-ms=300", "--heartbeat-interval-ms=500"]);
-        args.extend(self.more);
+        args.extend(self.more.iter().map(String::as_str));
         args.extend(more);
         let process = Evenfold::spawn(&args);
         self.members.push(Member { key, total, process, wakes: None });

@@ -2,7 +2,7 @@
 //! end every event that was acknowledged is in the log, and applied exactly once.
 //!
 //! The counter service is tested in the same way, with an oracle around it: see `counters`. Servers that are replaced
-//! by others are in `failover`.
+//! by others are in `failover`, logs that others write in `foreign`.
 //!
 //! `CHAOS_SECONDS` says for how long (120), `CHAOS_SEED` with which schedule of faults (a new one).
 
@@ -17,6 +17,7 @@
 mod counters;
 mod crew;
 mod failover;
+mod foreign;
 mod schedule;
 mod server;
 mod writers;
@@ -79,7 +80,7 @@ impl Chaos {
             Fault::Terminate { pick } => self.crew.terminate(pick),
             Fault::Freeze { pick, time } => self.crew.freeze(pick, time),
             Fault::Duplicate { pick } => self.crew.duplicate(pick),
-            Fault::Crash => {
+            Fault::Crash { .. } => {
                 self.server.crash().await;
                 self.crashes += 1;
             }

@@ -14,8 +14,8 @@ pub enum Fault {
     Freeze { pick: usize, time: Duration },
     /// Another worker with the same key is started.
     Duplicate { pick: usize },
-    /// The server is killed and started again.
-    Crash,
+    /// The server is killed and started again; the pick chooses among the servers where there are several.
+    Crash { pick: usize },
     /// Workers with another total are started in this order alongside those that there are.
     Change { keys: Vec<u32>, pauses: Vec<Duration> },
     /// The counters are verified while all goes on.
@@ -25,11 +25,18 @@ pub enum Fault {
 /// An endless schedule.
 pub struct Schedule {
     random: Rng,
+    /// How many of a hundred faults are crashes.
+    crashes: u32,
 }
 
 impl Schedule {
     pub fn new(seed: u64) -> Self {
-        Self { random: Rng::with_seed(seed) }
+        Self { random: Rng::with_seed(seed), crashes: 6 }
+    }
+
+    /// The same with more crashes, and fewer changes of the number of workers, for several servers.
+    pub fn of_servers(seed: u64) -> Self {
+        Self { crashes: 18, ..Self::new(seed) }
     }
 
     /// The pause before the next fault, and the fault.
@@ -42,8 +49,8 @@ impl Schedule {
             30..38 => Fault::Terminate { pick },
             38..58 => Fault::Freeze { pick, time: Duration::from_millis(random.u64(100..2_500)) },
             58..68 => Fault::Duplicate { pick },
-            68..74 => Fault::Crash,
-            74..92 => {
+            percent if (68..68 + self.crashes).contains(&percent) => Fault::Crash { pick },
+            68..92 => {
                 let mut keys: Vec<u32> = (0..random.u32(1..=6)).collect();
                 random.shuffle(&mut keys);
                 let pauses = keys.iter().map(|_| Duration::from_millis(random.u64(0..150))).collect();

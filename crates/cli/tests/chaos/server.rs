@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::PgConnection;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -100,18 +101,25 @@ impl Server {
 
     /// Kills the main process without a warning.
     pub async fn kill(&self) {
-        let pid = self.postmaster();
+        let (pid, socket_dir) = self.postmaster();
         kill(pid, Signal::SIGKILL).unwrap();
         if let Some(writer) = *self.writer.lock().unwrap() {
             kill(writer, Signal::SIGKILL).unwrap();
         }
-        // A start while it is dying would find it answering.
-        wait_until("the server to die", SOON, async || kill(pid, None) == Err(Errno::ESRCH) || is_dead(pid)).await;
+        // A start while it is dying would find it answering: also while a child that it has just forked still has the
+        // socket on which it listened.
+        let socket = socket_dir.join(".s.PGSQL.5432");
+        wait_until("the server to die", SOON, async || {
+            (kill(pid, None) == Err(Errno::ESRCH) || is_dead(pid)) && UnixStream::connect(&socket).is_err()
+        })
+        .await;
     }
 
-    fn postmaster(&self) -> Pid {
+    /// Its main process, and the directory of its socket.
+    fn postmaster(&self) -> (Pid, PathBuf) {
         let text = fs::read_to_string(self.data_dir.join("data/postmaster.pid")).unwrap();
-        Pid::from_raw(text.lines().next().unwrap().trim().parse().unwrap())
+        let line = |number| text.lines().nth(number).unwrap().trim();
+        (Pid::from_raw(line(0).parse().unwrap()), line(4).into())
     }
 }
 

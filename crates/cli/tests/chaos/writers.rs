@@ -46,11 +46,18 @@ pub struct Writers {
 
 impl Writers {
     pub fn start(database: &Database, seed: u64, pace: &Pace) -> Self {
+        Self::of(seed, |index, random, stop| write(database.clone(), random, index, pace.clone(), stop))
+    }
+
+    /// Writers that do this until they are stopped, each by its number.
+    pub fn of<W>(seed: u64, write: impl Fn(u64, Rng, CancellationToken) -> W) -> Self
+    where
+        W: Future<Output = Written> + Send + 'static,
+    {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for index in 0..WRITERS {
-            let random = Rng::with_seed(seed.wrapping_add(index));
-            tasks.spawn(write(database.clone(), random, index, pace.clone(), stop.clone()));
+            tasks.spawn(write(index, Rng::with_seed(seed.wrapping_add(index)), stop.clone()));
         }
         Self { tasks, stop }
     }
