@@ -68,17 +68,18 @@ pub(super) fn script(schema: &Schema, begin: &str, scope: Scope, end: &str) -> S
     format!("{begin};{SERVER};{log}{end}")
 }
 
-/// Sends the message, and looks at the answers.
+/// Sends the message, and looks at the answers. The server must be a standby, or must be none.
 pub(super) async fn run(
     schema: &Schema,
     conn: &mut PgConnection,
     script: String,
     place: String,
+    standby: bool,
 ) -> Result<Server, SchemaError> {
     let (rows, failed) = rows(conn, script).await;
     // Whatever has failed after it: a server that is not fit is the reason.
     let server = match find(&rows, "identity") {
-        Some(row) => server(row, place)?,
+        Some(row) => server(row, place, standby)?,
         None => return Err(failed.map_or_else(|| sqlx::Error::RowNotFound.into(), Into::into)),
     };
     if let Some(row) = find(&rows, "mark")
@@ -105,7 +106,7 @@ pub(super) async fn run(
 pub async fn check(schema: &Schema, conn: &mut PgConnection) -> Result<(), SchemaError> {
     let (rows, failed) = rows(conn, format!("{SERVER};{};{}", schema.text(TABLES), schema.text(LOG))).await;
     let user = match find(&rows, "identity") {
-        Some(row) => server(row, String::new())?.user,
+        Some(row) => server(row, String::new(), false)?.user,
         None => return Err(failed.map_or_else(|| sqlx::Error::RowNotFound.into(), Into::into)),
     };
     log(schema, conn, &rows, failed, &user).await
@@ -143,13 +144,15 @@ fn find<'a>(rows: &'a [PgRow], column: &str) -> Option<&'a PgRow> {
     rows.iter().find(|row| row.try_column(column).is_ok())
 }
 
-fn server(row: &PgRow, place: String) -> Result<Server, SchemaError> {
+fn server(row: &PgRow, place: String, standby: bool) -> Result<Server, SchemaError> {
     let version: String = row.try_get("version")?;
     if row.try_get::<i32, _>("version_number")? < OLDEST_SERVER {
         return Err(SchemaError::Server(version));
     }
-    if row.try_get("standby")? {
-        return Err(SchemaError::Standby);
+    match (row.try_get("standby")?, standby) {
+        (true, false) => return Err(SchemaError::Standby),
+        (false, true) => return Err(SchemaError::Primary),
+        _ => {}
     }
     let encoding: String = row.try_get("encoding")?;
     if encoding != ENCODING {

@@ -100,7 +100,8 @@ impl Database {
         mark: &str,
     ) -> Result<Server, ConnectError> {
         let script = script(&self.schema, &self.settings.begin(mark, LOCKED_OUT), scope, &self.settings.end());
-        let server = run(&self.schema, conn, script, place(host)).await.map_err(|error| unfit(host, error))?;
+        let server =
+            run(&self.schema, conn, script, place(host), self.standby).await.map_err(|error| unfit(host, error))?;
         match &self.only {
             Some(only) if *only != server.identity => Err(ConnectError::OtherServer { place: place(host) }),
             _ => Ok(server),

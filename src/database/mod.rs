@@ -52,6 +52,8 @@ pub struct Database {
     schema: Schema,
     /// The only server that will do, where what was read from it is to be put together with more of it.
     only: Option<Identity>,
+    /// Whether its servers must be standbys instead of primaries.
+    standby: bool,
     /// Whether it is known that no pooler changes sessions between transactions.
     own_session: Arc<AtomicBool>,
 }
@@ -71,6 +73,7 @@ impl Database {
             settings: Settings::of(settings),
             schema: Schema::default(),
             only: None,
+            standby: false,
             own_session: Arc::default(),
         })
     }
@@ -137,6 +140,12 @@ impl Database {
     #[must_use]
     pub(crate) fn only(&self, identity: Identity) -> Self {
         Self { only: Some(identity), ..self.clone() }
+    }
+
+    /// The same database, with connections to hot standbys only.
+    #[must_use]
+    pub(crate) fn of_standby(&self) -> Self {
+        Self { standby: true, ..self.clone() }
     }
 
     /// The server that it is pinned to by [`only`](Self::only).

@@ -12,6 +12,12 @@ pub enum SchemaError {
     /// The server is a hot standby.
     #[error("the server is a standby, which can only be read: connect to the primary")]
     Standby,
+    /// The server is no standby, where one is needed.
+    #[error(
+        "the server is a primary, or was promoted to one: rows_from must be a hot standby of the log's server; name one, \
+         or leave rows_from out"
+    )]
+    Primary,
     /// The database keeps texts in another encoding, or in none.
     #[error(
         "the database has the encoding {0}, and evenfold needs UTF8: create one with \

@@ -30,6 +30,7 @@ mod sentinel;
 mod sizes;
 mod snapshot;
 mod source;
+mod standby;
 mod wake;
 mod window;
 
@@ -59,5 +60,7 @@ pub use sizes::GroupCommits;
 pub use sizes::Sizes;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use source::{OpenSource, Source, SourceError};
+pub(crate) use standby::Standby;
+pub use standby::StandbyError;
 pub(crate) use window::decode;
 pub use window::{Read, Slice, Window, read};

@@ -2,6 +2,7 @@
 
 use super::Layout;
 use super::foreign::{Foreign, InvalidMapping, Mapping, Positions, Refusal, refusals, sequence_of};
+use super::standby::{Standby, StandbyError};
 use crate::database::{ConnectError, Database, Server};
 use crate::number::Position;
 use sqlx::PgConnection;
@@ -12,6 +13,8 @@ use std::fmt;
 pub struct Source {
     layout: Layout,
     database: Database,
+    /// A standby of it, from which workers read rows.
+    rows: Option<Database>,
 }
 
 /// Why a log of others can't be read.
@@ -56,6 +59,9 @@ pub enum SourceError {
         /// Those of the server that answers.
         is: String,
     },
+    /// The standby that rows are read from can't be read.
+    #[error("the log's standby (rows_from): {0}")]
+    Standby(#[from] StandbyError),
     /// Its mapping says too little.
     #[error(transparent)]
     Mapping(#[from] InvalidMapping),
@@ -102,7 +108,14 @@ impl Source {
     /// The log in this database, which need not be that of the read model.
     #[must_use]
     pub fn new(database: &Database, log: Foreign) -> Self {
-        Self { layout: log.into(), database: database.by_index() }
+        Self { layout: log.into(), database: database.by_index(), rows: None }
+    }
+
+    /// The same, of which workers read rows from a hot standby of that database's server. What they find out about
+    /// positions comes from the server itself.
+    #[must_use]
+    pub fn rows_from(self, standby: &Database) -> Self {
+        Self { rows: Some(standby.by_index().of_standby()), ..self }
     }
 
     /// The log of this mapping in this database, of which everything is known after that, and checked.
@@ -151,7 +164,41 @@ impl Source {
 
     /// The same, with connections that say what they are for.
     pub(crate) fn named(&self, application_name: &str) -> Self {
-        Self { database: self.database.named(application_name), ..self.clone() }
+        Self {
+            database: self.database.named(application_name),
+            rows: self.rows.as_ref().map(|rows| rows.named(application_name)),
+            ..self.clone()
+        }
+    }
+
+    /// Where rows are read from: it, or its standby.
+    pub(crate) fn rows_database(&self) -> &Database {
+        self.rows.as_ref().unwrap_or(&self.database)
+    }
+
+    /// Connects to the standby that rows are read from, if there is one, and checks that it is a standby of the server
+    /// that this connection leads to.
+    pub(crate) async fn connect_rows(&self, primary: &mut PgConnection) -> Result<Option<Standby>, SourceError> {
+        let Some(database) = &self.rows else { return Ok(None) };
+        let mut standby = Standby::connect(database, primary).await?;
+        self.check(standby.conn()).await?;
+        Ok(Some(standby))
+    }
+
+    /// Checks that what rows are read from, if that is another server, is a standby of the log's.
+    ///
+    /// # Errors
+    ///
+    /// See [`SourceError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn check_rows_from(&self) -> Result<(), SourceError> {
+        if self.rows.is_some() {
+            self.connect_rows(&mut self.connect().await?).await?;
+        }
+        Ok(())
     }
 
     /// Opens it, for whoever looks at it in addition to the database of the read model.

@@ -21,6 +21,7 @@ mod pool;
 mod process;
 mod progress;
 mod replica;
+mod rows;
 mod run;
 mod shared;
 mod source;

@@ -1,6 +1,7 @@
 //! The log that a worker folds, and the connection to it where it is not evenfold's own.
 
 use super::WorkerError;
+use super::rows::Rows;
 use crate::checkpoint;
 use crate::database::{Database, Schema, identity};
 use crate::log::foreign::{Foreign, Holes, Taken};
@@ -21,6 +22,8 @@ pub(super) struct WorkerLog {
     source: Option<Source>,
     /// While the worker holds its partition.
     conn: Option<PgConnection>,
+    /// Where rows are read from a standby.
+    rows: Option<Rows>,
     holes: Holes,
     /// Up to where it was last logged that it can be read, and when.
     cut: Option<(Position, Instant)>,
@@ -50,7 +53,7 @@ fn known(holes: &mut Holes, fence: Fence) -> Fence {
 impl WorkerLog {
     /// evenfold's own, which is read on the worker's connection.
     pub(super) fn own(schema: &Schema) -> Self {
-        Self { layout: schema.into(), source: None, conn: None, holes: Holes::default(), cut: None }
+        Self { layout: schema.into(), source: None, conn: None, rows: None, holes: Holes::default(), cut: None }
     }
 
     /// One that others write.
@@ -59,6 +62,7 @@ impl WorkerLog {
             layout: source.layout().clone(),
             source: Some(source.clone()),
             conn: None,
+            rows: None,
             holes: Holes::default(),
             cut: None,
         }
@@ -81,24 +85,41 @@ impl WorkerLog {
         self.source.as_ref()
     }
 
-    /// Its database, if that is not the read model's.
+    /// The database that its rows are read from, if that is not the read model's.
     pub(super) fn database(&self) -> Option<&Database> {
-        self.source.as_ref().map(Source::database)
+        self.source.as_ref().map(Source::rows_database)
     }
 
     /// Connects anew, where it has a connection of its own, and forgets what was known.
     pub(super) async fn connect(&mut self) -> Result<(), SourceError> {
-        self.conn = None;
+        (self.conn, self.rows) = (None, None);
         self.holes.forget();
         if let Some(source) = &self.source {
-            self.conn = Some(source.connect().await?);
+            let conn = self.conn.insert(source.connect().await?);
+            self.rows = source.connect_rows(conn).await?.map(Rows::of);
         }
         Ok(())
     }
 
-    /// The connection to read it on, which is the worker's where it has none of its own.
+    /// From here on, what checkpoints show that were read before the call must be readable.
+    pub(super) async fn need_all_shown(&mut self) -> Result<(), SourceError> {
+        match (&mut self.rows, &mut self.conn) {
+            (Some(rows), Some(primary)) => Ok(rows.need_all_of(primary).await?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what is needed can be read yet: not while a standby has not replayed it.
+    pub(super) async fn can_be_read(&mut self) -> Result<bool, SourceError> {
+        match &mut self.rows {
+            Some(rows) => Ok(rows.are_replayed().await?),
+            None => Ok(true),
+        }
+    }
+
+    /// The connection to read its rows on, which is the worker's where it has none of its own.
     pub(super) fn conn<'c>(&'c mut self, workers: &'c mut PgConnection) -> &'c mut PgConnection {
-        self.conn.as_mut().unwrap_or(workers)
+        self.rows.as_mut().map(Rows::conn).or(self.conn.as_mut()).unwrap_or(workers)
     }
 
     /// Takes a fence, for whoever has seen the events of another one.
@@ -109,6 +130,9 @@ impl WorkerLog {
         workers: &mut PgConnection,
         seen: &Fence,
     ) -> Result<(Fence, bool), WorkerError> {
+        if let Some(replayed) = self.rows.as_mut().and_then(Rows::replayed) {
+            return Ok(replayed);
+        }
         let Self { layout, conn, .. } = self;
         let conn = conn.as_mut().unwrap_or(workers);
         let foreign = match &*layout {
@@ -139,6 +163,9 @@ impl WorkerLog {
         let fence = known(&mut self.holes, fence);
         if !whole && fence == *seen {
             tokio::time::sleep(CUT_PAUSE).await;
+        }
+        if let Some(rows) = &mut self.rows {
+            return Ok(rows.wait_for(conn, seen, (fence, whole)).await.map_err(SourceError::from)?);
         }
         Ok((fence, whole))
     }
@@ -184,6 +211,14 @@ impl WorkerLog {
         };
         prune(holes, foreign, conn).await?;
         let again = holes.to_see_again(Instant::now());
+        if self.rows.is_some() {
+            // Rows are not read where the fence is taken: positions are looked at, and a fence is taken.
+            let risen = foreign.seen_among(conn, &again).await?;
+            return match risen.first() {
+                Some(&position) => Err(WorkerError::Risen { table: foreign.table().to_owned(), position }),
+                None => Ok(None),
+            };
+        }
         let found = log::look(layout, conn, (seen, &again), slice, interest, limit, into).await?;
         if let Some(&position) = found.risen.first() {
             return Err(WorkerError::Risen { table: foreign.table().to_owned(), position });

@@ -7,6 +7,7 @@ mod presets;
 mod refusals;
 mod refused;
 mod shop;
+mod standby;
 mod which_log;
 mod writers;
 

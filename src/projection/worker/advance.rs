@@ -8,6 +8,7 @@ use crate::class::Class;
 use crate::log::{Between, EventBuffer, Fence, Slice};
 use crate::projection::ahead::ReadAhead;
 use crate::projection::chunk::Chunk;
+use crate::projection::rows;
 use crate::projection::shared::Reading;
 use crate::projection::{Phase, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
@@ -25,6 +26,10 @@ impl<P: Projection> Worker<P> {
     /// them.
     pub(super) async fn advance(&mut self, conn: &mut PgConnection, mut holding: Holding) -> Result<Step, WorkerError> {
         let started = Instant::now();
+        if !self.log.can_be_read().await? {
+            self.state = State::Holding(holding);
+            return Ok(Step::Converged);
+        }
         let rows: Vec<(Class, &Checkpoint)> = holding.rows.iter().map(|row| (row.class, &row.checkpoint)).collect();
         let next = checkpoint::next(self.class, &rows);
         // Whether there is nothing left where its window has nothing more.
@@ -145,7 +150,8 @@ impl<P: Projection> Worker<P> {
             Some(window) => {
                 let buffer = std::mem::take(&mut self.spare);
                 let layout = self.log.layout().clone();
-                self.limit.read(&layout, self.log.conn(conn), window, (slice, &self.interest), buffer).await?
+                let log = (&layout, self.log.conn(conn));
+                rows::read(&mut self.limit, log, window, (slice, &self.interest), buffer).await?
             }
             None => Chunk { events: EventBuffer::default(), complete: true, decoding: Duration::ZERO },
         };

@@ -270,6 +270,8 @@ impl<P: Projection> Worker<P> {
         }
         let rows = self.rows(conn).await?;
         self.log.check_server(&self.schema, &mut *conn, self.projection.name()).await?;
+        // After the rows were read: they may have a window that is open, up to a fence that another worker has taken.
+        self.log.need_all_shown().await?;
         // Revisions only ever grow: the newest one shows whether any row has moved.
         let newest = rows.iter().map(|row| row.revision).max().unwrap_or_default();
         let (seen, since) = standing_by.unwrap_or((newest, Instant::now()));

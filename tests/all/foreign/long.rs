@@ -9,13 +9,13 @@ use evenfold::schema::Schema;
 use tokio_util::sync::CancellationToken;
 
 /// More than a pool's members read by themselves, with numbers that were rolled back in between.
-const WRITTEN: &str = "INSERT INTO shop.domain_events (order_id, version, kind, body)
+pub(super) const WRITTEN: &str = "INSERT INTO shop.domain_events (order_id, version, kind, body)
     SELECT md5((n % 700)::text)::uuid, n / 700 + 1, 'paid', '{\"cents\": 2}' FROM generate_series(0, 69999) n;
     SELECT count(nextval('shop.domain_events_id_seq')) FROM generate_series(1, 3000);
     INSERT INTO shop.domain_events (order_id, version, kind, body)
     SELECT md5((n % 700)::text)::uuid, n / 700 + 101, 'paid', '{\"cents\": 2}' FROM generate_series(0, 69999) n";
 
-async fn counters(log: &Shop, read_model: &TestDb, total: u32) {
+pub(super) async fn counters(log: &Shop, read_model: &TestDb, total: u32) {
     let (source, options) = (log.source(), RunOptions::default().until_caught_up(true));
     let make = move |class| {
         let counters = Sourced::new(Counters::new("/cents".parse().unwrap(), 1_000), Some(source.clone()));

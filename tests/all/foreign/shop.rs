@@ -49,8 +49,23 @@ impl Shop {
 
     /// One that is there.
     pub(super) async fn of(database: Database) -> Self {
+        Self::mapped(database, |mapping| mapping).await
+    }
+
+    /// The same log, whose mapping differs in this.
+    pub(super) async fn differing(self, change: impl FnOnce(Mapping) -> Mapping) -> Self {
+        let source = Self::mapped(self.database.clone(), change).await.source;
+        Self { source, ..self }
+    }
+
+    /// The same log, of which rows are read from this server.
+    pub(super) fn rows_from(self, standby: &str) -> Self {
+        Self { source: self.source.rows_from(&Database::at(standby).unwrap()), ..self }
+    }
+
+    async fn mapped(database: Database, change: impl FnOnce(Mapping) -> Mapping) -> Self {
         let mut conn = database.connect_to_server().await.unwrap().0;
-        let mapping = mapping();
+        let mapping = change(mapping());
         let sequence = sequence_of(&mut conn, &mapping).await.unwrap().unwrap();
         let source = Source::new(&database, mapping.layout(Positions::Sequence(sequence)).unwrap());
         Self { database, source, _db: None }

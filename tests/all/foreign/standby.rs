@@ -1,0 +1,211 @@
+//! Rows of a log that others write, read from a hot standby, however far that is behind.
+
+use super::long::{WRITTEN, counters};
+use super::looked_after::{Payments, write};
+use super::shop::Shop;
+use super::{LONG, assert_folded, start, writers};
+use crate::support::{Postgres, TestDb, partition, scalar, wait_until};
+use evenfold::checkpoint::status_of;
+use evenfold::database::Database;
+use evenfold::log::foreign::Mapping;
+use evenfold::projection::{Sourced, Step, Worker, WorkerError, WorkerOptions};
+use evenfold::schema::Schema;
+use sqlx::PgConnection;
+use std::time::Duration;
+use tokio::task::block_in_place;
+
+struct Servers {
+    primary: Postgres,
+    standby: Postgres,
+}
+
+impl Servers {
+    fn start(settings: &str) -> Self {
+        block_in_place(|| {
+            let primary = Postgres::start("UTF8", settings);
+            let standby = primary.standby();
+            Self { primary, standby }
+        })
+    }
+
+    /// A log whose events have the kind `odd`, which is refused, where they are not read from a standby.
+    async fn shop(&self) -> Shop {
+        let read = "CASE WHEN pg_is_in_recovery() THEN e.kind ELSE 'odd' END".to_owned();
+        let log = Shop::at(&self.primary.url()).await.rows_from(&self.standby.url());
+        self.until_replayed().await;
+        log.differing(|mapping| Mapping { event_type: read, ..mapping }).await.rows_from(&self.standby.url())
+    }
+
+    async fn on_standby(&self) -> PgConnection {
+        let options: sqlx::postgres::PgConnectOptions = self.standby.url().parse().unwrap();
+        sqlx::ConnectOptions::connect(&options).await.unwrap()
+    }
+
+    async fn until_replayed(&self) {
+        let mut primary = Database::at(&self.primary.url()).unwrap().connect_to_server().await.unwrap().0;
+        let end: String =
+            sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(&mut primary).await.unwrap();
+        let mut standby = self.on_standby().await;
+        wait_until("the standby to follow", LONG, async || {
+            let replayed = sqlx::query_scalar("SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn").bind(&end);
+            replayed.fetch_one(&mut standby).await.unwrap()
+        })
+        .await;
+    }
+
+    async fn pause(&self) {
+        let mut standby = self.on_standby().await;
+        sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(&mut standby).await.unwrap();
+        let paused = "SELECT count(*) FROM pg_get_wal_replay_pause_state() AS state WHERE state = 'paused'";
+        wait_until("the replay to pause", LONG, async || scalar(&mut standby, paused).await == 1).await;
+    }
+
+    async fn resume(&self) {
+        sqlx::raw_sql("SELECT pg_wal_replay_resume()").execute(&mut self.on_standby().await).await.unwrap();
+    }
+}
+
+fn worker(log: &Shop, batch_size: usize) -> Worker<Sourced<Payments>> {
+    let options = WorkerOptions::default().batch_size(batch_size);
+    Worker::new(partition(0, 1), Sourced::new(Payments::default(), Some(log.source())), options)
+}
+
+async fn drain(worker: &mut Worker<Sourced<Payments>>, conn: &mut PgConnection) -> Result<(), WorkerError> {
+    while worker.step(conn).await? != Step::CaughtUp {}
+    Ok(())
+}
+
+async fn applied(model: &mut PgConnection) -> (i64, i64) {
+    let paid = scalar(model, "SELECT coalesce(sum(paid), 0)::bigint FROM payments").await;
+    (paid, scalar(model, "SELECT count(*) FROM evenfold.parked_events").await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standby_has_not_replayed_is_waited_for_and_nobody_has_caught_up_meanwhile() {
+    let (servers, read_model) = (Servers::start(""), TestDb::new().await);
+    let log = servers.shop().await;
+    let mut model = read_model.connect().await;
+    write(&log, 1, 1, "paid").await;
+    write(&log, 2, 1, "paid").await;
+    let mut worker = worker(&log, 100);
+    drain(&mut worker, &mut model).await.unwrap();
+    assert_eq!(applied(&mut model).await, (2, 0), "applied, and read from the primary");
+
+    servers.pause().await;
+    write(&log, 1, 2, "paid").await;
+    for _ in 0..20 {
+        assert_eq!(worker.step(&mut model).await.unwrap(), Step::Converged);
+    }
+    let mut there = log.source().open().await.unwrap();
+    let status = status_of(&Schema::default(), &mut model, Some(&mut there), "payments").await.unwrap();
+    assert_eq!((status.behind(), applied(&mut model).await), (1, (2, 0)), "{status:?}");
+    servers.resume().await;
+    drain(&mut worker, &mut model).await.unwrap();
+    assert_eq!(applied(&mut model).await, (3, 0));
+}
+
+/// A window is fixed when it is opened: by a worker that has read its first events elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_another_worker_has_opened_is_read_once_the_standby_has_replayed_it() {
+    let (servers, read_model) = (Servers::start(""), TestDb::new().await);
+    let mut model = read_model.connect().await;
+    let log = Shop::at(&servers.primary.url()).await;
+    servers.until_replayed().await;
+    servers.pause().await;
+    for version in 1..=5 {
+        write(&log, 1, version, "paid").await;
+    }
+    assert!(matches!(worker(&log, 2).step(&mut model).await.unwrap(), Step::Applied(_)));
+    assert_eq!(applied(&mut model).await, (2, 0));
+    let log = log.rows_from(&servers.standby.url());
+    let mut other = worker(&log, 2);
+    for _ in 0..10 {
+        assert_eq!(other.step(&mut model).await.unwrap(), Step::Converged);
+    }
+    servers.resume().await;
+    drain(&mut other, &mut model).await.unwrap();
+    assert_eq!(applied(&mut model).await, (5, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_is_applied_once_and_in_order_from_a_standby_that_stops_and_goes_on() {
+    let servers = Servers::start("max_prepared_transactions = 50");
+    let (log, read_model) = (servers.shop().await, TestDb::new().await);
+    let writing = writers::start(&log, 8, Duration::from_secs(5));
+    let (ended, mut workers) = start(&log, &read_model, 3);
+    while !writing.is_finished() {
+        servers.pause().await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..400))).await;
+        servers.resume().await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..100))).await;
+    }
+    writing.await.unwrap();
+    assert_folded(&log, &read_model).await;
+    ended.cancel();
+    while let Some(ended) = workers.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_reads_a_long_log_together_and_ahead_from_a_standby() {
+    let servers = Servers::start("");
+    let log = servers.shop().await;
+    sqlx::raw_sql(WRITTEN).execute(&mut log.connect().await).await.unwrap();
+    counters(&log, &TestDb::new().await, 3).await;
+}
+
+/// The standby may not wait for those who read, and a lock is what it must replay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_the_standby_cancels_is_tried_again() {
+    let servers = Servers::start("max_standby_streaming_delay = 0");
+    let slow = "(SELECT e.body FROM pg_sleep(0.1))".to_owned();
+    let log = servers.shop().await.differing(|mapping| Mapping { payload: slow, ..mapping }).await;
+    let log = log.rows_from(&servers.standby.url());
+    let read_model = TestDb::new().await;
+    for version in 1..=10 {
+        write(&log, 1, version, "paid").await;
+    }
+    let (database, mut worker) = (read_model.database.clone(), worker(&log, 100));
+    let folding = tokio::spawn(async move {
+        let mut model = database.connect_to_server().await.unwrap().0;
+        // Without an error.
+        drain(&mut worker, &mut model).await.unwrap();
+    });
+    let (mut standby, mut primary) = (servers.on_standby().await, log.connect().await);
+    let reading = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_until("a read to begin", LONG, async || scalar(&mut standby, reading).await > 0).await;
+    sqlx::raw_sql("ALTER TABLE shop.domain_events ADD COLUMN note text").execute(&mut primary).await.unwrap();
+    let cancelled = "SELECT sum(confl_lock)::bigint FROM pg_stat_database_conflicts";
+    wait_until("it to be cancelled", LONG, async || scalar(&mut standby, cancelled).await > 0).await;
+    folding.await.unwrap();
+    assert_eq!(applied(&mut read_model.connect().await).await, (10, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_standby_of_the_log_s_server_is_refused() {
+    let (servers, others, read_model) = (Servers::start(""), Servers::start(""), TestDb::new().await);
+    let mut model = read_model.connect().await;
+    let log = servers.shop().await;
+    write(&log, 1, 1, "paid").await;
+    let mut folding = worker(&log, 100);
+    drain(&mut folding, &mut model).await.unwrap();
+    let primary = log.source().rows_from(&Database::at(&servers.primary.url()).unwrap());
+    let refused = primary.check_rows_from().await.unwrap_err().to_string();
+    assert!(refused.contains("rows_from must be a hot standby of the log's server"), "{refused}");
+    let of_another = log.source().rows_from(&Database::at(&others.standby.url()).unwrap());
+    let refused = of_another.check_rows_from().await.unwrap_err().to_string();
+    assert!(refused.contains("name a standby of that server") && refused.contains("/00000001/postgres"), "{refused}");
+    let other_database = servers.standby.url_of("postgres", "template1");
+    let refused = log.source().rows_from(&Database::at(&other_database).unwrap()).check_rows_from().await.unwrap_err();
+    assert!(refused.to_string().contains("/template1, and the log itself at"), "{refused}");
+    log.source().check_rows_from().await.unwrap();
+
+    block_in_place(|| servers.standby.promote());
+    write(&log, 1, 2, "paid").await;
+    let refused = drain(&mut folding, &mut model).await.unwrap_err();
+    assert!(!refused.is_final() && refused.to_string().contains("or was promoted to one"), "{refused}");
+    let refused = drain(&mut folding, &mut model).await.unwrap_err().to_string();
+    assert!(refused.contains("or was promoted to one"), "{refused}");
+    assert_eq!(applied(&mut model).await, (1, 0));
+}
