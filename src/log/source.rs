@@ -185,7 +185,8 @@ impl Source {
         Ok(Some(standby))
     }
 
-    /// Checks that what rows are read from, if that is another server, is a standby of the log's.
+    /// Checks that what rows are read from, if that is another server, is a standby of the log's. Gives where it is: host
+    /// and port, or its socket.
     ///
     /// # Errors
     ///
@@ -194,11 +195,12 @@ impl Source {
     /// # Cancel safety
     ///
     /// Reads only.
-    pub async fn check_rows_from(&self) -> Result<(), SourceError> {
-        if self.rows.is_some() {
-            self.connect_rows(&mut self.connect().await?).await?;
+    pub async fn check_rows_from(&self) -> Result<Option<String>, SourceError> {
+        if self.rows.is_none() {
+            return Ok(None);
         }
-        Ok(())
+        let standby = self.connect_rows(&mut self.connect().await?).await?;
+        Ok(standby.map(|standby| standby.place().to_owned()))
     }
 
     /// Opens it, for whoever looks at it in addition to the database of the read model.

@@ -79,6 +79,11 @@ impl Standby {
         Ok(Self { conn, place: server.place, needed: None })
     }
 
+    /// Its host and port, or its socket, as it was connected to.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     pub(crate) fn conn(&mut self) -> &mut PgConnection {
         &mut self.conn
     }

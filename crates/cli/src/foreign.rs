@@ -21,6 +21,9 @@ pub(crate) struct SourceArgs {
     /// The database of that log, where it is not the read model's; url in the table [source]
     #[arg(long, global = true, env = "EVENFOLD_SOURCE_URL", hide_env_values = true, value_name = "URL")]
     source_url: Option<String>,
+    /// A hot standby of that database's server, from which workers read rows; rows_from in the table [source]
+    #[arg(long, global = true, env = "EVENFOLD_SOURCE_ROWS_FROM", hide_env_values = true, value_name = "URL")]
+    source_rows_from: Option<String>,
     /// The table [source] of the settings file
     #[arg(long = "source-settings", id = SETTINGS, global = true, hide = true, value_parser = SourceSettings::parse)]
     settings: Option<SourceSettings>,
@@ -33,11 +36,13 @@ impl SourceArgs {
         let custom = settings.is_some_and(SourceSettings::has_columns).then_some(CUSTOM);
         match self.source.as_deref().or(custom) {
             Some(name) => Ok(Some(name)),
-            None if self.source_url.is_some() || settings.is_some() => Err(UsageError(format!(
-                "which log is it? give --source, or preset in [source]: one of {}, {CUSTOM}; \
+            None if self.source_url.is_some() || self.source_rows_from.is_some() || settings.is_some() => {
+                Err(UsageError(format!(
+                    "which log is it? give --source, or preset in [source]: one of {}, {CUSTOM}; \
                  `evenfold source check` finds what is there",
-                Preset::names().join(", ")
-            ))),
+                    Preset::names().join(", ")
+                )))
+            }
             None => Ok(None),
         }
     }
@@ -70,6 +75,11 @@ impl SourceArgs {
     /// The URL of the log's database, where it is given.
     pub(crate) fn url(&self) -> Option<&str> {
         self.source_url.as_deref()
+    }
+
+    /// The URL of a standby from which rows are read, where it is given.
+    pub(crate) fn rows_from(&self) -> Option<&str> {
+        self.source_rows_from.as_deref()
     }
 
     /// Refuses what would read or write evenfold's own log where another one is meant.

@@ -9,7 +9,7 @@ pub(crate) const SETTINGS: &str = "source_settings";
 /// The table's name in the file.
 const TABLE: &str = "source";
 
-const KEYS: [&str; 6] = ["url", "preset", "schema", "append_mode", "name", "custom"];
+const KEYS: [&str; 7] = ["url", "rows_from", "preset", "schema", "append_mode", "name", "custom"];
 
 const COLUMNS: [&str; 16] = [
     "table",
@@ -42,7 +42,7 @@ pub(crate) struct SourceSettings {
 pub(super) fn take(file: &mut toml::Table) -> Result<Option<String>, String> {
     let Some(toml::Value::Table(mut table)) = file.get(TABLE).cloned() else { return Ok(None) };
     file.remove(TABLE);
-    for (key, flag) in [("url", "source_url"), ("preset", "source")] {
+    for (key, flag) in [("url", "source_url"), ("rows_from", "source_rows_from"), ("preset", "source")] {
         if let Some(value) = table.remove(key)
             && file.insert(flag.to_owned(), value).is_some()
         {
@@ -66,13 +66,6 @@ impl SourceSettings {
             Some(_) => return Err("custom must be a table: [source.custom]".to_owned()),
         };
         let own = texts("source", table)?;
-        if own.contains_key("rows_from") {
-            return Err(
-                "rows_from is not possible yet: the rows are read where the positions are, at url, which must \
-                        be a primary"
-                    .to_owned(),
-            );
-        }
         known("source", &own, &KEYS)?;
         known("source.custom", &columns, &COLUMNS)?;
         check(&columns)?;
@@ -215,8 +208,10 @@ mod tests {
     #[test]
     fn a_table_that_cant_be_followed_is_refused_in_one_sentence() {
         let cases = [
-            ("rows_from = 'x'", "rows_from is not possible yet: the rows are read where the positions are"),
-            ("pre_set = 'x'", "[source] has the key pre_set, which is not a setting; these are: url, preset, schema"),
+            (
+                "pre_set = 'x'",
+                "[source] has the key pre_set, which is not a setting; these are: url, rows_from, preset",
+            ),
             ("custom = 3", "custom must be a table: [source.custom]"),
             (
                 "[custom]\nids = 'x'",

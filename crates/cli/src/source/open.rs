@@ -6,7 +6,7 @@ use crate::output::note;
 use crate::session::Session;
 use evenfold::database::Database;
 use evenfold::log::foreign::{Foreign, Positions};
-use evenfold::log::{Source, SourceError};
+use evenfold::log::{Source, SourceError, StandbyError};
 
 /// The log, found and checked, of which a line is written; none if it is evenfold's own.
 pub(crate) async fn open(global: &Global, session: &Session) -> anyhow::Result<Option<Source>> {
@@ -15,9 +15,30 @@ pub(crate) async fn open(global: &Global, session: &Session) -> anyhow::Result<O
         Some(url) => log_database(url)?,
         None => session.database.clone(),
     };
-    let (source, server) = Source::find_with_server(&database, &mapping).await.map_err(explained)?;
-    announce(&source, &format!("{} at {}", server.database, server.place), global.log.is_some());
+    let (mut source, server) = Source::find_with_server(&database, &mapping).await.map_err(explained)?;
+    let mut place = format!("{} at {}", server.database, server.place);
+    if let Some(url) = global.source.rows_from() {
+        let standby = Database::at(url).map_err(|error| UsageError(format!("--source-rows-from: {error}")))?;
+        source = source.rows_from(&standby);
+        if let Some(standby) = standby_of(&source).await? {
+            place = format!("{place}, rows from {standby}");
+        }
+    }
+    announce(&source, &place, global.log.is_some());
     Ok(Some(source))
+}
+
+/// Where its standby is, if that answers: a worker waits for it, and whoever reads no rows does not need it. One that
+/// will not do is refused.
+async fn standby_of(source: &Source) -> anyhow::Result<Option<String>> {
+    match source.check_rows_from().await {
+        Ok(place) => Ok(place),
+        Err(SourceError::Standby(StandbyError::Connect(error))) if error.unfit().is_none() => {
+            tracing::warn!(%error, "the log's standby (rows_from) does not answer");
+            Ok(None)
+        }
+        Err(error) => Err(explained(error)),
+    }
 }
 
 /// The database of this URL, which the log is in.

@@ -66,9 +66,40 @@ async fn each_setting_of_the_log_is_read_from_its_flag_its_variable_and_the_file
     let twice = format!("source_url = 'x'\n{file}");
     in_directory(&twice, &[], &["pool"]).complains(2, "source_url is given twice, also as url in [source]");
     in_directory("", &by_variable, &["pool"]).complains(2, "which log is it? give --source, or preset in [source]");
-    in_directory("[source]\nrows_from = 'x'", &[], &["pool"]).complains(2, "rows_from is not possible yet");
+    let rows = [("EVENFOLD_SOURCE_ROWS_FROM", "x")];
+    in_directory("", &rows, &["pool"]).complains(2, "which log is it? give --source, or preset in [source]");
+    let twice = "source_rows_from = 'x'\n[source]\nrows_from = 'x'";
+    in_directory(twice, &[], &["pool"]).complains(2, "source_rows_from is given twice, also as rows_from in [source]");
     in_directory("[source]\nurls = 'x'", &[], &["pool"])
         .complains(2, "[source] has the key urls, which is not a setting");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_read_from_a_standby_by_a_role_that_may_only_select() {
+    let shop = Shop::new().await;
+    let standby = shop.standby();
+    shop.events(20).await;
+    // Anything else would be an event that is refused.
+    let custom = CUSTOM.replace("'body'", "\"CASE WHEN pg_is_in_recovery() THEN e.body ELSE '3' END\"");
+    let rows_from = standby.url_of("reader", "shop");
+    let worker = ["pool", "--workers=2", "--until-caught-up", "--log=info"];
+    let ways: [(String, &[&str]); 2] = [
+        (format!("[source]\nrows_from = '{rows_from}'\n{custom}"), &[]),
+        (custom.clone(), &["--source-rows-from", &rows_from]),
+    ];
+    for (text, flags) in ways {
+        shop.events(5).await;
+        let done = shop.run(&shop.directory(&text), &[&worker[..], flags].concat());
+        done.fine();
+        assert!(done.err.contains(&format!("rows from {}", standby.address())), "{done:?}");
+    }
+    let mut model = shop.read_model().await;
+    let sums = "SELECT sum(value)::bigint FROM evenfold.counters";
+    assert_eq!(scalar(&mut model, sums).await, 240);
+    assert_eq!(scalar(&mut model, "SELECT count(*) FROM evenfold.parked_events").await, 0);
+    let primary = ["pool", "--source-rows-from", &shop.url()];
+    let refused = "the log's standby (rows_from): the server is a primary, or was promoted to one";
+    shop.run(&shop.directory(&custom), &primary).complains(1, refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,11 @@ impl Shop {
         self.0.url_of("reader", "shop")
     }
 
+    /// A standby of its server.
+    pub(super) fn standby(&self) -> Postgres {
+        block_in_place(|| self.0.standby())
+    }
+
     /// A working directory whose settings have the log's database, and this about it.
     pub(super) fn directory(&self, toml: &str) -> TempDir {
         directory(&format!("source_url = '{}'\n{toml}", self.url()))
