@@ -295,10 +295,13 @@ pub fn why_not(name: &str) -> Option<&'static str> {
         ),
         "axon-jpa" => Some(
             "JPA draws positions 50 at a time, in earlier transactions, or keeps payloads as large objects, unless it \
-             is configured otherwise: where its sequence has INCREMENT 1 and the payload is bytea, map the table with \
-             --source custom",
+             is configured otherwise: where the payload is bytea, map the table with --source custom, with positions = \
+             \"xid\" unless its sequence has INCREMENT 1",
         ),
-        "sequent" => Some("the table of sequent has no position, but the transaction of each event, which needs xid"),
+        "sequent" => Some(
+            "the table of sequent has no position: add a column with a sequence as its default and an index, and map the \
+             table with --source custom, with positions = \"xid\"",
+        ),
         _ => None,
     }
 }
