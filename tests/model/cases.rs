@@ -55,6 +55,18 @@ pub enum Case {
     TakenFromPaused,
     /// A worker found that a rebuild had changed the definition.
     OtherDefinition,
+    /// A transaction began with a position that was drawn earlier, when a higher one was visible.
+    DrawnEarlier,
+    /// An event was left out of a chunk because an earlier version of its aggregate comes later.
+    Waits,
+    /// An event was applied at a position that the cursor of its row had passed.
+    HasWaited,
+    /// More had waited than fits in a chunk.
+    Cut,
+    /// A look took all that was new.
+    TakenWhole,
+    /// A look took nothing, and opened a window: more was new than fits.
+    TooManyForLook,
     /// A savepoint was rolled back after an insert, to insert again with the same number.
     RolledBack,
     /// A transaction was prepared.

@@ -7,6 +7,7 @@ use super::mutant::Mutant;
 use super::reading::seen_by;
 use super::step::Step;
 use super::worker::{Batch, Holding, Part, Phase, Rules, Worker};
+use evenfold::checkpoint::Checkpoint;
 use evenfold::log::Fence;
 use evenfold::log::foreign::{Holder, Holes, fence_after};
 use evenfold::number::Position;
@@ -80,7 +81,7 @@ impl Scan {
 pub fn by_sequence(rules: &Rules<'_>) -> BySequence {
     match rules.source {
         Source::Sequence(by) => by,
-        Source::Own => BySequence::default(),
+        Source::Own | Source::Column(_) => BySequence::default(),
     }
 }
 
@@ -156,6 +157,9 @@ impl Worker {
 
     /// Looks what is new, in one statement.
     pub fn look(&mut self, log: &Log, rules: &Rules<'_>) {
+        if let Log::Column(_) = log {
+            return self.take_all(log, rules);
+        }
         let (holding, missing_first) = match std::mem::replace(&mut self.phase, Phase::Off) {
             Phase::Holding(holding) if rules.has(Mutant::LookInTwo) => {
                 let found = log.sequence().found(seen_by(&holding.rows[0].checkpoint).missing());
@@ -191,7 +195,7 @@ impl Worker {
         Fence::of_positions(fence.floor, missing)
     }
 
-    fn take(&mut self, mut holding: Holding, found: Sighting, log: &Log, rules: &Rules<'_>) {
+    fn take(&mut self, holding: Holding, found: Sighting, log: &Log, rules: &Rules<'_>) {
         let Sighting { fence, events, complete } = found;
         let seen = seen_by(&holding.rows[0].checkpoint);
         let mut checkpoint = holding.rows[0].checkpoint.clone();
@@ -202,6 +206,18 @@ impl Worker {
         if complete {
             checkpoint.close();
         }
+        self.found((holding, seen), checkpoint, events, log, rules);
+    }
+
+    /// Has read what is to be applied, up to a checkpoint; or nothing.
+    pub fn found(
+        &mut self,
+        (mut holding, seen): (Holding, Fence),
+        checkpoint: Checkpoint,
+        events: Vec<Event>,
+        log: &Log,
+        rules: &Rules<'_>,
+    ) {
         if events.is_empty() {
             holding.rows[0].checkpoint = checkpoint;
             self.go_on(holding, log, rules);

@@ -8,6 +8,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that meets an error has failed, and should say where")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod by_column;
+mod by_column_mutants;
 mod by_sequence;
 mod by_sequence_mutants;
 mod cases;
@@ -21,6 +23,7 @@ mod log;
 mod looking;
 mod mutant;
 mod mutants;
+mod polling;
 mod protocol;
 mod reading;
 mod rebuild;

@@ -22,7 +22,7 @@ pub enum Mutant {
     /// A position is drawn before its transaction owns an xid, or has the sequence's lock, as one that a session has
     /// drawn earlier.
     DrawnEarlier,
-    /// Events at or below the floor are not looked for.
+    /// Events at or below the floor are not looked for: they count as seen.
     NoLateRows,
     /// A span begins at the floor, although events below it come first.
     SpanBeforeLateRows,
@@ -90,6 +90,27 @@ pub enum Mutant {
     GatheredAtHighest,
     /// Rows converge on the one with the highest floor.
     ConvergedOnHighest,
+    /// Events at or below the floor are those of transactions that were in progress, as in evenfold's own log.
+    LateWereInProgress,
+    /// The events of a chunk, or of a look, are applied in the order of their positions.
+    InOrderOfPositions,
+    /// A chunk has the events up to a position, whichever earlier versions come later.
+    ChunkOfPositions,
+    /// Of the events that wait at the end of a chunk nothing is known in the next one, which begins above them.
+    WaitingForgotten,
+    /// Events wait for earlier versions that were applied before their window: what workers of a pool read together
+    /// begins where the one begins that is furthest behind.
+    KeysOfAnotherWindow,
+    /// Whether an event of an open window is applied is asked by its position.
+    AppliedByPosition,
+    /// What is known of an event is the xid of its savepoint, as of a row's `xmin`.
+    KnownBySavepoint,
+    /// A fence reads the floor in a statement before that of its snapshot.
+    FloorBeforeSnapshot,
+    /// A look reads the snapshot in a statement before that of the rows.
+    SnapshotBeforeRows,
+    /// A look that is full takes what fits, and leaves the window open at the last position of it.
+    LookTakesWhatFits,
 }
 
 /// What the rows need next: the production code's decision, or a mutant's in its place.

@@ -214,7 +214,12 @@ impl Protocol {
             fences.reduce(|one, fence| one.union(&fence))
         };
         let members: Vec<usize> = state.gathering(total).map(|(number, _)| number).collect();
+        let begins = members.iter().filter_map(|&number| state.workers[number].begins_at());
+        let earliest = begins.reduce(|one, other| if one.union(&other) == one { other } else { one });
         for number in members {
+            if self.mutant == Some(Mutant::KeysOfAnotherWindow) {
+                Arc::make_mut(&mut state.workers[number]).remembered.clone_from(&earliest);
+            }
             Arc::make_mut(&mut state.workers[number]).open_gathered(together.as_ref(), &state.log, &self.rules());
         }
     }

@@ -1,13 +1,14 @@
 //! The part of a worker's step that only reads: fences, and windows.
 
 use super::cases::{Case, Cases};
+use super::log::keys::{self, Chunk};
 use super::log::{Event, Log};
 use super::mutant::{Mutant, decide};
 use super::step::Step;
 use super::worker::{Batch, Holding, Part, Phase, Rules, Worker};
 use evenfold::checkpoint::{Checkpoint, Next};
 use evenfold::class::Class;
-use evenfold::log::{Fence, Shown, Snapshot};
+use evenfold::log::{Fence, Shown, Snapshot, Window};
 use evenfold::number::Position;
 
 /// The fence up to which everything has been applied; that at the beginning of the window, if one is open.
@@ -122,9 +123,9 @@ impl Worker {
             return None;
         }
         let window = checkpoint.window().unwrap();
-        let (events, complete) = log.read(window, &classes, rules.batch, !rules.has(Mutant::NoLateRows));
-        if let Some(last) = events.last() {
-            checkpoint.advance_to(Position::new(last.position));
+        let Chunk { events, upto, complete } = self.chunk(log, window, &classes, rules);
+        if let Some(upto) = upto {
+            checkpoint.advance_to(upto);
         }
         if complete {
             checkpoint.close();
@@ -139,10 +140,22 @@ impl Worker {
         None
     }
 
+    fn chunk(&self, log: &Log, window: Window<'_>, classes: &[Class], rules: &Rules<'_>) -> Chunk {
+        if let Log::Column(log) = log {
+            let begin = self.remembered.as_ref().filter(|_| rules.has(Mutant::KeysOfAnotherWindow));
+            let begin = begin.unwrap_or(window.seen);
+            return keys::chunk(log, (window, begin), (classes, rules.batch), rules.mutant, rules.cases);
+        }
+        let (events, complete) = log.read(window, classes, rules.batch, !rules.has(Mutant::NoLateRows));
+        let upto = events.last().map(|last| Position::new(last.position));
+        Chunk { events, upto, complete }
+    }
+
     /// What it can read to find something new.
     pub fn reads(&self, log: &Log, rules: &Rules<'_>, each: &mut dyn FnMut(Step)) {
         match (&self.phase, log) {
             (Phase::Holding(holding), Log::Sequence(_)) => self.glances(holding, log, rules, each),
+            (_, Log::Column(log)) => self.polls(log, rules, each),
             (Phase::Fencing(_, Part::Of(glance)), _) => glance.leads_to(log, rules, each),
             _ if self.may_fence(log, rules) => each(Step::Fence),
             _ => {}
@@ -169,6 +182,7 @@ impl Worker {
         let own = match log {
             Log::Own(own) => own,
             Log::Sequence(_) => return self.list(log, rules),
+            Log::Column(_) => return self.fence_by_column(log, rules),
         };
         let (holding, part) = match std::mem::replace(&mut self.phase, Phase::Off) {
             Phase::Holding(holding) => (holding, None),
@@ -248,7 +262,7 @@ impl Worker {
 
 impl Holding {
     /// Whether the fence would show it anything new.
-    fn would_move(&self, fence: Fence, rules: &Rules<'_>) -> bool {
+    pub fn would_move(&self, fence: Fence, rules: &Rules<'_>) -> bool {
         let row = &self.rows[0].checkpoint;
         !is_unchanged(row, &fence, rules) && *row != closed_at(fence)
     }

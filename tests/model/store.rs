@@ -7,7 +7,7 @@ use super::mutant::Mutant;
 use super::reading::closed_at;
 use evenfold::checkpoint::{Checkpoint, CheckpointRow};
 use evenfold::class::{Class, is_exact_cover};
-use evenfold::log::Fence;
+use evenfold::log::{Fence, Window};
 use evenfold::number::{Position, Revision};
 use std::hash::{Hash, Hasher};
 use uuid::Uuid;
@@ -184,11 +184,18 @@ impl Store {
         self.applied & (1 << event.position) != 0
     }
 
+    /// Whether the cursor of an open window that has the event has passed its position.
+    pub fn has_passed(&self, event: &Event) -> bool {
+        let position = Position::new(event.position);
+        let passes = |window: Window<'_>| window.upto.shows(event.xid, position) && position <= window.after;
+        self.rows.iter().any(|row| event.is_of(&[row.class]) && row.checkpoint.window().is_some_and(passes))
+    }
+
     /// Whether exactly those events were applied of which the rows say so.
     pub fn does_what_it_says(&self, log: &Log) -> bool {
         let expected = |event: &Event| {
             let mut rows = self.rows.iter().filter(|row| event.is_of(&[row.class]));
-            rows.any(|row| row.checkpoint.applied(event.xid, Position::new(event.position)))
+            rows.any(|row| log.is_applied(&row.checkpoint, event, self.mutant))
         };
         let known = log.committed().iter().fold(0, |bits, event| bits | 1_u32 << event.position);
         self.applied & !known == 0 && log.committed().iter().all(|event| self.has_applied(event) == expected(event))
@@ -198,7 +205,7 @@ impl Store {
     pub fn lost<'a>(&'a self, log: &'a Log) -> impl Iterator<Item = &'a Event> {
         let given_as_applied = |event: &Event| {
             let mut rows = self.rows.iter().filter(|row| event.is_of(&[row.class]));
-            rows.any(|row| row.checkpoint.applied(event.xid, Position::new(event.position)))
+            rows.any(|row| log.is_applied(&row.checkpoint, event, self.mutant))
         };
         log.committed().iter().filter(move |event| !self.has_applied(event) && given_as_applied(event))
     }

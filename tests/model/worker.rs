@@ -177,6 +177,7 @@ impl Worker {
         };
         let Batch { mut holding, rows, checkpoint, events, seen } = batch;
         let written: Vec<&CheckpointRow> = rows.iter().map(|&index| &holding.rows[index]).collect();
+        let has_waited = events.iter().any(|event| store.has_passed(event));
         let Some(revisions) = store.commit(&written, &checkpoint, self.id, &events) else {
             rules.cases.note(Case::Outrun);
             if rules.has(Mutant::FenceBeforeRow) {
@@ -190,6 +191,9 @@ impl Worker {
             store.wrong = Some("applied under a definition that was replaced");
         }
         note_events(&events, &seen, &checkpoint, rules.cases);
+        if has_waited {
+            rules.cases.note(Case::HasWaited);
+        }
         for (&index, revision) in rows.iter().zip(revisions) {
             let class = holding.rows[index].class;
             holding.rows[index] =

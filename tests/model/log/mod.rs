@@ -1,17 +1,21 @@
-//! The log as PostgreSQL keeps it: evenfold's own, or one that others write by a sequence.
+//! The log as PostgreSQL keeps it: evenfold's own, or one that others write, by a sequence or with a column for the
+//! transaction.
 
-mod own;
+pub mod keys;
 mod sequence;
+mod transactions;
 
 use super::cases::Cases;
 use super::mutant::Mutant;
+use evenfold::checkpoint::Checkpoint;
 use evenfold::class::Class;
 use evenfold::hash::IdHash;
 use evenfold::log::{Fence, Window};
 use evenfold::number::Position;
-pub use own::OwnLog;
 pub use sequence::SequenceLog;
 use std::sync::LazyLock;
+use transactions::Habits;
+pub use transactions::Transactions;
 
 /// The aggregates, by number. Their hashes leave the remainders 0, 1 and 2 by 12, so that every total up to 4 sees them
 /// in different partitions as soon as it can.
@@ -28,7 +32,7 @@ pub type Script = &'static [usize];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Event {
     pub position: i64,
-    /// 0 in a log that others write.
+    /// 0 in a log that others write by a sequence.
     pub xid: u64,
     pub aggregate: usize,
     pub version: u8,
@@ -46,6 +50,21 @@ pub enum Source {
     #[default]
     Own,
     Sequence(BySequence),
+    Column(ByColumn),
+}
+
+/// What the writers of a log do that has a column for the transaction, and how the log is read.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByColumn {
+    /// Whether positions are drawn by earlier transactions.
+    pub draws_earlier: bool,
+    /// Whether writers insert in savepoints, and roll one back.
+    pub savepoints: bool,
+    /// Whether workers take all that is new in one statement.
+    pub looks: bool,
+    /// Whether workers take fences, and read up to them.
+    pub fences: bool,
 }
 
 /// What the writers of a log do whose positions a sequence gives, and how the log is read.
@@ -73,14 +92,20 @@ pub struct BySequence {
 /// A step of a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    /// Takes a position for its next event, and inserts it later. In evenfold's own log, where the transaction owns no
-    /// xid yet: only of a mutant.
+    /// Takes a position for its next event, and inserts it later. In a log whose events have the number of their
+    /// transaction: positions for all of its events, before it owns an xid. In evenfold's own, only of a mutant.
     Draw,
     /// Takes an xid, long before it takes a position, perhaps; or the sequence's lock.
     Begin,
     /// Inserts an event, at the position that it has drawn, or takes one; for the version after the last one that it
     /// could see before it had the position.
     Append,
+    /// The same at the last of the positions that it has drawn.
+    AppendAtLast,
+    /// The same in a savepoint, which has an xid of its own.
+    AppendInSavepoint,
+    /// The same, and the event has the savepoint's xid: only of a mutant.
+    AppendAsSavepoint,
     /// Finds another writer's event in the place of its own, and appends again.
     Retry,
     /// Rolls the last insert back, to a savepoint.
@@ -97,15 +122,18 @@ pub enum Write {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Log {
-    Own(OwnLog),
+    Own(Transactions),
     Sequence(SequenceLog),
+    /// One that others write, with a column for the transaction.
+    Column(Transactions),
 }
 
 impl Log {
     pub fn new(source: Source, scripts: &[Script]) -> Self {
         match source {
-            Source::Own => Self::Own(OwnLog::new(scripts)),
+            Source::Own => Self::Own(Transactions::new(scripts)),
             Source::Sequence(_) => Self::Sequence(SequenceLog::new(scripts)),
+            Source::Column(_) => Self::Column(Transactions::new(scripts)),
         }
     }
 
@@ -113,24 +141,29 @@ impl Log {
     pub fn before_all(&self) -> Fence {
         match self {
             Self::Own(_) => Fence::before_all(),
-            Self::Sequence(_) => Fence::of_positions(Position::START, Vec::new()),
+            Self::Sequence(_) | Self::Column(_) => Fence::of_positions(Position::START, Vec::new()),
         }
     }
 
-    pub fn own(&self) -> &OwnLog {
-        let Self::Own(log) = self else { panic!("a log that others write has no transactions") };
+    pub fn own(&self) -> &Transactions {
+        let Self::Own(log) = self else { panic!("a log that others write") };
         log
     }
 
     pub fn sequence(&self) -> &SequenceLog {
-        let Self::Sequence(log) = self else { panic!("evenfold's own log has snapshots instead") };
+        let Self::Sequence(log) = self else { panic!("a log whose events have the number of their transaction") };
+        log
+    }
+
+    pub fn column(&self) -> &Transactions {
+        let Self::Column(log) = self else { panic!("a log without a column for the transaction") };
         log
     }
 
     /// Every event that is in the log to stay, in the order of the positions.
     pub fn committed(&self) -> &[Event] {
         match self {
-            Self::Own(log) => log.committed(),
+            Self::Own(log) | Self::Column(log) => log.committed(),
             Self::Sequence(log) => log.committed(),
         }
     }
@@ -138,14 +171,14 @@ impl Log {
     /// How many there are.
     pub fn writers(&self) -> usize {
         match self {
-            Self::Own(log) => log.writers(),
+            Self::Own(log) | Self::Column(log) => log.writers(),
             Self::Sequence(log) => log.writers(),
         }
     }
 
     pub fn all_have_ended(&self) -> bool {
         match self {
-            Self::Own(log) => log.all_have_ended(),
+            Self::Own(log) | Self::Column(log) => log.all_have_ended(),
             Self::Sequence(log) => log.all_have_ended(),
         }
     }
@@ -161,15 +194,33 @@ impl Log {
         let draws_first = mutant == Some(Mutant::DrawnEarlier);
         match (self, source) {
             (Self::Sequence(log), Source::Sequence(by)) => log.possible(number, &by, may_abort, draws_first, each),
-            (log, _) => log.own().possible(number, may_abort, draws_first, each),
+            (Self::Column(log), Source::Column(ByColumn { draws_earlier, savepoints, .. })) => {
+                let known_by_savepoint = mutant == Some(Mutant::KnownBySavepoint);
+                log.possible(number, Habits { may_abort, draws_earlier, savepoints, known_by_savepoint }, each);
+            }
+            (log, _) => {
+                let habits = Habits { may_abort, draws_earlier: draws_first, ..Habits::default() };
+                log.own().possible(number, habits, each);
+            }
         }
     }
 
     pub fn write(&mut self, number: usize, write: Write, cases: &Cases) {
         match self {
-            Self::Own(log) => log.write(number, write, cases),
+            Self::Own(log) | Self::Column(log) => log.write(number, write, cases),
             Self::Sequence(log) => log.write(number, write, cases),
         }
+    }
+
+    /// Whether the checkpoint says that the event was applied.
+    pub fn is_applied(&self, checkpoint: &Checkpoint, event: &Event, mutant: Option<Mutant>) -> bool {
+        let key = match (self, checkpoint.window()) {
+            (Self::Column(log), Some(window)) if mutant != Some(Mutant::AppliedByPosition) => {
+                keys::key(log, (window.seen, window.upto), event)
+            }
+            _ => event.position,
+        };
+        checkpoint.applied(event.xid, Position::new(key))
     }
 
     /// `log::read`: the statements `late.sql` or `missing.sql`, and `range.sql`, up to `limit` events, and whether that
