@@ -77,6 +77,11 @@ fn what_waits_is_not_forgotten_at_the_end_of_a_chunk() {
 }
 
 #[test]
+fn a_chunk_that_is_cut_ends_at_the_last_key_that_fits() {
+    rejects(Mutant::CutAndReached, Protocol { batch: 4, ..with(&[&[0, 0], &[1, 1]], FENCES) });
+}
+
+#[test]
 fn whether_an_event_is_applied_depends_on_its_key() {
     rejects(Mutant::AppliedByPosition, with(THREE, FENCES));
 }

@@ -98,6 +98,8 @@ pub enum Mutant {
     ChunkOfPositions,
     /// Of the events that wait at the end of a chunk nothing is known in the next one, which begins above them.
     WaitingForgotten,
+    /// A chunk that is cut, because more has waited than fits, counts as one that is not.
+    CutAndReached,
     /// Events wait for earlier versions that were applied before their window: what workers of a pool read together
     /// begins where the one begins that is furthest behind.
     KeysOfAnotherWindow,

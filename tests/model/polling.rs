@@ -5,7 +5,7 @@ use super::cases::Case;
 use super::log::keys::is_new;
 use super::log::{ByColumn, Event, Log, Source, Transactions};
 use super::mutant::Mutant;
-use super::reading::{parts, seen_by};
+use super::reading::seen_by;
 use super::step::Step;
 use super::worker::{Holding, Part, Phase, Rules, Worker};
 use evenfold::log::Fence;
@@ -71,12 +71,12 @@ impl Worker {
         let mut fence = statement(transactions, transactions.top(), rules);
         let holding = match std::mem::replace(&mut self.phase, Phase::Off) {
             Phase::Holding(holding) if rules.has(Mutant::SnapshotBeforeRows) => {
-                self.phase = Phase::Fencing(holding, Part::Snapshot(parts(&fence).0, u64::MAX));
+                self.phase = Phase::Fencing(holding, Part::Snapshot(transactions.snapshot(), 0));
                 return;
             }
             Phase::Holding(holding) => holding,
-            Phase::Fencing(holding, Part::Snapshot(snapshot, next_xid)) => {
-                fence = Fence::of_transactions(fence.floor, snapshot, next_xid);
+            Phase::Fencing(holding, Part::Snapshot(snapshot, _)) => {
+                fence = Fence::of_snapshot(fence.floor, snapshot);
                 holding
             }
             phase => panic!("a look while {phase:?}"),

@@ -300,6 +300,9 @@ impl Model for Protocol {
             Property::always("what is applied is what the rows say", |_, state: &State| {
                 state.store.does_what_it_says(&state.log)
             }),
+            Property::always("what is applied is known without its window", |_, state: &State| {
+                state.store.is_known_without_windows(&state.log)
+            }),
             Property::always("a change of the total comes to an end", |model: &Self, state: &State| {
                 state.store.rearranged <= model.most_rearrangements()
             }),

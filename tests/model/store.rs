@@ -2,7 +2,7 @@
 //! `checkpoint::topology` change them.
 
 use super::cases::{Case, Cases};
-use super::log::{Event, Log};
+use super::log::{Event, Log, keys};
 use super::mutant::Mutant;
 use super::reading::closed_at;
 use evenfold::checkpoint::{Checkpoint, CheckpointRow};
@@ -199,6 +199,16 @@ impl Store {
         };
         let known = log.committed().iter().fold(0, |bits, event| bits | 1_u32 << event.position);
         self.applied & !known == 0 && log.committed().iter().all(|event| self.has_applied(event) == expected(event))
+    }
+
+    /// Whether nobody finds an event applied that is not, by other means than its window.
+    pub fn is_known_without_windows(&self, log: &Log) -> bool {
+        let Log::Column(transactions) = log else { return true };
+        let agree = |row: &CheckpointRow, event: &Event| {
+            let is_applied = log.is_applied(&row.checkpoint, event, self.mutant);
+            !event.is_of(&[row.class]) || keys::agree(transactions, &row.checkpoint, event, is_applied)
+        };
+        log.committed().iter().all(|event| self.rows.iter().all(|row| agree(row, event)))
     }
 
     /// The events that were not applied, and never will be.

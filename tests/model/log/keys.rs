@@ -3,6 +3,7 @@
 use super::{Event, Transactions};
 use crate::cases::{Case, Cases};
 use crate::mutant::Mutant;
+use evenfold::checkpoint::Checkpoint;
 use evenfold::class::Class;
 use evenfold::log::{Fence, Window};
 use evenfold::number::Position;
@@ -26,6 +27,17 @@ pub fn key(log: &Transactions, (seen, upto): (&Fence, &Fence), event: &Event) ->
     };
     let positions = log.committed().iter().filter(is_of_window).map(|other| other.position);
     positions.fold(event.position, i64::max)
+}
+
+/// Whether those who do not read a window find what the checkpoint says: whoever folds anew and leaves out what follows
+/// an event that was not applied, and whoever asks by the key of the whole log, which may find less.
+pub fn agree(log: &Transactions, checkpoint: &Checkpoint, event: &Event, is_applied: bool) -> bool {
+    let applied = |event: &Event, key: i64| checkpoint.applied(event.xid, Position::new(key));
+    let is_earlier = |other: &&Event| other.aggregate == event.aggregate && other.version <= event.version;
+    let earlier = || log.committed().iter().filter(is_earlier);
+    let anew = earlier().all(|other| applied(other, other.position));
+    let highest = earlier().map(|other| other.position).fold(event.position, i64::max);
+    anew == is_applied && (is_applied || !applied(event, highest))
 }
 
 /// Whether the event is not in the fence: none is that is above its floor.
@@ -86,7 +98,7 @@ pub fn chunk(
     let key = |event: &Event| key(log, (begin, window.upto), event);
     let part = Part::of(&rows, window.after.get(), limit);
     let waited = rows.iter().filter(|event| key(event) > event.position).map(key);
-    let part = part.cut(&waited.filter(|&key| part.has(key)).collect::<Vec<_>>(), cases);
+    let (all, part) = (part, part.cut(&waited.filter(|&key| part.has(key)).collect::<Vec<_>>(), cases));
     let is_next = |event: &&Event| match mutant {
         Some(Mutant::ChunkOfPositions) => part.has(event.position),
         Some(Mutant::WaitingForgotten) => part.has(event.position) && part.has(key(event)),
@@ -101,5 +113,6 @@ pub fn chunk(
     if rows.iter().any(|event| part.has(event.position) && !part.has(key(event))) {
         cases.note(Case::Waits);
     }
-    Chunk { events, upto: part.last.map(Position::new), complete: part.last.is_none() }
+    let reached = if mutant == Some(Mutant::CutAndReached) { all.last } else { part.last };
+    Chunk { events, upto: reached.map(Position::new), complete: reached.is_none() }
 }

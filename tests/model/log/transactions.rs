@@ -227,8 +227,7 @@ impl Transactions {
 
     /// A fence of a log that others write, with the snapshot of this moment.
     pub fn fence_by_column(&self, floor: i64) -> Fence {
-        // Whoever has not ended may write below the floor, whenever it began.
-        Fence::of_transactions(Position::new(floor), self.snapshot(), u64::MAX)
+        Fence::of_snapshot(Position::new(floor), self.snapshot())
     }
 
     /// The sequence's last value, as `pg_sequence_last_value` gives it.
