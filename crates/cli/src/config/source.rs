@@ -68,6 +68,10 @@ impl SourceSettings {
         let own = texts("source", table)?;
         known("source", &own, &KEYS)?;
         known("source.custom", &columns, &COLUMNS)?;
+        // A definition has it between semicolons.
+        if own.get("name").is_some_and(|name| name.trim().is_empty() || name.contains(';')) {
+            return Err("name in [source] must have characters, and none of them may be a semicolon".to_owned());
+        }
         check(&columns)?;
         Ok(Self { own, columns })
     }
@@ -229,6 +233,8 @@ mod tests {
             ),
             ("[custom]\nsequence = 's'\npositions = 'serial'", "leave one of the two out"),
             ("[custom]\nevent_id = ''", "event_id in [source.custom] is empty"),
+            ("name = 'a; b'", "name in [source] must have characters, and none of them may be a semicolon"),
+            ("name = ' '", "name in [source] must have characters, and none"),
             ("schema = [1]", "schema in [source] must be a text or a whole number"),
         ];
         for (text, expected) in cases {
