@@ -8,8 +8,8 @@ pub(super) fn interest_of(definition: &str) -> Interest {
     parse(definition).unwrap_or_default()
 }
 
-/// The log in a definition, if it is one that others write: what it is called, and its table. Settings that begin in the
-/// same way can't be distinguished from it.
+/// The log in a definition, if it is one that others write: what it is called, and its table. Settings that begin in
+/// the same way can't be distinguished from it.
 pub(super) fn log_in(definition: &str) -> Option<&str> {
     let (_, rest) = list(definition.strip_prefix("aggregate types: ")?)?;
     let (_, rest) = list(rest.strip_prefix("; event types: ")?)?;

@@ -18,9 +18,9 @@ const MAX_ACTORS: usize = 100_000;
 
 /// Aggregates with parked events have not got every event, and a version that an operator's drop has moved or not.
 ///
-/// Rows were removed from the log where it has fewer events of an aggregate than were applied, ends no later, and has left
-/// numbers for all that were applied: each has a version of its own, of 1 or more, so that more events than the last
-/// version is high were not applied once each. Without versions ($3) that can't be known.
+/// Rows were removed from the log where it has fewer events of an aggregate than were applied, ends no later, and has
+/// versions for all that were applied: each has one of its own, of 1 or more, so that more events than the last version
+/// is high were not applied once each. Without versions ($3) that can't be known.
 const DIFFER: &str = "WITH differing (aggregate_type, aggregate_id, events, value, version, last_position,
                  c_events, c_value, c_version, c_last_position, is_removed) AS MATERIALIZED (
     SELECT aggregate_type, aggregate_id,

@@ -165,6 +165,22 @@ impl OpenSource {
         Ok(self.count(i64::MAX).await?.unwrap_or_default())
     }
 
+    /// How many rows were deleted from it since the statistics of its server began.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn deleted_rows(&mut self) -> Result<i64, sqlx::Error> {
+        match self.layout.foreign() {
+            Some(foreign) => foreign.deleted_rows(&mut self.conn).await,
+            None => Ok(0),
+        }
+    }
+
     /// What each of these has not applied of the events up to a position, in their order. Costs one scan of them.
     pub(crate) async fn unapplied(
         &mut self,

@@ -19,7 +19,8 @@ pub struct Candidate {
 }
 
 /// All tables in a database that a library may have made: of its name, or, where users give it names of their own, with
-/// all columns that its preset reads. A table that several presets fit comes once for each that reads it in another way.
+/// all columns that its preset reads. A table that several presets fit comes once for each that reads it in another
+/// way.
 ///
 /// # Errors
 ///

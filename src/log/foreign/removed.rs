@@ -1,8 +1,7 @@
 //! What can be known of rows that were removed from a log that others write.
 
 use super::Foreign;
-use crate::log::OpenSource;
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 
 const WATCHED: &str = include_str!("watched.sql");
 
@@ -12,22 +11,10 @@ impl Foreign {
     pub fn has_versions(&self) -> bool {
         self.mapping.version.is_some()
     }
-}
 
-impl OpenSource {
-    /// How many rows were deleted from the log since the statistics of its server began; none where nobody counts them.
-    ///
-    /// # Errors
-    ///
-    /// The database's.
-    ///
-    /// # Cancel safety
-    ///
-    /// Reads only.
-    pub async fn deleted_rows(&mut self) -> Result<i64, sqlx::Error> {
-        let (layout, conn) = self.parts();
-        let Some(foreign) = layout.foreign() else { return Ok(0) };
-        let row = sqlx::query(WATCHED).bind(foreign.table()).fetch_optional(conn).await?;
+    /// How many rows were deleted from it since the statistics of its server began.
+    pub(in crate::log) async fn deleted_rows(&self, conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
+        let row = sqlx::query(WATCHED).bind(self.table()).fetch_optional(conn).await?;
         row.map_or(Ok(0), |row| row.try_get(0))
     }
 }

@@ -1,5 +1,5 @@
-//! Rows that were removed from a log that others write: what was applied of them is in the read model still, which is no
-//! damage of that.
+//! Rows that were removed from a log that others write: what was applied of them is in the read model still, which is
+//! no damage of that.
 
 use super::super::output::{complain, print, print_json, thousands, visible};
 use evenfold::counters::{Compared, Mismatch, totals};

@@ -92,7 +92,8 @@ async fn every_event_that_pyeventsourcing_acknowledges_is_applied_once_and_in_or
     assert!(course.late > 0, "no event was committed after one at a higher position: {course:?}");
 }
 
-/// disintegrate appends in serializable transactions, of which those fail that were about the same, or without validation.
+/// disintegrate appends in serializable transactions, of which those fail that were about the same, or without
+/// validation.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_that_disintegrate_acknowledges_is_applied_once_and_in_order() {
     let disintegrate = Library {

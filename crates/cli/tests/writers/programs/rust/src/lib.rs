@@ -17,7 +17,8 @@ pub async fn arguments() -> Result<(String, PgPool), Failed> {
     let (Some(command), Some(url)) = (arguments.next(), arguments.next()) else {
         return Err("usage: (prepare | write) URL".into());
     };
-    // A plan that reads the whole table has serializable transactions conflict with each other, whatever they are about.
+    // A plan that reads the whole table has serializable transactions conflict with each other, whatever they are
+    // about.
     let options = url.parse::<PgConnectOptions>()?.options([("enable_seqscan", "off")]);
     Ok((command, PgPoolOptions::new().max_connections(8).connect_with(options).await?))
 }
@@ -33,13 +34,13 @@ pub fn chance(probability: f64) -> bool {
     fastrand::f64() < probability
 }
 
-/// Prints an event that its library has said to be appended.
+/// Prints an event that its library has acknowledged.
 pub fn acknowledge(stream: &str, version: i64) {
     println!("{}", serde_json::json!({ "stream": stream, "version": version }));
 }
 
-/// A trigger of the user's own, run when a transaction with a row of this condition commits: it takes its time, or rolls
-/// back.
+/// A trigger of the user's own, run when a transaction with a row of this condition commits: it takes its time, or
+/// rolls back.
 pub async fn make_slow(pool: &PgPool, table: &str, condition: &str) -> Result<(), Failed> {
     let sql = format!(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$

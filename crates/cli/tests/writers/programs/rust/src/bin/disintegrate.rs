@@ -1,5 +1,5 @@
-//! Appends events by disintegrate: `prepare URL` makes its tables; `write URL` appends until the standard input ends, and
-//! prints what was acknowledged.
+//! Appends events by disintegrate: `prepare URL` makes its tables; `write URL` appends until the standard input ends,
+//! and prints what was acknowledged.
 
 use disintegrate::serde::json::Json;
 use disintegrate::{Decision, DecisionError, Event, EventStore, NoSnapshot, StateMutate, StateQuery};

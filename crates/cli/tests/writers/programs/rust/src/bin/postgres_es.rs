@@ -1,5 +1,5 @@
-//! Appends events by postgres-es: `prepare URL` makes its table, appends some events and gives each a position; `write URL`
-//! appends until the standard input ends. Both print what was acknowledged.
+//! Appends events by postgres-es: `prepare URL` makes its table, appends some events and gives each a position;
+//! `write URL` appends until the standard input ends. Both print what was acknowledged.
 
 use async_trait::async_trait;
 use cqrs_es::event_sink::EventSink;
