@@ -246,18 +246,17 @@ async fn counted(
             .bind(projection)
             .fetch_one(&mut *conn)
             .await?;
-    let events = match log {
-        Some(log) => log.count(COUNTED).await?,
-        None => {
-            let events: Option<i64> = sqlx::query_scalar(schema.sql(
-                "SELECT CASE WHEN coalesce((SELECT max(position) - min(position) FROM evenfold.events), 0) < $1
-                             THEN (SELECT count(*) FROM evenfold.events) END",
-            ))
-            .bind(COUNTED)
-            .fetch_one(conn)
-            .await?;
-            events.map(i64::unsigned_abs)
-        }
+    let events = if let Some(log) = log {
+        log.count(COUNTED).await?
+    } else {
+        let events: Option<i64> = sqlx::query_scalar(schema.sql(
+            "SELECT CASE WHEN coalesce((SELECT max(position) - min(position) FROM evenfold.events), 0) < $1
+                         THEN (SELECT count(*) FROM evenfold.events) END",
+        ))
+        .bind(COUNTED)
+        .fetch_one(conn)
+        .await?;
+        events.map(i64::unsigned_abs)
     };
     Ok((events, parked.unsigned_abs()))
 }

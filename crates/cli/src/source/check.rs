@@ -78,11 +78,11 @@ fn known_by(candidate: &Candidate) -> String {
     match candidate.renamed_from {
         None => {}
         Some("") => text.push_str("  known by    its columns\n"),
-        Some(name) => text.push_str(&format!("  known by    its columns; the library's own table is {name}\n")),
+        Some(name) => text.extend(["  known by    its columns; the library's own table is ", name, "\n"]),
     }
     if !candidate.also.is_empty() {
         let also = candidate.also.join(", ");
-        text.push_str(&format!("  also fits   {also}: only who writes it knows which it is\n"));
+        text.extend(["  also fits   ", &also, ": only who writes it knows which it is\n"]);
     }
     text
 }
@@ -139,7 +139,7 @@ fn needs(mapping: &Mapping) -> String {
             _ => needs.push(format!("table = {} in [source.custom]", toml_text(&mapping.table))),
         }
     }
-    needs.iter().map(|need| format!(", with {need}")).collect()
+    needs.iter().flat_map(|need| [", with ", need]).collect()
 }
 
 /// A text as TOML has it, which may have the quotes of SQL. What JSON makes of a text is one of TOML as well.

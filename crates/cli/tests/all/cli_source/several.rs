@@ -2,7 +2,7 @@
 
 use super::shop::{CUSTOM, Shop, directory};
 use crate::support::{append_one, scalar};
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection};
 use tempfile::TempDir;
 
 const INVOICES: &str =
@@ -99,6 +99,12 @@ async fn projections_of_three_logs_are_folded_and_looked_after_in_one_schema() {
     assert_eq!(scalar(&mut model, "SELECT sum(value)::bigint FROM billing.counters").await, 1000);
 }
 
+/// The rows of the projection of the other log.
+async fn checkpoints(model: &mut PgConnection) -> Vec<String> {
+    let sql = "SELECT to_jsonb(c)::text FROM evenfold.checkpoints c WHERE projection = 'paid' ORDER BY 1";
+    sqlx::query_scalar(sql).fetch_all(model).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_of_evenfolds_own_log_leaves_the_checkpoints_of_other_logs_alone() {
     let shop = Shop::new().await;
@@ -115,11 +121,6 @@ async fn a_repair_of_evenfolds_own_log_leaves_the_checkpoints_of_other_logs_alon
     };
     pool(&orders, "paid");
     pool(&own, "noted");
-    async fn checkpoints(model: &mut PgConnection) -> Vec<String> {
-        let sql = "SELECT to_jsonb(c)::text FROM evenfold.checkpoints c WHERE projection = 'paid' ORDER BY 1";
-        let rows = sqlx::query(sql).fetch_all(model).await.unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    }
     let before = checkpoints(&mut model).await;
     assert!(!before.is_empty());
     sqlx::raw_sql("DELETE FROM evenfold.log_origin").execute(&mut model).await.unwrap();
