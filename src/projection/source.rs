@@ -213,7 +213,7 @@ impl WorkerLog {
         let again = holes.to_see_again(Instant::now());
         if self.rows.is_some() {
             // Rows are not read where the fence is taken: positions are looked at, and a fence is taken.
-            let risen = foreign.seen_among(conn, &again).await?;
+            let risen = if again.is_empty() { Vec::new() } else { foreign.seen_among(conn, &again).await? };
             return match risen.first() {
                 Some(&position) => Err(WorkerError::Risen { table: foreign.table().to_owned(), position }),
                 None => Ok(None),

@@ -11,7 +11,7 @@ use evenfold::log::foreign::Mapping;
 use evenfold::projection::{Sourced, Step, Worker, WorkerError, WorkerOptions};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::block_in_place;
 
 struct Servers {
@@ -71,7 +71,10 @@ fn worker(log: &Shop, batch_size: usize) -> Worker<Sourced<Payments>> {
 }
 
 async fn drain(worker: &mut Worker<Sourced<Payments>>, conn: &mut PgConnection) -> Result<(), WorkerError> {
-    while worker.step(conn).await? != Step::CaughtUp {}
+    let started = Instant::now();
+    while worker.step(conn).await? != Step::CaughtUp {
+        assert!(started.elapsed() < LONG, "it does not catch up");
+    }
     Ok(())
 }
 
@@ -102,6 +105,36 @@ async fn what_a_standby_has_not_replayed_is_waited_for_and_nobody_has_caught_up_
     servers.resume().await;
     drain(&mut worker, &mut model).await.unwrap();
     assert_eq!(applied(&mut model).await, (3, 0));
+}
+
+/// Each statement on the log takes a while, and a transaction commits during the first one of a fence. The last one sees
+/// it, and the standby replays it later than all that came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_fence_s_last_statement_has_seen_is_waited_for() {
+    let (servers, read_model) = (Servers::start("recovery_min_apply_delay = '2s'"), TestDb::new().await);
+    let slow = ("kind".to_owned(), "(SELECT 'paid' FROM pg_sleep(0.2))".to_owned());
+    let log = servers.shop().await.differing(|mapping| Mapping { rows: Some(slow), ..mapping }).await;
+    let log = log.rows_from(&servers.standby.url());
+    let (mut model, mut writer) = (read_model.connect().await, log.connect().await);
+    write(&log, 1, 1, "paid").await;
+    let begin = "BEGIN; INSERT INTO shop.domain_events (order_id, version, kind, body) VALUES (md5('2')::uuid, 1, 'paid', '{}')";
+    sqlx::raw_sql(begin).execute(&mut writer).await.unwrap();
+    write(&log, 1, 2, "paid").await;
+    let mut worker = worker(&log, 100);
+    drain(&mut worker, &mut model).await.unwrap();
+    let database = read_model.database.clone();
+    let folding = tokio::spawn(async move {
+        let mut conn = database.connect_to_server().await.unwrap().0;
+        while applied(&mut conn).await != (3, 0) {
+            worker.step(&mut conn).await.unwrap();
+        }
+    });
+    let mut primary = log.connect().await;
+    let first = "SELECT count(*) FROM pg_stat_activity
+        WHERE query LIKE '%DESC LIMIT 1), pg_is_in_recovery()' AND wait_event = 'PgSleep'";
+    wait_until("a fence's first statement", LONG, async || scalar(&mut primary, first).await == 1).await;
+    sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
+    tokio::time::timeout(LONG, folding).await.expect("an event was lost").unwrap();
 }
 
 /// A window is fixed when it is opened: by a worker that has read its first events elsewhere.
@@ -148,11 +181,18 @@ async fn every_event_is_applied_once_and_in_order_from_a_standby_that_stops_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_reads_a_long_log_together_and_ahead_from_a_standby() {
+async fn a_pool_reads_a_long_log_together_and_ahead_from_a_standby_once_that_has_replayed_it() {
     let servers = Servers::start("");
-    let log = servers.shop().await;
+    let (log, read_model) = (servers.shop().await, TestDb::new().await);
+    servers.pause().await;
     sqlx::raw_sql(WRITTEN).execute(&mut log.connect().await).await.unwrap();
-    counters(&log, &TestDb::new().await, 3).await;
+    let mut standby = servers.on_standby().await;
+    let resume = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_is_wal_replay_paused%' AND pid <> pg_backend_pid()";
+        wait_until("all members to wait for it", LONG, async || scalar(&mut standby, waiting).await >= 3).await;
+        servers.resume().await;
+    };
+    tokio::join!(resume, counters(&log, &read_model, 3));
 }
 
 /// The standby may not wait for those who read, and a lock is what it must replay.

@@ -105,6 +105,11 @@ impl Log {
         sqlx::query_scalar(holder).fetch_one(&mut self.connect().await).await.unwrap()
     }
 
+    /// A standby of its server.
+    pub fn standby(&self) -> Postgres {
+        block_in_place(|| self.server.standby())
+    }
+
     /// Kills the server, and starts it again.
     pub async fn crash(&self) {
         block_in_place(|| {

@@ -107,7 +107,15 @@ impl Folded {
             worker.signal(Signal::SIGKILL);
             worker.wait();
         }
-        for mut worker in self.workers(3, &["--until-caught-up"]) {
+        self.catch_up(&[]).await;
+        // What comes then is read from a standby.
+        let standby = self.log.standby();
+        Log::append_steadily(&mut self.log.connect().await).await;
+        self.catch_up(&["--source-rows-from", &standby.url_of("reader", "postgres")]).await
+    }
+
+    async fn catch_up(&mut self, more: &[&str]) -> usize {
+        for mut worker in self.workers(3, &[&["--until-caught-up"], more].concat()) {
             wait_until("the last workers to catch up", LONG, async || worker.ended().is_some()).await;
             assert_eq!(worker.wait(), 0, "{}", worker.log());
         }
