@@ -185,8 +185,8 @@ impl Source {
         Ok(Some(standby))
     }
 
-    /// Checks that what rows are read from, if that is another server, is a standby of the log's. Gives where it is: host
-    /// and port, or its socket.
+    /// Checks that what rows are read from, if that is another server, is a standby of the log's. Gives where it is:
+    /// host and port, or its socket.
     ///
     /// # Errors
     ///

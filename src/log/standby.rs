@@ -16,8 +16,8 @@ const REPORTED_AFTER: Duration = Duration::from_secs(1);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
-/// The cluster and the timeline of a standby, as `Identity::cluster` has those of a primary. It has written its timeline
-/// down once it has flushed something of it, or made a restartpoint on it.
+/// The cluster and the timeline of a standby, as `Identity::cluster` has those of a primary. It has written its
+/// timeline down once it has flushed something of it, or made a restartpoint on it.
 const CLUSTER: &str = "SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || upper(lpad(to_hex(greatest(
     (SELECT timeline_id FROM pg_control_checkpoint()), (SELECT min_recovery_end_timeline FROM pg_control_recovery()))), 8, '0'))";
 

@@ -53,8 +53,8 @@ impl Rows {
         if taken.0 == *seen {
             return Ok(taken);
         }
-        // After the fence's statements. Not moved on while it is waited for, or a standby that is behind by the same time
-        // all day would never get there.
+        // After the fence's statements. Not moved on while it is waited for, or a standby that is behind by the same
+        // time all day would never get there.
         self.standby.need_all_of(primary).await?;
         if self.standby.has_replayed().await? {
             return Ok(taken);

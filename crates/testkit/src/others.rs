@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
 /// Its table, as the library pupsourcing has it: with the preset of that name it needs no settings.
-pub const LOG_OF_OTHERS: &str = "CREATE TABLE events (
+pub const LOG_OF_OTHERS: &str = "CREATE TABLE public.events (
     global_position bigserial PRIMARY KEY,
     bounded_context text NOT NULL,
     aggregate_type text NOT NULL,
@@ -24,7 +24,7 @@ pub const LOG_OF_OTHERS: &str = "CREATE TABLE events (
 /// those of an aggregate in the order of their versions. Gives how many there are.
 pub async fn assert_each_noted_once(log: &mut PgConnection, read_model: &mut PgConnection) -> usize {
     let events: Vec<(i64, String, i64)> =
-        sqlx::query_as("SELECT global_position, aggregate_id, aggregate_version FROM events")
+        sqlx::query_as("SELECT global_position, aggregate_id, aggregate_version FROM public.events")
             .fetch_all(log)
             .await
             .unwrap();

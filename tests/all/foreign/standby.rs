@@ -107,8 +107,8 @@ async fn what_a_standby_has_not_replayed_is_waited_for_and_nobody_has_caught_up_
     assert_eq!(applied(&mut model).await, (3, 0));
 }
 
-/// Each statement on the log takes a while, and a transaction commits during the first one of a fence. The last one sees
-/// it, and the standby replays it later than all that came before.
+/// Each statement on the log takes a while, and a transaction commits during the first one of a fence. The last one
+/// sees it, and the standby replays it later than all that came before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_fence_s_last_statement_has_seen_is_waited_for() {
     let (servers, read_model) = (Servers::start("recovery_min_apply_delay = '2s'"), TestDb::new().await);
@@ -223,7 +223,7 @@ async fn a_read_that_the_standby_cancels_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_standby_of_the_log_s_server_is_refused() {
+async fn a_server_that_is_no_standby_of_the_log_s_is_refused() {
     let (servers, others, read_model) = (Servers::start(""), Servers::start(""), TestDb::new().await);
     let mut model = read_model.connect().await;
     let log = servers.shop().await;

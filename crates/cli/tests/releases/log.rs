@@ -6,10 +6,11 @@ use evenfold_testkit::{Evenfold, LOG_OF_OTHERS, Postgres, Release};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::task::block_in_place;
 
-const APPEND: &str = "INSERT INTO events (bounded_context, aggregate_type, aggregate_id, aggregate_version, event_id,
+const APPEND: &str =
+    "INSERT INTO public.events (bounded_context, aggregate_type, aggregate_id, aggregate_version, event_id,
                                           event_type, payload)
     SELECT 'shop', 'account', $1, coalesce(max(aggregate_version), 0) + 1, gen_random_uuid(), 'added', '{\"amount\": 1}'
-    FROM events WHERE aggregate_id = $1
+    FROM public.events WHERE aggregate_id = $1
     RETURNING global_position";
 
 pub struct Log {

@@ -1,6 +1,6 @@
 //! Logs that others write on other releases of PostgreSQL than the one of the other tests: what their check shows, and
-//! what workers make of them, of transactions that commit in another order than their positions have, that are prepared,
-//! and that a crash of the server ends or renames.
+//! what workers make of them, of transactions that commit in another order than their positions have, that are
+//! prepared, and that a crash of the server ends or renames.
 //!
 //! `scripts/test` installs the oldest and the newest release, and those in `POSTGRES_RELEASES`.
 

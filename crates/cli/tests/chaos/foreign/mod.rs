@@ -1,6 +1,6 @@
-//! A log that others write on one server, checkpoints and read model on another: both servers and the workers are killed
-//! at random, the number of workers changes, and writers go on. In the end every event that was acknowledged is in the
-//! log, and applied once, in the order of its aggregate.
+//! A log that others write on one server, checkpoints and read model on another: both servers and the workers are
+//! killed at random, the number of workers changes, and writers go on. In the end every event that was acknowledged is
+//! in the log, and applied once, in the order of its aggregate.
 //!
 //! `CHAOS_SECONDS` says for how long (25), `CHAOS_SEED` with which schedule (a new one).
 
@@ -103,7 +103,8 @@ impl Chaos {
         let verify = block_in_place(|| Evenfold::run(&[&["verify"], &log[..]].concat(), ""));
         assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
         let (mut there, mut model) = (connect(&self.log).await, connect(&self.read_model).await);
-        let mut ids: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM events").fetch_all(&mut there).await.unwrap();
+        let mut ids: Vec<Uuid> =
+            sqlx::query_scalar("SELECT event_id FROM public.events").fetch_all(&mut there).await.unwrap();
         let mut acknowledged = written.acknowledged.clone();
         ids.sort_unstable();
         acknowledged.sort_unstable();
@@ -115,7 +116,7 @@ impl Chaos {
     }
 
     async fn report(&self, written: &Written) {
-        let nobodys = "SELECT max(global_position) - count(*) FROM events";
+        let nobodys = "SELECT max(global_position) - count(*) FROM public.events";
         let nobodys: i64 = sqlx::query_scalar(nobodys).fetch_one(&mut connect(&self.log).await).await.unwrap();
         println!("events acknowledged: {}, positions of nobody: {nobodys}", written.acknowledged.len());
         println!("transactions rolled back: {}, found after a crash: {}", written.rolled_back, written.found);

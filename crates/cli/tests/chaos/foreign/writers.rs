@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 /// Of the aggregate that the parameter names, the next version: read before the position is drawn, so that of two
 /// events of an aggregate the later one has the higher position.
-const APPEND: &str = "INSERT INTO events (bounded_context, aggregate_type, aggregate_id, aggregate_version, event_id,
+const APPEND: &str =
+    "INSERT INTO public.events (bounded_context, aggregate_type, aggregate_id, aggregate_version, event_id,
                                           event_type, payload)
     VALUES ('shop', 'account', $1, $2, $3, 'added', convert_to(format('{\"amount\": %s}', $4::bigint), 'UTF8'))";
 
@@ -153,7 +154,7 @@ impl Transaction {
         }
     }
 
-    /// Whether its events are in the log, after a crash, or an error that tells nothing of that. What was prepared by
+    /// Whether its events are in the log, after a crash, or an error that leaves it open. What was prepared by
     /// then is committed.
     async fn is_there(&self, database: &Database) -> bool {
         loop {
@@ -171,7 +172,7 @@ impl Transaction {
         if sqlx::query_scalar::<_, i64>(prepared).bind(self.name()).fetch_one(&mut *conn).await? > 0 {
             run(conn, &format!("COMMIT PREPARED '{}'", self.name())).await?;
         }
-        let there: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE event_id = ANY ($1)")
+        let there: i64 = sqlx::query_scalar("SELECT count(*) FROM public.events WHERE event_id = ANY ($1)")
             .bind(self.ids())
             .fetch_one(conn)
             .await?;
@@ -182,7 +183,7 @@ impl Transaction {
 
 impl NewEvent {
     async fn append(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let next = "SELECT coalesce(max(aggregate_version), 0) + 1 FROM events
+        let next = "SELECT coalesce(max(aggregate_version), 0) + 1 FROM public.events
                     WHERE bounded_context = 'shop' AND aggregate_type = 'account' AND aggregate_id = $1";
         let next: i64 = sqlx::query_scalar(next).bind(&self.aggregate).fetch_one(&mut *conn).await?;
         let append = sqlx::query(APPEND).bind(&self.aggregate).bind(next).bind(self.id).bind(self.amount);
