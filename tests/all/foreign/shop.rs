@@ -24,7 +24,12 @@ impl Shop {
 
     /// With a column for the transaction, and writers whose numbers are drawn by earlier ones.
     pub(super) async fn of_transactions() -> Self {
-        let log = Self::new().await;
+        Self::new().await.by_transactions().await
+    }
+
+    /// The same log, with that.
+    pub(super) async fn by_transactions(self) -> Self {
+        let log = self;
         let mapping = Mapping { positions: Some(Positions::Xid("xid".to_owned())), ..mapping() };
         let mut conn = log.connect().await;
         for statement in adding_xid(&mut conn, &mapping).await.unwrap().unwrap() {

@@ -163,9 +163,36 @@ async fn a_window_that_another_worker_has_opened_is_read_once_the_standby_has_re
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_is_applied_once_and_in_order_from_a_standby_that_stops_and_goes_on() {
     let servers = Servers::start("max_prepared_transactions = 50");
-    let (log, read_model) = (servers.shop().await, TestDb::new().await);
-    let writing = writers::start(&log, 8, Duration::from_secs(5));
-    let (ended, mut workers) = start(&log, &read_model, 3);
+    let log = servers.shop().await;
+    fold_with_pauses(&servers, &log).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_a_log_with_transactions_is_applied_once_and_in_order_from_such_a_standby() {
+    let servers = Servers::start("max_prepared_transactions = 50");
+    let log = Shop::at(&servers.primary.url()).await.by_transactions().await;
+    servers.until_replayed().await;
+    let log = log.rows_from(&servers.standby.url());
+    fold_with_pauses(&servers, &log).await;
+    // And alone, with nothing of what the standby has not replayed.
+    let (read_model, mut worker) = (TestDb::new().await, worker(&log, 100));
+    let mut model = read_model.connect().await;
+    drain(&mut worker, &mut model).await.unwrap();
+    let (before, _) = applied(&mut model).await;
+    servers.pause().await;
+    write(&log, 1_000, 1, "paid").await;
+    for _ in 0..20 {
+        assert_eq!(worker.step(&mut model).await.unwrap(), Step::Converged);
+    }
+    servers.resume().await;
+    drain(&mut worker, &mut model).await.unwrap();
+    assert_eq!(applied(&mut model).await, (before + 1, 0));
+}
+
+async fn fold_with_pauses(servers: &Servers, log: &Shop) {
+    let read_model = TestDb::new().await;
+    let writing = writers::start(log, 8, Duration::from_secs(5));
+    let (ended, mut workers) = start(log, &read_model, 3);
     while !writing.is_finished() {
         servers.pause().await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..400))).await;
@@ -173,7 +200,7 @@ async fn every_event_is_applied_once_and_in_order_from_a_standby_that_stops_and_
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..100))).await;
     }
     writing.await.unwrap();
-    assert_folded(&log, &read_model).await;
+    assert_folded(log, &read_model).await;
     ended.cancel();
     while let Some(ended) = workers.join_next().await {
         ended.unwrap();
