@@ -4,7 +4,7 @@
 //! while both logs are written.
 
 use crate::event::{Event, NewEvent};
-use crate::log::{AppendError, Log, MAX_APPEND_EVENTS, Source};
+use crate::log::{AppendError, Interest, Log, MAX_APPEND_EVENTS, Source};
 use crate::number::Position;
 use crate::projection::{Batch, BoxError, Fatal, Projection};
 use serde_json::value::RawValue;
@@ -33,6 +33,10 @@ impl Projection for Import {
 
     fn source(&self) -> Option<&Source> {
         Some(&self.source)
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::everything().with_envelope()
     }
 
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
@@ -68,7 +72,7 @@ impl Projection for Import {
 fn copied(event: &Event<'_>) -> Result<NewEvent, BoxError> {
     let payload = RawValue::from_string(event.payload.to_owned())?;
     let mut copy = NewEvent::new(event.aggregate_type, event.aggregate_id, event.event_type, &payload)?;
-    let Some(envelope) = event.envelope else { return Ok(copy) };
+    let envelope = event.envelope.ok_or("the event was read without its id and its time")?;
     copy = copy.with_event_id(envelope.event_id);
     if let Some(metadata) = envelope.metadata {
         copy = copy.with_metadata(&RawValue::from_string(metadata.to_owned())?)?;

@@ -1,7 +1,6 @@
 //! Events of a log that others write at given positions, and what a projection has not applied of it.
 
 use super::layout::wrong_kind;
-use super::window::decode;
 use super::{EventBuffer, Fence, Interest, OpenSource, Shown, Snapshot};
 use crate::class::Class;
 use crate::event::Aggregate;
@@ -63,7 +62,7 @@ impl OpenSource {
             ORDER BY number";
         let mut rows = sqlx::query(self.layout.sql(template, interest)).bind(positions).fetch(&mut self.conn);
         while let Some(row) = rows.try_next().await? {
-            into.push(&decode(&row, interest.envelope)?);
+            into.push_row(&row, interest)?;
             if into.is_full() {
                 break;
             }

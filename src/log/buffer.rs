@@ -1,9 +1,12 @@
 //! Events that were read, in as few allocations as possible.
 
+use super::Interest;
+use super::columns::{Columns, Parsed};
 use crate::event::{Envelope, Event, Timestamp};
 use crate::hash::IdHash;
 use crate::number::{Position, Version};
 use std::collections::HashMap;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 /// The texts of one batch may have this many bytes together; a batch ends early where they would be more.
@@ -21,6 +24,9 @@ pub struct EventBuffer {
     xids: Vec<u64>,
     /// Up to which position it has what was asked for, where that is not the highest of its events.
     reached: Option<Position>,
+    /// How the rows are sent that it is filled from.
+    columns: Option<Columns>,
+    parsed: Parsed,
 }
 
 /// Small, because a worker that catches up holds some tens of thousands.
@@ -90,6 +96,24 @@ impl EventBuffer {
         self.xids.push(xid);
     }
 
+    /// Adds the event of a row with the columns of `range.sql`, read with this interest.
+    pub(super) fn push_row(&mut self, row: &PgRow, interest: &Interest) -> Result<(), sqlx::Error> {
+        let columns = *self.columns.get_or_insert_with(|| Columns::of(row, interest.envelope));
+        self.parsed = columns.parsed();
+        self.push(&columns.event(row)?);
+        Ok(())
+    }
+
+    /// Which of its texts PostgreSQL has parsed.
+    pub(crate) fn parsed(&self) -> Parsed {
+        self.parsed
+    }
+
+    /// Says that its events, to be added, are some of another buffer.
+    pub(crate) fn parsed_as(&mut self, other: &Self) {
+        self.parsed = other.parsed;
+    }
+
     fn part(&self, from: u32, to: u32) -> &str {
         &self.text[from as usize..to as usize]
     }
@@ -100,6 +124,7 @@ impl EventBuffer {
         self.envelopes.clear();
         self.xids.clear();
         self.reached = None;
+        (self.columns, self.parsed) = (None, Parsed::default());
     }
 
     /// Adds an event: with its envelope if the others have theirs.

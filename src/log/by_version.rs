@@ -7,7 +7,7 @@
 //! events are fixed, so that whoever goes on with it finds the same keys. `docs/design.md` has the argument.
 
 use super::layout::wrong_kind;
-use super::window::{decode, not_ended};
+use super::window::not_ended;
 use super::{EventBuffer, Fence, Interest, Layout, Read, Shown, Slice, Snapshot, Window, read};
 use crate::number::Position;
 use futures_util::TryStreamExt;
@@ -176,12 +176,11 @@ async fn join(
     let mut rows = sqlx::query(layout.sql(template, interest)).bind(&all[..count]).fetch(conn);
     let mut last = None;
     while let Some(row) = rows.try_next().await? {
-        let event = decode(&row, interest.envelope)?;
-        let key = waiting.keys[&event.position];
+        let key = waiting.keys[&row.try_get_unchecked(0)?];
         if into.is_full() && last.is_some_and(|last| last != key) {
             return Ok(last);
         }
-        into.push(&event);
+        into.push_row(&row, interest)?;
         if interest.xid {
             let xid: i64 = row.try_get_unchecked(row.len() - 1)?;
             into.push_xid(xid.unsigned_abs());

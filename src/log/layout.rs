@@ -49,7 +49,7 @@ macro_rules! too_large {
 /// Whether an event of evenfold's own log is too large, as a condition.
 pub(super) const IS_TOO_LARGE: &str = too_large!();
 
-/// The payload of evenfold's own log in a list of columns, for [`decode`](super::decode); none where the event is too
+/// The payload of evenfold's own log in a list of columns, for [`Columns`](super::Columns); none where the event is too
 /// large.
 pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL ELSE payload END");
 

@@ -4,7 +4,6 @@ use super::by_version::not_seen_by;
 use super::fence::of_a_primary;
 use super::foreign::{MOST_MISSING, fence_after, fence_of};
 use super::layout::wrong_kind;
-use super::window::decode;
 use super::{EventBuffer, Fence, Interest, Layout, Shown, Slice};
 use crate::number::Position;
 use futures_util::TryStreamExt;
@@ -69,7 +68,7 @@ pub async fn look(
             found = Some(next_fence(seen, &row)?);
         }
         if row.try_get_unchecked::<Option<Position>, _>(0)?.is_some() {
-            into.push(&decode(&row, interest.envelope)?);
+            into.push_row(&row, interest)?;
         }
         // As many bytes as a batch may have: the rest is read in the window that this leaves open.
         if into.is_full() {
@@ -110,7 +109,7 @@ async fn by_transactions(
             found = Some(fence_of(&row)?);
         }
         if row.try_get_unchecked::<Option<Position>, _>(0)?.is_some() {
-            into.push(&decode(&row, interest.envelope)?);
+            into.push_row(&row, interest)?;
         }
         if into.is_full() {
             break;

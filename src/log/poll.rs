@@ -1,7 +1,7 @@
 //! Looking whether there is anything new, by whoever has seen all there was a moment ago.
 
 use super::layout::wrong_kind;
-use super::window::{decode, not_ended};
+use super::window::not_ended;
 use super::{EventBuffer, Fence, Interest, Layout, Shown, Slice, Snapshot};
 use crate::database::Schema;
 use crate::number::Position;
@@ -75,7 +75,7 @@ pub async fn poll(
             polled = Some((Fence::of_transactions(floor, snapshot, next_xid), row.try_get(now + 3)?));
         }
         if row.try_get_unchecked::<Option<Position>, _>(0)?.is_some() {
-            into.push(&decode(&row, interest.envelope)?);
+            into.push_row(&row, interest)?;
         }
         // As many bytes as a batch may have: the rest is read in the window that this leaves open.
         if into.is_full() {

@@ -22,11 +22,15 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::
             $9::timestamptz[])
     AS r (position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at)";
 
+/// What is wrong with a projection whose events were read for no view.
+const NO_ENVELOPE: &str = "the events were read without their envelopes, which the view has: a projection that calls \
+    Batch::make_view must say so by Projection::makes_views";
+
 /// Makes the view `batch` show these events, which are in another database: they are sent, into a temporary table.
 ///
 /// # Errors
 ///
-/// The database's.
+/// The database's, and [`sqlx::Error::Configuration`] where the events were read without their envelopes.
 ///
 /// # Cancel safety
 ///
@@ -36,7 +40,9 @@ pub async fn show_sent<'e>(
     events: impl Iterator<Item = Event<'e>>,
 ) -> Result<(), sqlx::Error> {
     let mut rows = SentRows::default();
-    events.for_each(|event| rows.push(&event));
+    for event in events {
+        rows.push(&event)?;
+    }
     // Quietly where it is there: a notice would be logged for each batch.
     let filled = sqlx::query_scalar("SELECT to_regclass('pg_temp.evenfold_rows') IS NOT NULL");
     if filled.fetch_one(&mut *conn).await? {
@@ -75,20 +81,22 @@ struct SentRows<'e> {
     event_types: Vec<&'e str>,
     payloads: Vec<&'e str>,
     metadata: Vec<Option<&'e str>>,
-    event_ids: Vec<Option<Uuid>>,
-    recorded_at: Vec<Option<Timestamp>>,
+    event_ids: Vec<Uuid>,
+    recorded_at: Vec<Timestamp>,
 }
 
 impl<'e> SentRows<'e> {
-    fn push(&mut self, event: &Event<'e>) {
+    fn push(&mut self, event: &Event<'e>) -> Result<(), sqlx::Error> {
+        let Some(envelope) = event.envelope else { return Err(sqlx::Error::Configuration(NO_ENVELOPE.into())) };
         self.positions.push(event.position);
         self.aggregate_types.push(event.aggregate_type);
         self.aggregate_ids.push(event.aggregate_id);
         self.versions.push(event.version);
         self.event_types.push(event.event_type);
         self.payloads.push(event.payload);
-        self.metadata.push(event.envelope.and_then(|envelope| envelope.metadata));
-        self.event_ids.push(event.envelope.map(|envelope| envelope.event_id));
-        self.recorded_at.push(event.envelope.map(|envelope| envelope.recorded_at));
+        self.metadata.push(envelope.metadata);
+        self.event_ids.push(envelope.event_id);
+        self.recorded_at.push(envelope.recorded_at);
+        Ok(())
     }
 }

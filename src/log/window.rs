@@ -3,16 +3,11 @@
 use super::layout::wrong_kind;
 use super::{EventBuffer, Fence, Interest, Layout, Shown, Snapshot};
 use crate::class::Class;
-use crate::event::{Envelope, Event, NOT_TEXT, TOO_LARGE};
-use crate::hash::IdHash;
 use crate::number::Position;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
-
-/// Where the envelope begins in a row.
-const MORE_AT: usize = 7;
 
 const RANGE: &str = include_str!("range.sql");
 const LATE: &str = include_str!("late.sql");
@@ -208,10 +203,10 @@ async fn fill(
     while let Some(row) = rows.try_next().await? {
         if into.len().is_multiple_of(TIMED_ROWS as usize) {
             let started = Instant::now();
-            into.push(&decode(&row, interest.envelope)?);
+            into.push_row(&row, interest)?;
             decoding += started.elapsed() * TIMED_ROWS;
         } else {
-            into.push(&decode(&row, interest.envelope)?);
+            into.push_row(&row, interest)?;
         }
         if interest.xid {
             let xid: i64 = row.try_get_unchecked(row.len() - 1)?;
@@ -222,35 +217,4 @@ async fn fill(
         }
     }
     Ok(Read { complete: true, decoding })
-}
-
-/// An event of a row with the columns of `range.sql`. Their types are known: looking them up again for each row would
-/// be half of what decoding costs.
-pub(crate) fn decode(row: &PgRow, envelope: bool) -> Result<Event<'_>, sqlx::Error> {
-    let hash: i64 = row.try_get_unchecked(2)?;
-    let envelope = if envelope {
-        Some(Envelope {
-            event_id: row.try_get_unchecked(MORE_AT)?,
-            recorded_at: row.try_get_unchecked(MORE_AT + 1)?,
-            metadata: text(row, MORE_AT + 2)?,
-        })
-    } else {
-        None
-    };
-    Ok(Event {
-        position: row.try_get_unchecked(0)?,
-        version: row.try_get_unchecked(1)?,
-        hash: IdHash::from_sql(hash),
-        aggregate_type: row.try_get_unchecked(3)?,
-        aggregate_id: row.try_get_unchecked(4)?,
-        event_type: row.try_get_unchecked(5)?,
-        payload: text(row, 6)?.unwrap_or(TOO_LARGE),
-        envelope,
-    })
-}
-
-/// PostgreSQL sends the types json and bytea as the bytes that they are, of which sqlx would only hand out json parsed.
-fn text(row: &PgRow, at: usize) -> Result<Option<&str>, sqlx::Error> {
-    let bytes: Option<&[u8]> = row.try_get_unchecked(at)?;
-    Ok(bytes.map(|bytes| std::str::from_utf8(bytes).unwrap_or(NOT_TEXT)))
 }

@@ -4,7 +4,7 @@ use crate::checkpoint::{BEHIND, ParkedEvent};
 use crate::database::Schema;
 use crate::event::{Aggregate, Event, MAX_JSON_BYTES, NOT_TEXT};
 use crate::hash::IdHash;
-use crate::log::{self, Between, EventBuffer, Interest, Layout, Span};
+use crate::log::{self, Between, EventBuffer, Interest, Layout, Parsed, Span};
 use crate::number::Position;
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
@@ -89,7 +89,7 @@ impl<'a> Batch<'a> {
             batch.parked.insert(&aggregate.aggregate_type, &aggregate.aggregate_id, 0);
         }
         for (index, event) in events.events().enumerate() {
-            let Some(reason) = unreadable(layout, &event) else { continue };
+            let Some(reason) = unreadable(layout, events.parsed(), &event) else { continue };
             if !batch.is_dropped(&event) {
                 batch.parked.insert(event.aggregate_type, event.aggregate_id, 0);
                 batch.misplaced.insert(index, reason);
@@ -128,7 +128,8 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     ///
-    /// The database's. The role needs the right to make temporary tables.
+    /// The database's. The role needs the right to make temporary tables. Of a log that others write also where the
+    /// projection has not said that it [makes views](super::Projection::makes_views).
     ///
     /// # Cancel safety
     ///
@@ -279,7 +280,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Why no projection can be given an event.
-fn unreadable(layout: &Layout, event: &Event<'_>) -> Option<String> {
+fn unreadable(layout: &Layout, parsed: Parsed, event: &Event<'_>) -> Option<String> {
     // The column of evenfold's own log can be written by others, and with a wrong hash two workers would share an
     // aggregate. That of another log is computed as it is read.
     if layout.foreign().is_none() {
@@ -295,7 +296,11 @@ fn unreadable(layout: &Layout, event: &Event<'_>) -> Option<String> {
     if event.payload == NOT_TEXT {
         return Some("its payload is not UTF-8".to_owned());
     }
-    let texts = [("payload", Some(event.payload)), ("metadata", event.envelope.and_then(|envelope| envelope.metadata))];
+    let metadata = event.envelope.and_then(|envelope| envelope.metadata);
+    let texts = [
+        ("payload", Some(event.payload).filter(|_| !parsed.payloads)),
+        ("metadata", metadata.filter(|_| !parsed.metadata)),
+    ];
     texts.into_iter().find_map(|(name, text)| Some(format!("its {name} is not JSON: {}", not_json(text?)?)))
 }
 

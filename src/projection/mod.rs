@@ -131,12 +131,24 @@ pub trait Projection: Send + 'static {
         false
     }
 
+    /// Whether it calls [`Batch::make_view`] at all. Of a log that others write the events are then read with their
+    /// envelopes, since the view has them; without that, `make_view` fails there.
+    fn makes_views(&self) -> bool {
+        self.reads_views()
+    }
+
     /// What was applied since the last call of this or of [`forget`](Self::forget) is committed, and visible to others.
     /// A worker that is killed right after its commit never calls it.
     fn committed(&mut self) {}
 
     /// Drops whatever is kept in memory: a transaction was rolled back, or another worker has written.
     fn forget(&mut self) {}
+}
+
+/// What is read for a projection: see [`Projection::makes_views`].
+pub(crate) fn interest_of<P: Projection>(projection: &P) -> Interest {
+    let interest = projection.interest();
+    if projection.source().is_some() && projection.makes_views() { interest.with_envelope() } else { interest }
 }
 
 /// What must stay the same for all workers of a projection, in words.

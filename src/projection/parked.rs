@@ -1,6 +1,6 @@
 //! Parked aggregates: applying their events after all, or dropping one. Both work while workers run.
 
-use super::{Batch, BoxError, Projection, definition};
+use super::{Batch, BoxError, Projection, definition, interest_of};
 use crate::checkpoint::{self, BEHIND, ParkedEvent, RegisterError, Together};
 use crate::database::Schema;
 use crate::event::Aggregate;
@@ -246,10 +246,10 @@ async fn apply_parked<P: Projection>(
 ) -> Result<RetriedTogether, RetryError> {
     let name = projection.name().to_owned();
     let mut log = match projection.source() {
-        Some(source) => Some(source.open().await?),
+        Some(source) => Some((source.open().await?, interest_of(projection))),
         None => None,
     };
-    let layout = log.as_ref().map_or_else(|| Layout::from(schema), |log| log.layout().clone());
+    let layout = log.as_ref().map_or_else(|| Layout::from(schema), |(log, _)| log.layout().clone());
     projection.forget();
     let mut outcome = RetriedTogether { aggregates: aggregates.len() as u64, ..RetriedTogether::default() };
     let (mut events, mut reached) = (EventBuffer::default(), None);
@@ -281,21 +281,22 @@ async fn apply_parked<P: Projection>(
 async fn next_chunk(
     schema: &Schema,
     tx: &mut PgConnection,
-    log: &mut Option<OpenSource>,
+    log: &mut Option<(OpenSource, Interest)>,
     (name, aggregates): (&str, &[Aggregate]),
     reached: Option<&checkpoint::Reached>,
     events: &mut EventBuffer,
 ) -> Result<Option<checkpoint::Reached>, RetryError> {
-    let Some(log) = log else {
+    let Some((log, interest)) = log else {
         return Ok(checkpoint::parked_after(schema, tx, name, aggregates, reached, CHUNK, events).await?);
     };
     let waiting = checkpoint::parked_places_after(schema, tx, name, aggregates, reached, CHUNK).await?;
     let positions: Vec<Position> = waiting.iter().map(|(position, _)| *position).collect();
     let mut read = EventBuffer::default();
-    log.read_at(&positions, &Interest::everything().with_envelope(), &mut read).await?;
+    log.read_at(&positions, interest, &mut read).await?;
     let wanted: HashSet<&Aggregate> = aggregates.iter().collect();
     let (mut found, mut at) = (read.events(), None);
     events.clear();
+    events.parsed_as(&read);
     for (position, place) in waiting {
         match found.next() {
             Some(event) if event.position == position => {

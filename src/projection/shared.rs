@@ -215,6 +215,9 @@ impl SharedRead {
             let residue = subscriber.class.residue() as usize;
             by_residue[residue] = Some(subscriber);
         }
+        for subscriber in &mut by_residue.iter_mut().flatten() {
+            subscriber.filling.parsed_as(events);
+        }
         for (index, event) in events.events().enumerate() {
             // Those of a subscriber that has gone away are nobody's.
             let Some(subscriber) = &mut by_residue[(event.hash.value() % self.modulus) as usize] else { continue };

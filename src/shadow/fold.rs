@@ -8,7 +8,7 @@ use crate::log::{
     EventBuffer, Fence, Interest, Layout, OpenSource, Slice, Snapshot, SourceError, Window, WindowReader,
 };
 use crate::number::{Position, Version};
-use crate::projection::{Batch, BoxError, CHUNK, Projection};
+use crate::projection::{Batch, BoxError, CHUNK, Projection, interest_of};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         Ok(Self {
             schema,
             projection: projection.to_owned(),
-            interest: if log.is_some() { interest.with_envelope().with_xid() } else { interest.with_xid() },
+            interest: interest.with_xid(),
             start: if log.is_some() { Fence::of_positions(Position::START, Vec::new()) } else { Fence::before_all() },
             upto,
             reader: WindowReader::default(),
@@ -172,6 +172,7 @@ impl<'a> Reader<'a> {
             HashMap::new()
         };
         let mut chunk = AppliedChunk { events: EventBuffer::default(), dropped: HashSet::new() };
+        chunk.events.parsed_as(&self.buffer);
         for (index, event) in self.buffer.events().enumerate() {
             let xid = self.buffer.xid(index).unwrap_or(u64::MAX);
             match parked.get(&event.position) {
@@ -211,7 +212,7 @@ pub(crate) async fn fold_applied<P: Projection>(
     name: &str,
     whole: Class,
 ) -> Result<Folded, FoldError> {
-    let interest = projection.interest();
+    let interest = interest_of(projection);
     let log = match projection.source() {
         Some(source) => Some(source.open().await.map_err(FoldError::Source)?),
         None => None,

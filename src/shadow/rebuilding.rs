@@ -99,6 +99,10 @@ impl<P: Projection> Projection for Rebuilding<P> {
         self.projection.reads_views()
     }
 
+    fn makes_views(&self) -> bool {
+        self.projection.makes_views()
+    }
+
     fn committed(&mut self) {
         self.projection.committed();
     }

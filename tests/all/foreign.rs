@@ -6,6 +6,7 @@ mod looked_after;
 mod presets;
 mod refusals;
 mod refused;
+mod rows;
 mod shop;
 mod standby;
 mod which_log;

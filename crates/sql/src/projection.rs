@@ -209,6 +209,10 @@ impl Projection for SqlProjection {
         !self.is_each_event()
     }
 
+    fn makes_views(&self) -> bool {
+        true
+    }
+
     fn forget(&mut self) {
         self.session.forget();
     }

@@ -141,29 +141,39 @@ impl Mapping {
         }
     }
 
-    /// JSON as text or bytes; none where it is too large, and `absent` where there is none.
+    /// JSON in the type that it has, which says whether PostgreSQL has parsed it; none where it is too large, and
+    /// `absent` where there is none.
     fn json(&self, expression: Option<&str>, absent: &str) -> String {
-        let (kind, cast) = match self.payload_as {
-            Payload::Text => ("text", "::text"),
-            Payload::Bytes => ("bytea", ""),
+        let (cast, kind) = match self.payload_as {
+            Payload::Text => ("::text", ""),
+            Payload::Bytes => ("", "::bytea"),
         };
-        let Some(expression) = expression else { return format!("NULL::{kind}") };
-        let absent = if absent.is_empty() { "NULL".to_owned() } else { format!("'{absent}'::{kind}") };
+        let Some(expression) = expression else {
+            return format!("NULL{}", if kind.is_empty() { "::text" } else { kind });
+        };
+        let absent = if absent.is_empty() { "NULL".to_owned() } else { format!("'{absent}'{kind}") };
         // A value that is stored in 4,096 bytes or fewer has no more than that when it is decompressed: see
         // `layout.rs`.
         format!(
             "CASE WHEN ({expression}) IS NULL THEN {absent} WHEN pg_column_size({expression}) > 4096 \
-             AND octet_length(({expression}){cast}) > {MAX_JSON_BYTES} THEN NULL ELSE ({expression}){cast} END"
+             AND octet_length(({expression}){cast}) > {MAX_JSON_BYTES} THEN NULL ELSE ({expression}) END"
         )
     }
 
     /// The event's id as a UUID: where it is another text, the one that its MD5 is.
+    ///
+    /// Most are of the type uuid, and a regular expression with counts (`{8}`) takes 3 µs, more than all else of an
+    /// event. Of a text that is 36 characters long and has dashes at these four places, four dashes at all is enough.
     fn id(&self) -> String {
-        let Some(id) = &self.event_id else { return format!("md5({}::text)::uuid", self.position_of()) };
+        let position = self.position_of();
+        let Some(id) = &self.event_id else { return format!("md5({position}::text)::uuid") };
+        let text = format!("({id})::text");
+        let hex = "[0-9a-fA-F]*";
         format!(
-            "CASE WHEN ({id})::text ~* '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN ({id})::text \
-             ELSE md5(coalesce(({id})::text, {}::text)) END::uuid",
-            self.position_of()
+            "CASE WHEN pg_typeof({id}) = 'uuid'::regtype AND ({id}) IS NOT NULL THEN {text} \
+             WHEN {text} COLLATE \"C\" LIKE '________-____-____-____-____________' \
+             AND {text} COLLATE \"C\" ~ '^{hex}-{hex}-{hex}-{hex}-{hex}$' THEN {text} \
+             ELSE md5(coalesce({text}, {position}::text)) END::uuid"
         )
     }
 

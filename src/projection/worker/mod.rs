@@ -27,7 +27,7 @@ use super::own_tables::{TablesBefore, mark_tables};
 use super::shared::Shared;
 use super::source::WorkerLog;
 use super::spans::Spans;
-use super::{BoxError, Fatal, Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition};
+use super::{BoxError, Fatal, Phase, Progress, Projection, Step, WorkerError, WorkerOptions, definition, interest_of};
 use crate::checkpoint::{self, CheckpointRow, RegisterError, Registered, Takeover};
 use crate::class::{Class, is_exact_cover};
 use crate::database::{self, Database, Schema};
@@ -315,13 +315,6 @@ impl<P: Projection> Worker<P> {
         }
         Err(WorkerError::Moving)
     }
-}
-
-/// What is read for a projection. Of a log in another database its view of the events is made of what was read: see
-/// [`Batch::make_view`](super::Batch::make_view).
-fn interest_of<P: Projection>(projection: &P) -> Interest {
-    let interest = projection.interest();
-    if projection.source().is_some() { interest.with_envelope() } else { interest }
 }
 
 /// Why the projection was not begun.
