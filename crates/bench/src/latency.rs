@@ -1,6 +1,6 @@
 //! How long it takes from the commit of an append to the commit of the read model.
 
-use super::schedule::{Acked, Schedule, milliseconds};
+use super::schedule::{Acked, Schedule, Target, milliseconds};
 use super::stamped::{Stamped, Stamps};
 use super::{Bench, Runs, steps};
 use anyhow::{Context, bail};
@@ -153,7 +153,8 @@ async fn with_an_open_transaction(arena: &Arena, args: &LatencyArgs, load: &Sche
 
 async fn of_counters(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow::Result<Vec<f64>> {
     let (worker, options) = (args.tuning.worker_options(Takeover::Now), args.tuning.run_options());
-    latencies(arena, &arena.database, (args.tuning.counters.projection(), worker, options), load).await
+    let into = Target::Own(Log::in_schema(arena.database.schema().clone()));
+    latencies(arena, &arena.database, (args.tuning.counters.projection(), worker, options), (load, &into)).await
 }
 
 /// Runs a worker and a load, and gives the time of each event from its commit to that of the worker, in milliseconds.
@@ -161,7 +162,7 @@ pub(super) async fn latencies<P: Projection>(
     arena: &Arena,
     database: &Database,
     (projection, worker, options): (P, WorkerOptions, RunOptions),
-    load: &Schedule,
+    (load, into): (&Schedule, &Target),
 ) -> anyhow::Result<Vec<f64>> {
     let stamps = Stamps::default();
     let projection = Stamped { projection, stamps: stamps.clone(), pending: Vec::new() };
@@ -175,7 +176,7 @@ pub(super) async fn latencies<P: Projection>(
     workers.spawn(async move { projection::run(&database, worker, &options, stopped).await });
     let work = async {
         until("the worker to start", || progress.phase() == Phase::CaughtUp).await?;
-        let acked = load.append(arena).await?;
+        let acked = load.append(arena, into).await?;
         let visible = || acked.iter().all(|(position, _)| stamps.of(*position).is_some());
         until("the events to be applied", visible).await?;
         Ok::<_, anyhow::Error>(acked)

@@ -9,6 +9,7 @@ mod fan_out;
 mod groups;
 mod latency;
 mod schedule;
+mod sources;
 mod sql;
 mod stamped;
 
@@ -39,6 +40,8 @@ enum Benchmark {
     Latency(latency::LatencyArgs),
     /// Projections in SQL: against the built-in counters, reading the log, and single INSERTs
     Sql(sql::SqlArgs),
+    /// Logs that others write: against evenfold's own, the log on another server, and writers that nobody folds
+    Sources(sources::SourcesArgs),
     /// Append one event per transaction: against single INSERTs
     Append(append::AppendArgs),
     /// What many worker processes cost the database: against one
@@ -90,6 +93,14 @@ async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
             on_database(&global, async |bench| {
                 let figures = sql::run(bench, &args).await?;
                 report::show("sql", &args.about(), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::Sources(args) => {
+            args.check()?;
+            on_database(&global, async |bench| {
+                let figures = sources::run(bench, &global, &args).await?;
+                report::show("sources", &args.about(), &figures, args.runs.json)
             })
             .await
         }

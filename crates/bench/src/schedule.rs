@@ -5,7 +5,7 @@ use evenfold::log::Log;
 use evenfold::schema::Schema;
 use evenfold_cli::bench::arena::Arena;
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -28,6 +28,15 @@ pub(super) struct Schedule(Vec<Duration>);
 /// An event that was appended: its position, and when the commit was acknowledged.
 pub(super) type Acked = (i64, Instant);
 
+/// What events are written into.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// evenfold's own log.
+    Own(Log),
+    /// A table of others, by this statement, which is given the aggregate and the version, and returns the position.
+    Table(String),
+}
+
 impl Schedule {
     /// So many per second, evenly.
     pub(super) fn steady(rate: u64, seconds: u64) -> Self {
@@ -46,24 +55,26 @@ impl Schedule {
     }
 
     /// Appends an event at each moment, each a transaction of its own.
-    pub(super) async fn append(&self, arena: &Arena) -> anyhow::Result<Vec<Acked>> {
+    pub(super) async fn append(&self, arena: &Arena, into: &Target) -> anyhow::Result<Vec<Acked>> {
+        // Other aggregates than those of an earlier load, of which a table of others knows the versions.
+        let load = fastrand::u32(..);
         let mut conns = Vec::new();
         for writer in 0..WRITERS {
             let mut conn = arena.database.connect().await?;
-            let log = Log::in_schema(arena.database.schema().clone());
             // Prepares the statement.
-            append_one(&log, &mut conn, writer, 0).await?;
-            conns.push((log, conn));
+            into.append_one(&mut conn, (load, writer), 0).await?;
+            conns.push(conn);
         }
         let started = Instant::now();
         let mut writers = JoinSet::new();
-        for (writer, (log, mut conn)) in conns.into_iter().enumerate() {
+        for (writer, mut conn) in conns.into_iter().enumerate() {
             let own: Vec<Duration> = self.0.iter().skip(writer).step_by(WRITERS).copied().collect();
+            let into = into.clone();
             writers.spawn(async move {
                 let mut acked = Vec::with_capacity(own.len());
-                for (number, due) in own.into_iter().enumerate() {
+                for (number, due) in (1..).zip(own) {
                     tokio::time::sleep_until((started + due).into()).await;
-                    acked.push(append_one(&log, &mut conn, writer, number).await?);
+                    acked.push(into.append_one(&mut conn, (load, writer), number).await?);
                 }
                 Ok::<_, anyhow::Error>(acked)
             });
@@ -105,12 +116,29 @@ impl Schedule {
     }
 }
 
-async fn append_one(log: &Log, conn: &mut PgConnection, writer: usize, number: usize) -> anyhow::Result<Acked> {
-    let id = format!("writer-{writer}-{}", number % AGGREGATES);
-    let event = NewEvent::new("counter", id, "incremented", &json!({ "amount": 1, "source": "bench" }))?;
-    let appended = log.append(conn, &[event]).await?;
-    let position = appended.first().map(|appended| appended.position).unwrap_or_default();
-    Ok((position.get(), Instant::now()))
+impl Target {
+    /// Appends the event of this number of a writer, in a load.
+    async fn append_one(
+        &self,
+        conn: &mut PgConnection,
+        (load, writer): (u32, usize),
+        number: usize,
+    ) -> anyhow::Result<Acked> {
+        let id = format!("writer-{load}-{writer}-{}", number % AGGREGATES);
+        let position = match self {
+            Self::Own(log) => {
+                let event = NewEvent::new("counter", id, "incremented", &json!({ "amount": 1, "source": "bench" }))?;
+                let appended = log.append(conn, &[event]).await?;
+                appended.first().map(|appended| appended.position).unwrap_or_default().get()
+            }
+            Self::Table(insert) => {
+                let version = i64::try_from(number / AGGREGATES + 1)?;
+                let insert = sqlx::query_scalar(AssertSqlSafe(insert.clone())).bind(id).bind(version);
+                insert.fetch_one(conn).await?
+            }
+        };
+        Ok((position, Instant::now()))
+    }
 }
 
 async fn insert_one(own: &Schema, conn: &mut PgConnection, number: i64) -> Result<Duration, sqlx::Error> {

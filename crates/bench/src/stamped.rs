@@ -1,6 +1,6 @@
 //! A projection, with a note of when each event was committed to them.
 
-use evenfold::log::Interest;
+use evenfold::log::{Interest, Source};
 use evenfold::projection::{Batch, BoxError, Projection};
 use sqlx::PgConnection;
 use std::collections::HashMap;
@@ -41,6 +41,10 @@ impl<P: Projection> Projection for Stamped<P> {
 
     fn settings(&self) -> String {
         self.projection.settings()
+    }
+
+    fn source(&self) -> Option<&Source> {
+        self.projection.source()
     }
 
     async fn create(&mut self, conn: &mut PgConnection) -> Result<(), BoxError> {

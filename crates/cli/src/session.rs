@@ -110,9 +110,19 @@ impl Session {
 
 /// Where the server of the demonstrations is: next to our own, as `.evenfold/pg-demo`.
 fn demonstration_dir(global: &Global) -> PathBuf {
+    next_to_own(global, "demo")
+}
+
+fn next_to_own(global: &Global, purpose: &str) -> PathBuf {
     let mut dir = global.data_dir.clone().into_os_string();
-    dir.push("-demo");
+    dir.push(format!("-{purpose}"));
     dir.into()
+}
+
+/// Another server next to our own, for this purpose.
+#[must_use]
+pub fn second_options(global: &Global, purpose: &str) -> embedded::Options {
+    embedded_options(global, &next_to_own(global, purpose))
 }
 
 /// Where to find what a demonstration has left.

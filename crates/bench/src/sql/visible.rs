@@ -1,10 +1,11 @@
 //! How long it takes from the commit of an append to that of the rows that a file makes of it.
 
 use super::super::latency::latencies;
-use super::super::schedule::Schedule;
+use super::super::schedule::{Schedule, Target};
 use super::figures::SqlSamples;
 use super::folded::{drop_table, file, searching};
 use evenfold::checkpoint::{self, Takeover};
+use evenfold::log::Log;
 use evenfold_cli::bench::arena::Arena;
 use evenfold_cli::bench::sample::settle;
 use evenfold_cli::bench::stats::percentile;
@@ -32,7 +33,8 @@ pub(super) async fn measure(
     settle(&mut conn).await?;
     let worker = tuning.worker_options(Takeover::Now);
     let options = tuning.run_options();
-    let taken = latencies(arena, &database, (file("totals")?, worker, options), &schedule).await?;
+    let into = Target::Own(Log::in_schema(database.schema().clone()));
+    let taken = latencies(arena, &database, (file("totals")?, worker, options), (&schedule, &into)).await?;
     samples.visible.extend(percentile(&taken, 0.5));
     steps.inc(1);
     Ok(())

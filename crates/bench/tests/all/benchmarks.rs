@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 /// Each benchmark at a size that takes a moment, and its figures.
-const BENCHMARKS: [(&[&str], &[&str]); 7] = [
+const BENCHMARKS: [(&[&str], &[&str]); 8] = [
     (
         &["catch-up", "--events=600", "--aggregates=20", "--workers=3"],
         &["20 aggregates", "pool of 3", "pool of 3: rows", "600 aggregates", "its peak memory"],
@@ -23,6 +23,21 @@ const BENCHMARKS: [(&[&str], &[&str]); 7] = [
             "after idle: p99",
             "1,000/s, open tx: p50",
             "1,000/s, open tx: p99",
+        ],
+    ),
+    (
+        &["sources", "--events=600", "--aggregates=20", "--seconds=1", "--writers=2", "--missing=100"],
+        &[
+            "catch up",
+            "catch up: CPU",
+            "catch up, jsonb",
+            "jsonb: CPU",
+            "log elsewhere",
+            "100/s: p50",
+            "after idle: p50",
+            "writers",
+            "peak memory",
+            "more memory",
         ],
     ),
     (&["append", "--seconds=1", "--writers=3"], &["append", "grouped, 50 each", "grouped, 250 each"]),

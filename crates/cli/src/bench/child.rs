@@ -35,20 +35,10 @@ pub async fn ended(process: &mut Process) -> anyhow::Result<String> {
 
 /// Has this many worker processes apply the log between them, and gives what each says that it did.
 pub async fn fold(arena: &Arena, tuning: &Tuning, total: u32) -> anyhow::Result<Vec<Done>> {
-    let program = std::env::current_exe().context("can't find this program, to start it as a worker")?;
     let mut processes = Vec::new();
     for key in 0..total {
-        let mut command = Command::new(&program);
-        command
-            .args(["worker", "--until-caught-up", "--json", "--takeover", "--log=error"])
-            .args([format!("--partition-key={key}"), format!("--total-partitions={total}")])
-            // Not as an argument, which other users of the machine could read.
-            .env("DATABASE_URL", &arena.url)
-            .env("EVENFOLD_SCHEMA", arena.database.schema().name())
-            .envs(tuning.variables())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut command = worker(arena, tuning, key, total)?;
+        command.arg("--until-caught-up");
         processes.push(Process(command.spawn().context("can't start a worker process")?));
     }
     let mut done = Vec::new();
@@ -59,7 +49,25 @@ pub async fn fold(arena: &Arena, tuning: &Tuning, total: u32) -> anyhow::Result<
     Ok(done)
 }
 
-fn outcome(process: &mut Process, complaint: &str) -> anyhow::Result<Done> {
+/// A worker of this partition as a process, which prints what it has done when it ends.
+pub fn worker(arena: &Arena, tuning: &Tuning, key: u32, total: u32) -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("can't find this program, to start it as a worker")?;
+    let mut command = Command::new(program);
+    command
+        .args(["worker", "--json", "--takeover", "--log=error"])
+        .args([format!("--partition-key={key}"), format!("--total-partitions={total}")])
+        // Not as an argument, which other users of the machine could read.
+        .env("DATABASE_URL", &arena.url)
+        .env("EVENFOLD_SCHEMA", arena.database.schema().name())
+        .envs(tuning.variables())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Ok(command)
+}
+
+/// What a worker that has ended says that it did.
+pub fn outcome(process: &mut Process, complaint: &str) -> anyhow::Result<Done> {
     let mut out = String::new();
     process.0.stdout.take().map(|mut pipe| pipe.read_to_string(&mut out)).transpose()?;
     let status = process.0.wait()?;
