@@ -9,6 +9,8 @@ mod time;
 pub use check::InvalidEvent;
 pub use json::{MAX_JSON_BYTES, MAX_JSON_DEPTH, Unreadable, unreadable};
 pub use new::{ExpectedVersion, NewEvent};
+#[doc(hidden)]
+pub use recorded::ERASED;
 pub use recorded::{Envelope, Event, RecordedEvent};
 pub(crate) use recorded::{NOT_TEXT, TOO_LARGE};
 pub(crate) use time::Timestamp;

@@ -1,5 +1,6 @@
 //! Checkpoints as rows: read, moved by whoever has the revision that was read, and merged.
 
+use super::readers::forget_reader;
 use super::{Checkpoint, OpenWindow};
 use crate::class::Class;
 use crate::database::Schema;
@@ -309,5 +310,6 @@ pub async fn start_over(schema: &Schema, tx: &mut PgConnection, projection: &str
     ] {
         gone += sqlx::query(schema.sql(statement)).bind(projection).execute(&mut *tx).await?.rows_affected();
     }
+    forget_reader(schema, tx, projection).await?;
     Ok(gone > 0)
 }

@@ -3,6 +3,7 @@
 
 use super::definition::classes;
 use super::operator::replace_all;
+use super::readers::replace_reader;
 use super::store::start_over;
 use super::topology::total_partitions;
 use crate::class::{Class, is_exact_cover};
@@ -110,5 +111,6 @@ pub(crate) async fn take_place_of(
         .bind(definition)
         .execute(&mut *tx)
         .await?;
+    replace_reader(schema, &mut *tx, projection, source).await?;
     start_over(schema, tx, source).await.map(drop)
 }

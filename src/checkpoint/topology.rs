@@ -77,6 +77,10 @@ pub async fn register(
     // Only with the projection itself. One without checkpoints has lost them, and its read model must not be folded
     // again from the start on top of what it has.
     if begun > 0 {
+        // Not while events are erased: `evenfold.erase` waits for the checkpoints that it sees.
+        let lock =
+            "SELECT pg_advisory_xact_lock_shared(hashtext('evenfold erase'), 'evenfold.events'::regclass::oid::int)";
+        sqlx::query(schema.sql(lock)).execute(&mut *tx).await?;
         sqlx::query(schema.sql("INSERT INTO evenfold.checkpoints (projection, modulus, residue) VALUES ($1, 1, 0)"))
             .bind(projection)
             .execute(&mut *tx)

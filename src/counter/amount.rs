@@ -2,7 +2,7 @@
 //! finds, by which the counters are verified.
 
 use super::pointer::{AmountPointer, element};
-use crate::event::{Unreadable, unreadable};
+use crate::event::{ERASED, Unreadable, unreadable};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -27,12 +27,15 @@ pub enum BadAmount {
 }
 
 impl AmountPointer {
-    /// The integer at the pointer; 1 where there is none (or null).
+    /// The integer at the pointer; 1 where there is none (or null), and 0 where it was erased, as nobody knows it.
     ///
     /// # Errors
     ///
     /// See [`BadAmount`].
     pub fn amount(&self, payload: &str) -> Result<i64, BadAmount> {
+        if payload == ERASED {
+            return Ok(0);
+        }
         // PostgreSQL refuses the whole text, wherever in it the escape is, and could never verify what was folded of
         // it.
         if let Some(why) = unreadable(payload) {

@@ -37,6 +37,10 @@ expected AS (
            coalesce(waiting, false) AS waiting, unread
     FROM folded FULL JOIN parked USING (aggregate_type, aggregate_id)
 ),
+-- Aggregates of which the payloads that were applied are erased: what their values were made of is not in the log.
+erased AS (
+    SELECT DISTINCT aggregate_type, aggregate_id FROM evenfold.erasures WHERE $2 = ANY (read_models)
+),
 differing AS MATERIALIZED (
     SELECT aggregate_type, aggregate_id,
            e.events, e.value::text AS value, e.version, e.last_position,
@@ -45,11 +49,12 @@ differing AS MATERIALIZED (
                AND c.version BETWEEN CASE WHEN e.waiting THEN e.applied ELSE e.version END AND e.version AS but_for_value,
            e.unread
     FROM expected e FULL JOIN evenfold.counters c USING (aggregate_type, aggregate_id)
+    LEFT JOIN erased x USING (aggregate_type, aggregate_id)
     WHERE e.events IS NULL
-       OR e.unread IS NOT NULL
+       OR e.unread IS NOT NULL AND x.aggregate_id IS NULL
        -- An aggregate of which nothing could be applied has no row, or one without events.
        OR (c.events IS NULL AND NOT (e.events = 0 AND e.waiting))
-       OR (e.events, e.value, e.last_position)
+       OR (e.events, CASE WHEN x.aggregate_id IS NULL THEN e.value ELSE coalesce(c.value, 0) END, e.last_position)
            IS DISTINCT FROM (coalesce(c.events, 0), coalesce(c.value, 0)::numeric, coalesce(c.last_position, 0))
        -- Where others wait before it, an event that was dropped has moved the version or not.
        OR coalesce(c.version, 0)

@@ -16,13 +16,14 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 6] = [
+const FILES: [(i64, &str, &str); 7] = [
     file!(20_261_128_000_001, "functions"),
     file!(20_261_128_000_002, "append"),
     file!(20_261_128_000_003, "log"),
     file!(20_261_128_000_004, "projections"),
     file!(20_261_128_000_005, "counters"),
     file!(20_261_128_000_006, "sources"),
+    file!(20_261_128_000_007, "erasures"),
 ];
 
 /// How many of them, from the first, make functions in the place of those that are there.
@@ -37,7 +38,7 @@ static CHECKSUMS: LazyLock<Vec<(i64, String)>> = LazyLock::new(|| {
 const TABLE: &str = "evenfold._sqlx_migrations";
 
 /// What evenfold's migrations make, to recognise others' tables under these names before anything is made.
-const RELATIONS: [&str; 10] = [
+const RELATIONS: [&str; 11] = [
     "events",
     "log_origin",
     "projections",
@@ -48,11 +49,12 @@ const RELATIONS: [&str; 10] = [
     "counters_rebuild",
     "topologies",
     "leases",
+    "erasures",
 ];
 
 /// The same of functions, which are made in the place of those that are there.
-const FUNCTION_NAMES: [&str; 8] =
-    ["hash", "refuse", "place", "append", "append_arrays", "check_json", "check_event_ids", "check_events"];
+const FUNCTION_NAMES: [&str; 9] =
+    ["hash", "refuse", "place", "append", "append_arrays", "check_json", "check_event_ids", "check_events", "erase"];
 
 /// The migrations in `migrations/`, for this schema. For the schema `evenfold`, `sqlx migrate run` does the same as
 /// [`schema::migrate`](crate::schema::migrate): `sqlx.toml` has the schema and the name of the table.

@@ -32,6 +32,10 @@ pub struct Event<'a> {
 /// What a payload is where the event's contents were not read. No JSON text is empty.
 pub(crate) const TOO_LARGE: &str = "";
 
+/// What the payload of an event is that was erased. Readers recognise it by this text: whoever writes it writes an
+/// event that is erased from the beginning.
+pub const ERASED: &str = r#"{"evenfold_erased":true}"#;
+
 /// What a payload or the metadata is where another writer's bytes are no UTF-8. It is no JSON either: whoever reads it
 /// refuses it.
 pub(crate) const NOT_TEXT: &str = "(bytes that are not UTF-8)";
@@ -42,6 +46,13 @@ impl Event<'_> {
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.payload == TOO_LARGE
+    }
+
+    /// Whether what it contained was erased (`evenfold erase`): its payload is `{"evenfold_erased":true}`, and it has
+    /// no metadata. Everything else of it is as it was written.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.payload == ERASED
     }
 }
 
@@ -87,6 +98,12 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
+    /// Whether what it contained was erased: see [`Event::is_erased`].
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.payload == ERASED
+    }
+
     /// When the event was written: see [`Envelope::recorded_at`].
     #[must_use]
     pub fn recorded_at(&self) -> SystemTime {

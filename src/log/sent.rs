@@ -13,7 +13,8 @@ const ROWS: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS evenfold_rows (
 ) ON COMMIT DELETE ROWS";
 
 const SHOW_ROWS: &str = "CREATE OR REPLACE TEMPORARY VIEW batch AS
-SELECT position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at
+SELECT position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at,
+    payload::text = '{\"evenfold_erased\":true}' AS erased
 FROM pg_temp.evenfold_rows";
 
 const FILL_ROWS: &str = "INSERT INTO pg_temp.evenfold_rows

@@ -23,6 +23,8 @@ pub struct RefusedEvent {
     pub version: Version,
     /// Why it is refused.
     pub reason: String,
+    /// Whether what it contained was erased.
+    pub erased: bool,
 }
 
 /// What came of it.
@@ -239,6 +241,7 @@ pub(crate) async fn fold_applied<P: Projection>(
                     aggregate: Aggregate::new(parked.event.aggregate_type, parked.event.aggregate_id),
                     version: parked.event.version,
                     reason: parked.reason.to_owned(),
+                    erased: parked.event.is_erased(),
                 })
                 .collect();
             break;

@@ -25,6 +25,9 @@ pub struct Verified {
     pub tables: Vec<VerifiedTable>,
     /// Events that are applied, and that the projection refuses now: the first ones. Nothing was compared then.
     pub refused: Vec<RefusedEvent>,
+    /// How many aggregates were erased after the projection had applied events of them: rows that differ may do so for
+    /// that alone.
+    pub erased: u64,
     /// How long it took: for as long its snapshot was open, and no row version that is newer could be removed.
     pub took: Duration,
 }
@@ -146,11 +149,12 @@ async fn in_transaction<P: Projection>(
         Err(FoldError::Database(error)) => return Err(error.into()),
     };
     shadow.check_written(tx, schema.name(), &before).await?;
+    let erased = checkpoint::erased_since_applied(schema, tx, &name).await?;
     let mut tables = Vec::with_capacity(in_use.len());
     if refused.is_empty() {
         for table in in_use.into_iter().filter(|table| begun || table.quoted.is_some()) {
             tables.push(compare(tx, &shadow, table, limit).await?);
         }
     }
-    Ok(Verified { begun, events, tables, refused, took: started.elapsed() })
+    Ok(Verified { begun, events, tables, refused, erased, took: started.elapsed() })
 }

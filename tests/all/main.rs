@@ -9,6 +9,8 @@ mod append_in_sql;
 mod appender;
 mod architecture;
 mod create;
+mod erase;
+mod erase_workers;
 mod failover;
 mod fence;
 mod foreign;

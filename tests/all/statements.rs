@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the migrations make.
-const RELATIONS: [&str; 13] = [
+const RELATIONS: [&str; 14] = [
     "events",
     "log_origin",
     "projections",
@@ -15,13 +15,14 @@ const RELATIONS: [&str; 13] = [
     "heartbeats",
     "topologies",
     "leases",
+    "erasures",
     "counters",
     "counters_rebuild",
     "events_position_seq",
     "_sqlx_migrations",
 ];
-const FUNCTIONS: [&str; 8] =
-    ["hash", "refuse", "place", "append", "append_arrays", "check_json", "check_event_ids", "check_events"];
+const FUNCTIONS: [&str; 9] =
+    ["hash", "refuse", "place", "append", "append_arrays", "check_json", "check_event_ids", "check_events", "erase"];
 
 /// Words of SQL after which a relation is named. Written in capitals, which no prose is.
 const BEFORE: [&str; 13] = [

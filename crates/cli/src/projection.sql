@@ -14,8 +14,8 @@ CREATE TABLE {name} (
 
 -- apply
 -- Run once for each batch, over the relation batch: position, aggregate_type, aggregate_id, version, event_type,
--- payload, metadata, event_id, recorded_at. Where a batch ends is not known, so add to what is there; and write rows in
--- the order of their key, because two partitions may write the same ones.
+-- payload, metadata, event_id, recorded_at, erased. Where a batch ends is not known, so add to what is there; and write
+-- rows in the order of their key, because two partitions may write the same ones.
 INSERT INTO {name} AS t (aggregate_type, aggregate_id, event_type, events)
 SELECT aggregate_type, aggregate_id, event_type, count(*)
 FROM batch

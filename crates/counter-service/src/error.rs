@@ -27,7 +27,9 @@ pub enum ServiceError {
     },
     /// The idempotency key was used for another counter or another amount, or its UUID is the id of an event that is no
     /// increment: nothing has happened.
-    #[error("the idempotency key was used for something else; give every increment a key of its own")]
+    #[error(
+        "the idempotency key was used for something else, or for an increment that was erased since; give every increment a key of its own"
+    )]
     KeyReused,
     /// The log has an event of this counter that can't be applied: nothing has happened.
     #[error("an event of this counter can't be applied ({0}); `evenfold parked list` shows more, and what can be done")]

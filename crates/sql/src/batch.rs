@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 const CREATE: &str = "CREATE TEMPORARY TABLE batch (
     position bigint, aggregate_type text, aggregate_id text, version bigint, event_type text, payload json,
-    metadata json, event_id uuid, recorded_at timestamptz
+    metadata json, event_id uuid, recorded_at timestamptz, erased boolean
 )";
 
 /// Makes it, in place of the view that the session may have.

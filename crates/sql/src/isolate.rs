@@ -17,7 +17,8 @@ const DIVIDE: &str = "
     CREATE UNIQUE INDEX ON pg_temp.evenfold_numbered (number);
     CREATE TEMPORARY TABLE evenfold_refused (position bigint, why text) ON COMMIT DROP;
     CREATE OR REPLACE TEMPORARY VIEW batch AS
-        SELECT position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at
+        SELECT position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at,
+            erased
         FROM pg_temp.evenfold_numbered
         WHERE number BETWEEN current_setting('evenfold.first')::bigint AND current_setting('evenfold.last')::bigint";
 

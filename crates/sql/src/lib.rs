@@ -27,7 +27,7 @@
 //! - `-- each event`: the body of a PL/pgSQL block, run once per event, in order, over the record `event`.
 //!
 //! `batch` and `event` have the columns `position`, `aggregate_type`, `aggregate_id`, `version`, `event_type`,
-//! `payload`, `metadata`, `event_id` and `recorded_at`.
+//! `payload`, `metadata`, `event_id`, `recorded_at`, and `erased`: whether what the event contained was erased.
 
 mod batch;
 pub mod check;

@@ -1,17 +1,19 @@
 //! A projection, folded again from the log into a shadow of its tables, which are compared row by row.
 
-use super::super::output::{print, print_json, thousands, visible};
+use super::super::output::{print, print_json, sentence, thousands, visible};
 use super::super::registry::Configured;
 use super::notes::{notes, nothing, report};
 use super::removed;
 use anyhow::bail;
 use evenfold::checkpoint;
+use evenfold::event::Aggregate;
 use evenfold::log::{OpenSource, Source};
 use evenfold::schema::Schema;
 use evenfold::shadow::{DifferingRow, RefusedEvent, Side, TableOutcome, Verified, VerifiedTable};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
+use std::collections::HashSet;
 
 /// Events that are listed where a projection refuses what is applied.
 const LISTED: usize = 5;
@@ -37,10 +39,15 @@ pub(super) async fn verify(
 ) -> anyhow::Result<()> {
     let verified = projection.verify(own, conn, source, limit).await?;
     if !verified.refused.is_empty() {
-        return refused(name, &verified.refused);
+        return refused(name, &verified.refused, json);
     }
     for table in &verified.tables {
         list(name, table, json)?;
+    }
+    // A table that is gone, or has other columns, is so for another reason.
+    let in_rows = |table: &VerifiedTable| table.agrees() || matches!(table.outcome, TableOutcome::Compared { .. });
+    if !verified.agrees() && verified.erased > 0 && verified.tables.iter().all(in_rows) {
+        return report("", &undecided(name, verified.erased), json);
     }
     if !verified.agrees() {
         removed::note(log, json).await?;
@@ -54,6 +61,16 @@ pub(super) async fn verify(
     let agrees = || agreement(&verified, status.behind());
     let outcome = if verified.events > 0 { agrees() } else { nothing(own, conn, log).await? };
     report(&outcome, &notes(own, conn, &status, verified.events > 0).await?, json)
+}
+
+/// That the rows differ, and that this says nothing: they were made of payloads that are in the log no more.
+fn undecided(name: &str, erased: u64) -> String {
+    sentence(&format!(
+        "Not verified: the rows of {name} are not what the log makes now, and need not be, since {} aggregates were erased \
+         after {name} had applied events of them. `evenfold rebuild --projection {name}` makes them anew, of what is left; \
+         from then on they can be compared.",
+        thousands(erased)
+    ))
 }
 
 fn agreement(verified: &Verified, behind: u64) -> String {
@@ -72,10 +89,20 @@ fn agreement(verified: &Verified, behind: u64) -> String {
     std::iter::once(head).chain(agreed).collect()
 }
 
-fn refused(name: &str, refused: &[RefusedEvent]) -> anyhow::Result<()> {
-    for RefusedEvent { position, aggregate, version, reason } in refused.iter().take(LISTED) {
+fn refused(name: &str, refused: &[RefusedEvent], json: bool) -> anyhow::Result<()> {
+    for RefusedEvent { position, aggregate, version, reason, .. } in refused.iter().take(LISTED) {
         let aggregate = visible(&aggregate.to_string()).into_owned();
         print(&format!("{aggregate}, version {version}, at position {position}: {}\n", visible(reason)))?;
+    }
+    // The later events of an aggregate are refused for the first one.
+    let erased: HashSet<&Aggregate> =
+        refused.iter().filter(|event| event.erased).map(|event| &event.aggregate).collect();
+    if refused.iter().all(|event| erased.contains(&event.aggregate)) {
+        let outcome = sentence(&format!(
+            "Not verified: {name} refuses erased events, which it applied before they were erased. A rebuild would park \
+             the aggregates: let the projection leave erased events out (WHERE NOT erased)."
+        ));
+        return report("", &outcome, json);
     }
     bail!(
         "{name} refuses {} events that it has applied before: it can't be compared until it applies them again",

@@ -1,6 +1,6 @@
 //! What a verification does not cover, in words.
 
-use super::super::output::{complain, print, thousands};
+use super::super::output::{complain, print, sentence, thousands};
 use evenfold::checkpoint::{self, Status};
 use evenfold::counters::NAME;
 use evenfold::log::{self, OpenSource};
@@ -52,7 +52,26 @@ pub(super) async fn notes(
         };
         notes.push(format!("{} aggregates are parked, and count on neither side:{list}.\n", thousands(parked)));
     }
+    let erased = checkpoint::erased_since_applied(own, conn, &status.projection).await?;
+    if erased > 0 {
+        notes.push(erased_note(&status.projection, erased));
+    }
     Ok(notes.concat())
+}
+
+/// What of aggregates that were erased after they were applied is compared, and what is not.
+fn erased_note(projection: &str, erased: u64) -> String {
+    let aggregates = thousands(erased);
+    sentence(&if projection == NAME {
+        format!(
+            "Of {aggregates} aggregates that were erased after they were applied the values are not compared, since what \
+             they were made of is gone: `evenfold rebuild` makes them anew, of what is left."
+        )
+    } else {
+        format!(
+            "{aggregates} aggregates were erased after they were applied: all rows agree with what is left of them."
+        )
+    })
 }
 
 /// The result, and what it does not cover: as JSON only what is no row.

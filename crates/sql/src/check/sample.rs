@@ -95,7 +95,8 @@ const SENT_AT_ONCE: usize = 100;
 const VIEW: &str = "
     TRUNCATE pg_temp.evenfold_part;
     CREATE OR REPLACE TEMPORARY VIEW batch AS
-        SELECT position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at
+        SELECT position, aggregate_type, aggregate_id, version, event_type, payload, metadata, event_id, recorded_at,
+            payload::text = '{\"evenfold_erased\":true}' AS erased
         FROM pg_temp.evenfold_part";
 
 /// In the order of positions, as a worker's batch is.
