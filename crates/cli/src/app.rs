@@ -20,7 +20,7 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 16] = [
+const OF_APPS: [&str; 17] = [
     "worker",
     "pool",
     "status",
@@ -33,6 +33,7 @@ const OF_APPS: [&str; 16] = [
     "migrate",
     "uninstall",
     "index",
+    "erase",
     "repair",
     "db",
     "completions",

@@ -7,8 +7,8 @@ use super::projections::Projections;
 #[cfg(feature = "serve")]
 use super::serve;
 use super::{
-    append, bench, counters, db, demo, generate, import, index, manual, migrate, parked, pool, projection, rebuild,
-    repair, scale, source, status, uninstall, verify, wait, worker,
+    append, bench, counters, db, demo, erase, generate, import, index, manual, migrate, parked, pool, projection,
+    rebuild, repair, scale, source, status, uninstall, verify, wait, worker,
 };
 use clap::{Parser, Subcommand};
 
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Index(index::IndexArgs),
     /// Fold the whole log anew, next to the read model in use, and switch over; works while workers run
     Rebuild(rebuild::RebuildArgs),
+    /// Erase what the events of an aggregate contain, for good, after asking; or list what was erased
+    Erase(erase::EraseArgs),
     /// Make a log usable that was restored from another PostgreSQL cluster
     Repair(repair::RepairArgs),
     /// Start, stop or find evenfold's own PostgreSQL
@@ -124,6 +126,7 @@ fn folds(command: &Command) -> Folds {
         Command::Bench(_) => Folds::OwnLog("bench"),
         Command::Projection(command) if command.reads_the_log() => Folds::OwnLog("projection check"),
         Command::Index(_) => Folds::OwnLog("index"),
+        Command::Erase(_) => Folds::OwnLog("erase"),
         Command::Repair(_) => Folds::OwnLog("repair"),
         #[cfg(feature = "serve")]
         Command::Serve(_) => Folds::OwnLog("serve"),
@@ -169,6 +172,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Uninstall(args) => uninstall::run(&global, &args).await,
         Command::Index(args) => index::run(&global, args).await,
         Command::Rebuild(args) => rebuild::run(&global, args, known).await,
+        Command::Erase(args) => erase::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,
         Command::Db(args) => db::run(&global, &args).await,
         Command::Completions(args) => manual::completions(&args, known.command.clone()),

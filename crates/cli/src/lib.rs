@@ -22,6 +22,7 @@ mod demo;
 #[doc(hidden)]
 pub mod done;
 mod ended;
+mod erase;
 mod files;
 mod flags;
 mod foreign;

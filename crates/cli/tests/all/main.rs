@@ -42,6 +42,7 @@ mod damage;
 mod definition;
 mod deploy;
 mod documents;
+mod erase;
 mod fuzz_payloads;
 mod heartbeats;
 mod http_docs;

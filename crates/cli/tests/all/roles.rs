@@ -292,6 +292,7 @@ async fn does(url: &str, role: &str) -> Result<(), String> {
         ]),
         "operator" => all(&[("status", ""), ("verify", ""), ("counters", ""), ("parked list", "")]),
         "maintainer" => all(&[("parked retry --all", ""), ("rebuild", "")]),
+        "eraser" => all(&[("erase", ""), ("erase t a --yes", "")]),
         other => Err(format!("{other} is no role that this test knows")),
     }
 }
@@ -302,7 +303,7 @@ async fn each_role_does_its_work_with_the_rights_in_the_table_and_not_with_less(
     append_one(&mut conn, "a", 1).await;
     let roles = grants();
     let names: Vec<&str> = roles.iter().map(|(role, _)| role.as_str()).collect();
-    assert_eq!(names, ["writer", "appender", "worker", "operator", "maintainer"]);
+    assert_eq!(names, ["writer", "appender", "worker", "operator", "maintainer", "eraser"]);
     for (role, grants) in &roles {
         let url = as_role(&server, &mut conn, role, grants).await;
         if role != "writer" {
@@ -321,6 +322,8 @@ async fn each_role_does_its_work_with_the_rights_in_the_table_and_not_with_less(
         for (n, grant) in grants.iter().enumerate() {
             let rest: Vec<String> = grants.iter().filter(|other| *other != grant).cloned().collect();
             let url = as_role(&server, &mut conn, &format!("{role}_{n}"), &rest).await;
+            // There must be something to erase.
+            append_one(&mut conn, "a", 1).await;
             assert!(does(&url, role).await.is_err(), "{role} needs no {grant}");
         }
     }
