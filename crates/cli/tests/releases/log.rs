@@ -112,7 +112,7 @@ impl Log {
     }
 
     /// Kills the server, and starts it again.
-    pub async fn crash(&self) {
+    pub fn crash(&self) {
         block_in_place(|| {
             self.server.kill();
             self.server.start_after_kill();
