@@ -124,7 +124,7 @@ async fn every_event_that_postgres_es_acknowledges_is_applied_once_and_in_order_
         program: || installed::rust("postgres_es"),
         settings: POSTGRES_ES,
         needs: &["GRANT SELECT ON public.events TO reader"],
-        log: "SELECT position, aggregate_id, sequence FROM events",
+        log: "SELECT position, aggregate_id, sequence FROM public.events",
         table: "events",
         position: "position",
         first_version: 1,
