@@ -104,7 +104,7 @@ pub async fn commit(
     owner: Uuid,
 ) -> Result<Option<Vec<Revision>>, sqlx::Error> {
     let open = checkpoint.window.as_ref();
-    let (seen, upto) = (Columns::of(&checkpoint.seen), open.map(|open| Columns::of(&open.upto)));
+    let (seen, upto) = (FenceColumns::of(&checkpoint.seen), open.map(|open| FenceColumns::of(&open.upto)));
     let (moduli, residues, revisions) = keys(rows);
     let written = sqlx::query(schema.sql(
         "UPDATE evenfold.checkpoints c
@@ -143,7 +143,7 @@ pub async fn commit(
 }
 
 /// A fence as a row has it.
-struct Columns<'a> {
+struct FenceColumns<'a> {
     floor: Position,
     snapshot: String,
     next_xid: String,
@@ -151,7 +151,7 @@ struct Columns<'a> {
     missing: Option<&'a [Position]>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> FenceColumns<'a> {
     fn of(fence: &'a Fence) -> Self {
         let (snapshot, next_xid, missing) = match &fence.shown {
             Shown::Transactions { snapshot, next_xid } => (snapshot.to_string(), next_xid.to_string(), None),
@@ -198,7 +198,7 @@ pub async fn merge(
     if gone.rows_affected() != rows.len() as u64 {
         return Ok(None);
     }
-    let seen = Columns::of(&checkpoint.seen);
+    let seen = FenceColumns::of(&checkpoint.seen);
     let revision = sqlx::query_scalar(schema.sql(
         "INSERT INTO evenfold.checkpoints (projection, modulus, residue, seen, floor, next_xid, missing, owner)
          VALUES ($1, $2, $3, $4::text::pg_snapshot, $5, $6::text::xid8, $7, $8) RETURNING revision",
@@ -276,7 +276,7 @@ pub async fn accept_log_server(
 pub(crate) async fn complete_all(schema: &Schema, tx: &mut PgConnection) -> Result<u64, sqlx::Error> {
     // With the log locked this is a fence like any other, also within a transaction (which is READ COMMITTED).
     let end = Fence::take(schema, &mut *tx).await?;
-    let end = Columns::of(&end);
+    let end = FenceColumns::of(&end);
     sqlx::query(
         schema.sql("UPDATE evenfold.checkpoints SET seen = $1::text::pg_snapshot, floor = $2, next_xid = $3::text::xid8,
              upto = NULL, upto_floor = NULL, upto_next_xid = NULL, cursor = NULL, revision = nextval('evenfold.checkpoint_revisions')

@@ -1,12 +1,12 @@
 //! Events that were read, in as few allocations as possible.
 
 use super::Interest;
-use super::columns::{Columns, Parsed};
+use super::columns::{Columns, ParsedTexts};
 use crate::event::{Envelope, Event, Timestamp};
 use crate::hash::IdHash;
 use crate::number::{Position, Version};
-use std::collections::HashMap;
 use sqlx::postgres::PgRow;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The texts of one batch may have this many bytes together; a batch ends early where they would be more.
@@ -26,7 +26,7 @@ pub struct EventBuffer {
     reached: Option<Position>,
     /// How the rows are sent that it is filled from.
     columns: Option<Columns>,
-    parsed: Parsed,
+    parsed: ParsedTexts,
 }
 
 /// Small, because a worker that catches up holds some tens of thousands.
@@ -105,7 +105,7 @@ impl EventBuffer {
     }
 
     /// Which of its texts PostgreSQL has parsed.
-    pub(crate) fn parsed(&self) -> Parsed {
+    pub(crate) fn parsed(&self) -> ParsedTexts {
         self.parsed
     }
 
@@ -124,7 +124,7 @@ impl EventBuffer {
         self.envelopes.clear();
         self.xids.clear();
         self.reached = None;
-        (self.columns, self.parsed) = (None, Parsed::default());
+        (self.columns, self.parsed) = (None, ParsedTexts::default());
     }
 
     /// Adds an event: with its envelope if the others have theirs.

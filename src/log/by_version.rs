@@ -128,8 +128,7 @@ impl WindowReader {
         layout: &Layout,
         conn: &mut PgConnection,
         window: Window<'_>,
-        slice: &Slice,
-        interest: &Interest,
+        (slice, interest): (&Slice, &Interest),
         limit: usize,
         into: &mut EventBuffer,
     ) -> Result<Read, sqlx::Error> {

@@ -36,7 +36,7 @@ enum Sent {
 
 /// Which texts PostgreSQL has parsed as JSON: whoever can't rely on their writers need not do it again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Parsed {
+pub(crate) struct ParsedTexts {
     pub(crate) payloads: bool,
     pub(crate) metadata: bool,
 }
@@ -47,13 +47,13 @@ impl Columns {
         Self { payload: Sent::of(row, PAYLOAD_AT), metadata: envelope.then(|| Sent::of(row, METADATA_AT)) }
     }
 
-    pub(crate) fn parsed(&self) -> Parsed {
+    pub(crate) fn parsed(self) -> ParsedTexts {
         let is_parsed = |sent| sent != Sent::Unparsed;
-        Parsed { payloads: is_parsed(self.payload), metadata: self.metadata.is_some_and(is_parsed) }
+        ParsedTexts { payloads: is_parsed(self.payload), metadata: self.metadata.is_some_and(is_parsed) }
     }
 
     /// The event of a row, whose types are known.
-    pub(crate) fn event<'r>(&self, row: &'r PgRow) -> Result<Event<'r>, sqlx::Error> {
+    pub(crate) fn event(self, row: &PgRow) -> Result<Event<'_>, sqlx::Error> {
         let hash: i64 = row.try_get_unchecked(2)?;
         let envelope = match self.metadata {
             Some(metadata) => Some(Envelope {

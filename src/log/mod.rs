@@ -40,7 +40,7 @@ pub use appender::{Appender, AppenderOptions};
 pub(crate) use at::{Addressed, ClassProgress};
 pub use buffer::EventBuffer;
 pub use by_version::WindowReader;
-pub(crate) use columns::{Columns, Parsed};
+pub(crate) use columns::{Columns, ParsedTexts};
 #[doc(hidden)]
 pub use epoch::{Epoch, Epochs};
 pub use fence::{Fence, Shown};

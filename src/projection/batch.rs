@@ -4,7 +4,7 @@ use crate::checkpoint::{BEHIND, ParkedEvent};
 use crate::database::Schema;
 use crate::event::{Aggregate, Event, MAX_JSON_BYTES, NOT_TEXT};
 use crate::hash::IdHash;
-use crate::log::{self, Between, EventBuffer, Interest, Layout, Parsed, Span};
+use crate::log::{self, Between, EventBuffer, Interest, Layout, ParsedTexts, Span};
 use crate::number::Position;
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
@@ -280,7 +280,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Why no projection can be given an event.
-fn unreadable(layout: &Layout, parsed: Parsed, event: &Event<'_>) -> Option<String> {
+fn unreadable(layout: &Layout, parsed: ParsedTexts, event: &Event<'_>) -> Option<String> {
     // The column of evenfold's own log can be written by others, and with a wrong hash two workers would share an
     // aggregate. That of another log is computed as it is read.
     if layout.foreign().is_none() {

@@ -35,7 +35,7 @@ impl Limit {
         mut events: EventBuffer,
     ) -> Result<Chunk, sqlx::Error> {
         let log::Read { complete, decoding } =
-            self.reader.read(layout, conn, window, slice, interest, self.next, &mut events).await?;
+            self.reader.read(layout, conn, window, (slice, interest), self.next, &mut events).await?;
         let count = events.len();
         // A chunk cut short by its bytes: ask for no more rows than fit, so that few are sent for nothing.
         let next = if !complete && events.is_full() { count } else { self.next.saturating_mul(2) };

@@ -94,7 +94,7 @@ struct Reader<'a> {
     after: Position,
     ended: bool,
     any_parked: bool,
-    reader: WindowReader,
+    windows: WindowReader,
     pending: Pending,
     buffer: EventBuffer,
 }
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
             interest: interest.with_xid(),
             start: if log.is_some() { Fence::of_positions(Position::START, Vec::new()) } else { Fence::before_all() },
             upto,
-            reader: WindowReader::default(),
+            windows: WindowReader::default(),
             pending,
             log,
             after: Position::START,
@@ -151,8 +151,8 @@ impl<'a> Reader<'a> {
                 None => (&own, &mut *conn),
             };
             let complete = self
-                .reader
-                .read(layout, reader, window, &slice, &self.interest, CHUNK, &mut self.buffer)
+                .windows
+                .read(layout, reader, window, (&slice, &self.interest), CHUNK, &mut self.buffer)
                 .await?
                 .complete;
             self.ended = complete;

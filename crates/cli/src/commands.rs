@@ -166,7 +166,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Parked(args) => parked::run(&global, args, known).await,
         Command::Projection(args) => projection::run(&global, args).await,
-        Command::Import(args) => import::run(&global, &args).await,
+        Command::Import(args) => Box::pin(import::run(&global, &args)).await,
         Command::Source(args) => source::run(&global, args, known).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Uninstall(args) => uninstall::run(&global, &args).await,

@@ -48,7 +48,7 @@ async fn add(database: &Database, mapping: &Mapping, yes: bool) -> anyhow::Resul
     if statements.is_empty() {
         return print(&format!("{table} has the column {column} and an index on it already: nothing was done\n"));
     }
-    let shown: String = statements.iter().map(|statement| format!("  {statement};\n")).collect();
+    let shown = format!("  {};\n", statements.join(";\n  "));
     print(&format!("in {} at {}:\n{}", server.database, server.place, wrapped(&shown)))?;
     if !yes {
         confirm(&format!(
