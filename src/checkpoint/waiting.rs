@@ -4,7 +4,7 @@ use super::parked::BEHIND;
 use crate::database::Schema;
 use crate::event::Aggregate;
 use crate::hash::IdHash;
-use crate::log::{Columns, ENVELOPE, EventBuffer, PAYLOAD};
+use crate::log::{ENVELOPE, EventBuffer, PAYLOAD, RowColumns};
 use crate::number::{Position, Version};
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Row};
@@ -273,7 +273,7 @@ pub(crate) async fn parked_after(
     let mut rows = bound(query, projection, (first, last), reached, limit).fetch(tx);
     let (mut at, mut columns) = (None, None);
     while let Some(row) = rows.try_next().await? {
-        let event = columns.get_or_insert_with(|| Columns::of(&row, true)).event(&row)?;
+        let event = columns.get_or_insert_with(|| RowColumns::of(&row, true)).event(&row)?;
         let key = (event.aggregate_type, event.aggregate_id);
         // One that was parked just now, between two of them: its checkpoint may not be locked.
         if wanted.contains(&key) {

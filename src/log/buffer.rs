@@ -1,7 +1,7 @@
 //! Events that were read, in as few allocations as possible.
 
 use super::Interest;
-use super::columns::{Columns, ParsedTexts};
+use super::columns::{ParsedTexts, RowColumns};
 use crate::event::{Envelope, Event, Timestamp};
 use crate::hash::IdHash;
 use crate::number::{Position, Version};
@@ -25,7 +25,7 @@ pub struct EventBuffer {
     /// Up to which position it has what was asked for, where that is not the highest of its events.
     reached: Option<Position>,
     /// How the rows are sent that it is filled from.
-    columns: Option<Columns>,
+    columns: Option<RowColumns>,
     parsed: ParsedTexts,
 }
 
@@ -98,7 +98,7 @@ impl EventBuffer {
 
     /// Adds the event of a row with the columns of `range.sql`, read with this interest.
     pub(super) fn push_row(&mut self, row: &PgRow, interest: &Interest) -> Result<(), sqlx::Error> {
-        let columns = *self.columns.get_or_insert_with(|| Columns::of(row, interest.envelope));
+        let columns = *self.columns.get_or_insert_with(|| RowColumns::of(row, interest.envelope));
         self.parsed = columns.parsed();
         self.push(&columns.event(row)?);
         Ok(())

@@ -17,7 +17,7 @@ const JSONB_VERSION: u8 = 1;
 /// How a row with the columns of `range.sql` is sent. It is the same for all rows of a statement, and looking it up for
 /// each of them would be half of what decoding costs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Columns {
+pub(crate) struct RowColumns {
     payload: Sent,
     /// None where no envelope is sent.
     metadata: Option<Sent>,
@@ -41,7 +41,7 @@ pub(crate) struct ParsedTexts {
     pub(crate) metadata: bool,
 }
 
-impl Columns {
+impl RowColumns {
     /// Those of this row, and of all others of its statement.
     pub(crate) fn of(row: &PgRow, envelope: bool) -> Self {
         Self { payload: Sent::of(row, PAYLOAD_AT), metadata: envelope.then(|| Sent::of(row, METADATA_AT)) }

@@ -49,7 +49,7 @@ macro_rules! too_large {
 /// Whether an event of evenfold's own log is too large, as a condition.
 pub(super) const IS_TOO_LARGE: &str = too_large!();
 
-/// The payload of evenfold's own log in a list of columns, for [`Columns`](super::Columns); none where the event is too
+/// The payload of evenfold's own log in a list of columns, for [`RowColumns`](super::RowColumns); none where the event is too
 /// large.
 pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL ELSE payload END");
 
@@ -58,7 +58,7 @@ pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL
 pub(crate) const ENVELOPE: &str =
     concat!(", event_id, recorded_at, CASE WHEN ", too_large!(), " THEN NULL ELSE metadata END");
 
-/// Columns that only few want: a CASE for them would cost something per row. The transaction comes last.
+/// RowColumns that only few want: a CASE for them would cost something per row. The transaction comes last.
 const XID: &str = ", xid::text::bigint";
 
 impl Layout {

@@ -40,7 +40,7 @@ pub use appender::{Appender, AppenderOptions};
 pub(crate) use at::{Addressed, ClassProgress};
 pub use buffer::EventBuffer;
 pub use by_version::WindowReader;
-pub(crate) use columns::{Columns, ParsedTexts};
+pub(crate) use columns::{ParsedTexts, RowColumns};
 #[doc(hidden)]
 pub use epoch::{Epoch, Epochs};
 pub use fence::{Fence, Shown};

@@ -25,7 +25,7 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::
 
 /// What is wrong with a projection whose events were read for no view.
 const NO_ENVELOPE: &str = "the events were read without their envelopes, which the view has: a projection that calls \
-    Batch::make_view must say so by Projection::makes_views";
+    Batch::make_view must declare it by Projection::makes_views";
 
 /// Makes the view `batch` show these events, which are in another database: they are sent, into a temporary table.
 ///

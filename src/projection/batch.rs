@@ -129,7 +129,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// The database's. The role needs the right to make temporary tables. Of a log that others write also where the
-    /// projection has not said that it [makes views](super::Projection::makes_views).
+    /// projection does not declare that it [makes views](super::Projection::makes_views).
     ///
     /// # Cancel safety
     ///

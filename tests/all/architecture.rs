@@ -48,6 +48,7 @@ const PACKAGES: [(&str, &[&str]); 12] = [
             "evenfold-cli",
             "evenfold-cluster",
             "evenfold-counter-service",
+            "evenfold-embedded",
             "evenfold-groups",
             "evenfold-http",
             "evenfold-sql",

@@ -1,6 +1,6 @@
 //! How long it takes from the commit of an append to the commit of the read model.
 
-use super::schedule::{Acked, Schedule, Target, milliseconds};
+use super::schedule::{Acked, Destination, Schedule, milliseconds};
 use super::stamped::{Stamped, Stamps};
 use super::{Bench, Runs, steps};
 use anyhow::{Context, bail};
@@ -153,7 +153,7 @@ async fn with_an_open_transaction(arena: &Arena, args: &LatencyArgs, load: &Sche
 
 async fn of_counters(arena: &Arena, args: &LatencyArgs, load: &Schedule) -> anyhow::Result<Vec<f64>> {
     let (worker, options) = (args.tuning.worker_options(Takeover::Now), args.tuning.run_options());
-    let into = Target::Own(Log::in_schema(arena.database.schema().clone()));
+    let into = Destination::Own(Log::in_schema(arena.database.schema().clone()));
     latencies(arena, &arena.database, (args.tuning.counters.projection(), worker, options), (load, &into)).await
 }
 
@@ -162,7 +162,7 @@ pub(super) async fn latencies<P: Projection>(
     arena: &Arena,
     database: &Database,
     (projection, worker, options): (P, WorkerOptions, RunOptions),
-    (load, into): (&Schedule, &Target),
+    (load, into): (&Schedule, &Destination),
 ) -> anyhow::Result<Vec<f64>> {
     let stamps = Stamps::default();
     let projection = Stamped { projection, stamps: stamps.clone(), pending: Vec::new() };

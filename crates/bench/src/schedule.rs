@@ -30,7 +30,7 @@ pub(super) type Acked = (i64, Instant);
 
 /// What events are written into.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(super) enum Destination {
     /// evenfold's own log.
     Own(Log),
     /// A table of others, by this statement, which is given the aggregate and the version, and returns the position.
@@ -55,7 +55,7 @@ impl Schedule {
     }
 
     /// Appends an event at each moment, each a transaction of its own.
-    pub(super) async fn append(&self, arena: &Arena, into: &Target) -> anyhow::Result<Vec<Acked>> {
+    pub(super) async fn append(&self, arena: &Arena, into: &Destination) -> anyhow::Result<Vec<Acked>> {
         // Other aggregates than those of an earlier load, of which a table of others knows the versions.
         let load = fastrand::u32(..);
         let mut conns = Vec::new();
@@ -116,7 +116,7 @@ impl Schedule {
     }
 }
 
-impl Target {
+impl Destination {
     /// Appends the event of this number of a writer, in a load.
     async fn append_one(
         &self,

@@ -14,6 +14,7 @@ use evenfold_cli::output::thousands;
 use evenfold_cli::tuning::Tuning;
 use figures::{SEVERAL, SqlSamples};
 use folded::Folding;
+pub(crate) use folded::Taken;
 
 #[derive(Debug, Args)]
 pub(super) struct SqlArgs {

@@ -29,7 +29,7 @@ const UUIDS: &str = "SELECT array_agg(CASE WHEN id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}
 #[derive(Clone, Default)]
 struct Ids {
     noted: Arc<Mutex<Vec<String>>>,
-    /// Whether it calls `make_view`, without having said so.
+    /// Whether it calls `make_view`, without declaring it.
     views: bool,
 }
 
@@ -146,13 +146,13 @@ async fn a_payload_is_the_same_text_whatever_type_it_is_kept_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_projection_that_makes_a_view_without_having_said_so_fails_with_a_sentence_and_applies_nothing() {
+async fn a_projection_that_makes_a_view_without_declaring_it_fails_with_a_sentence_and_applies_nothing() {
     let (db, source) = log("jsonb").await;
     sqlx::raw_sql(IDS).execute(&mut db.connect().await).await.unwrap();
     let read_model = TestDb::new().await;
     let ids = Ids { views: true, ..Ids::default() };
     let error = fold(&read_model, ids.clone(), &source).await.unwrap_err().to_string();
-    assert!(error.contains("must say so by Projection::makes_views"), "{error}");
+    assert!(error.contains("must declare it by Projection::makes_views"), "{error}");
     assert_eq!(*ids.noted.lock().unwrap(), Vec::<String>::new());
     let floor = "SELECT max(floor)::bigint FROM evenfold.checkpoints";
     assert_eq!(scalar(&mut read_model.connect().await, floor).await, 0);

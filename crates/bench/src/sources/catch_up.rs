@@ -1,6 +1,7 @@
 //! The same events in evenfold's own log and in tables of others, each folded by one worker in this process.
 
 use super::super::cpu::{Server, own_seconds};
+use super::super::sql::Taken;
 use super::other_log::OtherLog;
 use anyhow::ensure;
 use evenfold::checkpoint::Takeover;
@@ -16,20 +17,11 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What the worker of evenfold's own log has made of it, which was compared with the log.
-const EXPECT: &str =
-    "DROP TABLE IF EXISTS evenfold.expected; CREATE TABLE evenfold.expected AS TABLE evenfold.counters";
+const EXPECT: &str = "SET client_min_messages = warning; DROP TABLE IF EXISTS evenfold.expected; CREATE TABLE evenfold.expected AS TABLE evenfold.counters";
 
 const DIFFER: &str = "SELECT count(*) FROM (
     SELECT aggregate_type, aggregate_id, events, value, version, last_position FROM evenfold.expected
     EXCEPT SELECT aggregate_type, aggregate_id, events, value, version, last_position FROM evenfold.counters) d";
-
-/// What a fold has taken: seconds, and seconds of processors, those of both servers included; none where a server is
-/// out of sight.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Taken {
-    pub(super) wall: f64,
-    pub(super) cpu: Option<f64>,
-}
 
 /// Logs of the same events.
 pub(super) struct Logs<'a> {

@@ -1,6 +1,6 @@
 //! What was measured, as figures.
 
-use super::catch_up::Taken;
+use super::super::sql::Taken;
 use evenfold_cli::bench::report::{Figure, Goal, Unit};
 
 /// What a worker's memory may grow by, in MiB.

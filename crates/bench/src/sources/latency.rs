@@ -1,7 +1,7 @@
 //! How long it takes from the commit of an event to that of its counter.
 
 use super::super::latency::latencies;
-use super::super::schedule::{Schedule, Target};
+use super::super::schedule::{Destination, Schedule};
 use super::figures::SourceSamples;
 use super::other_log::OtherLog;
 use evenfold::checkpoint::Takeover;
@@ -49,15 +49,15 @@ impl<'a> Loads<'a> {
 
     /// As users have it: whoever appends notifies.
     async fn own(&self, load: &Schedule) -> anyhow::Result<Option<f64>> {
-        self.p50(load, Target::Own(Log::in_schema(self.arena.database.schema().clone())), None).await
+        self.p50(load, Destination::Own(Log::in_schema(self.arena.database.schema().clone())), None).await
     }
 
     async fn sequence(&self, load: &Schedule) -> anyhow::Result<Option<f64>> {
         let insert = self.table.sql(INSERT).as_str().to_owned();
-        self.p50(load, Target::Table(insert), Some(self.source.clone())).await
+        self.p50(load, Destination::Table(insert), Some(self.source.clone())).await
     }
 
-    async fn p50(&self, load: &Schedule, into: Target, source: Option<Source>) -> anyhow::Result<Option<f64>> {
+    async fn p50(&self, load: &Schedule, into: Destination, source: Option<Source>) -> anyhow::Result<Option<f64>> {
         let database = &self.arena.database;
         // The projection begins with one log, and goes on with no other.
         start_over(database.schema(), &mut database.connect().await?).await?;

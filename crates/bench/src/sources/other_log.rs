@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 
 /// What a table is made of. `evenfold.` is the benchmark's schema.
-const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS {schema};
+const TABLE: &str = "SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE evenfold.{name} (
     global_position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream_type     text NOT NULL,

@@ -32,9 +32,9 @@ ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET events = t.events + exc
 /// What a fold has taken: seconds, and seconds of processors, those of the server included; none where the server is
 /// out of sight.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taken {
-    pub(super) wall: f64,
-    pub(super) cpu: Option<f64>,
+pub(crate) struct Taken {
+    pub(crate) wall: f64,
+    pub(crate) cpu: Option<f64>,
 }
 
 /// A log, and how it is folded.

@@ -1,7 +1,7 @@
 //! How long it takes from the commit of an append to that of the rows that a file makes of it.
 
 use super::super::latency::latencies;
-use super::super::schedule::{Schedule, Target};
+use super::super::schedule::{Destination, Schedule};
 use super::figures::SqlSamples;
 use super::folded::{drop_table, file, searching};
 use evenfold::checkpoint::{self, Takeover};
@@ -33,7 +33,7 @@ pub(super) async fn measure(
     settle(&mut conn).await?;
     let worker = tuning.worker_options(Takeover::Now);
     let options = tuning.run_options();
-    let into = Target::Own(Log::in_schema(database.schema().clone()));
+    let into = Destination::Own(Log::in_schema(database.schema().clone()));
     let taken = latencies(arena, &database, (file("totals")?, worker, options), (&schedule, &into)).await?;
     samples.visible.extend(percentile(&taken, 0.5));
     steps.inc(1);
