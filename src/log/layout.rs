@@ -49,8 +49,8 @@ macro_rules! too_large {
 /// Whether an event of evenfold's own log is too large, as a condition.
 pub(super) const IS_TOO_LARGE: &str = too_large!();
 
-/// The payload of evenfold's own log in a list of columns, for [`RowColumns`](super::RowColumns); none where the event is too
-/// large.
+/// The payload of evenfold's own log in a list of columns, for [`RowColumns`](super::RowColumns); none where the event
+/// is too large.
 pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL ELSE payload END");
 
 /// What follows it where the envelope is wanted. A time comes as PostgreSQL has it: computing with it fails at

@@ -1,4 +1,5 @@
-//! How many events per second writers of a log write that know nothing of evenfold, alone and while a worker folds them.
+//! How many events per second writers of a log write that know nothing of evenfold: alone, and while a worker folds
+//! them.
 
 use super::latency::INSERT;
 use super::other_log::OtherLog;
