@@ -58,7 +58,7 @@ pub(crate) const PAYLOAD: &str = concat!("CASE WHEN ", too_large!(), " THEN NULL
 pub(crate) const ENVELOPE: &str =
     concat!(", event_id, recorded_at, CASE WHEN ", too_large!(), " THEN NULL ELSE metadata END");
 
-/// RowColumns that only few want: a CASE for them would cost something per row. The transaction comes last.
+/// Columns that only few want: a CASE for them would cost something per row. The transaction comes last.
 const XID: &str = ", xid::text::bigint";
 
 impl Layout {

@@ -77,7 +77,7 @@ fn add(found: &mut Vec<Candidate>, mut new: Candidate) {
 }
 
 impl Preset {
-    /// RowColumns by which a table of its name is known: some of the others are not in every version.
+    /// Columns by which a table of its name is known: some of the others are not in every version.
     fn main_columns(&self) -> Vec<String> {
         let mut columns = vec![self.position.to_owned()];
         for expression in [Some(self.event_type), Some(self.payload), self.version].into_iter().flatten() {
