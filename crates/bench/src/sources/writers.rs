@@ -20,16 +20,16 @@ pub(super) struct Writers<'a> {
     arena: &'a Arena,
     log: OtherLog,
     conn: PgConnection,
-    writers: u32,
+    connections: u32,
     seconds: u64,
     /// How often it was measured: the aggregates of each time are new.
     round: u32,
 }
 
 impl<'a> Writers<'a> {
-    pub(super) async fn new(arena: &'a Arena, writers: u32, seconds: u64) -> anyhow::Result<Self> {
+    pub(super) async fn new(arena: &'a Arena, connections: u32, seconds: u64) -> anyhow::Result<Self> {
         let log = OtherLog::create(&arena.database, "writers_log", "json").await?;
-        Ok(Self { arena, log, conn: arena.database.connect().await?, writers, seconds, round: 0 })
+        Ok(Self { arena, log, conn: arena.database.connect().await?, connections, seconds, round: 0 })
     }
 
     /// Events per second while nothing else runs.
@@ -69,7 +69,7 @@ impl<'a> Writers<'a> {
 
     async fn write(&self) -> anyhow::Result<f64> {
         let mut conns = Vec::new();
-        for _ in 0..self.writers {
+        for _ in 0..self.connections {
             conns.push(self.log.connect().await?);
         }
         let started = Instant::now();
