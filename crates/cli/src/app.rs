@@ -140,8 +140,8 @@ impl App {
                     product: self.product,
                 };
                 match asked {
-                    Asked::Command(cli) => commands::run(*cli, &known).await,
-                    Asked::Replay(asked) => replay::run(&asked.0, asked.1, &known).await,
+                    Asked::Command(cli) => Box::pin(commands::run(*cli, &known)).await,
+                    Asked::Replay(asked) => Box::pin(replay::run(&asked.0, asked.1, &known)).await,
                 }
             },
         )

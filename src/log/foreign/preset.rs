@@ -43,7 +43,7 @@ pub struct Preset {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AggregateOf {
     /// Expressions: its kind, and itself.
-    RowColumns(&'static str, &'static str),
+    Columns(&'static str, &'static str),
     /// An expression: the name of a stream, which is the kind, a separator, and what follows.
     Stream(&'static str, &'static str),
     /// The same in one of several partitions, which each have streams of their own; of the default one's, no kind
@@ -86,7 +86,7 @@ impl AggregateOf {
     /// The expressions of its kind, and of itself.
     fn expressions(self) -> (String, String) {
         match self {
-            Self::RowColumns(kind, id) => (kind.to_owned(), id.to_owned()),
+            Self::Columns(kind, id) => (kind.to_owned(), id.to_owned()),
             Self::Stream(name, separator) => (kind_of(name, separator), id_of(name, separator)),
             Self::StreamIn { name, separator, partition, default } => {
                 // No kind has the separator in it. So what stands before the last one is the partition.
