@@ -1,5 +1,5 @@
-//! A log that others write, with a column for the transaction, and positions that earlier transactions have drawn: every
-//! order for the smallest sizes, and histories at random.
+//! A log that others write, with a column for the transaction, and positions that earlier transactions have drawn:
+//! every order for the smallest sizes, and histories at random.
 
 use super::cases::Case;
 use super::check::{at_random, exhaustively};

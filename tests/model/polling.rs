@@ -1,5 +1,5 @@
-//! How a worker finds what is new in a log with a column for the transaction: by a fence, which is one statement, or by a
-//! look, which takes all that is new in the statement of its fence.
+//! How a worker finds what is new in a log with a column for the transaction: by a fence, which is one statement, or by
+//! a look, which takes all that is new in the statement of its fence.
 
 use super::cases::Case;
 use super::log::keys::is_new;

@@ -65,7 +65,8 @@ impl Part {
         Self { after, last: if above.len() < limit { None } else { above.get(limit - 1).copied() } }
     }
 
-    /// The same up to the first key of what has waited, as if that filled the buffer: those with one key are not divided.
+    /// The same up to the first key of what has waited, as if that filled the buffer: those with one key are not
+    /// divided.
     fn cut(self, keys: &[i64], cases: &Cases) -> Self {
         match keys.iter().min() {
             Some(first) if keys.iter().any(|key| key != first) => {
