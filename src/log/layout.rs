@@ -83,13 +83,18 @@ impl Layout {
                 schema.sql(sql.replace("{log}", "evenfold.events"))
             }
             Self::Foreign(foreign) => {
-                let envelope = if interest.envelope { ", event_id, recorded_at, metadata" } else { "" };
+                // An event whose metadata is too large would look like one without, to whoever reads it.
+                let (payload, envelope) = if interest.envelope {
+                    ("CASE WHEN metadata_is_too_large THEN NULL ELSE payload END", ", event_id, recorded_at, metadata")
+                } else {
+                    ("payload", "")
+                };
                 let xid = match (interest.xid, foreign.positions()) {
                     (false, _) => "",
                     (true, Positions::Xid(_)) => XID,
                     (true, Positions::Sequence(_) | Positions::Serial) => ", 0::bigint",
                 };
-                foreign.statement(&template.replace("{payload}{more}", &format!("payload{envelope}{xid}")))
+                foreign.statement(&template.replace("{payload}{more}", &format!("{payload}{envelope}{xid}")))
             }
         }
     }

@@ -257,10 +257,14 @@ mod tests {
 
     /// How two members open their windows that are far behind, with fences of their own.
     async fn opened(servers: [&str; 2]) -> [Opening; 2] {
-        let (shared, at) = (Shared::new(2), Checkpoint::start());
         let fences = [100_000, 200_000].map(|floor| Fence { floor: Position::new(floor), ..Fence::before_all() });
+        opened_from(servers, [Checkpoint::start(), Checkpoint::start()], fences).await
+    }
+
+    async fn opened_from(servers: [&str; 2], from: [Checkpoint; 2], fences: [Fence; 2]) -> [Opening; 2] {
+        let shared = Shared::new(2);
         let member = |n: u32| {
-            let (shared, at, fence) = (Arc::clone(&shared), at.clone(), fences[n as usize].clone());
+            let (shared, at, fence) = (Arc::clone(&shared), from[n as usize].clone(), fences[n as usize].clone());
             let (class, reading) = (Class::partition(n, 2).unwrap(), reading(servers[n as usize]));
             async move { shared.gather(class, &at, fence, &reading).await }
         };
@@ -277,5 +281,17 @@ mod tests {
         let [first, second] = opened(["one", "one"]).await;
         assert_eq!(first.0, second.0, "on one server they open it up to one fence");
         assert!(first.1.is_some() && second.1.is_some());
+    }
+
+    #[tokio::test]
+    async fn members_that_have_seen_different_snapshots_do_not_read_together_where_events_wait() {
+        let at = |floor: i64, snapshot: &str| Fence::of_snapshot(Position::new(floor), snapshot.parse().unwrap());
+        let upto = || [at(100_000, "50:50:"), at(100_000, "60:60:")];
+        let from = |one: &str, other: &str| [one, other].map(|seen| Checkpoint::having_seen(at(10, seen)));
+        let [first, second] = opened_from(["one", "one"], from("9:9:", "8:8:"), upto()).await;
+        assert_eq!([first.0, second.0], upto(), "each up to a fence of its own");
+        assert!(first.1.is_none() && second.1.is_none());
+        let [first, second] = opened_from(["one", "one"], from("9:9:", "9:9:"), upto()).await;
+        assert!(first.0 == second.0 && first.1.is_some() && second.1.is_some());
     }
 }

@@ -82,7 +82,8 @@ impl Mapping {
              coalesce(({aggregate_type})::text, '') AS aggregate_type, \
              coalesce(({aggregate_id})::text, '') AS aggregate_id, \
              coalesce(({event_type})::text, '') AS event_type, {payload} AS payload, {event_id} AS event_id, \
-             coalesce(({recorded_at})::timestamptz, '-infinity') AS recorded_at, {metadata} AS metadata{xid} \
+             coalesce(({recorded_at})::timestamptz, '-infinity') AS recorded_at, {metadata} AS metadata, \
+             {oversized} AS metadata_is_too_large{xid} \
              FROM {from}{filter}",
             xid = match &self.positions {
                 Some(Positions::Xid(column)) => format!(", e.{column} AS xid"),
@@ -92,6 +93,7 @@ impl Mapping {
             filter = self.condition(),
             payload = self.json(Some(&self.payload), "null"),
             metadata = self.json(self.metadata.as_deref(), ""),
+            oversized = self.metadata.as_deref().map_or("false".to_owned(), |metadata| self.is_too_large(metadata)),
             event_id = self.id(),
         )
     }
@@ -144,20 +146,26 @@ impl Mapping {
     /// JSON in the type that it has, which says whether PostgreSQL has parsed it; none where it is too large, and
     /// `absent` where there is none.
     fn json(&self, expression: Option<&str>, absent: &str) -> String {
-        let (cast, kind) = match self.payload_as {
-            Payload::Text => ("::text", ""),
-            Payload::Bytes => ("", "::bytea"),
+        let kind = match self.payload_as {
+            Payload::Text => "",
+            Payload::Bytes => "::bytea",
         };
         let Some(expression) = expression else {
             return format!("NULL{}", if kind.is_empty() { "::text" } else { kind });
         };
         let absent = if absent.is_empty() { "NULL".to_owned() } else { format!("'{absent}'{kind}") };
-        // A value that is stored in 4,096 bytes or fewer has no more than that when it is decompressed: see
-        // `layout.rs`.
-        format!(
-            "CASE WHEN ({expression}) IS NULL THEN {absent} WHEN pg_column_size({expression}) > 4096 \
-             AND octet_length(({expression}){cast}) > {MAX_JSON_BYTES} THEN NULL ELSE ({expression}) END"
-        )
+        let too_large = self.is_too_large(expression);
+        format!("CASE WHEN ({expression}) IS NULL THEN {absent} WHEN {too_large} THEN NULL ELSE ({expression}) END")
+    }
+
+    /// Whether JSON is larger than evenfold takes; null where there is none. A value that is stored in 4,096 bytes or
+    /// fewer has no more than that when it is decompressed: see `layout.rs`.
+    fn is_too_large(&self, expression: &str) -> String {
+        let cast = match self.payload_as {
+            Payload::Text => "::text",
+            Payload::Bytes => "",
+        };
+        format!("(pg_column_size({expression}) > 4096 AND octet_length(({expression}){cast}) > {MAX_JSON_BYTES})")
     }
 
     /// The event's id as a UUID: where it is another text, the one that its MD5 is.

@@ -84,6 +84,27 @@ async fn a_window_that_is_applied_in_parts_is_in_the_order_of_versions_whoever_g
     assert_folded(&log, &read_model).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_finds_the_versions_of_an_aggregate_in_their_order() {
+    let (log, read_model) = (Shop::of_transactions().await, TestDb::new().await);
+    let mut conn = read_model.database.connect().await.unwrap();
+    let mut worker = Worker::new(partition(0, 1), Sourced::new(Order, Some(log.source())), WorkerOptions::default());
+    worker.register(&mut conn).await.unwrap();
+    for first in [1, 6] {
+        while worker.step(&mut conn).await.unwrap() != Step::CaughtUp {}
+        // Once it has caught up, it looks.
+        let written = format!(
+            "INSERT INTO shop.domain_events (id, order_id, version, kind, body)
+             SELECT 100 * {first} - n, md5('1')::uuid, n, 'paid', '{{}}' FROM generate_series({first}, {first} + 4) n"
+        );
+        sqlx::raw_sql(AssertSqlSafe(written)).execute(&mut log.connect().await).await.unwrap();
+        assert!(matches!(worker.step(&mut conn).await.unwrap(), Step::Applied(_)));
+    }
+    let versions: Vec<i64> =
+        sqlx::query_scalar("SELECT version FROM folded ORDER BY seq").fetch_all(&mut conn).await.unwrap();
+    assert_eq!(versions, (1..=10).collect::<Vec<_>>());
+}
+
 fn counters(log: &Shop) -> Sourced<Counters> {
     Sourced::new(Counters::new("/cents".parse().unwrap(), 1_000), Some(log.source()))
 }
@@ -126,7 +147,7 @@ async fn within_a_window_what_is_verified_and_waited_for_is_what_is_applied() {
     let (mut model, mut there) = (read_model.connect().await, log.source().open().await.unwrap());
     let mut worker = Worker::new(partition(0, 1), counters(&log), WorkerOptions::default().batch_size(60));
     worker.register(&mut model).await.unwrap();
-    let mut conn = read_model.database.connect().await.unwrap();
+    let (mut conn, mut log_conn) = (read_model.database.connect().await.unwrap(), log.connect().await);
     let (mut verified, mut answers) = (0, [0, 0]);
     for _ in 0..6 {
         worker.step(&mut conn).await.unwrap();
@@ -136,15 +157,25 @@ async fn within_a_window_what_is_verified_and_waited_for_is_what_is_applied() {
         let rows: Vec<(String, i64)> =
             sqlx::query_as("SELECT aggregate_id, version FROM evenfold.counters").fetch_all(&mut model).await.unwrap();
         verified += rows.len();
-        for (aggregate_id, version) in rows.into_iter().take(5) {
-            for ahead in [0, 1] {
+        // The last event that is applied of an order, and those after it that the cursor has passed.
+        let cursor = scalar(&mut model, "SELECT max(cursor) FROM evenfold.checkpoints").await;
+        for (aggregate_id, applied) in rows.into_iter().take(8) {
+            let passed: Vec<i64> = sqlx::query_scalar(
+                "SELECT version::bigint FROM shop.domain_events WHERE order_id::text = $1 AND version > $2 AND id <= $3",
+            )
+            .bind(&aggregate_id)
+            .bind(applied)
+            .bind(cursor)
+            .fetch_all(&mut log_conn)
+            .await
+            .unwrap();
+            for version in passed.into_iter().chain([applied]) {
                 let aggregate = Aggregate { aggregate_type: "order".to_owned(), aggregate_id: aggregate_id.clone() };
-                let version = Some((version + ahead).into());
-                let target = Target::Aggregate { aggregate, version };
+                let target = Target::Aggregate { aggregate, version: Some(version.into()) };
                 let waited =
                     wait_until_of(&own, &mut model, Some(&mut there), "counters", target, Duration::ZERO).await;
                 // It may be found applied later than it is, and never before.
-                assert!(ahead == 0 || waited.is_err(), "{waited:?}");
+                assert!(version == applied || waited.is_err(), "{version} of {applied}: {waited:?}");
                 answers[usize::from(waited.is_ok())] += 1;
             }
         }

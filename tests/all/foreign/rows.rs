@@ -131,6 +131,23 @@ async fn a_text_that_is_not_json_parks_its_aggregate_and_one_that_nobody_reads_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_is_too_large_parks_its_aggregate_where_it_is_read() {
+    let (db, source) = log("jsonb").await;
+    let written = "INSERT INTO public.log (stream, version, body, meta) VALUES ('a', 1, '{\"amount\": 2}',
+        (SELECT to_json(string_agg(md5(n::text), '')) FROM generate_series(1, 40000) n)::text), ('b', 1, '{}', '{}')";
+    sqlx::raw_sql(written).execute(&mut db.connect().await).await.unwrap();
+    let read_model = TestDb::new().await;
+    let ids = Ids::default();
+    fold(&read_model, ids.clone(), &source).await.unwrap();
+    fold(&read_model, counters(), &source).await.unwrap();
+    let parked = "SELECT count(*) FROM evenfold.parked_events WHERE aggregate_id = 'a' AND projection = 'ids'
+        AND reason LIKE 'its payload or its metadata is larger than%'";
+    let mut conn = read_model.connect().await;
+    assert_eq!((ids.noted.lock().unwrap().len(), scalar(&mut conn, parked).await), (1, 1));
+    assert_eq!(scalar(&mut conn, "SELECT sum(value)::bigint FROM evenfold.counters").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_payload_is_the_same_text_whatever_type_it_is_kept_in() {
     for body in ["text", "varchar(100)", "json", "jsonb"] {
         let (db, source) = log(body).await;
