@@ -30,6 +30,7 @@ mod spans;
 mod step;
 mod timed;
 mod trouble;
+mod unreadable;
 mod wait_until;
 mod wake;
 mod worker;

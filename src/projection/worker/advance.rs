@@ -21,6 +21,14 @@ const WRITE_EMPTY_WINDOW_AFTER: Duration = Duration::from_secs(10);
 /// further behind loses nothing by it.
 const POLLED: usize = 1_000;
 
+impl Holding {
+    /// The hashes of these rows.
+    fn slice_of(&self, rows: &[usize]) -> Slice {
+        let classes: Vec<Class> = rows.iter().map(|&index| self.rows[index].class).collect();
+        Slice::of(&classes)
+    }
+}
+
 impl<P: Projection> Worker<P> {
     /// Does what the rows need next: merges them, or opens a window if none is open, reads its next events, and applies
     /// them.
@@ -44,42 +52,53 @@ impl<P: Projection> Worker<P> {
             }
             Next::Fence if holding.polling.is_some() => return self.poll(conn, holding, started).await,
             Next::Fence => {
-                // After the row was read or written, never before.
-                let (fence, whole) = self.log.fence(conn, holding.rows[0].checkpoint.seen()).await?;
-                to_the_end = whole;
                 let mut checkpoint = holding.rows[0].checkpoint.clone();
-                // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above
-                // the floor: the checkpoint must not move up to it unread.
-                if whole && checkpoint.is_unchanged_at(&fence) {
+                let Some(whole) = self.open(conn, &mut checkpoint).await? else {
                     return self.rest(conn, holding, started).await;
-                }
-                let fence = self.gather(&checkpoint, fence).await;
-                checkpoint.open(fence);
+                };
+                to_the_end = whole;
                 (vec![0], checkpoint)
             }
         };
-        let classes: Vec<Class> = rows.iter().map(|&index| holding.rows[index].class).collect();
-        let slice = Slice::of(&classes);
+        let slice = holding.slice_of(&rows);
         if let Some(span) = self.next_span(&holding, &checkpoint, &slice) {
             return self.apply_span(conn, holding, SpanWork { rows, checkpoint, span, started }).await;
         }
         let between = checkpoint.between();
         let chunk = self.chunk(conn, &mut checkpoint, &slice).await?;
         let Some(between) = between.filter(|_| !chunk.events.is_empty()) else {
+            self.spare = chunk.events;
             for &index in &rows {
                 holding.rows[index].checkpoint = checkpoint.clone();
             }
-            self.spare = chunk.events;
-            if !to_the_end || checkpoint.has_open_window() {
-                // An earlier window has ended, or one that ends too early: what comes after it is in the next one. Or
-                // all that was read of this one waits for events that come later.
-                self.state = State::Holding(holding);
-                return Ok(Step::Converged);
+            // Otherwise an earlier window has ended, or one that ends too early: what comes after it is in the next one.
+            // Or all that was read of this one waits for events that come later.
+            if to_the_end && !checkpoint.has_open_window() {
+                return self.rest(conn, holding, started).await;
             }
-            return self.rest(conn, holding, started).await;
+            self.state = State::Holding(holding);
+            return Ok(Step::Converged);
         };
         self.progress.set_phase(Phase::Applying);
         self.apply(conn, holding, Work { rows, checkpoint, between, chunk, started }).await
+    }
+
+    /// Opens the next window of a checkpoint, if anything can be in it. Gives whether it ends where the log does.
+    async fn open(
+        &mut self,
+        conn: &mut PgConnection,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Option<bool>, WorkerError> {
+        // After the row was read or written, never before.
+        let (fence, whole) = self.log.fence(conn, checkpoint.seen()).await?;
+        // Unchanged is what it was when the floor was read. The snapshot is later, and may show an event above the
+        // floor: the checkpoint must not move up to it unread.
+        if whole && checkpoint.is_unchanged_at(&fence) {
+            return Ok(None);
+        }
+        let fence = self.gather(checkpoint, fence).await;
+        checkpoint.open(fence);
+        Ok(Some(whole))
     }
 
     /// Looks whether there is anything new, in one statement, and applies it.
