@@ -71,8 +71,8 @@ impl<P: Projection> Worker<P> {
             for &index in &rows {
                 holding.rows[index].checkpoint = checkpoint.clone();
             }
-            // Otherwise an earlier window has ended, or one that ends too early: what comes after it is in the next one.
-            // Or all that was read of this one waits for events that come later.
+            // Otherwise an earlier window has ended, or one that ends too early: what comes after it is in the next
+            // one. Or all that was read of this one waits for events that come later.
             if to_the_end && !checkpoint.has_open_window() {
                 return self.rest(conn, holding, started).await;
             }
