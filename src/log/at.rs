@@ -1,7 +1,9 @@
 //! Events of a log that others write at given positions, and what a projection has not applied of it.
 
+use super::by_version::snapshot_of;
 use super::layout::wrong_kind;
-use super::{EventBuffer, Fence, Interest, OpenSource, Shown, Snapshot};
+use super::window::AT_POSITIONS;
+use super::{EventBuffer, Fence, Interest, OpenSource, Shown};
 use crate::class::Class;
 use crate::event::Aggregate;
 use crate::hash::IdHash;
@@ -42,7 +44,7 @@ pub(crate) type Unapplied = (u64, Duration);
 impl OpenSource {
     /// A fence that shows all that is visible, and may show more.
     pub(crate) async fn visible_now(&mut self) -> Result<Fence, sqlx::Error> {
-        match self.layout.foreign().filter(|foreign| foreign.xid().is_some()) {
+        match self.layout.foreign().filter(|_| self.has_transactions()) {
             Some(foreign) => foreign.visible_now(&mut self.conn).await,
             None => Ok(Fence::of_positions(Position::new(i64::MAX), Vec::new())),
         }
@@ -57,10 +59,7 @@ impl OpenSource {
         into: &mut EventBuffer,
     ) -> Result<(), sqlx::Error> {
         into.clear();
-        let template = "SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
-            FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (place, number) JOIN {log} ON position = place
-            ORDER BY number";
-        let mut rows = sqlx::query(self.layout.sql(template, interest)).bind(positions).fetch(&mut self.conn);
+        let mut rows = sqlx::query(self.layout.sql(AT_POSITIONS, interest)).bind(positions).fetch(&mut self.conn);
         while let Some(row) = rows.try_next().await? {
             into.push_row(&row, interest)?;
             if into.is_full() {
@@ -113,7 +112,7 @@ impl OpenSource {
 
     /// Whether it has a column for the transaction, and positions in no order.
     pub(crate) fn has_transactions(&self) -> bool {
-        self.layout.foreign().is_some_and(|foreign| foreign.xid().is_some())
+        self.layout.has_transactions()
     }
 
     /// The position of an aggregate's event of a version, or of its last one.
@@ -189,9 +188,7 @@ impl OpenSource {
     ) -> Result<Vec<Unapplied>, sqlx::Error> {
         let template = if self.has_transactions() { LAG_BY_XID } else { LAG };
         let shown = |fence: &Fence| match fence.shown {
-            Shown::Snapshot(_) if self.has_transactions() => Ok(fence.to_string()),
-            // Nothing, of a log that was just begun.
-            Shown::Positions { .. } if self.has_transactions() => Ok(Snapshot::before_all().to_string()),
+            _ if self.has_transactions() => Ok(snapshot_of(fence)?.to_string()),
             Shown::Positions { .. } => Ok(fence.to_string()),
             Shown::Snapshot(_) | Shown::Transactions { .. } => Err(wrong_kind()),
         };

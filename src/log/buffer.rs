@@ -92,15 +92,14 @@ impl EventBuffer {
         self.xids.get(index).copied()
     }
 
-    pub(crate) fn push_xid(&mut self, xid: u64) {
-        self.xids.push(xid);
-    }
-
     /// Adds the event of a row with the columns of `range.sql`, read with this interest.
     pub(super) fn push_row(&mut self, row: &PgRow, interest: &Interest) -> Result<(), sqlx::Error> {
         let columns = *self.columns.get_or_insert_with(|| RowColumns::of(row, interest.envelope));
         self.parsed = columns.parsed();
         self.push(&columns.event(row)?);
+        if interest.xid {
+            self.xids.push(columns.xid(row)?);
+        }
         Ok(())
     }
 
@@ -223,7 +222,7 @@ mod tests {
                 payload: "{}",
                 envelope: None,
             });
-            buffer.push_xid(position.unsigned_abs());
+            buffer.xids.push(position.unsigned_abs());
         }
         buffer
     }

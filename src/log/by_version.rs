@@ -7,7 +7,7 @@
 //! events are fixed, so that whoever goes on with it finds the same keys. `docs/design.md` has the argument.
 
 use super::layout::wrong_kind;
-use super::window::not_ended;
+use super::window::{AT_POSITIONS, not_ended};
 use super::{EventBuffer, Fence, Interest, Layout, Read, Shown, Slice, Snapshot, Window, read};
 use crate::number::Position;
 use futures_util::TryStreamExt;
@@ -102,10 +102,15 @@ impl Waiting {
 
 /// The transactions whose events a fence does not show.
 pub(super) fn not_seen_by(fence: &Fence) -> Result<(Vec<String>, String), sqlx::Error> {
+    Ok(not_ended(&snapshot_of(fence)?))
+}
+
+/// The snapshot of a fence of a log with a column for the transaction.
+pub(super) fn snapshot_of(fence: &Fence) -> Result<Snapshot, sqlx::Error> {
     match &fence.shown {
-        Shown::Snapshot(snapshot) => Ok(not_ended(snapshot)),
+        Shown::Snapshot(snapshot) => Ok(snapshot.clone()),
         // Of a log that was just begun.
-        Shown::Positions { .. } if fence.floor == Position::START => Ok(not_ended(&Snapshot::before_all())),
+        Shown::Positions { .. } if fence.floor == Position::START => Ok(Snapshot::before_all()),
         Shown::Positions { .. } | Shown::Transactions { .. } => Err(wrong_kind()),
     }
 }
@@ -132,7 +137,7 @@ impl WindowReader {
         limit: usize,
         into: &mut EventBuffer,
     ) -> Result<Read, sqlx::Error> {
-        if layout.foreign().is_none_or(|foreign| foreign.xid().is_none()) {
+        if !layout.has_transactions() {
             return read(layout, conn, window, slice, interest, limit, into).await;
         }
         let waiting = match self.waiting.take().filter(|waiting| waiting.is_of(window, slice)) {
@@ -169,10 +174,7 @@ async fn join(
     while count > 0 && count < all.len() && key(count) == key(count - 1) {
         count += 1;
     }
-    let template = "SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
-        FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (place, number) JOIN {log} ON position = place
-        ORDER BY number";
-    let mut rows = sqlx::query(layout.sql(template, interest)).bind(&all[..count]).fetch(conn);
+    let mut rows = sqlx::query(layout.sql(AT_POSITIONS, interest)).bind(&all[..count]).fetch(conn);
     let mut last = None;
     while let Some(row) = rows.try_next().await? {
         let key = waiting.keys[&row.try_get_unchecked(0)?];
@@ -180,10 +182,6 @@ async fn join(
             return Ok(last);
         }
         into.push_row(&row, interest)?;
-        if interest.xid {
-            let xid: i64 = row.try_get_unchecked(row.len() - 1)?;
-            into.push_xid(xid.unsigned_abs());
-        }
         last = Some(key);
     }
     Ok(if count < all.len() { key(count - 1) } else { None })

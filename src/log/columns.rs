@@ -52,6 +52,12 @@ impl RowColumns {
         ParsedTexts { payloads: is_parsed(self.payload), metadata: self.metadata.is_some_and(is_parsed) }
     }
 
+    /// The transaction that wrote the event of a row, where it is sent: after all else.
+    pub(super) fn xid(self, row: &PgRow) -> Result<u64, sqlx::Error> {
+        let at = if self.metadata.is_some() { METADATA_AT + 1 } else { MORE_AT };
+        Ok(row.try_get_unchecked::<i64, _>(at)?.unsigned_abs())
+    }
+
     /// The event of a row, whose types are known.
     pub(crate) fn event(self, row: &PgRow) -> Result<Event<'_>, sqlx::Error> {
         let hash: i64 = row.try_get_unchecked(2)?;

@@ -71,6 +71,11 @@ impl Layout {
         }
     }
 
+    /// Whether others write it, with a column for the transaction.
+    pub(super) fn has_transactions(&self) -> bool {
+        self.foreign().is_some_and(|foreign| foreign.xid().is_some())
+    }
+
     /// A statement: `{log}` in it is the log as a relation with the columns of evenfold's own, `{table}` and
     /// `{position}` the table and the column in which positions are, `{payload}{more}` what a reader with this interest
     /// wants of an event.

@@ -46,7 +46,7 @@ pub async fn look(
     into: &mut EventBuffer,
 ) -> Result<Look, sqlx::Error> {
     into.clear();
-    if layout.foreign().is_some_and(|foreign| foreign.xid().is_some()) {
+    if layout.has_transactions() {
         return by_transactions(layout, conn, seen, slice, interest, limit, into).await;
     }
     if !matches!(seen.shown, Shown::Positions { .. }) {

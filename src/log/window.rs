@@ -5,14 +5,19 @@ use super::{EventBuffer, Fence, Interest, Layout, Shown, Snapshot};
 use crate::class::Class;
 use crate::number::Position;
 use futures_util::TryStreamExt;
+use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
 
 const RANGE: &str = include_str!("range.sql");
 const LATE: &str = include_str!("late.sql");
 const LATE_BY_XID: &str = include_str!("late_by_xid.sql");
 const MISSING: &str = include_str!("missing.sql");
+
+/// Events at positions, in the order in which they are asked for.
+pub(super) const AT_POSITIONS: &str =
+    "SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
+    FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (place, number) JOIN {log} ON position = place ORDER BY number";
 
 /// The events that are visible in `upto` and not in `seen`, from some position on.
 #[derive(Debug, Clone, Copy)]
@@ -207,10 +212,6 @@ async fn fill(
             decoding += started.elapsed() * TIMED_ROWS;
         } else {
             into.push_row(&row, interest)?;
-        }
-        if interest.xid {
-            let xid: i64 = row.try_get_unchecked(row.len() - 1)?;
-            into.push_xid(xid.unsigned_abs());
         }
         if into.len() == limit || into.is_full() {
             return Ok(Read { complete: false, decoding });

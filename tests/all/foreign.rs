@@ -64,20 +64,19 @@ async fn assert_folded(log: &Shop, read_model: &TestDb) {
     assert_eq!(scalar(&mut model, "SELECT count(*) FROM evenfold.parked_events").await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_event_of_writers_that_commit_in_any_order_is_applied_once_while_three_partitions_become_five() {
-    let (log, read_model) = (Shop::new().await, TestDb::new().await);
-    let writing = writers::start(&log, 8, Duration::from_secs(6));
-    let (ended, mut workers) = start(&log, &read_model, 3);
+/// Folds what eight writers write for 6 seconds by three partitions, which become five meanwhile.
+async fn fold_while_three_become_five(log: &Shop, read_model: &TestDb) {
+    let writing = writers::start(log, 8, Duration::from_secs(6));
+    let (ended, mut workers) = start(log, read_model, 3);
     let mut model = read_model.connect().await;
     wait_until("some to be applied", LONG, async || {
         let begun = scalar(&mut model, "SELECT count(*) FROM pg_tables WHERE tablename = 'folded'").await;
         begun == 1 && scalar(&mut model, "SELECT count(*) FROM folded").await > 100
     })
     .await;
-    let (all_ended, mut more) = start(&log, &read_model, 5);
+    let (all_ended, mut more) = start(log, read_model, 5);
     writing.await.unwrap();
-    assert_folded(&log, &read_model).await;
+    assert_folded(log, read_model).await;
     ended.cancel();
     all_ended.cancel();
     for team in [&mut workers, &mut more] {
@@ -85,4 +84,10 @@ async fn every_event_of_writers_that_commit_in_any_order_is_applied_once_while_t
             ended.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_writers_that_commit_in_any_order_is_applied_once_while_three_partitions_become_five() {
+    let (log, read_model) = (Shop::new().await, TestDb::new().await);
+    fold_while_three_become_five(&log, &read_model).await;
 }

@@ -1,7 +1,7 @@
 //! Adding a column for the transaction to a log that others write.
 
-use super::facts::{column, find};
-use super::xid::XID;
+use super::facts::find;
+use super::xid::column_of;
 use super::{Mapping, Positions, XID_COLUMN};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
@@ -33,12 +33,7 @@ impl Mapping {
 pub async fn adding_xid(conn: &mut PgConnection, mapping: &Mapping) -> Result<Option<Vec<String>>, sqlx::Error> {
     let Some(facts) = find(&mut *conn, mapping, None).await? else { return Ok(None) };
     let (table, name) = (&mapping.table, mapping.xid_column());
-    let found = sqlx::query(XID)
-        .bind(table)
-        .bind(column(name))
-        .bind(mapping.rows.as_ref().map(|(name, _)| column(name)))
-        .fetch_optional(conn)
-        .await?;
+    let found = column_of(mapping, name, conn).await?;
     let has_index = match &found {
         Some(found) => found.try_get(3)?,
         None => false,

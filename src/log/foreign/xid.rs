@@ -4,13 +4,28 @@
 //! so that they say nothing about which event may still come. A snapshot does.
 
 use super::facts::column;
-use super::{Foreign, Positions, Taken};
+use super::{Foreign, Mapping, Positions, Taken};
 use crate::log::fence::of_a_primary;
 use crate::log::{Fence, Snapshot};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-pub(super) const XID: &str = include_str!("xid.sql");
+const XID: &str = include_str!("xid.sql");
+
+/// What the catalogs say of the column: its type, whether it is never null, whether its default is the transaction, and
+/// whether it has an index.
+pub(super) async fn column_of(
+    mapping: &Mapping,
+    name: &str,
+    conn: &mut PgConnection,
+) -> Result<Option<PgRow>, sqlx::Error> {
+    sqlx::query(XID)
+        .bind(&mapping.table)
+        .bind(column(name))
+        .bind(mapping.rows.as_ref().map(|(name, _)| column(name)))
+        .fetch_optional(conn)
+        .await
+}
 
 /// What is against the column of the transactions.
 pub(super) async fn of_transactions(
@@ -19,13 +34,7 @@ pub(super) async fn of_transactions(
     conn: &mut PgConnection,
 ) -> Result<Vec<String>, sqlx::Error> {
     let table = log.table();
-    let found = sqlx::query(XID)
-        .bind(table)
-        .bind(column(name))
-        .bind(log.mapping.rows.as_ref().map(|(name, _)| column(name)))
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(found) = found else {
+    let Some(found) = column_of(&log.mapping, name, conn).await? else {
         return Ok(vec![format!(
             "it has no column {name} with the transaction of each event: `evenfold source add-xid` adds it, by the \
              table's owner"
@@ -97,7 +106,7 @@ impl Foreign {
         conn: &mut PgConnection,
         seen: &Fence,
     ) -> Result<Taken, sqlx::Error> {
-        let fence = fence_of(&sqlx::query(self.statement(NOW)).fetch_one(conn).await?)?;
+        let fence = self.visible_now(conn).await?;
         Ok(if fence.floor < seen.floor { Taken::Behind(fence.floor) } else { Taken::Whole(fence) })
     }
 

@@ -1,8 +1,8 @@
 //! Logs with a column for the transaction, whose numbers are drawn by earlier transactions than those that use them.
 
 use super::shop::{Order, Shop, mapping};
-use super::{LONG, assert_folded, start, writers};
-use crate::support::{TestDb, partition, scalar, wait_until};
+use super::{assert_folded, fold_while_three_become_five};
+use crate::support::{TestDb, partition, scalar};
 use evenfold::checkpoint::status_of;
 use evenfold::class::Class;
 use evenfold::counters::{Counters, mismatches_of};
@@ -20,27 +20,10 @@ use tokio_util::sync::CancellationToken;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_with_a_number_of_an_earlier_transaction_is_applied_once_and_in_order_while_three_become_five() {
     let (log, read_model) = (Shop::of_transactions().await, TestDb::new().await);
-    let writing = writers::start(&log, 8, Duration::from_secs(6));
-    let (ended, mut workers) = start(&log, &read_model, 3);
-    let mut model = read_model.connect().await;
-    wait_until("some to be applied", LONG, async || {
-        let begun = scalar(&mut model, "SELECT count(*) FROM pg_tables WHERE tablename = 'folded'").await;
-        begun == 1 && scalar(&mut model, "SELECT count(*) FROM folded").await > 100
-    })
-    .await;
-    let (all_ended, mut more) = start(&log, &read_model, 5);
-    writing.await.unwrap();
-    assert_folded(&log, &read_model).await;
+    fold_while_three_become_five(&log, &read_model).await;
     let before = "SELECT count(*) FROM shop.domain_events a JOIN shop.domain_events b
         ON a.order_id = b.order_id AND a.version < b.version AND a.id > b.id";
     assert!(scalar(&mut log.connect().await, before).await > 0, "positions are in another order than versions");
-    ended.cancel();
-    all_ended.cancel();
-    for team in [&mut workers, &mut more] {
-        while let Some(ended) = team.join_next().await {
-            ended.unwrap();
-        }
-    }
 }
 
 /// So many events of 40 orders, from a version on, at positions that are in no order at all.
