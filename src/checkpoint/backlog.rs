@@ -1,6 +1,6 @@
 //! How far the classes are that have not applied what is waited for, and who is at work on them.
 
-use super::status::{by_class, class_status, superseded_workers};
+use super::read_status::{by_class, class_status, superseded_workers};
 use super::topology::total_partitions;
 use super::{ClassStatus, definition_of, lag};
 use crate::checkpoint::wanted::interest_of;

@@ -51,6 +51,19 @@ pub async fn definition_of(
         .await
 }
 
+/// The projections that were begun, in the order of their names; rebuilds that are under way are among them.
+///
+/// # Errors
+///
+/// The database's.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub async fn projections(schema: &Schema, conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(schema.sql("SELECT name FROM evenfold.projections ORDER BY name")).fetch_all(conn).await
+}
+
 /// Which log a projection folds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoldedLog {

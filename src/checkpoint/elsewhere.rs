@@ -12,6 +12,7 @@ use crate::invariant::broken;
 use crate::log::{Addressed, ClassProgress, Interest, OpenSource};
 use crate::number::Position;
 use sqlx::{PgConnection, Row};
+use std::time::Duration;
 
 /// What each class inside a partition has not applied, up to a position: counted.
 pub(super) async fn count(
@@ -25,7 +26,7 @@ pub(super) async fn count(
     let rows = load(schema, conn, projection, partition).await?;
     let classes: Vec<ClassProgress<'_>> = rows.iter().map(|row| row.checkpoint.reached(row.class)).collect();
     let counted = log.unapplied(&classes, interest, last).await?;
-    let lag = |(row, (events, age)): (&CheckpointRow, (u64, std::time::Duration))| ClassLag {
+    let lag = |(row, (events, age)): (&CheckpointRow, (u64, Duration))| ClassLag {
         projection: projection.to_owned(),
         class: row.class,
         lag: Lag { events, age },
@@ -33,21 +34,28 @@ pub(super) async fn count(
     Ok(rows.iter().zip(counted).map(lag).collect())
 }
 
-/// The lag of a partition by the positions that are left, if they are more than these.
-pub(super) async fn estimate(
+/// The lag of each class inside a partition by the positions that are left, if they are more than these.
+pub(super) async fn estimates(
     schema: &Schema,
     conn: &mut PgConnection,
     log: &mut OpenSource,
     (projection, partition): (&str, Class),
     most: i64,
-) -> Result<Option<u64>, sqlx::Error> {
+) -> Result<Option<Vec<ClassLag>>, sqlx::Error> {
     let rows = load(schema, conn, projection, partition).await?;
     let last = log.last_position().await?;
     let left = |row: &CheckpointRow| last.distance_from(row.checkpoint.bound()).max(0);
     if rows.iter().map(left).max().unwrap_or_default() <= most {
         return Ok(None);
     }
-    Ok(Some(rows.iter().map(|row| left(row).unsigned_abs() / u64::from(row.class.modulus())).sum()))
+    let bounds: Vec<Position> = rows.iter().map(|row| row.checkpoint.bound()).collect();
+    let ages = log.ages_after(&bounds).await?;
+    let lag = |(row, age): (&CheckpointRow, Duration)| ClassLag {
+        projection: projection.to_owned(),
+        class: row.class,
+        lag: Lag { events: left(row).unsigned_abs() / u64::from(row.class.modulus()), age },
+    };
+    Ok(Some(rows.iter().zip(ages).map(lag).collect()))
 }
 
 /// What has become of the events at these positions.

@@ -7,11 +7,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// The longest pause between two heartbeats.
-pub const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+pub const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A worker is taken for dead whose last sign of life, a heartbeat or a commit, is this old: three heartbeats at the
-/// longest pause were missed. It may be alive, paused or cut off from the table. Nothing is lost then: whoever takes
-/// over gives the checkpoints new revisions, and what the other one commits later is rolled back.
+/// A worker whose last sign of life, a heartbeat or a commit, is this old is shown as one that is not at work: three
+/// heartbeats at the longest pause were missed. Nothing is decided by that: see [`DEAD_AFTER`].
+pub const SILENT_AFTER: Duration = Duration::from_secs(6);
+
+/// A worker is taken for dead whose last sign of life, a heartbeat or a commit, is this old: longer than a server needs
+/// to come back after a failover, during which nobody's heartbeat is written. It may be alive, paused or cut off from
+/// the table. Nothing is lost then: whoever takes over gives the checkpoints new revisions, and what the other one
+/// commits later is rolled back.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
 /// What the state of a worker begins with that can't work on its partition; the reason follows.

@@ -1,6 +1,6 @@
 //! Why nobody is at work on a class, in words.
 
-use super::heartbeat::{DEAD_AFTER, RETRYING};
+use super::heartbeat::{RETRYING, SILENT_AFTER};
 
 /// What the database knows of the worker of a class.
 pub(super) struct Signs<'a> {
@@ -19,10 +19,10 @@ impl Signs<'_> {
         let Some((process, state, age)) = heartbeat else {
             return Some(format!("no worker; its checkpoint has not moved for {moved:.0} s"));
         };
-        let dead = DEAD_AFTER.as_secs_f64();
-        if age >= dead {
+        let silent = SILENT_AFTER.as_secs_f64();
+        if age >= silent {
             // Its heartbeat may be what fails: what it commits shows that it is alive.
-            let works = wrote && moved < dead;
+            let works = wrote && moved < silent;
             return (!works).then(|| {
                 format!("no heartbeat for {age:.0} s from {process}; its checkpoint has not moved for {moved:.0} s")
             });
@@ -33,7 +33,7 @@ impl Signs<'_> {
     /// A sign of life that is missing although somebody is at work, or was until recently.
     pub(super) fn late(&self) -> Option<String> {
         let (process, state, age) = self.heartbeat.filter(|_| self.idle().is_none())?;
-        if age >= DEAD_AFTER.as_secs_f64() {
+        if age >= SILENT_AFTER.as_secs_f64() {
             let moved = self.moved;
             return Some(format!(
                 "no heartbeat for {age:.0} s from {process}, but its checkpoint moved {moved:.0} s ago"

@@ -7,6 +7,7 @@ use crate::class::Class;
 use crate::database::Schema;
 use crate::log::{Interest, OpenSource};
 use crate::number::Position;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
 
@@ -29,15 +30,8 @@ pub async fn lag(
     partition: Class,
     interest: &Interest,
 ) -> Result<Lag, sqlx::Error> {
-    let estimated = match &mut log {
-        None => estimate(schema, conn, projection, partition).await?,
-        Some(log) => {
-            let events = elsewhere::estimate(schema, conn, log, (projection, partition), COUNTED).await?;
-            events.map(|events| Lag { events, age: Duration::ZERO })
-        }
-    };
-    if let Some(estimated) = estimated {
-        return Ok(estimated);
+    if let Some(rows) = estimates(schema, conn, log.as_deref_mut(), (projection, partition)).await? {
+        return Ok(sum(rows));
     }
     let rows = match log {
         None => count(schema, conn, Some(projection), Some(partition), interest).await?,
@@ -46,37 +40,41 @@ pub async fn lag(
             elsewhere::count(schema, conn, log, (projection, partition), interest, last).await?
         }
     };
-    Ok(rows
-        .into_iter()
-        .fold(Lag::default(), |lag, row| Lag { events: lag.events + row.lag.events, age: lag.age.max(row.lag.age) }))
+    Ok(sum(rows))
 }
 
-/// The lag by the positions that are left, if they are too many to count: each class has its share of them.
-async fn estimate(
+fn sum(rows: Vec<ClassLag>) -> Lag {
+    rows.into_iter()
+        .fold(Lag::default(), |lag, row| Lag { events: lag.events + row.lag.events, age: lag.age.max(row.lag.age) })
+}
+
+/// The lag of each class by the positions that are left, if they are too many to count: it has its share of them.
+pub(super) async fn estimates(
     schema: &Schema,
     conn: &mut PgConnection,
-    projection: &str,
-    partition: Class,
-) -> Result<Option<Lag>, sqlx::Error> {
-    let row = sqlx::query(
-        schema.sql("SELECT sum((s.last_position - b.bound) / c.modulus)::bigint,
-             coalesce((SELECT CASE WHEN isfinite(recorded_at) THEN extract(epoch FROM clock_timestamp() - recorded_at) END
-                       FROM evenfold.events WHERE position > min(b.bound) ORDER BY position LIMIT 1), 0)::float8
-         FROM evenfold.checkpoints c,
-             (SELECT coalesce(pg_sequence_last_value('evenfold.events_position_seq'::regclass), 0) AS last_position OFFSET 0) s,
-             LATERAL (SELECT greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound) b
-         WHERE c.projection = $1 AND c.modulus % $2 = 0 AND c.residue % $2 = $3
-         HAVING max(s.last_position - b.bound) > $4"),
-    )
-    .bind(projection)
-    .bind(i64::from(partition.modulus()))
-    .bind(i64::from(partition.residue()))
-    .bind(COUNTED)
-    .fetch_optional(conn)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let events = row.try_get::<i64, _>(0)?.unsigned_abs();
-    Ok(Some(Lag { events, age: Duration::try_from_secs_f64(row.try_get(1)?).unwrap_or_default() }))
+    log: Option<&mut OpenSource>,
+    (projection, partition): (&str, Class),
+) -> Result<Option<Vec<ClassLag>>, sqlx::Error> {
+    if let Some(log) = log {
+        return elsewhere::estimates(schema, conn, log, (projection, partition), COUNTED).await;
+    }
+    let rows = sqlx::query(schema.sql(include_str!("estimated_lag.sql")))
+        .bind(projection)
+        .bind(i64::from(partition.modulus()))
+        .bind(i64::from(partition.residue()))
+        .bind(COUNTED)
+        .fetch_all(conn)
+        .await?;
+    let rows: Vec<ClassLag> = rows.iter().map(class_lag).collect::<Result<_, _>>()?;
+    Ok((!rows.is_empty()).then_some(rows))
+}
+
+fn class_lag(row: &PgRow) -> Result<ClassLag, sqlx::Error> {
+    let lag = Lag {
+        events: row.try_get::<i64, _>(1)?.unsigned_abs(),
+        age: Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default(),
+    };
+    Ok(ClassLag { projection: row.try_get(0)?, class: class_of(row, 3)?, lag })
 }
 
 /// The first projection that has not applied every event of the log, and how many it has not.
@@ -106,12 +104,6 @@ pub(super) async fn count(
         .fetch_all(conn)
         .await?
         .iter()
-        .map(|row| {
-            let lag = Lag {
-                events: row.try_get::<i64, _>(1)?.unsigned_abs(),
-                age: Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default(),
-            };
-            Ok(ClassLag { projection: row.try_get(0)?, class: class_of(row, 3)?, lag })
-        })
+        .map(class_lag)
         .collect()
 }

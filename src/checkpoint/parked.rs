@@ -71,6 +71,29 @@ pub async fn has_parked(
     .await
 }
 
+/// How many aggregates of the class are parked.
+///
+/// # Cancel safety
+///
+/// Reads only.
+pub(crate) async fn parked_aggregates(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    projection: &str,
+    class: Class,
+) -> Result<u64, sqlx::Error> {
+    let aggregates: i64 = sqlx::query_scalar(schema.sql(
+        "SELECT count(DISTINCT (aggregate_type, aggregate_id)) FROM evenfold.parked_events
+         WHERE projection = $1 AND dropped_at IS NULL AND hash % $2 = $3",
+    ))
+    .bind(projection)
+    .bind(i64::from(class.modulus()))
+    .bind(i64::from(class.residue()))
+    .fetch_one(conn)
+    .await?;
+    Ok(aggregates.unsigned_abs())
+}
+
 /// Which of the events are on record as parked, and whether they were dropped.
 ///
 /// # Cancel safety

@@ -1,6 +1,7 @@
 //! Events of a log that others write at given positions, and what a projection has not applied of it.
 
 use super::by_version::snapshot_of;
+use super::foreign::{Foreign, Positions};
 use super::layout::wrong_kind;
 use super::window::AT_POSITIONS;
 use super::{EventBuffer, Fence, Interest, OpenSource, Shown};
@@ -136,6 +137,27 @@ impl OpenSource {
     pub(crate) async fn last_position(&mut self) -> Result<Position, sqlx::Error> {
         let template = "SELECT coalesce((SELECT t.{position} FROM {table} t ORDER BY t.{position} DESC LIMIT 1), 0)";
         sqlx::query_scalar(self.layout.sql(template, &Interest::everything())).fetch_one(&mut self.conn).await
+    }
+
+    /// For each of these positions, the age of the first event that is visible above it; zero without one, or where its
+    /// time is infinite.
+    pub(crate) async fn ages_after(&mut self, bounds: &[Position]) -> Result<Vec<Duration>, sqlx::Error> {
+        let template = "SELECT coalesce((
+                SELECT CASE WHEN isfinite(e.recorded_at) THEN extract(epoch FROM clock_timestamp() - e.recorded_at) END
+                FROM (SELECT * FROM {log}) e WHERE e.position > b.bound ORDER BY e.position LIMIT 1
+            ), 0)::float8
+            FROM unnest($1::bigint[]) WITH ORDINALITY AS b (bound, number) ORDER BY b.number";
+        let ages: Vec<f64> = sqlx::query_scalar(self.layout.sql(template, &Interest::everything()))
+            .bind(bounds)
+            .fetch_all(&mut self.conn)
+            .await?;
+        Ok(ages.into_iter().map(|age| Duration::try_from_secs_f64(age).unwrap_or_default()).collect())
+    }
+
+    /// Whether a fence has to name positions at which nobody has seen an event yet.
+    pub(crate) fn has_holes(&self) -> bool {
+        let positions = self.layout.foreign().map(Foreign::positions);
+        positions.is_some_and(|positions| matches!(positions, Positions::Sequence(_)))
     }
 
     /// How many events there are, where there are fewer positions than this.

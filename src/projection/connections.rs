@@ -1,7 +1,9 @@
-//! What the workers of a process share, whatever they fold: a connection that listens, and one for their heartbeats.
+//! What the workers of a process share, whatever they fold: a connection that listens, one for their heartbeats, and a
+//! list of themselves.
 
 use super::RunOptions;
 use super::heartbeats::Heartbeats;
+use super::listing::Listing;
 use super::wake::Wake;
 use crate::database::Database;
 
@@ -13,12 +15,14 @@ pub(super) struct Connections {
     wake: Wake,
     /// For workers that end when nothing is left: they never wait for more.
     asleep: Wake,
+    /// Who they are.
+    pub(super) listing: Listing,
 }
 
 impl Connections {
     pub(super) fn new(database: &Database) -> Self {
         let (wake, heartbeats) = (Wake::listening(database), Heartbeats::new(database));
-        Self { database: database.clone(), heartbeats, wake, asleep: Wake::never() }
+        Self { database: database.clone(), heartbeats, wake, asleep: Wake::never(), listing: Listing::default() }
     }
 
     /// What wakes a worker with these options.

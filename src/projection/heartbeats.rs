@@ -222,16 +222,18 @@ impl Writing {
             if let (Some(source), None) = (&source, &log) {
                 log = Some(source.open().await.map_err(|error| sqlx::Error::Configuration(Box::new(error)))?);
             }
-            checkpoint::lag(database.schema(), conn, log.as_mut(), &pulse.projection, pulse.class, &interest).await
+            let (schema, name, class) = (database.schema(), pulse.projection.as_str(), pulse.class);
+            let lag = checkpoint::lag(schema, conn, log.as_mut(), name, class, &interest).await?;
+            Ok((lag, checkpoint::parked_aggregates(schema, conn, name, class).await?))
         });
         let interrupted = ending(&mut self.received, &mut self.queued);
         tokio::select! {
-            (conn, lag) = counting => {
+            (conn, counted) = counting => {
                 self.conn = conn;
-                match lag {
-                    Ok(lag) => {
+                match counted {
+                    Ok((lag, parked_aggregates)) => {
                         self.log = log;
-                        pulse.progress.set_lag(lag);
+                        pulse.progress.set_counted(lag, parked_aggregates);
                     }
                     Err(error) => tracing::debug!(partition = %pulse.class, %error, "the lag was not counted"),
                 }

@@ -33,6 +33,7 @@ pub(super) async fn join<P: Projection>(
                     return Err(WorkerError::Superseded { projection, partition, by }.into());
                 }
                 progress.recovered(partition);
+                progress.stepped();
                 progress.set_phase(Phase::Superseded(by));
                 if superseded.replace(by) != Some(by) {
                     tracing::warn!(%partition, "superseded: the projection has gone on with {by} partitions; waiting, to \

@@ -1,6 +1,7 @@
 //! Several partitions in one process: each with a worker of its own, whose failure is its own.
 
 use super::connections::Connections;
+use super::listing::{Listed, ProcessWorker};
 use super::run::run_on;
 use super::shared::Shared;
 use super::{Phase, Progress, Projection, Report, RunError, RunOptions, Trouble, Worker, WorkerError};
@@ -100,8 +101,13 @@ impl Pool {
             let (make, shared) = (make.clone(), Arc::clone(&shared));
             let make = move || make(partition).with_progress(Arc::clone(&progress)).sharing(&shared);
             let member = member.clone();
+            let listed = connections.listing.enter(ProcessWorker {
+                projection: None,
+                partition: Some(partition),
+                progress: Arc::clone(&member.progress),
+            });
             let run = Run { connections: connections.clone(), options: options.clone(), shutdown: shutdown.clone() };
-            tasks.spawn(async move { (partition, supervise(make, &run, &member).await) });
+            tasks.spawn(async move { (partition, supervise(make, &run, &member, listed).await) });
         }
         Ok(Self { members, tasks, connections: None })
     }
@@ -150,6 +156,7 @@ async fn supervise<P: Projection>(
     make: impl Fn() -> Worker<P> + Clone + Send + 'static,
     run: &Run,
     member: &PoolWorker,
+    listed: Listed,
 ) -> Result<Report, RunError> {
     loop {
         let Run { connections, options, shutdown } = run;
@@ -164,6 +171,7 @@ async fn supervise<P: Projection>(
                         member.progress.set_phase(Phase::Superseded(*by));
                     }
                     member.progress.ended(&error.to_string());
+                    listed.stay();
                 }
                 return ended;
             }

@@ -4,7 +4,7 @@ use super::connections::Connections;
 use super::pool::{Pool, PoolError};
 use super::replica::{Replica, run_replica_in};
 use super::run::run_in;
-use super::{Projection, Report, RunError, RunOptions, Worker};
+use super::{ProcessWorker, Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
 use crate::database::Database;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +94,13 @@ impl Process {
         shutdown: &CancellationToken,
     ) -> Result<Report, RunError> {
         run_replica_in(&self.connections, replica, make, options, shutdown).await
+    }
+
+    /// The workers that are at work, are restarted, or have ended with an error, and replicas that wait for a
+    /// partition: what each has done, and what keeps it from doing more.
+    #[must_use]
+    pub fn workers(&self) -> Vec<ProcessWorker> {
+        self.connections.listing.all()
     }
 
     /// Closes the connections that are shared, once all workers have ended: so that whoever owns the server can stop

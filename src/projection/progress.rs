@@ -1,44 +1,20 @@
 //! What a worker does and has done, to be looked at while it runs.
 
+use super::distribution::{Buckets, Distribution};
+use super::trouble::{Failures, Retry, Trouble};
+use super::{Phase, Report};
+use crate::checkpoint::Lag;
+use crate::class::Class;
 use crate::number::Position;
-use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::trouble::{Failures, Retry, Trouble};
-use crate::checkpoint::{Lag, RETRYING, SUPERSEDED};
-use crate::class::Class;
+/// Bounds of the sizes of batches, in events.
+const BATCH_EVENTS: [u64; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
-/// What a worker is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
-    /// Reading its checkpoint.
-    Starting,
-    /// Applying events.
-    Applying,
-    /// Everything that was committed is applied.
-    CaughtUp,
-    /// Another worker has this partition.
-    StandingBy,
-    /// The projection has gone on with another number of partitions: which. This worker may take over later.
-    Superseded(u32),
-    /// Something failed, and is tried again: why.
-    Retrying(String),
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Starting => f.write_str("starting"),
-            Self::Applying => f.write_str("applying"),
-            Self::CaughtUp => f.write_str("caught up"),
-            Self::StandingBy => f.write_str("standing by"),
-            Self::Superseded(by) => write!(f, "{SUPERSEDED} by {by} partitions, waiting"),
-            Self::Retrying(why) => write!(f, "{RETRYING}{why}"),
-        }
-    }
-}
+/// Bounds of the times of batches, in microseconds.
+const BATCH_MICROS: [u64; 10] = [500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
 
 /// What a worker has done so far, to be looked at from outside while it runs.
 #[derive(Debug)]
@@ -50,12 +26,27 @@ pub struct Progress {
     position: AtomicI64,
     coordination_nanos: AtomicU64,
     compute_nanos: AtomicU64,
-    behind: AtomicU64,
-    behind_age_millis: AtomicU64,
-    measured: AtomicBool,
+    batch_events: Distribution<{ BATCH_EVENTS.len() }>,
+    batch_micros: Distribution<{ BATCH_MICROS.len() }>,
+    reconnects: AtomicU64,
+    missing_positions: AtomicU64,
+    counted: Mutex<Option<Counted>>,
     phase: Mutex<Phase>,
     failures: Mutex<Failures>,
     commits: Mutex<Option<(Instant, Instant)>>,
+    /// The last step that ended, or the last sign of a database that let a worker wait.
+    stepped: Mutex<Instant>,
+}
+
+/// What was counted in the database of a worker's partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// What it has not applied.
+    pub lag: Lag,
+    /// Aggregates that are parked.
+    pub parked_aggregates: u64,
+    /// When that was.
+    pub at: Instant,
 }
 
 impl Default for Progress {
@@ -68,50 +59,15 @@ impl Default for Progress {
             position: AtomicI64::new(0),
             coordination_nanos: AtomicU64::new(0),
             compute_nanos: AtomicU64::new(0),
-            behind: AtomicU64::new(0),
-            behind_age_millis: AtomicU64::new(0),
-            measured: AtomicBool::new(false),
+            batch_events: Distribution::new(BATCH_EVENTS),
+            batch_micros: Distribution::new(BATCH_MICROS),
+            reconnects: AtomicU64::new(0),
+            missing_positions: AtomicU64::new(0),
+            counted: Mutex::new(None),
             phase: Mutex::new(Phase::Starting),
             failures: Mutex::default(),
             commits: Mutex::new(None),
-        }
-    }
-}
-
-/// What a worker did.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Report {
-    /// Events that the database has sent.
-    pub received: u64,
-    /// Events applied.
-    pub applied: u64,
-    /// Events parked.
-    pub parked: u64,
-    /// Batches committed.
-    pub batches: u64,
-    /// The position of the last event.
-    pub position: Position,
-    /// How long it ran.
-    pub elapsed: Duration,
-    /// Of that, the time spent on fences, checkpoints, commits and waiting for the database.
-    pub coordination: Duration,
-    /// Of that, the time spent on decoding and folding.
-    pub compute: Duration,
-}
-
-impl Report {
-    /// What was done in two runs, one after the other.
-    #[must_use]
-    pub fn and(self, next: Self) -> Self {
-        Self {
-            received: self.received + next.received,
-            applied: self.applied + next.applied,
-            parked: self.parked + next.parked,
-            batches: self.batches + next.batches,
-            position: next.position,
-            elapsed: self.elapsed + next.elapsed,
-            coordination: self.coordination + next.coordination,
-            compute: self.compute + next.compute,
+            stepped: Mutex::new(Instant::now()),
         }
     }
 }
@@ -176,22 +132,55 @@ impl Progress {
     /// The lag when it was last counted in the database; none if it was not yet.
     #[must_use]
     pub fn lag(&self) -> Option<Lag> {
-        self.measured.load(Ordering::Acquire).then(|| Lag {
-            events: self.behind.load(Ordering::Relaxed),
-            age: Duration::from_millis(self.behind_age_millis.load(Ordering::Relaxed)),
-        })
+        Some(self.counted()?.lag)
+    }
+
+    /// What was last counted in the database; none if nothing was yet.
+    #[must_use]
+    pub fn counted(&self) -> Option<Counted> {
+        *lock(&self.counted)
+    }
+
+    /// The sizes of the batches that were committed, in events.
+    #[must_use]
+    pub fn batch_events(&self) -> Buckets {
+        self.batch_events.buckets()
+    }
+
+    /// How long the batches that were committed took, in microseconds.
+    #[must_use]
+    pub fn batch_micros(&self) -> Buckets {
+        self.batch_micros.buckets()
+    }
+
+    /// How often the worker has connected to the database again, after it had lost its connection.
+    #[must_use]
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    /// Positions that were handed out and that the worker has seen no event at yet, where others write the log.
+    #[must_use]
+    pub fn missing_positions(&self) -> u64 {
+        self.missing_positions.load(Ordering::Relaxed)
+    }
+
+    /// Since the last step that has succeeded, or since it was found that there is nothing to do but wait.
+    #[must_use]
+    pub fn step_age(&self) -> Duration {
+        lock(&self.stepped).elapsed()
     }
 
     /// When the first and the last batch were committed.
     #[must_use]
     pub fn commits(&self) -> Option<(Instant, Instant)> {
-        *self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.commits)
     }
 
     /// What the worker is doing.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.phase).clone()
     }
 
     /// Why nobody in this process works on the partition, and when it is tried again; none while its worker steps,
@@ -202,13 +191,12 @@ impl Progress {
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.failures)
     }
 
     /// Records and logs a failure, and gives the pause before the next try.
     pub(crate) fn failed(&self, partition: Class, why: &str) -> Duration {
-        self.set_phase(Phase::Retrying(why.to_owned()));
-        let Retry { failures, pause, report } = self.failures().failed(why, Instant::now());
+        let Retry { failures, pause, report } = self.note_failure(why);
         if let Some(lasted) = report {
             tracing::error!(%partition, failures, "nobody here works on this partition{lasted}: {why}; trying \
                 again in {pause:.1?}");
@@ -218,10 +206,20 @@ impl Progress {
         pause
     }
 
+    /// Records a failure, of which whoever calls this writes in the log.
+    pub(super) fn note_failure(&self, why: &str) -> Retry {
+        self.set_phase(Phase::Retrying(why.to_owned()));
+        self.failures().failed(why, Instant::now())
+    }
+
+    /// Records that nothing fails any more, and gives how long something did.
+    pub(super) fn note_recovery(&self) -> Option<Duration> {
+        self.failures().recovered(Instant::now())
+    }
+
     /// A step has succeeded.
     pub(crate) fn recovered(&self, partition: Class) {
-        let lasted = self.failures().recovered(Instant::now());
-        if let Some(lasted) = lasted {
+        if let Some(lasted) = self.note_recovery() {
             tracing::info!(%partition, "this partition is worked on again, after {lasted:.1?}");
         }
     }
@@ -232,26 +230,39 @@ impl Progress {
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        *lock(&self.phase) = phase;
     }
 
-    pub(crate) fn set_lag(&self, lag: Lag) {
-        self.behind.store(lag.events, Ordering::Relaxed);
-        self.behind_age_millis.store(u64::try_from(lag.age.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.measured.store(true, Ordering::Release);
+    pub(crate) fn set_counted(&self, lag: Lag, parked_aggregates: u64) {
+        *lock(&self.counted) = Some(Counted { lag, parked_aggregates, at: Instant::now() });
+    }
+
+    pub(crate) fn set_missing_positions(&self, missing: usize) {
+        self.missing_positions.store(missing as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_reconnect(&self) {
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A step has ended, or the database has answered that there is nothing to do but wait.
+    pub(crate) fn stepped(&self) {
+        *lock(&self.stepped) = Instant::now();
     }
 
     pub(crate) fn add_received(&self, events: usize) {
         self.received.fetch_add(events as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_batch(&self, applied: u64, parked: u64, position: Position) {
+    pub(crate) fn add_batch(&self, applied: u64, parked: u64, position: Position, took: Duration) {
+        self.batch_events.record(applied + parked);
+        self.batch_micros.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         self.applied.fetch_add(applied, Ordering::Relaxed);
         self.parked.fetch_add(parked, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.position.store(position.get(), Ordering::Relaxed);
         let now = Instant::now();
-        self.commits.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((now, now)).1 = now;
+        lock(&self.commits).get_or_insert((now, now)).1 = now;
     }
 
     pub(crate) fn add_time(&self, total: Duration, compute: Duration) {
@@ -259,4 +270,8 @@ impl Progress {
         self.coordination_nanos.fetch_add(nanos(total.saturating_sub(compute)), Ordering::Relaxed);
         self.compute_nanos.fetch_add(nanos(compute), Ordering::Relaxed);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,15 @@
 //! Identical replicas: each claims a partition that nobody has, and stands by while all are taken.
 
 use super::connections::Connections;
+use super::listing::{Listed, ProcessWorker};
 use super::run::run_on;
 use super::trouble::{Failures, Retry};
-use super::{Projection, Report, RunError, RunOptions, Worker};
+use super::{Phase, Progress, Projection, Report, RunError, RunOptions, Worker};
 use crate::class::Class;
 use crate::database::{Database, describe};
 use crate::lease;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,6 +30,13 @@ pub struct Replica {
     pub total_partitions: u32,
     /// How long a lease holds without being renewed.
     pub lease_term: Duration,
+}
+
+impl Replica {
+    fn listed(&self, shared: &Connections, partition: Option<Class>, progress: &Arc<Progress>) -> Listed {
+        let (projection, progress) = (Some(self.projection.clone()), Arc::clone(progress));
+        shared.listing.enter(ProcessWorker { projection, partition, progress })
+    }
 }
 
 /// Claims a partition, runs a worker made by `make` for it, and claims another one if the lease is lost. Ends when it
@@ -65,12 +74,14 @@ pub(super) async fn run_replica_in<P: Projection>(
     // As for a worker: later on a failing database is waited for.
     drop(database.connect().await?);
     let mut total = Report::default();
-    while let Some(partition) = wait_for_partition(database, replica, owner, shutdown).await {
+    while let Some(partition) = wait_for_partition(shared, replica, owner, shutdown).await {
         tracing::info!(%partition, "claimed");
         let worker_stop = shutdown.child_token();
         let renewing = renew(database, replica, partition, owner, &worker_stop);
+        let worker = make(partition);
+        let _listed = replica.listed(shared, Some(partition), &worker.progress());
         let ended = tokio::select! {
-            ended = run_on(shared, make(partition), options, None, worker_stop.clone()) => ended,
+            ended = run_on(shared, worker, options, None, worker_stop.clone()) => ended,
             // Never ends: a lease that is lost cancels the worker, which then ends above.
             never = renewing => match never {},
         };
@@ -85,13 +96,15 @@ pub(super) async fn run_replica_in<P: Projection>(
 
 /// Waits for a partition to be free. None if it is to stop.
 async fn wait_for_partition(
-    database: &Database,
+    shared: &Connections,
     replica: &Replica,
     owner: Uuid,
     shutdown: &CancellationToken,
 ) -> Option<Class> {
     let Replica { projection, total_partitions, lease_term } = replica;
-    let (mut stands_by, mut failures) = (false, Failures::default());
+    let (database, progress) = (&shared.database, Arc::<Progress>::default());
+    let _listed = replica.listed(shared, None, &progress);
+    let mut stands_by = false;
     loop {
         let claimed = timed(async {
             let mut conn = database.connect().await.map_err(|error| error.to_string())?;
@@ -101,7 +114,9 @@ async fn wait_for_partition(
         });
         let pause = match claimed.await {
             Ok(claimed) => {
-                if let Some(lasted) = failures.recovered(Instant::now()) {
+                progress.stepped();
+                progress.set_phase(Phase::StandingBy);
+                if let Some(lasted) = progress.note_recovery() {
                     tracing::info!("partitions can be claimed again, after {lasted:.1?}");
                 }
                 if let Some(partition) = claimed {
@@ -113,7 +128,7 @@ async fn wait_for_partition(
                 *lease_term / RENEWALS_PER_TERM
             }
             Err(why) => {
-                let Retry { pause, report, .. } = failures.failed(&why, Instant::now());
+                let Retry { pause, report, .. } = progress.note_failure(&why);
                 if let Some(lasted) = report {
                     tracing::error!("no partition could be claimed{lasted}: {why}; trying again in {pause:.1?}");
                 }

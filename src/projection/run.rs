@@ -3,6 +3,7 @@
 use super::connections::Connections;
 use super::heart::Heart;
 use super::join::join;
+use super::listing::ProcessWorker;
 use super::pace::{Pace, Pause};
 use super::peer::Peer;
 use super::wake::Sleeper;
@@ -47,6 +48,8 @@ pub(super) async fn run_in<P: Projection>(
 ) -> Result<Report, RunError> {
     // What is wrong now is for whoever starts the process, and more likely a mistake than a failure that passes.
     let first = own(&shared.database, &worker).connect().await?;
+    let (projection, partition) = (Some(worker.projection().name().to_owned()), Some(worker.class()));
+    let _listed = shared.listing.enter(ProcessWorker { projection, partition, progress: worker.progress() });
     run_on(shared, worker, options, Some(first), shutdown).await
 }
 
@@ -66,6 +69,7 @@ pub(super) async fn run_on<P: Projection>(
 ) -> Result<Report, RunError> {
     let started = Instant::now();
     let database = own(&shared.database, &worker);
+    shared.listing.name(&worker.progress(), worker.projection().name());
     worker = worker.reading_ahead(&database);
     let heart = Heart::start(&shared.heartbeats, &worker, options);
     let outcome = match join(&database, first, &mut worker, heart.pulse(), options, &shutdown).await {
@@ -103,6 +107,7 @@ async fn work<P: Projection>(
             None => match shutdown.run_until_cancelled(database.connect()).await {
                 // However the one before was lost: this one may lead to another server, or to an earlier state of it.
                 Some(Ok(conn)) => {
+                    progress.add_reconnect();
                     worker.forget();
                     step(worker, conn, options).await
                 }
@@ -113,6 +118,7 @@ async fn work<P: Projection>(
         let pause = match outcome {
             Outcome::Stepped(step, mut kept) => {
                 progress.recovered(worker.class());
+                progress.stepped();
                 log_step(worker, step, &progress);
                 let looked = tokio::time::timeout(PEER_TIMEOUT, peer.after(step, &mut kept)).await;
                 // A connection on which that has failed may be in the middle of an answer.

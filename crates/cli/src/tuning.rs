@@ -51,9 +51,9 @@ pub struct WorkerSettings {
     #[arg(long, env = "EVENFOLD_DATABASE_TIMEOUT_MS", default_value = "60000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(1_000..=MAX_MS)))]
     database_timeout_ms: u64,
-    /// The pause between two heartbeats, in milliseconds: 100 to 5000
+    /// The pause between two heartbeats, in milliseconds: 100 to 2000
     #[arg(long, env = "EVENFOLD_HEARTBEAT_INTERVAL_MS", default_value = "2000", value_name = "MS",
-        value_parser = |t: &str| number::<u64>(t, &(100..=5_000)))]
+        value_parser = |t: &str| number::<u64>(t, &(100..=2_000)))]
     heartbeat_interval_ms: u64,
     /// How long another worker's partition must not have moved before it is taken over, in milliseconds: 100 to 3600000
     #[arg(long, env = "EVENFOLD_TAKEOVER_AFTER_MS", default_value = "2000", value_name = "MS",

@@ -22,6 +22,11 @@ const WRITE_EMPTY_WINDOW_AFTER: Duration = Duration::from_secs(10);
 const POLLED: usize = 1_000;
 
 impl Holding {
+    /// Positions that have no event yet, of the row that misses the most.
+    pub(super) fn missing_positions(&self) -> usize {
+        self.rows.iter().map(|row| row.checkpoint.seen().missing().len()).max().unwrap_or_default()
+    }
+
     /// The hashes of these rows.
     fn slice_of(&self, rows: &[usize]) -> Slice {
         let classes: Vec<Class> = rows.iter().map(|&index| self.rows[index].class).collect();
@@ -237,6 +242,7 @@ impl<P: Projection> Worker<P> {
             return Ok(Step::Converged);
         }
         self.progress.set_phase(Phase::CaughtUp);
+        self.progress.set_missing_positions(holding.missing_positions());
         if let Some(second) = self.second.take() {
             // Whatever becomes of it.
             let _ = second.close().await;

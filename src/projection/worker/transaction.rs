@@ -158,10 +158,12 @@ impl<P: Projection> Worker<P> {
     pub(super) fn applied(&mut self, mut holding: Holding, started: Instant, more: bool, sum: &Sum) -> Step {
         let Sum { parked, position, .. } = *sum;
         let events = sum.events as u64 - parked;
-        self.progress.add_batch(events, parked, position);
-        self.progress.add_time(started.elapsed(), sum.compute);
+        let took = started.elapsed();
+        self.progress.add_batch(events, parked, position, took);
+        self.progress.add_time(took, sum.compute);
         (holding.written, holding.looked) = (Instant::now(), Instant::now());
         holding.written_floor = lowest_floor(&holding.rows);
+        self.progress.set_missing_positions(holding.missing_positions());
         // Few large transactions write a counter less often than many small ones do.
         self.far_behind = more;
         let caught_up = holding.rows.len() == 1 && !more;

@@ -50,7 +50,7 @@ const MISTAKES: &[Mistake] = &[
     flags("demo --batch-size=100 --max-actors=199", "--max-actors must be at least twice --batch-size"),
     flags("--partition-key=0 --poll-interval-ms=0", "from 1 to 3600000"),
     flags("--partition-key=0 --database-timeout-ms=999", "from 1000 to 3600000"),
-    flags("--partition-key=0 --heartbeat-interval-ms=99", "from 100 to 5000"),
+    flags("--partition-key=0 --heartbeat-interval-ms=99", "from 100 to 2000"),
     flags("--partition-key=0 --takeover-after-ms=3600001", "from 100 to 3600000"),
     flags("--partition-key=0 --amount-pointer=amount", "is not a JSON pointer: start each part with a slash"),
     flags("--partition-key=0 --amount-pointer=/a~2", "write ~0 for ~ and ~1 for /"),

@@ -65,11 +65,11 @@ async fn as_json_the_end_is_one_object_on_standard_output() {
 async fn a_batch_reports_no_lag_that_was_counted_before_it() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
-    // The first heartbeat counts these, and no other one comes within the test.
+    // The first heartbeat counts these, and no other one for two seconds.
     for n in 1..=20 {
         append_one(&mut conn, "a", n).await;
     }
-    let args = ["--heartbeat-interval-ms=5000", "--batch-size=2"];
+    let args = ["--heartbeat-interval-ms=2000", "--batch-size=2"];
     let mut worker = Evenfold::spawn(&[&ONE[..], &args, &["--database-url", &db.url]].concat());
     wait_until("a heartbeat", SOON, async || scalar(&mut conn, "SELECT count(*) FROM evenfold.heartbeats").await == 1)
         .await;
