@@ -17,11 +17,12 @@ use modules::Edges;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which packages of ours each may depend on, other than for its tests.
-const PACKAGES: [(&str, &[&str]); 12] = [
+const PACKAGES: [(&str, &[&str]); 13] = [
     ("evenfold", &[]),
     ("evenfold-embedded", &[]),
     ("evenfold-groups", &[]),
     ("evenfold-http", &[]),
+    ("evenfold-monitor", &["evenfold", "evenfold-http"]),
     ("evenfold-cluster", &["evenfold-groups"]),
     ("evenfold-cache", &["evenfold-groups", "evenfold-http"]),
     ("evenfold-counter-service", &["evenfold", "evenfold-cluster", "evenfold-groups", "evenfold-http"]),
@@ -36,6 +37,7 @@ const PACKAGES: [(&str, &[&str]); 12] = [
             "evenfold-embedded",
             "evenfold-groups",
             "evenfold-http",
+            "evenfold-monitor",
             "evenfold-sql",
         ],
     ),

@@ -1,11 +1,9 @@
 //! Who can reach a service, and who may use it.
 
 use crate::config::UsageError;
-use anyhow::anyhow;
+use crate::listen::{bind, connections};
 use clap::Args;
 use evenfold_http::{AllowedHosts, ApiToken, Auth, Limits};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 
@@ -17,6 +15,12 @@ pub(super) struct Access {
     /// The address; any but those of this machine alone need API_TOKEN
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDR")]
     bind: IpAddr,
+    #[command(flatten)]
+    rules: AccessRules,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AccessRules {
     /// The secret that changes need, in the header that the service's /docs name
     #[arg(long, env = "API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<String>,
@@ -29,45 +33,11 @@ pub(super) struct Access {
     allowed_hosts: Vec<String>,
 }
 
-/// File descriptors of a process besides those of its connections: the database's, those of NATS, and a few for probes.
-const OTHER_FILES: u64 = 1024;
-
-/// How many connections may be open, with as many file descriptors as the system lets this process have. Where these
-/// are fewer than it needs, a quarter is left for its database and the other nodes: what clients open is not to cut it
-/// off from them.
-fn connections(wanted: usize) -> usize {
-    let needed = wanted as u64 + OTHER_FILES;
-    let allowed = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        let more = needed.min(hard);
-        if more > soft { setrlimit(Resource::RLIMIT_NOFILE, more, hard).map(|()| more) } else { Ok(soft) }
-    });
-    let allowed = match allowed {
-        Ok(allowed) if allowed >= needed => return wanted,
-        Ok(allowed) => allowed,
-        Err(error) => {
-            tracing::warn!(
-                "how many files this process may open is not known, {wanted} connections may be too many: {error}"
-            );
-            return wanted;
-        }
-    };
-    let fewer = usize::try_from(allowed * 3 / 4).map_or(wanted, |fewer| fewer.clamp(1, wanted));
-    tracing::warn!(
-        "at most {fewer} connections are open at a time, since this process may open {allowed} files; {wanted} need ulimit -n {needed}"
-    );
-    fewer
-}
-
-impl Access {
-    /// Who may do what, if that is a choice that can be meant.
+impl AccessRules {
+    /// Who may do what, if that is a choice that can be meant; none where there is no token.
     pub(super) fn auth(&self) -> Result<Option<Auth>, UsageError> {
         let Some(secret) = &self.api_token else {
-            return if !self.bind.is_loopback() {
-                Err(UsageError(format!(
-                    "{} can be reached from other machines: set API_TOKEN, or bind to 127.0.0.1 (--bind)",
-                    self.bind
-                )))
-            } else if self.read_requires_auth {
+            return if self.read_requires_auth {
                 Err(UsageError("READ_REQUIRES_AUTH is for services with a token: set API_TOKEN too".to_owned()))
             } else {
                 Ok(None)
@@ -85,16 +55,28 @@ impl Access {
         let most = connections(limits.connections);
         Ok(limits.connections(most))
     }
+}
+
+#[cfg(any(feature = "cache", feature = "serve"))]
+impl Access {
+    /// Who may do what: changes from other machines need a token.
+    pub(super) fn auth(&self) -> Result<Option<Auth>, UsageError> {
+        if self.rules.api_token.is_none() && !self.bind.is_loopback() {
+            return Err(UsageError(format!(
+                "{} can be reached from other machines: set API_TOKEN, or bind to 127.0.0.1 (--bind)",
+                self.bind
+            )));
+        }
+        self.rules.auth()
+    }
+
+    /// What connections may cost, and what they may ask for.
+    pub(super) fn limits(&self) -> Result<Limits, UsageError> {
+        self.rules.limits()
+    }
 
     /// Listens on a port, which this flag has named.
     pub(super) async fn listen(&self, port: u16, flag: &str) -> anyhow::Result<TcpListener> {
-        let address = SocketAddr::new(self.bind, port);
-        let bound = TcpListener::bind(address).await;
-        bound.map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => anyhow!("{address} is in use: stop who has it, or choose another port ({flag})"),
-            ErrorKind::PermissionDenied => anyhow!("{address} is for the system: choose a port from 1024 up ({flag})"),
-            ErrorKind::AddrNotAvailable => anyhow!("{} is no address of this machine: correct --bind", address.ip()),
-            _ => anyhow!("can't listen on {address}: {error}"),
-        })
+        bind(SocketAddr::new(self.bind, port), (flag, "--bind")).await
     }
 }

@@ -20,10 +20,11 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 17] = [
+const OF_APPS: [&str; 18] = [
     "worker",
     "pool",
     "status",
+    "monitor",
     "wait",
     "verify",
     "rebuild",

@@ -3,6 +3,8 @@
 use super::Global;
 #[cfg(feature = "cache")]
 use super::cache;
+#[cfg(feature = "monitor")]
+use super::monitor;
 use super::projections::Projections;
 #[cfg(feature = "serve")]
 use super::serve;
@@ -77,9 +79,12 @@ pub(crate) enum Command {
     Completions(manual::CompletionsArgs),
     /// Write the manual pages
     Man(manual::ManArgs),
+    #[cfg(feature = "monitor")]
+    /// Show every projection of the database over HTTP: a page, figures for Prometheus and probes
+    Monitor(monitor::MonitorArgs),
     #[cfg(feature = "serve")]
     /// Serve counters over HTTP, on one node or in a cluster over NATS
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     #[cfg(feature = "cache")]
     /// Serve a cache over HTTP; needs no database
     Cache(cache::CacheArgs),
@@ -89,6 +94,8 @@ pub(crate) enum Command {
 pub(crate) fn log(command: &Command) -> &'static str {
     match command {
         Command::Worker(_) => "info",
+        #[cfg(feature = "monitor")]
+        Command::Monitor(_) => "info",
         #[cfg(feature = "cache")]
         Command::Cache(_) => "info",
         // Each node has a connection of its own to NATS, of which the client logs every step and every attempt; what
@@ -120,6 +127,8 @@ fn folds(command: &Command) -> Folds {
         | Command::Parked(_)
         | Command::Rebuild(_)
         | Command::Import(_) => Folds::AnyLog,
+        #[cfg(feature = "monitor")]
+        Command::Monitor(_) => Folds::AnyLog,
         Command::Append(_) => Folds::OwnLog("append"),
         Command::Generate(_) => Folds::OwnLog("generate"),
         Command::Scale(_) => Folds::OwnLog("scale"),
@@ -177,8 +186,10 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Db(args) => db::run(&global, &args).await,
         Command::Completions(args) => manual::completions(&args, known.command.clone()),
         Command::Man(args) => manual::man(&args, known.command.clone()),
+        #[cfg(feature = "monitor")]
+        Command::Monitor(args) => monitor::run(&global, args).await,
         #[cfg(feature = "serve")]
-        Command::Serve(args) => serve::run(&global, args).await,
+        Command::Serve(args) => serve::run(&global, *args).await,
         #[cfg(feature = "cache")]
         Command::Cache(args) => cache::run(args).await,
     }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::doc_markdown, reason = "clap shows the comments on arguments to people, as they are")]
 
-#[cfg(any(feature = "cache", feature = "serve"))]
+#[cfg(any(feature = "cache", feature = "monitor", feature = "serve"))]
 mod access;
 mod advice;
 mod app;
@@ -28,11 +28,17 @@ mod flags;
 mod foreign;
 mod generate;
 mod global;
+#[cfg(feature = "monitor")]
+mod http;
 mod import;
 mod index;
 mod lines;
+#[cfg(any(feature = "cache", feature = "monitor", feature = "serve"))]
+mod listen;
 mod manual;
 mod migrate;
+#[cfg(feature = "monitor")]
+mod monitor;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
 pub mod nats_server;

@@ -1,6 +1,8 @@
 //! `pool`: several partitions in one process, of each of the projections.
 
 use super::ended::{Ended, OTHERS_END, failures, log_new};
+#[cfg(feature = "monitor")]
+use super::http::HttpArgs;
 use super::output::{print, table, thousands};
 use super::panel::Panel;
 use super::projections::{Projections, ProjectionsArg};
@@ -33,6 +35,9 @@ pub(super) struct PoolArgs {
     projections: ProjectionsArg,
     #[command(flatten)]
     settings: WorkerSettings,
+    #[cfg(feature = "monitor")]
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 fn range(text: &str) -> Result<Range<u32>, String> {
@@ -59,11 +64,15 @@ pub(super) async fn run(global: &Global, args: PoolArgs, known: &Projections<'_>
     }
     let options = args.settings.run_options().until_caught_up(args.until_caught_up);
     let shutdown = signals::shutdown()?;
+    #[cfg(feature = "monitor")]
+    let http = args.http.bind().await?;
     let session = Session::open(global).await?;
     drop(session.connect().await?);
     let source = source::open(global, &session).await?;
     let worker = args.settings.worker_options(args.of.takeover());
     let process = Process::new(&session.database);
+    #[cfg(feature = "monitor")]
+    let _answering = http.map(|http| http.answer(&process, options.poll_interval)).transpose()?;
     let on = On { process: &process, worker, run: &options, shutdown: &shutdown, source: source.as_ref() };
     let mut pools = Vec::with_capacity(chosen.len());
     for (name, projection) in &chosen {

@@ -3,6 +3,8 @@
 use super::Global;
 use super::done::{Done, last_position};
 use super::ended::{Ended, each, failures};
+#[cfg(feature = "monitor")]
+use super::http::HttpArgs;
 use super::output::print_json;
 use super::projections::{Projections, ProjectionsArg};
 use super::registry::On;
@@ -42,6 +44,9 @@ pub(super) struct WorkerArgs {
     partitions: Topology,
     #[command(flatten)]
     settings: WorkerSettings,
+    #[cfg(feature = "monitor")]
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 /// How a worker knows its partition.
@@ -104,10 +109,14 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
     let chosen = known.all_configured(&args.projections, Some(args.settings.batch_size))?;
     let options = args.settings.run_options().until_caught_up(args.until_caught_up);
     let shutdown = signals::shutdown()?;
+    #[cfg(feature = "monitor")]
+    let http = args.http.bind().await?;
     let session = Session::open(global).await?;
     let partition = class.map_or("auto".to_owned(), |class| class.to_string());
     let source = source::open(global, &session).await?;
     let process = Process::new(&session.database);
+    #[cfg(feature = "monitor")]
+    let _answering = http.map(|http| http.answer(&process, options.poll_interval)).transpose()?;
     let worker = args.settings.worker_options(args.partitions.takeover());
     let on = On { process: &process, worker, run: &options, shutdown: &shutdown, source: source.as_ref() };
     let lease_term = Duration::from_millis(args.lease_term_ms);

@@ -4,7 +4,7 @@ use super::activity::{Activity, Stream, Watched};
 use super::error::{misdirected, too_many_connections};
 use super::host::Names;
 use super::respond::Respond;
-use super::route::{HEALTHZ, READYZ};
+use super::route::{HEALTHZ, LIVEZ, READYZ};
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderValue, header};
 use hyper::body::Incoming;
@@ -26,7 +26,7 @@ const MAX_HEAD: usize = 16 * 1024;
 const READ_AHEAD: usize = 64 * 1024;
 
 /// What is answered whatever there is to do.
-const PROBES: [&str; 2] = [HEALTHZ, READYZ];
+const PROBES: [&str; 3] = [LIVEZ, HEALTHZ, READYZ];
 
 /// Which requests of a connection go to the service.
 #[derive(Debug)]

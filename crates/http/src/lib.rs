@@ -10,6 +10,7 @@ mod connection;
 mod docs;
 pub mod documented;
 pub mod error;
+mod exposition;
 pub mod histogram;
 mod host;
 pub mod inflight;

@@ -2,13 +2,16 @@
 //! counts for itself.
 
 use crate::answer::body;
+use crate::exposition::Format;
 use crate::histogram::{Counts, Histogram};
 use crate::inflight::Place;
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
@@ -16,9 +19,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The type of a text of figures.
-const CONTENT_TYPE: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The row of what is no route.
@@ -123,12 +123,43 @@ pub fn text(prefix: &str, figures: impl Collector) -> Result<String, fmt::Error>
     Ok(out)
 }
 
-/// A [text] of figures as an answer, with the place that its request has had, if it has had one.
-pub fn answer(text: String, place: Option<Place>) -> Response<Body> {
+/// [Texts](text) of figures as one answer, in the format that the request asks for, with the place that it has had, if
+/// it has had one.
+pub fn answer(headers: &HeaderMap, texts: &[String], place: Option<Place>) -> Response<Body> {
+    let format = Format::of(headers);
+    let text = format.joined(texts);
     let mut response = Response::new(match place {
         Some(place) => body(text.into_bytes(), place),
         None => Body::from(text),
     });
-    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, format.content_type());
     response
+}
+
+/// Figures of a family that go up and down, each with its labels.
+pub fn gauge_family<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    figures: impl IntoIterator<Item = (L, f64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in figures {
+        family.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+/// Figures of a family that only grow, each with its labels.
+pub fn counter_family<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    figures: impl IntoIterator<Item = (L, f64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in figures {
+        family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
+    }
+    Ok(())
 }

@@ -17,6 +17,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 /// Whether the process is alive. Probes are answered also on connections that are beyond the limit.
+pub const LIVEZ: &str = "/livez";
+
+/// The same, under the name that services have.
 pub const HEALTHZ: &str = "/healthz";
 
 /// Whether the service is ready.

@@ -28,8 +28,8 @@ const FOR_PROBES: usize = 64;
 pub struct Limits {
     /// How many connections are open at a time. The next one takes the place of one without a request under way: of the
     /// oldest that has never sent the whole head of a request, or of one that has sent none for long. While all have
-    /// requests, 64 more are open: on these, `/healthz` and `/readyz` are answered, and everything else with 503. At
-    /// least 1.
+    /// requests, 64 more are open: on these, `/livez`, `/healthz` and `/readyz` are answered, and everything else with
+    /// 503. At least 1.
     pub connections: usize,
     /// A connection on which nothing is answered, and no request has begun, is closed after this long, or twice as long
     /// at most. That ends idle connections, headers that come too slowly, and answers that are read too slowly. A

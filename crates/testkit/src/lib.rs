@@ -25,6 +25,7 @@ mod counting;
 pub mod documents;
 #[cfg(feature = "engine")]
 mod engine;
+pub mod figures;
 #[cfg(feature = "groups")]
 pub mod groups;
 mod http;

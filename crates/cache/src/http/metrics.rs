@@ -3,6 +3,7 @@
 use super::error::{ApiError, ErrorCode};
 use super::state::State;
 use crate::Stats;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::inflight::Place;
@@ -93,14 +94,15 @@ pub(super) fn documented(documented: Documented) -> Documented {
         .answer(
             200,
             DocumentedAnswer::text(
-                "OpenMetrics text; every name starts with evenfold_cache_.",
-                "application/openmetrics-text",
+                "Prometheus' text, or OpenMetrics where the header Accept asks for it; every name starts with evenfold_cache_.",
+                "text/plain",
             ),
         )
 }
 
-pub(super) fn metrics(state: Arc<State>, place: Place) -> Result<Response, ApiError> {
+pub(super) fn metrics(state: &Arc<State>, headers: &HeaderMap, place: Place) -> Result<Response, ApiError> {
     let figures = state.cache.stats();
     let wrong = |_| ApiError::new(ErrorCode::Internal, "the figures could not be written");
-    Ok(answer(text("evenfold_cache", Scrape { state, stats: figures }).map_err(wrong)?, Some(place)))
+    let text = text("evenfold_cache", Scrape { state: Arc::clone(state), stats: figures }).map_err(wrong)?;
+    Ok(answer(headers, &[text], Some(place)))
 }

@@ -152,7 +152,9 @@ pub(super) const ROUTES: &[Route<State>] = &[
         path: "/metrics",
         name: "metrics",
         access: Access::Open,
-        handler: Handler::Limited(&APART, |call, place| Box::pin(async move { metrics::metrics(call.state, place) })),
+        handler: Handler::Limited(&APART, |call, place| {
+            Box::pin(async move { metrics::metrics(&call.state, call.head.headers(), place) })
+        }),
         errors: &[BYTES],
         documented: Some(metrics::documented),
     },

@@ -41,7 +41,7 @@ pub(crate) enum ReplayBenchmark {
 pub(crate) async fn run(global: &Global, command: ReplayCommand, known: &Projections<'_>) -> anyhow::Result<()> {
     global.source.refuse_for("this command")?;
     match command {
-        ReplayCommand::Scale(args) => scale::run(global, args, known).await,
+        ReplayCommand::Scale(args) => Box::pin(scale::run(global, args, known)).await,
         ReplayCommand::Bench(ReplayBenchArgs { benchmark: ReplayBenchmark::CatchUp(args) }) => {
             catch_up::run(global, args, known).await
         }

@@ -7,6 +7,8 @@ mod nodes;
 mod workers;
 
 use super::access::{Access, MIN_INFLIGHT_BYTES};
+#[cfg(feature = "monitor")]
+use super::http::HttpArgs;
 use super::nats_server::{NatsProgram, NatsServer};
 use super::output::print;
 use super::session::Session;
@@ -18,6 +20,7 @@ use clap::Args;
 use evenfold::checkpoint::RegisterError;
 use evenfold::counter::AmountPointer;
 use evenfold::counters;
+use evenfold::projection::Process;
 use evenfold_counter_service::http::{CounterService, ServiceOptions};
 use evenfold_counter_service::{Node, NodeOptions, Storage};
 use evenfold_groups::{MAX_MAILBOX, ProcessGroups};
@@ -42,6 +45,9 @@ pub(super) struct ServeArgs {
     /// The port of the figures for Prometheus; 0 takes one that is free
     #[arg(long, default_value = "2121", value_name = "PORT", value_parser = |t: &str| number::<u16>(t, &(0..=u16::MAX)))]
     metrics_port: u16,
+    #[cfg(feature = "monitor")]
+    #[command(flatten)]
+    http: HttpArgs,
     #[command(flatten)]
     access: Access,
     /// Keep counters in memory only: faster, and lost when the process ends
@@ -107,6 +113,8 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
     let shutdown = signals::shutdown()?;
     let listener = args.access.listen(args.port, "--port").await?;
     let figures = args.access.listen(args.metrics_port, "--metrics-port").await?;
+    #[cfg(feature = "monitor")]
+    let http = args.http.bind().await?;
     let addresses = (listener.local_addr()?, figures.local_addr()?);
     let mut nats = if args.nodes.demo { Some(args.begin_demonstration().await?) } else { None };
     let session = open(global, &args).await?;
@@ -114,8 +122,9 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
     let database = session.as_ref().map(|session| session.database.clone());
     let storage = database.clone().map_or(Storage::Volatile, Storage::Durable);
     let nodes = args.nodes.start(addresses.0.port(), &args.node_options(), &storage, &groups).await?;
-    let workers = match database.filter(|_| !args.no_workers) {
-        Some(database) => Some(Workers::start(&database, &args.topology, &groups)?),
+    let process = database.as_ref().map(Process::new);
+    let workers = match process.as_ref().filter(|_| !args.no_workers) {
+        Some(process) => Some(Workers::start(process, &args.topology, &groups)?),
         None => None,
     };
     // Whoever has asked for the end meanwhile is not shown that it serves.
@@ -132,6 +141,8 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
         .max_watchers(args.max_watchers)
         .workers(workers.as_ref().map(|workers| workers.members.clone()).unwrap_or_default());
     let service = CounterService::new(nodes.clone(), options);
+    #[cfg(feature = "monitor")]
+    let _answering = http.map(|http| http.answer_for_service(process.as_ref(), &service)).transpose()?;
     let ended = answer(listener, figures, service, limits, &nodes, nats.as_mut(), &shutdown).await;
     stop(nodes, nats.as_ref().is_some_and(NatsServer::has_ended), workers, session).await?;
     // The nodes have needed it to hand over, and are not connected to it any more.

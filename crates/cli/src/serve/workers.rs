@@ -5,8 +5,7 @@ use crate::tuning::Topology;
 use evenfold::class::Class;
 use evenfold::counter::AmountPointer;
 use evenfold::counters::{Changes, Counters};
-use evenfold::database::Database;
-use evenfold::projection::{Pool, PoolWorker, RunError, RunOptions, Worker, WorkerError, WorkerOptions};
+use evenfold::projection::{PoolWorker, Process, RunError, RunOptions, Worker, WorkerError, WorkerOptions};
 use evenfold_counter_service::{changes_group, subscribers};
 use evenfold_groups::{MAX_SHARDS, ProcessGroups};
 use std::sync::Arc;
@@ -26,6 +25,7 @@ const MAX_ACTORS: usize = 2 * BATCH_SIZE;
 
 pub(super) struct Workers {
     pub(super) members: Vec<PoolWorker>,
+    process: Process,
     stop: CancellationToken,
     watching: JoinHandle<()>,
 }
@@ -43,7 +43,7 @@ impl Workers {
 
     /// Starts a worker for each partition. Where other processes have the same, they stand by.
     pub(super) fn start(
-        database: &Database,
+        process: &Process,
         topology: &Topology,
         groups: &ProcessGroups<Arc<Changes>>,
     ) -> anyhow::Result<Self> {
@@ -56,7 +56,7 @@ impl Workers {
             Worker::new(class, counters, options)
         };
         let stop = CancellationToken::new();
-        let mut pool = Pool::start(database, &partitions?, make, &RunOptions::default().rest(REST), &stop)?;
+        let mut pool = process.pool(&partitions?, make, &RunOptions::default().rest(REST), &stop)?;
         let members = pool.members().to_vec();
         let watching = tokio::spawn(async move {
             while let Some((partition, outcome)) = pool.ended().await {
@@ -71,7 +71,7 @@ impl Workers {
                 }
             }
         });
-        Ok(Self { members, stop, watching })
+        Ok(Self { members, process: process.clone(), stop, watching })
     }
 
     pub(super) async fn stop(self) {
@@ -79,5 +79,6 @@ impl Workers {
         if self.watching.await.is_err() {
             tracing::error!("watching the workers has panicked");
         }
+        self.process.close().await;
     }
 }

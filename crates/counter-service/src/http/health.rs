@@ -41,10 +41,13 @@ pub(super) fn readyz_documented(documented: Documented) -> Documented {
 }
 
 pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {
-    let nodes = state.nodes.iter().try_for_each(Node::is_ready);
-    let all = nodes.and_then(|()| state.workers.iter().try_for_each(is_folded));
-    all.map_err(|why| ApiError::new(ErrorCode::NotReady, why))?;
+    is_ready(state).map_err(|why| ApiError::new(ErrorCode::NotReady, why))?;
     Ok(Json(Ready { ready: true }).into_response())
+}
+
+pub(super) fn is_ready(state: &State) -> Result<(), String> {
+    let nodes = state.nodes.iter().try_for_each(Node::is_ready);
+    nodes.and_then(|()| state.workers.iter().try_for_each(is_folded))
 }
 
 /// Whether somebody folds the partition; or why not, and when that is tried again, in a sentence.

@@ -4,7 +4,7 @@ use super::error::{ApiError, ErrorCode};
 use super::figures::Scrape;
 use super::state::State;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, Request, Response};
 use evenfold_http::about::About;
 use evenfold_http::auth::{Access, Gate, Scheme};
 use evenfold_http::error::NoDetails;
@@ -12,9 +12,10 @@ use evenfold_http::metrics::{Requests, answer, text};
 use evenfold_http::route::{Handler, Method, Route, Service};
 use evenfold_http::{Respond, Router};
 use hyper::body::Incoming;
+use std::fmt;
 use std::sync::Arc;
 
-/// The figures of a [`CounterService`](super::CounterService) and its nodes at `/metrics`, in `OpenMetrics` text, to be
+/// The figures of a [`CounterService`](super::CounterService) and its nodes at `/metrics`, for Prometheus, to be
 /// [served](evenfold_http::serve) on a port of their own; they need no token. Every name starts with
 /// `evenfold_counter_`. Clones are cheap, and are the same service.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ const FIGURES: &[Route<Figures>] = &[Route {
     path: "/metrics",
     name: "metrics",
     access: Access::Open,
-    handler: Handler::Unlimited(|call| Box::pin(async move { figures(&call.state) })),
+    handler: Handler::Unlimited(|call| Box::pin(async move { figures(&call.state, call.head.headers()) })),
     errors: &[],
     documented: None,
 }];
@@ -66,7 +67,12 @@ impl Respond for MetricsService {
     }
 }
 
-fn figures(state: &Figures) -> Result<Response<Body>, ApiError> {
-    let text = text("evenfold_counter", Scrape::of(Arc::clone(&state.of)));
-    Ok(answer(text.map_err(|_| ApiError::new(ErrorCode::Internal, "the figures could not be written"))?, None))
+fn figures(state: &Figures, headers: &HeaderMap) -> Result<Response<Body>, ApiError> {
+    let text = figures_text(&state.of);
+    let text = text.map_err(|_| ApiError::new(ErrorCode::Internal, "the figures could not be written"))?;
+    Ok(answer(headers, &[text], None))
+}
+
+pub(super) fn figures_text(state: &Arc<State>) -> Result<String, fmt::Error> {
+    text("evenfold_counter", Scrape::of(Arc::clone(state)))
 }

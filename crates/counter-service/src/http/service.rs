@@ -2,7 +2,8 @@
 
 use super::docs::ABOUT;
 use super::error::ErrorCode;
-use super::metrics::MetricsService;
+use super::health::is_ready;
+use super::metrics::{MetricsService, figures_text};
 use super::routes;
 use super::state::{ServiceOptions, State};
 use crate::Node;
@@ -15,6 +16,7 @@ use evenfold_http::metrics::Requests;
 use evenfold_http::route::{Route, Service};
 use evenfold_http::{Respond, Router};
 use hyper::body::Incoming;
+use std::fmt;
 use std::sync::Arc;
 
 /// Nodes of the counter service over HTTP, to be [served](evenfold_http::serve). Clones are cheap, and are the same
@@ -39,6 +41,24 @@ impl CounterService {
     #[must_use]
     pub fn metrics(&self) -> MetricsService {
         MetricsService::new(Arc::clone(self.0.state()))
+    }
+
+    /// The same figures, in `OpenMetrics` text.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: they are constants and numbers.
+    pub fn figures(&self) -> Result<String, fmt::Error> {
+        figures_text(self.0.state())
+    }
+
+    /// Whether requests can be answered, and the workers of the service fold; or why not, in a sentence.
+    ///
+    /// # Errors
+    ///
+    /// The sentence.
+    pub fn is_ready(&self) -> Result<(), String> {
+        is_ready(self.0.state())
     }
 }
 

@@ -1,0 +1,22 @@
+//! Seen from outside: figures of projections and workers for Prometheus, and probes for orchestrators.
+//!
+//! Of a process that folds, [`ProcessService`] shows what its own workers do. [`MonitorService`] shows every projection
+//! of a database, counted there: right also when every worker is dead.
+
+mod error;
+mod figures;
+mod logs;
+mod monitor;
+mod probes;
+mod process;
+mod reader;
+mod readiness;
+mod reading;
+mod troubles;
+
+pub use logs::Logs;
+pub use monitor::MonitorService;
+pub use process::{OtherWork, ProcessService};
+pub use reader::{INTERVAL, read_on};
+pub use reading::{ProjectionReading, Reading};
+pub use troubles::ProjectionTrouble;
