@@ -67,7 +67,12 @@ impl Server {
 /// The seconds that this process has used so far, with those of its children that have ended. None if this is not
 /// Linux.
 pub(super) fn own_seconds() -> Option<f64> {
-    times(&stat(std::process::id())?)
+    seconds_of(std::process::id())
+}
+
+/// The same of another process.
+pub(super) fn seconds_of(pid: u32) -> Option<f64> {
+    times(&stat(pid)?)
 }
 
 /// The fields of a process behind its name.

@@ -8,6 +8,7 @@ mod cpu;
 mod fan_out;
 mod groups;
 mod latency;
+mod monitor;
 mod schedule;
 mod sources;
 mod sql;
@@ -42,6 +43,8 @@ enum Benchmark {
     Sql(sql::SqlArgs),
     /// Logs that others write: against evenfold's own, the log on another server, and writers that nobody folds
     Sources(sources::SourcesArgs),
+    /// Figures and probes: a scrape with many classes, what the monitor takes, and what figures cost a worker
+    Monitor(monitor::MonitorArgs),
     /// Append one event per transaction: against single INSERTs
     Append(append::AppendArgs),
     /// What many worker processes cost the database: against one
@@ -59,7 +62,7 @@ enum Benchmark {
 
 /// Commands of the product, which the benchmarks start as processes of their own: they are this same program, so that
 /// what is measured is built as what measures.
-const MEASURED: [&str; 2] = ["worker", "serve"];
+const MEASURED: [&str; 3] = ["worker", "serve", "monitor"];
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|command| MEASURED.contains(&command.as_str())) {
@@ -101,6 +104,14 @@ async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
             on_database(&global, async |bench| {
                 let figures = sources::run(bench, &global, &args).await?;
                 report::show("sources", &args.about(), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::Monitor(args) => {
+            args.check()?;
+            on_database(&global, async |bench| {
+                let figures = monitor::run(bench, &args).await?;
+                report::show("monitor", &args.about(), &figures, args.runs.json)
             })
             .await
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 /// Each benchmark at a size that takes a moment, and its figures.
-const BENCHMARKS: [(&[&str], &[&str]); 8] = [
+const BENCHMARKS: [(&[&str], &[&str]); 9] = [
     (
         &["catch-up", "--events=600", "--aggregates=20", "--workers=3"],
         &["20 aggregates", "pool of 3", "pool of 3: rows", "600 aggregates", "its peak memory"],
@@ -39,6 +39,10 @@ const BENCHMARKS: [(&[&str], &[&str]); 8] = [
             "peak memory",
             "more memory",
         ],
+    ),
+    (
+        &["monitor", "--classes=20", "--events=10000", "--seconds=1"],
+        &["scrape", "CPU per second", "server's CPU per second", "catch up with figures"],
     ),
     (&["append", "--seconds=1", "--writers=3"], &["append", "grouped, 50 each", "grouped, 250 each"]),
     (
