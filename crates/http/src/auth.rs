@@ -104,12 +104,26 @@ impl Scheme {
         })
     }
 
-    /// How the OpenAPI document says it.
+    /// The header of a request with this token, as it is sent.
     #[must_use]
-    pub fn documented(self) -> SecurityScheme {
+    pub fn header(self, token: &str) -> String {
         match self {
-            Self::Header => SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Token"))),
-            Self::Bearer => SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
+            Self::Header => format!("X-API-Token: {token}"),
+            Self::Bearer => format!("Authorization: Bearer {token}"),
+        }
+    }
+
+    /// How the OpenAPI document says it, with a description in Markdown.
+    #[must_use]
+    pub fn documented(self, description: &str) -> SecurityScheme {
+        match self {
+            Self::Header => {
+                SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-API-Token", description)))
+            }
+            Self::Bearer => {
+                let builder = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+                SecurityScheme::Http(builder.description(Some(description)).build())
+            }
         }
     }
 }
@@ -144,6 +158,12 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Whether requests of this kind need the token.
+    #[must_use]
+    pub fn needs_token(&self, access: Access) -> bool {
+        self.auth.as_ref().is_some_and(|auth| access == Access::Write || (access == Access::Read && auth.reads))
+    }
+
     /// Whether a request is let in.
     pub fn check(&self, access: Access, headers: &HeaderMap) -> Result<(), Refusal> {
         match (access, &self.auth) {

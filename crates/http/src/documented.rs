@@ -1,12 +1,16 @@
 //! What a route takes and answers, for the OpenAPI document. Its method and path, who may ask and how it fails follow
 //! from the [`Route`](super::route::Route).
 
-use super::auth::Access;
+use super::auth::{Access, Scheme};
 use super::codes::{self, Code};
+use super::curl::Sample;
 use super::error;
+use super::method::Method;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::Header;
-use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{KnownFormat, OneOfBuilder, SchemaFormat, SchemaType};
 use utoipa::openapi::security::SecurityRequirement;
@@ -21,6 +25,7 @@ type Schemas = Vec<(String, RefOr<Schema>)>;
 /// An operation of the document while it is made.
 pub struct Documented {
     path: &'static str,
+    sample: Sample,
     operation: OperationBuilder,
     responses: BTreeMap<u16, Response>,
     schemas: Schemas,
@@ -44,6 +49,11 @@ pub fn number() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
 }
 
+/// An example of JSON. One that is no JSON would be shown as a text: that none is, is tested.
+fn example(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|_| json.into())
+}
+
 /// Refers to a type, whose schema is added.
 fn refer<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     T::schemas(schemas);
@@ -58,19 +68,20 @@ impl DocumentedAnswer {
         Self { response: ResponseBuilder::new().description(description), schemas: Vec::new() }
     }
 
-    /// An answer of this type, as JSON.
+    /// An answer of this type, as JSON, and an example of it.
     #[must_use]
-    pub fn json<T: ToSchema>(description: &str) -> Self {
+    pub fn json<T: ToSchema>(description: &str, json: &str) -> Self {
         let Self { response, mut schemas } = Self::empty(description);
-        let content = Content::new(Some(refer::<T>(&mut schemas)));
-        Self { response: response.content(JSON, content), schemas }
+        let content = ContentBuilder::new().schema(Some(refer::<T>(&mut schemas))).example(Some(example(json)));
+        Self { response: response.content(JSON, content.build()), schemas }
     }
 
-    /// A text of this type.
+    /// A text of this type, and an example of it.
     #[must_use]
-    pub fn text(description: &str, kind: &str) -> Self {
+    pub fn text(description: &str, kind: &str, example: &str) -> Self {
         let Self { response, schemas } = Self::empty(description);
-        Self { response: response.content(kind, Content::new(Some(text()))), schemas }
+        let content = ContentBuilder::new().schema(Some(text())).example(Some(example.into()));
+        Self { response: response.content(kind, content.build()), schemas }
     }
 
     /// With this header, which is a text.
@@ -83,9 +94,9 @@ impl DocumentedAnswer {
 }
 
 impl Documented {
-    pub(crate) fn new(path: &'static str) -> Self {
+    pub(crate) fn new(method: Method, path: &'static str) -> Self {
         let (operation, responses, schemas) = (OperationBuilder::new(), BTreeMap::new(), Vec::new());
-        Self { path, operation, responses, schemas }
+        Self { path, sample: Sample::new(method, path), operation, responses, schemas }
     }
 
     /// A name, and what it is in a few words.
@@ -102,71 +113,84 @@ impl Documented {
         self
     }
 
-    /// What the parameter in the path is.
+    /// What the parameter in the path is, and an example of it, which needs no percent-encoding.
     #[must_use]
-    pub fn in_path<T: ToSchema>(mut self, description: &str) -> Self {
+    pub fn in_path<T: ToSchema>(mut self, description: &str, example: &'static str) -> Self {
         let schema = refer::<T>(&mut self.schemas);
-        self.path_parameter(schema, description)
+        self.path_parameter(schema, description, example)
     }
 
     /// As [`in_path`](Self::in_path), with the schema in its place instead of a reference.
     #[must_use]
-    pub fn inline_in_path<T: PartialSchema>(self, description: &str) -> Self {
-        self.path_parameter(T::schema(), description)
+    pub fn inline_in_path<T: PartialSchema>(self, description: &str, example: &'static str) -> Self {
+        self.path_parameter(T::schema(), description, example)
     }
 
-    fn path_parameter(self, schema: RefOr<Schema>, description: &str) -> Self {
+    fn path_parameter(mut self, schema: RefOr<Schema>, description: &str, example: &'static str) -> Self {
         let name = self.path.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(name, _)| name);
-        self.parameter(name, ParameterIn::Path, Required::True, schema, description)
+        self.sample.set_parameter(name, example);
+        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+        self.parameter(parameter.schema(Some(schema)).description(Some(description)).example(Some(example.into())))
     }
 
-    /// A header that may be left out.
+    /// A header that may be left out, and an example of it.
     #[must_use]
-    pub fn header(self, name: &str, schema: ObjectBuilder, description: &str) -> Self {
-        self.parameter(name, ParameterIn::Header, Required::False, Object::from(schema).into(), description)
+    pub fn header(self, name: &str, schema: ObjectBuilder, description: &str, example: &str) -> Self {
+        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+        self.may_be_left_out(parameter, schema, description, example.into())
     }
 
-    /// A parameter of the query that may be left out.
+    /// A parameter of the query that may be left out, and an example of it.
     #[must_use]
-    pub fn in_query(self, name: &str, schema: ObjectBuilder, description: &str) -> Self {
-        self.parameter(name, ParameterIn::Query, Required::False, Object::from(schema).into(), description)
+    pub fn in_query(mut self, name: &str, schema: ObjectBuilder, description: &str, example: u32) -> Self {
+        self.sample.add_to_query(name, example);
+        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
+        self.may_be_left_out(parameter, schema, description, example.into())
     }
 
-    fn parameter(
-        mut self,
-        name: &str,
-        parameter_in: ParameterIn,
-        required: Required,
-        schema: RefOr<Schema>,
+    fn may_be_left_out(
+        self,
+        parameter: ParameterBuilder,
+        schema: ObjectBuilder,
         description: &str,
+        example: Value,
     ) -> Self {
-        let parameter: Parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(parameter_in)
-            .required(required)
-            .schema(Some(schema))
-            .description(Some(description))
-            .build();
-        self.operation = self.operation.parameter(parameter);
+        let parameter = parameter.required(Required::False).schema(Some(Object::from(schema)));
+        self.parameter(parameter.description(Some(description)).example(Some(example)))
+    }
+
+    fn parameter(mut self, parameter: ParameterBuilder) -> Self {
+        self.operation = self.operation.parameter(parameter.build());
         self
     }
 
-    /// The body, which is JSON.
+    /// The body, which is JSON, and an example of it.
     #[must_use]
-    pub fn body<T: ToSchema>(mut self) -> Self {
-        let content = Content::new(Some(refer::<T>(&mut self.schemas)));
-        let body = RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True)).build();
-        self.operation = self.operation.request_body(Some(body));
-        self
+    pub fn body<T: ToSchema>(mut self, json: &'static str) -> Self {
+        let schema = refer::<T>(&mut self.schemas);
+        self.with_body(schema, Some(Required::True), json)
     }
 
-    /// A body that is JSON, or null, or is left out.
+    /// A body that is JSON, or null, or is left out, and an example of it.
     #[must_use]
-    pub fn optional_body<T: ToSchema>(mut self) -> Self {
+    pub fn optional_body<T: ToSchema>(mut self, json: &'static str) -> Self {
         let null = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Null));
         let schema = OneOfBuilder::new().item(refer::<T>(&mut self.schemas)).item(null);
-        let body = RequestBodyBuilder::new().content(JSON, Content::new(Some(schema))).build();
+        self.with_body(Schema::from(schema).into(), None, json)
+    }
+
+    fn with_body(mut self, schema: RefOr<Schema>, required: Option<Required>, json: &'static str) -> Self {
+        self.sample.set_body(json);
+        let content = ContentBuilder::new().schema(Some(schema)).example(Some(example(json))).build();
+        let body = RequestBodyBuilder::new().content(JSON, content).required(required).build();
         self.operation = self.operation.request_body(Some(body));
+        self
+    }
+
+    /// The answer is a stream, which is read as it comes.
+    #[must_use]
+    pub fn stream(mut self) -> Self {
+        self.sample.set_stream();
         self
     }
 
@@ -178,12 +202,18 @@ impl Documented {
         self
     }
 
-    /// Adds what follows from who may ask, and from how it can fail.
-    pub(crate) fn finish<C: Code>(mut self, access: Access, codes: &[C]) -> (OperationBuilder, Schemas) {
+    /// Adds what follows from who may ask, and from how it can fail. `token` is where the sample has the token, if it
+    /// needs one.
+    pub(crate) fn finish<C: Code>(
+        mut self,
+        access: Access,
+        token: Option<Scheme>,
+        codes: &[C],
+    ) -> (OperationBuilder, Schemas) {
         for (status, codes) in by_status(codes) {
             self.responses.insert(status, failed(status, &codes));
         }
-        let mut operation = self.operation;
+        let mut operation = self.operation.extensions(Some(self.sample.documented(token)));
         for (status, response) in self.responses {
             operation = operation.response(status.to_string(), response);
         }

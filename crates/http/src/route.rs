@@ -7,7 +7,7 @@ use super::documented::Documented;
 use super::error::{ApiError, Details};
 use super::inflight::{ALL_TAKEN, InFlight, Place};
 use super::metrics::Requests;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response};
 use hyper::Request;
@@ -15,6 +15,8 @@ use hyper::body::Incoming;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+
+pub use super::method::Method;
 
 /// Whether the process is alive. Probes are answered also on connections that are beyond the limit.
 pub const LIVEZ: &str = "/livez";
@@ -52,19 +54,6 @@ pub type Answered<S> = Result<Response<Body>, ErrorOf<S>>;
 
 /// A handler that was called.
 pub type Answering<S> = Pin<Box<dyn Future<Output = Answered<S>> + Send>>;
-
-/// The methods that routes have. What has GET has HEAD as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// GET, and HEAD.
-    Get,
-    /// POST.
-    Post,
-    /// PUT.
-    Put,
-    /// DELETE.
-    Delete,
-}
 
 /// A method and a path, and everything that follows from them.
 pub struct Route<S: Service> {
@@ -104,7 +93,7 @@ pub enum Handler<S: Service> {
     /// much.
     Immediate(&'static Limit<S>, fn(&Call<S>, Place) -> Answered<S>),
     /// Answers with what is in memory once for all: the service's document.
-    Document(fn(&Bytes) -> Response<Body>),
+    Document(fn(&str, &HeaderMap) -> Response<Body>),
 }
 
 /// How many requests may be in flight at a time.

@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::respond::Respond;
 use super::route::{Answered, Call, ErrorOf, Handler, Service};
 use super::table::{Entry, RouteMatch, Table};
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use std::ops::Range;
@@ -18,12 +18,12 @@ pub struct Router<S: Service> {
     state: Arc<S>,
     table: Arc<Table<S>>,
     /// The OpenAPI document.
-    document: Bytes,
+    document: Arc<str>,
 }
 
 impl<S: Service> Clone for Router<S> {
     fn clone(&self) -> Self {
-        Self { state: Arc::clone(&self.state), table: Arc::clone(&self.table), document: self.document.clone() }
+        Self { state: Arc::clone(&self.state), table: Arc::clone(&self.table), document: Arc::clone(&self.document) }
     }
 }
 
@@ -33,7 +33,7 @@ impl<S: Service> Router<S> {
     pub fn new(state: Arc<S>) -> Self {
         let table = Arc::new(Table::new(state.requests()));
         // Made of constants: that it can be written is tested.
-        let document = S::ABOUT.map(|about| about.document::<S>().to_json().unwrap_or_default());
+        let document = S::ABOUT.map(|about| about.document::<S>(state.gate()).to_json().unwrap_or_default());
         Self { state, table, document: document.unwrap_or_default().into() }
     }
 
@@ -47,18 +47,18 @@ impl<S: Service> Router<S> {
     async fn call(&self, entry: &Entry<S>, parameter: Range<usize>, request: Request<Incoming>) -> Answered<S> {
         let route = entry.route;
         self.check(route.access, request.headers())?;
-        let call = || Call::new(Arc::clone(&self.state), request, parameter);
+        let call = |request| Call::new(Arc::clone(&self.state), request, parameter);
         match &route.handler {
             Handler::Limited(limit, handler) => {
                 let place = limit.enter(&self.state)?;
-                handler(call(), place).await
+                handler(call(request), place).await
             }
             Handler::Immediate(limit, handler) => {
                 let place = limit.enter(&self.state)?;
-                handler(&call(), place)
+                handler(&call(request), place)
             }
-            Handler::Unlimited(handler) => handler(call()).await,
-            Handler::Document(handler) => Ok(handler(&self.document)),
+            Handler::Unlimited(handler) => handler(call(request)).await,
+            Handler::Document(handler) => Ok(handler(&self.document, request.headers())),
         }
     }
 

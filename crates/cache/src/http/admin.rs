@@ -28,12 +28,14 @@ pub(super) struct Maintenance {
     maintenance: bool,
 }
 
+const EXAMPLE_SHARDS: &str = r#"{"shards": 8}"#;
+
 pub(super) fn resize_documented(documented: Documented) -> Documented {
     documented
         .operation("resize", "administration", "Change the number of shards")
         .description("While the service runs; answered once it is done.")
-        .body::<Shards>()
-        .answer(200, DocumentedAnswer::json::<Shards>("It is done."))
+        .body::<Shards>(EXAMPLE_SHARDS)
+        .answer(200, DocumentedAnswer::json::<Shards>("It is done.", EXAMPLE_SHARDS))
 }
 
 pub(super) async fn resize(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -52,7 +54,7 @@ pub(super) fn drain_documented(documented: Documented) -> Documented {
             "Changes are refused with 503 from now on; answered once those that were accepted are made. Reads are \
              answered.",
         )
-        .answer(200, DocumentedAnswer::json::<Maintenance>("No change is under way."))
+        .answer(200, DocumentedAnswer::json::<Maintenance>("No change is under way.", r#"{"maintenance": true}"#))
 }
 
 pub(super) async fn drain(call: Call<State>, _place: Place) -> Result<Response, ApiError> {
@@ -67,7 +69,7 @@ pub(super) async fn drain(call: Call<State>, _place: Place) -> Result<Response, 
 pub(super) fn resume_documented(documented: Documented) -> Documented {
     documented
         .operation("resume", "administration", "End maintenance")
-        .answer(200, DocumentedAnswer::json::<Maintenance>("Changes are accepted."))
+        .answer(200, DocumentedAnswer::json::<Maintenance>("Changes are accepted.", r#"{"maintenance": false}"#))
 }
 
 pub(super) fn resume(state: &State, _place: Place) -> Response {

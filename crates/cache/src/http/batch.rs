@@ -34,6 +34,19 @@ pub const MAX_BATCH_KEYS: usize = 1_000;
 /// What an answer has about a key besides the key and what was found: names, quotes and braces.
 const AROUND_A_KEY: usize = 48;
 
+const EXAMPLE_KEYS: &str = r#"{"keys": ["icon", "none"]}"#;
+
+const EXAMPLE_FOUND: &str = r#"{"results": [
+    {"key": "icon", "found": true, "value": "AAEC/w==", "type": "base64", "version": 45, "ttlSec": 599.5},
+    {"key": "none", "found": false}
+]}"#;
+
+const EXAMPLE_ENTRIES: &str = r#"{"entries": [{"key": "icon", "value": "AAEC/w==", "type": "base64", "ttlSec": 600}]}"#;
+
+const EXAMPLE_STORED: &str = r#"{"results": [{"key": "icon", "version": 45, "created": true}]}"#;
+
+const EXAMPLE_DELETED: &str = r#"{"results": [{"key": "icon", "deleted": true}, {"key": "none", "deleted": false}]}"#;
+
 /// What is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -151,8 +164,8 @@ async fn body_of(state: &State, body: Incoming, place: &mut Place) -> Result<Byt
 pub(super) fn get_documented(documented: Documented) -> Documented {
     documented
         .operation("get", "batches", "Read many values")
-        .body::<Keys>()
-        .answer(200, DocumentedAnswer::json::<GetAnswers>("In the order of the keys."))
+        .body::<Keys>(EXAMPLE_KEYS)
+        .answer(200, DocumentedAnswer::json::<GetAnswers>("In the order of the keys.", EXAMPLE_FOUND))
 }
 
 pub(super) async fn get(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -194,11 +207,12 @@ fn check_answer(state: &State, bytes: usize) -> Result<(), ApiError> {
 }
 
 pub(super) fn set_documented(documented: Documented) -> Documented {
+    let order = "In the order of the entries; some may have failed.";
     documented
         .operation("set", "batches", "Put many values")
         .description("All of them are checked before the first is put; the puts are no transaction.")
-        .body::<Entries<'_>>()
-        .answer(200, DocumentedAnswer::json::<Results>("In the order of the entries; some may have failed."))
+        .body::<Entries<'_>>(EXAMPLE_ENTRIES)
+        .answer(200, DocumentedAnswer::json::<Results>(order, EXAMPLE_STORED))
 }
 
 pub(super) async fn set(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -230,10 +244,11 @@ fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
 }
 
 pub(super) fn delete_documented(documented: Documented) -> Documented {
+    let order = "In the order of the keys; some may have failed.";
     documented
         .operation("delete", "batches", "Delete many keys")
-        .body::<Keys>()
-        .answer(200, DocumentedAnswer::json::<Results>("In the order of the keys; some may have failed."))
+        .body::<Keys>(EXAMPLE_KEYS)
+        .answer(200, DocumentedAnswer::json::<Results>(order, EXAMPLE_DELETED))
 }
 
 pub(super) async fn delete(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

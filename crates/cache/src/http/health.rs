@@ -46,12 +46,18 @@ pub(super) struct Ready {
     ready: bool,
 }
 
+const EXAMPLE_HEALTHY: &str =
+    r#"{"healthy": true, "shards": [{"shard": 0, "answers": true, "depth": 0, "entries": 1, "bytes": 512}]}"#;
+
+const EXAMPLE_SILENT: &str =
+    r#"{"healthy": false, "shards": [{"shard": 0, "answers": false, "depth": 4096, "entries": 0, "bytes": 0}]}"#;
+
 pub(super) fn healthz_documented(documented: Documented) -> Documented {
     documented
         .operation("healthz", "watching", "Alive?")
         .description("Asks the actor of each shard.")
-        .answer(200, DocumentedAnswer::json::<Health>("Every shard answers."))
-        .answer(503, DocumentedAnswer::json::<Health>("At least one shard does not answer."))
+        .answer(200, DocumentedAnswer::json::<Health>("Every shard answers.", EXAMPLE_HEALTHY))
+        .answer(503, DocumentedAnswer::json::<Health>("At least one shard does not answer.", EXAMPLE_SILENT))
 }
 
 pub(super) async fn healthz(state: &State) -> Response {
@@ -64,7 +70,7 @@ pub(super) async fn healthz(state: &State) -> Response {
 pub(super) fn readyz_documented(documented: Documented) -> Documented {
     documented
         .operation("readyz", "watching", "Ready for changes?")
-        .answer(200, DocumentedAnswer::json::<Ready>("Changes are accepted."))
+        .answer(200, DocumentedAnswer::json::<Ready>("Changes are accepted.", r#"{"ready": true}"#))
 }
 
 pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {

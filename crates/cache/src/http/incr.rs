@@ -36,11 +36,12 @@ pub(super) struct CountAnswer {
 }
 
 pub(super) fn documented(documented: Documented) -> Documented {
+    let sum = DocumentedAnswer::json::<CountAnswer>("The sum.", r#"{"value": 1, "version": 44}"#);
     documented
         .operation("incr", "keys", "Count")
         .description("Adds to a whole number of 64 bits, in one step. The time to live stays as it is.")
-        .body::<Count<'_>>()
-        .answer(200, DocumentedAnswer::json::<CountAnswer>("The sum.").header("ETag", "The new version in quotes."))
+        .body::<Count<'_>>(r#"{"key": "visits", "delta": 1}"#)
+        .answer(200, sum.header("ETag", "The new version in quotes."))
 }
 
 pub(super) async fn incr(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

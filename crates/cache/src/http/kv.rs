@@ -55,6 +55,10 @@ fn versioned(status: StatusCode, version: u64, body: Body) -> Response {
 /// What a version in If-Match is like.
 const MATCHED: &str = r#"^(\*|"[1-9][0-9]{0,18}")$"#;
 
+const EXAMPLE_KEY: &str = "greeting";
+
+const EXAMPLE_ENTRY: &str = r#"{"value": {"text": "hello"}, "type": "json", "version": 42, "ttlSec": 599.5}"#;
+
 const NEW_VERSION: &str = "The new version in quotes.";
 
 pub(super) fn get_documented(documented: Documented) -> Documented {
@@ -62,9 +66,9 @@ pub(super) fn get_documented(documented: Documented) -> Documented {
     documented
         .operation("get", "keys", "Read a value")
         .description("Never waits for a change of any key.")
-        .in_path::<Key>("The key, percent-encoded.")
-        .header("If-None-Match", text(), "Versions in quotes that the reader has.")
-        .answer(200, DocumentedAnswer::json::<Entry>("The value.").header("ETag", version))
+        .in_path::<Key>("The key, percent-encoded.", EXAMPLE_KEY)
+        .header("If-None-Match", text(), "Versions in quotes that the reader has.", "\"42\"")
+        .answer(200, DocumentedAnswer::json::<Entry>("The value.", EXAMPLE_ENTRY).header("ETag", version))
         .answer(304, DocumentedAnswer::empty("The reader has the version that there is.").header("ETag", version))
 }
 
@@ -88,12 +92,25 @@ pub(super) fn put_documented(documented: Documented) -> Documented {
     documented
         .operation("put", "keys", "Put a value")
         .description("With `If-None-Match: *` only where there is none, with `If-Match` only in place of this version.")
-        .in_path::<Key>("The key, percent-encoded.")
-        .header("If-Match", text().pattern(Some(MATCHED)), "The version in quotes that is to be replaced, or *.")
-        .header("If-None-Match", text().pattern(Some(r"^\*$")), "Only *: the key must be absent.")
-        .body::<NewEntry<'_>>()
-        .answer(200, DocumentedAnswer::json::<PutAnswer>("Replaced.").header("ETag", NEW_VERSION))
-        .answer(201, DocumentedAnswer::json::<PutAnswer>("Created.").header("ETag", NEW_VERSION))
+        .in_path::<Key>("The key, percent-encoded.", EXAMPLE_KEY)
+        .header(
+            "If-Match",
+            text().pattern(Some(MATCHED)),
+            "The version in quotes that is to be replaced, or *.",
+            "\"42\"",
+        )
+        .header("If-None-Match", text().pattern(Some(r"^\*$")), "Only *: the key must be absent.", "*")
+        .body::<NewEntry<'_>>(r#"{"value": {"text": "hello"}, "ttlSec": 600}"#)
+        .answer(
+            200,
+            DocumentedAnswer::json::<PutAnswer>("Replaced.", r#"{"version": 43, "created": false}"#)
+                .header("ETag", NEW_VERSION),
+        )
+        .answer(
+            201,
+            DocumentedAnswer::json::<PutAnswer>("Created.", r#"{"version": 42, "created": true}"#)
+                .header("ETag", NEW_VERSION),
+        )
 }
 
 pub(super) async fn put(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
@@ -118,8 +135,13 @@ pub(super) fn delete_documented(documented: Documented) -> Documented {
     documented
         .operation("delete", "keys", "Delete a key")
         .description("With `If-Match` only if it has this version.")
-        .in_path::<Key>("The key, percent-encoded.")
-        .header("If-Match", text().pattern(Some(MATCHED)), "The version in quotes that is to be deleted, or *.")
+        .in_path::<Key>("The key, percent-encoded.", EXAMPLE_KEY)
+        .header(
+            "If-Match",
+            text().pattern(Some(MATCHED)),
+            "The version in quotes that is to be deleted, or *.",
+            "\"42\"",
+        )
         .answer(204, DocumentedAnswer::empty("Deleted."))
 }
 

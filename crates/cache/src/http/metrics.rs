@@ -85,6 +85,8 @@ impl Scrape {
     }
 }
 
+const EXAMPLE_FIGURES: &str = "# TYPE evenfold_cache_entries gauge\nevenfold_cache_entries 1\n";
+
 pub(super) fn documented(documented: Documented) -> Documented {
     documented
         .operation("metrics", "watching", "Figures for Prometheus")
@@ -94,8 +96,9 @@ pub(super) fn documented(documented: Documented) -> Documented {
         .answer(
             200,
             DocumentedAnswer::text(
-                "Prometheus' text, or OpenMetrics where the header Accept asks for it; every name starts with evenfold_cache_.",
+"Prometheus' text, or OpenMetrics where the header Accept asks for it; every name starts with evenfold_cache_.",
                 "text/plain",
+                EXAMPLE_FIGURES,
             ),
         )
 }

@@ -45,6 +45,7 @@ mod documents;
 mod erase;
 mod fuzz_payloads;
 mod heartbeats;
+mod http_curl;
 mod http_docs;
 mod http_host;
 mod http_memory;

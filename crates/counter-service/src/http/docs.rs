@@ -8,8 +8,7 @@ counted; with an Idempotency-Key it can be repeated until it is answered, and is
 and a sentence that says what to do; an unknown path is `unknown_path` (404), a method that the path does not have \
 `method_not_allowed` (405), a Host that the service does not answer to `misdirected_request` (421), a request while all \
 connections are taken `too_many_connections` (503), a defect `internal` (500). Codes with status 503 come with Retry-After: nothing was counted, \
-except perhaps after `timed_out`. Where the service has a token, increments need it in Authorization, after Bearer, and \
-reads where that is set. Figures for Prometheus are on a port of their own.";
+except perhaps after `timed_out`. Figures for Prometheus are on a port of their own.";
 
 const TAGS: [(&str, &str); 2] =
     [("counters", "Counting, reading, and watching."), ("watching", "Probes; without a token.")];

@@ -26,7 +26,7 @@ pub(super) struct Ready {
 pub(super) fn healthz_documented(documented: Documented) -> Documented {
     documented
         .operation("healthz", "watching", "Alive?")
-        .answer(200, DocumentedAnswer::json::<Health>("The process answers."))
+        .answer(200, DocumentedAnswer::json::<Health>("The process answers.", r#"{"healthy": true}"#))
 }
 
 pub(super) fn healthz() -> Response {
@@ -37,7 +37,7 @@ pub(super) fn readyz_documented(documented: Documented) -> Documented {
     let ready = "Every node of this process can answer requests, and its workers fold the log.";
     documented
         .operation("readyz", "watching", "Ready for requests?")
-        .answer(200, DocumentedAnswer::json::<Ready>(ready))
+        .answer(200, DocumentedAnswer::json::<Ready>(ready, r#"{"ready": true}"#))
 }
 
 pub(super) fn readyz(state: &State) -> Result<Response, ApiError> {

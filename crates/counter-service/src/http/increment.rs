@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::state::State;
-use super::value::{Counter, Name, answer, id_in};
+use super::value::{Counter, EXAMPLE_COUNTER, EXAMPLE_NAME, Name, answer, id_in};
 use crate::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, is_amount};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -69,15 +69,16 @@ pub(super) fn documented(documented: Documented) -> Documented {
             "Answered once it is counted, with the value that this increment has made. The type of the body does not \
              matter.",
         )
-        .inline_in_path::<Name>("The counter, percent-encoded; it need not be there before.")
+        .inline_in_path::<Name>("The counter, percent-encoded; it need not be there before.", EXAMPLE_NAME)
         .header(
             "Idempotency-Key",
             text().min_length(Some(1)).max_length(Some(MAX_IDEMPOTENCY_KEY)).pattern(Some("^[!-~]+$")),
             "A UUID, or another text of visible ASCII characters, that no other increment has: a request that is \
              repeated with its key is counted once, and answered alike.",
+            "order-4711",
         )
-        .optional_body::<Increment<'_>>()
-        .answer(200, DocumentedAnswer::json::<Counter>("It is counted."))
+        .optional_body::<Increment<'_>>(r#"{"amount": 5}"#)
+        .answer(200, DocumentedAnswer::json::<Counter>("It is counted.", EXAMPLE_COUNTER))
 }
 
 pub(super) async fn increment(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::state::State;
-use super::value::{Counter, Name, answer, id_in, json, write_json};
+use super::value::{Counter, EXAMPLE_COUNTER, EXAMPLE_NAME, Name, answer, id_in, json, write_json};
 use crate::{MAX_TOP, is_top};
 use axum::response::Response;
 use evenfold_http::documented::{Documented, DocumentedAnswer, number};
@@ -24,8 +24,8 @@ pub(super) fn read_documented(documented: Documented) -> Documented {
             "All increments that were answered before are in the value. A counter that nobody has incremented stands \
              at 0.",
         )
-        .inline_in_path::<Name>("The counter, percent-encoded.")
-        .answer(200, DocumentedAnswer::json::<Counter>("What it stands at."))
+        .inline_in_path::<Name>("The counter, percent-encoded.", EXAMPLE_NAME)
+        .answer(200, DocumentedAnswer::json::<Counter>("What it stands at.", EXAMPLE_COUNTER))
 }
 
 pub(super) async fn read(call: Call<State>, place: Place) -> Result<Response, ApiError> {
@@ -52,13 +52,15 @@ struct Ranked {
     value: i64,
 }
 
+const EXAMPLE_TOP: &str = r#"{"counters": [{"counter_id": "my-counter", "value": 5}]}"#;
+
 pub(super) fn top_documented(documented: Documented) -> Documented {
     let top = number().minimum(Some(1)).maximum(Some(MAX_TOP));
     documented
         .operation("top", "counters", "The counters of the highest values")
         .description("Of all shards and nodes; of equal ones the name that comes first.")
-        .in_query("top", top, "How many; 20 without.")
-        .answer(200, DocumentedAnswer::json::<Counters>("The highest first."))
+        .in_query("top", top, "How many; 20 without.", 20)
+        .answer(200, DocumentedAnswer::json::<Counters>("The highest first.", EXAMPLE_TOP))
 }
 
 pub(super) async fn top(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {

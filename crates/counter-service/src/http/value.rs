@@ -31,6 +31,12 @@ pub(super) struct Counter {
     version: i64,
 }
 
+/// A counter, as the document has it.
+pub(super) const EXAMPLE_NAME: &str = "my-counter";
+
+/// What it stands at.
+pub(super) const EXAMPLE_COUNTER: &str = r#"{"counter_id": "my-counter", "value": 5, "version": 1}"#;
+
 /// What an answer has besides the name: names of fields, and two numbers of up to 20 digits.
 const AROUND_A_NAME: usize = 80;
 

@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::state::State;
-use super::value::{Name, id_in, write, write_json};
+use super::value::{EXAMPLE_NAME, Name, id_in, write, write_json};
 use crate::{CounterId, CounterValue, ServiceError, Watching};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
@@ -21,6 +21,9 @@ const KEEP_OPEN: Duration = Duration::from_secs(15);
 /// The pause after a counter could not be read.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// As curl shows it.
+const EXAMPLE_EVENT: &str = "id: 1\ndata: {\"counter_id\":\"my-counter\",\"value\":5,\"version\":1}\n\n";
+
 pub(super) fn documented(documented: Documented) -> Documented {
     documented
         .operation("watch", "counters", "Watch a counter")
@@ -30,8 +33,9 @@ pub(super) fn documented(documented: Documented) -> Documented {
              all of them, but always the newest in the end. A comment comes after 15 seconds without a change. The stream \
              ends when the service stops.",
         )
-        .inline_in_path::<Name>("The counter, percent-encoded.")
-        .answer(200, DocumentedAnswer::text("A stream that stays open.", "text/event-stream"))
+        .inline_in_path::<Name>("The counter, percent-encoded.", EXAMPLE_NAME)
+        .stream()
+        .answer(200, DocumentedAnswer::text("A stream that stays open.", "text/event-stream", EXAMPLE_EVENT))
 }
 
 pub(super) async fn watch(call: Call<State>, place: Place) -> Result<Response, ApiError> {
