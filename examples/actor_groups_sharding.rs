@@ -6,7 +6,6 @@ use evenfold_groups::KeyHash;
 use evenfold_groups::{ActorGroup, AskError, GroupOptions, Missing, Resizable, SendError, Shard, top, total};
 use std::collections::HashMap;
 use std::error::Error;
-use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -119,7 +118,7 @@ fn check(what: &str, is_so: bool) -> Result<(), BoxError> {
 async fn show_questions(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
     let counter = "counter-00007".to_owned();
     let value = group.ask(&counter.clone(), Message::Value { counter }, SECOND).await?.number();
-    println!("ask       counter-00007 is {value}");
+    println!("ask       counter-00007, of {}, is {value}", shown(group.shard_of("counter-00007")));
     let mut greatest = top(3);
     let merge = |best, reply: CounterReply| greatest(best, reply.counters());
     let best = group.ask_all(|_| Message::Greatest { count: 3 }, Vec::new(), merge, SECOND, Missing::Partial).await?;
@@ -138,8 +137,35 @@ async fn show_resizes(group: &ActorGroup<Counters>) -> Result<u64, BoxError> {
     };
     let (sum, outcome) = tokio::join!(add(group, 10), changes);
     outcome?;
-    println!("resize    {before} to {} to 2 to {before} shards while {} were added", before + 2, 10 * COUNTERS);
+    let messages = 10 * COUNTERS;
+    println!("resize    {before} to {} to 2 to {before} shards while {messages} messages were sent", before + 2);
     sum
+}
+
+/// Which keys move when the number of shards changes, and that all others stay.
+async fn show_moves(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
+    let shards_of = || -> Vec<Option<u32>> {
+        let counters = (0..COUNTERS).map(|number| format!("counter-{number:05}"));
+        counters.map(|counter| group.shard_of(&counter)).collect()
+    };
+    let (few, before) = (group.shards(), shards_of());
+    group.resize(few + 1).await?;
+    let after = shards_of();
+    let moved: Vec<_> = before.iter().zip(&after).filter(|(from, to)| from != to).collect();
+    let (all, count, many) = (before.len(), moved.len(), few + 1);
+    println!("moved     {count} of {all} keys by a resize from {few} to {many} shards (expected: 1 in {many}),");
+    println!(
+        "          all of them to the new shard, {few}; counter-00007: {} -> {}",
+        shown(before[7]),
+        shown(after[7])
+    );
+    check("keys move to the new shard alone", moved.iter().all(|(_, to)| **to == Some(few)))?;
+    group.resize(few).await?;
+    check("and back", shards_of() == before)
+}
+
+fn shown(shard: Option<u32>) -> String {
+    shard.map_or("no shard".to_owned(), |shard| format!("shard {shard}"))
 }
 
 async fn show_panic(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
@@ -156,7 +182,7 @@ async fn show_full() -> Result<(), BoxError> {
     let group = ActorGroup::start(options, |_| Counters::default()).await?;
     let message = || Message::Add { counter: "c".into(), amount: 1 };
     let accepted = (0..10).take_while(|_| group.try_send("c", message()).is_ok()).count();
-    println!("full      after {accepted} at once; whoever waits gets room");
+    println!("full      after {accepted} messages at once (mailbox of 3); whoever waits gets room");
     let more = group.send("c", message(), SECOND).await;
     check("room comes", more.is_ok())?;
     let sum: u64 = group.stop().await.iter().flat_map(|shard| shard.values.values()).sum();
@@ -167,12 +193,11 @@ async fn show_full() -> Result<(), BoxError> {
 async fn show_keys(sharding: &Sharding) -> Result<(), BoxError> {
     let group = ActorGroup::start(sharding.options(), |_| Counters::default()).await?;
     println!("start     {}, {} shards", sharding.group_id, group.shards());
-    let shards = NonZeroU32::new(group.shards()).ok_or("a group has shards")?;
     for (customer, amount) in [("ada", 3), ("bob", 4), ("eve", 5)] {
         let counter = customer.to_owned();
+        let shard = shown(group.shard_of(customer));
         let value = group.ask(customer, Message::Add { counter, amount }, SECOND).await?.number();
-        let shard = KeyHash::from(customer).shard(shards);
-        println!("key       {customer}: always shard {shard}, which has {value} for it");
+        println!("key       {customer} -> {shard}, always with {} shards; it has {value} for it", group.shards());
     }
     let sum = sum(&group).await?;
     println!("sum       over all shards: {sum}");
@@ -188,10 +213,14 @@ async fn show(sharding: Sharding) -> Result<(), BoxError> {
     let mut added = add(&group, 100).await?;
     check("the sum is what was added", sum(&group).await? == added)?;
     let elapsed = began.elapsed();
-    println!("send      {} times from {SENDERS} senders, in {elapsed:.2?}; the sum is right", 100 * COUNTERS);
+    let messages = 100 * COUNTERS;
+    println!("send      {messages} messages from {SENDERS} senders, in {elapsed:.2?}; the sum is right");
     show_questions(&group).await?;
     added += show_resizes(&group).await?;
     check("nothing is lost or doubled by a resize", sum(&group).await? == added)?;
+    show_moves(&group).await?;
+    added += add(&group, 10).await?;
+    check("each has what was sent about it", sum(&group).await? == added)?;
     show_panic(&group).await?;
     show_full().await?;
     println!("\n{}", group.metrics());

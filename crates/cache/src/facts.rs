@@ -51,7 +51,7 @@ impl Cache {
             entries: shared.view.len() as u64,
             bytes: shared.budget.used(),
             budget: shared.budget.limit(),
-            imbalance: group.imbalance().unwrap_or(1.0),
+            imbalance: group.imbalance(),
             hot: *shared.hot.lock().unwrap_or_else(PoisonError::into_inner),
             shards: group
                 .shards

@@ -36,8 +36,9 @@ pub struct Stats {
     pub budget: u64,
     /// Each shard, from 0.
     pub shards: Vec<ShardStats>,
-    /// The messages handled by the busiest shard as a multiple of the mean: 1 is even.
-    pub imbalance: f64,
+    /// The messages handled by the busiest shard as a multiple of the mean, since the number of shards changed last, or
+    /// since the start: 1 is even. None while nothing was handled since then.
+    pub imbalance: Option<f64>,
     /// The shard that had more than twice the mean of the last second's reads and changes, if one had.
     pub hot: Option<Hot>,
 }

@@ -57,7 +57,13 @@ fn groups_begin_with_the_plain_story_and_their_help_names_their_settings() {
     }
     assert!(run("process_groups_pubsub", &["--help"]).fine().contains("no settings"));
     let shards = run("actor_groups_sharding", &["--shard-count=3"]);
-    assert!(shards.fine().contains("ada: always shard") && shards.out.contains("over all shards: 12"), "{shards:?}");
+    assert!(shards.fine().contains("ada -> shard ") && shards.out.contains("over all shards: 12"), "{shards:?}");
+    for part in
+        ["by a resize from 3 to 4 shards", "of the senders' time", "of the shards' time", "to its turn", "1 is even"]
+    {
+        assert!(shards.out.contains(part), "{part}: {shards:?}");
+    }
+    assert!(shards.out.lines().all(|line| line.chars().count() <= 80), "{shards:?}");
     let help = run("actor_groups_sharding", &["--help"]);
     assert!(help.fine().contains("SHARDING_SHARD_COUNT") && help.out.contains("SHARDING_GROUP_ID"), "{help:?}");
 }

@@ -38,6 +38,9 @@ impl Collector for Scrape {
     }
 }
 
+const IMBALANCE: &str = "Messages of the busiest shard as a multiple of the mean, since the number of shards changed last; absent \
+while there were none";
+
 impl Scrape {
     fn entries(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = &self.stats;
@@ -48,12 +51,9 @@ impl Scrape {
         gauge(encoder, "entries", "Entries that are there", &stats.entries)?;
         gauge(encoder, "memory_bytes", "What the entries take up", &stats.bytes)?;
         gauge(encoder, "memory_budget_bytes", "What the entries may take up", &stats.budget)?;
-        gauge(
-            encoder,
-            "shard_imbalance_ratio",
-            "Messages of the busiest shard as a multiple of the mean",
-            &stats.imbalance,
-        )?;
+        if let Some(imbalance) = &stats.imbalance {
+            gauge(encoder, "shard_imbalance_ratio", IMBALANCE, imbalance)?;
+        }
         gauge(encoder, "ready", "1 if changes are accepted", &i64::from(self.state.cache.is_ready()))
     }
 

@@ -16,6 +16,8 @@ pub(super) fn is_sampled() -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Meters {
     pub(super) handled: Count,
+    /// How many of these were handled before the number of shards changed last.
+    resized_at: Count,
     pub(super) abandoned: Count,
     pub(super) dropped: Count,
     pub(super) panics: Count,
@@ -26,6 +28,15 @@ pub(super) struct Meters {
 }
 
 impl Meters {
+    /// The number of shards has changed: from here on this shard is compared to others of the same age.
+    pub(super) fn resized(&self) {
+        self.resized_at.set(self.handled.get());
+    }
+
+    pub(super) fn handled_since_resize(&self) -> u64 {
+        self.handled.get().saturating_sub(self.resized_at.get())
+    }
+
     /// Adds those of a shard that is no more.
     pub(super) fn add(&self, gone: &Self) {
         for (sum, more) in [
@@ -60,6 +71,10 @@ impl Count {
 
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
     }
 }
 

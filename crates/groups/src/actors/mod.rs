@@ -92,6 +92,19 @@ impl<S: Shard> ActorGroup<S> {
         self.router.shards()
     }
 
+    /// The number of the shard that a key belongs to, from 0: where a message about it would go now. None once the group
+    /// has been stopped.
+    ///
+    /// The same key has the same shard until a [resize](Self::resize) changes the number of shards; from n shards to
+    /// n + 1, one key in n + 1 moves, to the new shard. In groups with equally many shards a key has the same number.
+    ///
+    /// It sends nothing and waits for no shard: it costs a hash over the bytes of the key, about ln(n) steps for n
+    /// shards, and the lock that every sender takes for reading.
+    #[must_use]
+    pub fn shard_of(&self, key: impl Into<KeyHash>) -> Option<u32> {
+        self.router.shard_of(key.into())
+    }
+
     /// Sends a message to the shard of a key, if its mailbox has room.
     ///
     /// # Errors

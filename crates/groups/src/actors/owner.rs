@@ -126,7 +126,7 @@ async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, pace: &mut Pace)
     if body.hand.is_empty() {
         return;
     }
-    let _busy = Busy { meters: &cell.meters, began: Instant::now() };
+    let mut busy = Busy { meters: &cell.meters, began: Instant::now() };
     // One at a time is taken out, so that after a panic the others are still here.
     while let Some(Envelope { message, reply, accepted, .. }) = next_in_hand(cell, body) {
         if let Some(accepted) = accepted {
@@ -140,7 +140,9 @@ async fn work_off<S: Shard>(cell: &Cell<S>, body: &mut Body<S>, pace: &mut Pace)
             let _nobody = reply.send(answer);
         }
         if pace.has_expired() {
+            let yielded = Instant::now();
             tokio::task::yield_now().await;
+            busy.leave_out(yielded.elapsed());
             *pace = Pace::new();
         }
     }
@@ -177,6 +179,13 @@ impl Pace {
 struct Busy<'a> {
     meters: &'a Meters,
     began: Instant,
+}
+
+impl Busy<'_> {
+    /// Others have had the thread for so long.
+    fn leave_out(&mut self, others: Duration) {
+        self.began += others;
+    }
 }
 
 impl Drop for Busy<'_> {

@@ -14,10 +14,11 @@ pub struct GroupMetrics {
     pub shards: Vec<ShardMetrics>,
     /// What the shards have done that are no more.
     pub gone: ShardMetrics,
-    /// Time that senders have spent on finding the shard and putting the message into its mailbox. Estimated from one
-    /// message in 64.
+    /// Time that senders have spent on finding the shard and putting the message into its mailbox, added up over all
+    /// senders. Estimated from one message in 64.
     pub routing: Duration,
-    /// Time that senders have waited for room in a mailbox.
+    /// Time that senders have waited for room in a mailbox, added up over all of them: four that wait for a second at
+    /// the same time are four seconds.
     pub waiting: Duration,
 }
 
@@ -30,15 +31,19 @@ pub struct ShardMetrics {
     pub depth: usize,
     /// How many messages were handled.
     pub handled: u64,
+    /// How many of them were handled since the number of shards changed last: the shards of a group have different ages,
+    /// and this is what of theirs can be compared.
+    pub handled_since_resize: u64,
     /// How many questions were left out because nobody waited for the answer any more.
     pub abandoned: u64,
     /// How many messages were dropped after a panic, as the group's options say.
     pub dropped: u64,
     /// How often it panicked.
     pub panics: u64,
-    /// Time spent on handling messages.
+    /// Time spent on handling messages; what a handler waits for is in it.
     pub busy: Duration,
-    /// Time that messages have waited in the mailbox, added up. Estimated from one message in 64.
+    /// Time that messages have waited in the mailbox, added up over all of them: a thousand that wait for a second at
+    /// the same time are a thousand seconds. Estimated from one message in 64.
     pub queueing: Duration,
 }
 
@@ -48,6 +53,7 @@ impl<S: Shard> Router<S> {
             shard,
             depth,
             handled: meters.handled.get(),
+            handled_since_resize: meters.handled_since_resize(),
             abandoned: meters.abandoned.get(),
             dropped: meters.dropped.get(),
             panics: meters.panics.get(),
@@ -86,70 +92,101 @@ impl GroupMetrics {
         self.all().map(|shard| shard.depth).sum()
     }
 
-    /// How much more the busiest shard has handled than the average one: 1 is even. None before anything was handled.
+    /// The messages that the busiest shard has handled as a multiple of the mean, since the number of shards changed
+    /// last, or since the start: 1 is even, and n shards of which one has all are at n. None while nothing was handled
+    /// since then. Of few messages it says little: five to four shards can't be even.
     #[must_use]
     pub fn imbalance(&self) -> Option<f64> {
-        let sum: u64 = self.shards.iter().map(|shard| shard.handled).sum();
-        let most = self.shards.iter().map(|shard| shard.handled).max()?;
+        let sum: u64 = self.shards.iter().map(|shard| shard.handled_since_resize).sum();
+        let most = self.shards.iter().map(|shard| shard.handled_since_resize).max()?;
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         (sum > 0).then(|| most as f64 * self.shards.len() as f64 / sum as f64)
     }
 
-    /// Time that messages have spent before they were handled: routing, waiting for room, and waiting in the mailbox.
-    /// Added up over all messages, many of which wait at the same time.
+    /// Work besides handling: time that senders have spent on finding the shard and putting the message into its
+    /// mailbox. What waits does no work: [`delay`](Self::delay) has the waiting.
     #[must_use]
     pub fn coordination(&self) -> Duration {
-        self.routing + self.waiting + self.queueing()
+        self.routing
     }
 
-    /// Time spent on handling messages.
+    /// Time spent on handling messages, added up over all shards.
     #[must_use]
     pub fn compute(&self) -> Duration {
         self.all().map(|shard| shard.busy).sum()
     }
 
-    /// Coordination per compute. None before anything was handled.
+    /// Coordination per compute: both are work, of senders and of shards. None before anything was handled.
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
         let compute = self.compute().as_secs_f64();
         (compute > 0.0).then(|| self.coordination().as_secs_f64() / compute)
     }
 
+    /// How long the average message has waited before it was handled: for room in its mailbox, and in there. None before
+    /// anything was handled.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        self.each(self.waiting + self.queueing())
+    }
+
     fn queueing(&self) -> Duration {
         self.all().map(|shard| shard.queueing).sum()
+    }
+
+    /// So much of a sum as comes to one message.
+    #[expect(clippy::cast_precision_loss, reason = "an average to look at")]
+    fn each(&self, sum: Duration) -> Option<Duration> {
+        let handled = self.handled();
+        (handled > 0).then(|| sum.div_f64(handled as f64))
     }
 
     fn all(&self) -> impl Iterator<Item = &ShardMetrics> {
         self.shards.iter().chain([&self.gone])
     }
+
+    fn write_shards(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shard, recent) = ("shard", "since resize");
+        writeln!(f, "{shard:>5}  {:>12}  {recent:>12}  {:>8}  {:>10}  {:>6}", "handled", "waiting", "busy", "panics")?;
+        for ShardMetrics { shard, depth, handled, handled_since_resize: recent, panics, busy, .. } in &self.shards {
+            let busy = format!("{busy:.1?}");
+            writeln!(f, "{shard:>5}  {handled:>12}  {recent:>12}  {depth:>8}  {busy:>10}  {panics:>6}")?;
+        }
+        let ShardMetrics { handled, panics, busy, .. } = &self.gone;
+        if *handled == 0 {
+            return Ok(());
+        }
+        let busy = format!("{busy:.1?}");
+        writeln!(f, "{:>5}  {handled:>12}  {:>12}  {:>8}  {busy:>10}  {panics:>6}", "gone", "", "")?;
+        writeln!(f, "  (gone: shards that a resize has ended)")
+    }
+
+    /// What comes to one message, where there was one.
+    fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = |sum| self.each(sum).map(|each| format!("{each:.1?}"));
+        let (coordination, compute) = (self.coordination(), self.compute());
+        let all = (each(coordination), each(compute), self.delay(), each(self.waiting), each(self.queueing()));
+        let (Some(routing), Some(handling), Some(delay), Some(room), Some(mailbox)) = all else { return Ok(()) };
+        writeln!(f, "coordination  {coordination:.1?} of the senders' time: {routing} a message, to its mailbox")?;
+        writeln!(f, "compute       {compute:.1?} of the shards' time: {handling} a message, to handle it")?;
+        if let Some(ratio) = self.ratio() {
+            writeln!(f, "              coordination per compute: {ratio:.2}")?;
+        }
+        writeln!(f, "delay         {delay:.1?} from the average message to its turn:")?;
+        writeln!(f, "              {room} for room in the mailbox, {mailbox} in the mailbox")
+    }
 }
 
 /// A report of at most 80 columns.
 impl fmt::Display for GroupMetrics {
-    #[expect(clippy::cast_precision_loss, reason = "an average to look at")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} shards, {} messages handled", self.id, self.shards.len(), self.handled())?;
-        writeln!(f, "{:>5}  {:>12}  {:>8}  {:>10}  {:>6}", "shard", "handled", "waiting", "busy", "panics")?;
-        for ShardMetrics { shard, depth, handled, panics, busy, .. } in &self.shards {
-            let busy = format!("{busy:.1?}");
-            writeln!(f, "{shard:>5}  {handled:>12}  {depth:>8}  {busy:>10}  {panics:>6}")?;
-        }
-        if self.gone.handled > 0 {
-            let busy = format!("{:.1?}", self.gone.busy);
-            writeln!(f, "{:>5}  {:>12}  {:>8}  {busy:>10}  {:>6}", "gone", self.gone.handled, "", self.gone.panics)?;
-        }
-        let (routing, waiting, queueing) = (self.routing, self.waiting, self.queueing());
-        writeln!(
-            f,
-            "coordination {:.1?}: routing {routing:.1?}, waiting for room {waiting:.1?},",
-            self.coordination()
-        )?;
-        let each = queueing.div_f64(f64::max(1.0, self.handled() as f64));
-        writeln!(f, "  in mailboxes {queueing:.1?} (added up over all messages: {each:.1?} each)")?;
-        write!(f, "compute {:.1?}", self.compute())?;
-        if let (Some(ratio), Some(imbalance)) = (self.ratio(), self.imbalance()) {
-            write!(f, "; coordination per compute {ratio:.2}; imbalance {imbalance:.2}")?;
-        }
-        writeln!(f)
+        self.write_shards(f)?;
+        self.write_times(f)?;
+        let Some(imbalance) = self.imbalance() else {
+            return writeln!(f, "imbalance     not known: nothing was handled since the last resize or the start");
+        };
+        writeln!(f, "imbalance     {imbalance:.2}: messages of the busiest shard, as a multiple of the mean,")?;
+        writeln!(f, "              since the last resize or the start (1 is even)")
     }
 }

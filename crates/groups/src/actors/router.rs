@@ -9,6 +9,7 @@ use super::meters::{Meters, Routing, is_sampled};
 use super::options::GroupOptions;
 use super::owner::{self, Supervisor};
 use super::shard::Shard;
+use crate::KeyHash;
 use kameo::actor::{ActorRef, Spawn};
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -72,6 +73,10 @@ impl<S: Shard> Router<S> {
 
     pub(super) fn shards(&self) -> u32 {
         u32::try_from(self.read().len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn shard_of(&self, key: KeyHash) -> Option<u32> {
+        place(&self.read(), Address::Key(key)).map(|member| member.cell.shard)
     }
 
     /// Puts a message into its mailbox, if that has room.

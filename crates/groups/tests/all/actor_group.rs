@@ -1,5 +1,6 @@
 //! Actor groups: routing, full mailboxes, questions to one shard and to all, and how a group ends.
 
+mod figures;
 mod panics;
 mod resize;
 
@@ -297,23 +298,4 @@ async fn the_actors_end_with_the_last_clone_after_what_was_accepted() {
     // Each state has a handle of the gate, the factory another one.
     wait_until("all states are gone", SOON, async || Arc::strong_count(&gate) == 1).await;
     assert_eq!(gate.available_permits(), 0, "what was accepted has been handled");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_report_says_where_the_time_went_in_80_columns() {
-    let group = ledgers(3).await;
-    for number in 1..=20_000 {
-        group.send("a", note("a", 1, number), LONG).await.unwrap();
-    }
-    group.send("b", note("b", 1, 1), LONG).await.unwrap();
-    counts(&group).await;
-    let metrics = group.metrics();
-    assert_eq!(metrics.handled(), 20_001 + 3);
-    assert!((metrics.imbalance().unwrap() - 3.0).abs() < 0.01, "{metrics}");
-    assert!(metrics.compute() > Duration::ZERO && metrics.coordination() > Duration::ZERO);
-    let report = metrics.to_string();
-    assert!(report.lines().all(|line| line.chars().count() <= 80), "{report}");
-    for part in ["test: 3 shards, 20004 messages handled", "coordination", "compute", "imbalance 3.00"] {
-        assert!(report.contains(part), "no {part:?} in {report}");
-    }
 }
