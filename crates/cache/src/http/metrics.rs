@@ -96,7 +96,7 @@ pub(super) fn documented(documented: Documented) -> Documented {
         .answer(
             200,
             DocumentedAnswer::text(
-"Prometheus' text, or OpenMetrics where the header Accept asks for it; every name starts with evenfold_cache_.",
+                "Prometheus' text, or OpenMetrics if Accept asks for it; every name starts with evenfold_cache_.",
                 "text/plain",
                 EXAMPLE_FIGURES,
             ),
