@@ -92,7 +92,8 @@ async fn a_worker_whose_sessions_are_ended_counts_that_it_has_connected_again() 
     let worker = Evenfold::spawn(&[&["worker", "--partition-key=0", "--database-url", &db.url][..], &ONE].concat());
     let address = address(&worker).await;
     wait_until("it to be ready", SOON, async || ready(address).await).await;
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'evenfold counters 0/1'";
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'evenfold counters 0/1'";
     assert_eq!(scalar(&mut conn, end).await, 1);
     let name = "evenfold_worker_reconnects_total{projection=\"counters\",class=\"0/1\"}";
     wait_until("the count", SOON, async || figure(&get(address, "/metrics").await.body, name) == Some(1.0)).await;
@@ -107,7 +108,8 @@ async fn a_worker_that_can_not_have_its_tables_is_not_ready_and_says_why_and_is_
     let address = address(&worker).await;
     wait_until("it to be ready", SOON, async || ready(address).await).await;
     sqlx::raw_sql("ALTER TABLE evenfold.events DISABLE TRIGGER events_place").execute(&mut conn).await.unwrap();
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'evenfold counters%'";
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name LIKE 'evenfold counters%'";
     scalar(&mut conn, end).await;
     unready(address, "ENABLE ALWAYS TRIGGER events_place").await;
     let answer = get(address, "/readyz").await.body;
