@@ -104,8 +104,8 @@ pub use event::{Aggregate, Envelope, Event, ExpectedVersion, InvalidEvent, NewEv
 pub use log::{AppendError, Appended, Appender, AppenderOptions, EventStream, Interest, LoadError, Log, append, load};
 pub use number::{Position, Version};
 pub use projection::{
-    Batch, BoxError, Fatal, Pool, PoolError, PoolWorker, Process, Projection, Replica, Report, RunError, RunOptions,
-    Target, WaitError, Worker, WorkerError, WorkerOptions, run, run_replica, wait_until,
+    Batch, BoxError, Fatal, LinkTo, Pool, PoolError, PoolWorker, Process, Projection, Replica, Report, RunError,
+    RunOptions, Target, WaitError, Worker, WorkerError, WorkerOptions, run, run_replica, wait_until,
 };
 pub use schema::{Migrated, migrate};
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// How long workers with a number of partitions that was replaced wait before they may take over again.
 pub const GRACE: Duration = Duration::from_mins(10);
 
+/// Links the span of a batch to the `traceparent` (W3C Trace Context) of one of its events. Called from within the
+/// batch, and so it must not wait; whatever is no `traceparent` is to be ignored.
+pub type LinkTo = fn(&tracing::Span, &str);
+
 /// How a worker works.
 ///
 /// ```
@@ -23,11 +27,21 @@ pub struct WorkerOptions {
     /// Whether, and when, this worker's number of partitions may replace one that has replaced it. After 10 minutes by
     /// default.
     pub topology: Takeover,
+    /// How the span of a batch is linked to what its events' metadata has as `traceparent`: to the first
+    /// [`MAX_LINKS`](super::MAX_LINKS) different ones. Not at all by default, and then no metadata is read for it. Of
+    /// a log that others write it is read only if the [interest](crate::log::Interest) asks for it, and in a batch
+    /// whose events are [only in its view](crate::Batch::is_only_in_view) it is not.
+    pub links: Option<LinkTo>,
 }
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { batch_size: 500_000, takeover_after: Duration::from_secs(2), topology: Takeover::After(GRACE) }
+        Self {
+            batch_size: 500_000,
+            takeover_after: Duration::from_secs(2),
+            topology: Takeover::After(GRACE),
+            links: None,
+        }
     }
 }
 
@@ -48,6 +62,12 @@ impl WorkerOptions {
     #[must_use]
     pub fn topology(self, topology: Takeover) -> Self {
         Self { topology, ..self }
+    }
+
+    /// The same with these [`links`](Self::links).
+    #[must_use]
+    pub fn links(self, links: Option<LinkTo>) -> Self {
+        Self { links, ..self }
     }
 }
 

@@ -6,12 +6,14 @@ use super::join::join;
 use super::listing::ProcessWorker;
 use super::pace::{Pace, Pause};
 use super::peer::Peer;
+use super::traced;
 use super::wake::Sleeper;
 use super::{Applied, Progress, Projection, Report, RunError, RunOptions, Step, Worker, WorkerError};
 use crate::database::Database;
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How long looking for another worker with the same partition may take. Nothing depends on it but a line of the log.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,10 +74,13 @@ pub(super) async fn run_on<P: Projection>(
     shared.listing.name(&worker.progress(), worker.projection().name());
     worker = worker.reading_ahead(&database);
     let heart = Heart::start(&shared.heartbeats, &worker, options);
-    let outcome = match join(&database, first, &mut worker, heart.pulse(), options, &shutdown).await {
+    let span = traced::worker(worker.projection().name(), worker.class());
+    let joined = join(&database, first, &mut worker, heart.pulse(), options, &shutdown).instrument(span.clone());
+    let outcome = match joined.await {
         Ok(Some(conn)) => {
             heart.joined();
             work(&database, conn, &mut worker, options, shared.wake(options).sleeper(), &shutdown)
+                .instrument(span)
                 .await
                 .map_err(RunError::Worker)
         }
@@ -194,14 +199,15 @@ async fn step<P: Projection>(worker: &mut Worker<P>, mut conn: PgConnection, opt
 }
 
 fn log_step<P: Projection>(worker: &Worker<P>, step: Step, progress: &Progress) {
-    let partition = worker.class();
+    let (projection, partition) = (worker.projection().name(), worker.class());
     match step {
         Step::Applied(Applied { events, parked, position, .. }) => {
             // No lag: the last count of it is older than this batch.
-            tracing::info!(%partition, events, parked, %position, applied_total = progress.applied(), "applied");
+            let applied_total = progress.applied();
+            tracing::info!(%partition, events, parked, %position, applied_total, projection, "applied");
         }
         Step::Outrun => {
-            tracing::info!(%partition, "the checkpoint was moved by someone else; nothing of this batch was kept");
+            tracing::info!(%partition, projection, "the checkpoint was moved by someone else; nothing of this batch was kept");
         }
         Step::Converged => tracing::debug!(%partition, "checkpoints converge after a change of partitions"),
         Step::StandingBy => tracing::debug!(%partition, "another worker has this partition"),

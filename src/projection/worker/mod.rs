@@ -89,12 +89,13 @@ pub struct Worker<P> {
 impl<P: Projection> Worker<P> {
     /// A worker for this partition. Nothing happens before it is [run](crate::run).
     pub fn new(class: Class, projection: P, options: WorkerOptions) -> Self {
+        let name = projection.name().to_owned();
         Self {
             id: Uuid::new_v4(),
             class,
             schema: Schema::default(),
             log: projection.source().map_or_else(|| WorkerLog::own(&Schema::default()), WorkerLog::of),
-            interest: interest_of(&projection),
+            interest: interest(&projection, &options),
             projection,
             limit: Limit::new(options.batch_size),
             spans: Spans::new(options.batch_size),
@@ -108,7 +109,7 @@ impl<P: Projection> Worker<P> {
             state: State::Unknown,
             joined: false,
             outrun: false,
-            warnings: Warnings::new(class),
+            warnings: Warnings::new(&name, class),
             progress: Arc::default(),
         }
     }
@@ -315,6 +316,13 @@ impl<P: Projection> Worker<P> {
         }
         Err(WorkerError::Moving)
     }
+}
+
+/// What is read: in addition to what the projection is given, what a batch is linked to.
+fn interest<P: Projection>(projection: &P, options: &WorkerOptions) -> Interest {
+    let interest = interest_of(projection);
+    // The metadata of logs that others write may be what no event can be applied with.
+    if options.links.is_some() && projection.source().is_none() { interest.with_envelope() } else { interest }
 }
 
 /// Why the projection was not begun.

@@ -10,9 +10,11 @@ use crate::checkpoint::{self, Checkpoint, CheckpointRow};
 use crate::log::{self, EventBuffer, Slice, Span};
 use crate::number::Position;
 use crate::projection::batch::GivenBack;
+use crate::projection::traced;
 use crate::projection::{Batch, Phase, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
 use std::time::Instant;
+use tracing::Instrument;
 
 /// A span that is to be applied: for which rows, and how far it takes them.
 pub(super) struct SpanWork {
@@ -36,6 +38,18 @@ impl<P: Projection> Worker<P> {
     /// Applies a span, with the checkpoint after it, or finds that its events must be read.
     pub(super) async fn apply_span(
         &mut self,
+        conn: &mut PgConnection,
+        holding: Holding,
+        work: SpanWork,
+    ) -> Result<Step, WorkerError> {
+        let span = traced::batch(self.projection.name(), self.class);
+        let outcome = self.apply_span_within(&span, conn, holding, work).instrument(span.clone()).await;
+        outcome.inspect_err(|error| traced::failed(&span, error))
+    }
+
+    async fn apply_span_within(
+        &mut self,
+        of_batch: &tracing::Span,
         conn: &mut PgConnection,
         mut holding: Holding,
         work: SpanWork,
@@ -64,11 +78,12 @@ impl<P: Projection> Worker<P> {
                 return Ok(Step::Converged);
             }
         };
-        tx.commit().await?;
+        tx.commit().instrument(traced::commit()).await?;
         self.projection.committed();
         self.move_rows(&mut holding, &rows, &checkpoint, &revisions);
         self.spans.applied(size, started.elapsed());
-        Ok(self.applied(holding, started, checkpoint.has_open_window(), &Sum::of_span(events, span.to)))
+        let sum = Sum::of_span(events, (Position::new(span.after.get() + 1), span.to));
+        Ok(self.applied(of_batch, holding, (started, checkpoint.has_open_window()), &sum))
     }
 
     /// Applies a span in the caller's transaction. Gives how many events it has, or how they must come again.

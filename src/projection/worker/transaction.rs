@@ -8,10 +8,12 @@ use crate::event::{Aggregate, Event};
 use crate::log::Between;
 use crate::number::{Position, Revision, Version};
 use crate::projection::chunk::Chunk;
+use crate::projection::traced::{self, Committed, Links};
 use crate::projection::{Applied, Batch, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
+use tracing::{Instrument, Span};
 
 /// No further chunk is added to a transaction after this time: until it ends, nobody sees what it has applied, and
 /// whoever wants the worker to stop waits.
@@ -32,6 +34,7 @@ pub(super) struct Work {
 pub(super) struct Sum {
     events: usize,
     parked: u64,
+    first: Option<Position>,
     position: Position,
     compute: Duration,
     warnings: ParkedLog,
@@ -41,8 +44,8 @@ pub(super) struct Sum {
 
 impl Sum {
     /// Events up to this position, of which none was read.
-    pub(super) fn of_span(events: usize, position: Position) -> Self {
-        Self { events, position, ..Self::default() }
+    pub(super) fn of_span(events: usize, (first, position): (Position, Position)) -> Self {
+        Self { events, first: Some(first), position, ..Self::default() }
     }
 }
 
@@ -51,11 +54,23 @@ impl<P: Projection> Worker<P> {
     pub(super) async fn apply(
         &mut self,
         conn: &mut PgConnection,
+        holding: Holding,
+        work: Work,
+    ) -> Result<Step, WorkerError> {
+        let span = traced::batch(self.projection.name(), self.class);
+        let outcome = self.apply_within(&span, conn, holding, work).instrument(span.clone()).await;
+        outcome.inspect_err(|error| traced::failed(&span, error))
+    }
+
+    async fn apply_within(
+        &mut self,
+        span: &Span,
+        conn: &mut PgConnection,
         mut holding: Holding,
         mut work: Work,
     ) -> Result<Step, WorkerError> {
         let name = self.projection.name().to_owned();
-        let mut sum = Sum::default();
+        let (mut sum, mut links) = (Sum::default(), Links::new(self.options.links));
         let mut tx = conn.begin().await?;
         loop {
             let rows: Vec<&CheckpointRow> = work.rows.iter().map(|&index| &holding.rows[index]).collect();
@@ -68,6 +83,7 @@ impl<P: Projection> Worker<P> {
                 return Ok(Step::Outrun);
             };
             self.move_rows(&mut holding, &work.rows, &work.checkpoint, &revisions);
+            links.add(span, &work.chunk.events);
             let next = self.following(&work, &sum).await;
             if !self.apply_chunk(&mut tx, &mut holding, &work, next.is_none(), &mut sum).await? {
                 tx.rollback().await?;
@@ -78,12 +94,12 @@ impl<P: Projection> Worker<P> {
             self.recycle(std::mem::replace(&mut work.chunk, chunk));
             work.checkpoint = checkpoint;
         }
-        tx.commit().await?;
+        tx.commit().instrument(traced::commit()).await?;
         self.projection.committed();
         self.warnings.committed(std::mem::take(&mut sum.warnings), Instant::now());
         debug_each(&sum.logged, self.class);
         self.recycle(work.chunk);
-        Ok(self.applied(holding, work.started, work.checkpoint.has_open_window(), &sum))
+        Ok(self.applied(span, holding, (work.started, work.checkpoint.has_open_window()), &sum))
     }
 
     /// The rows as a transaction writes them.
@@ -129,7 +145,8 @@ impl<P: Projection> Worker<P> {
         };
         let mut batch =
             Batch::new((&self.schema, self.log.layout()), &chunk.events, parked, dropped).between(between).last(last);
-        if let Err(error) = self.projection.apply(&mut *tx, &mut batch).await {
+        let applying = traced::apply(chunk.events.len());
+        if let Err(error) = self.projection.apply(&mut *tx, &mut batch).instrument(applying).await {
             // A chunk has an event at least, unless its window had none: then there is nothing to name.
             let last = chunk.events.last_position().unwrap_or_default();
             let first = chunk.events.events().next().map_or(last, |event| event.position);
@@ -146,6 +163,7 @@ impl<P: Projection> Worker<P> {
         }
         sum.events += chunk.events.len();
         sum.parked += to_park.len() as u64;
+        sum.first = sum.first.or_else(|| chunk.events.events().next().map(|event| event.position));
         sum.position = chunk.events.last_position().unwrap_or(sum.position);
         sum.compute += chunk.decoding + batch.folding();
         if tracing::enabled!(tracing::Level::DEBUG) {
@@ -155,12 +173,19 @@ impl<P: Projection> Worker<P> {
     }
 
     /// What a committed transaction leaves behind, after which there is more in the window or not.
-    pub(super) fn applied(&mut self, mut holding: Holding, started: Instant, more: bool, sum: &Sum) -> Step {
-        let Sum { parked, position, .. } = *sum;
-        let events = sum.events as u64 - parked;
-        let took = started.elapsed();
-        self.progress.add_batch(events, parked, position, took);
-        self.progress.add_time(took, sum.compute);
+    pub(super) fn applied(
+        &mut self,
+        span: &Span,
+        mut holding: Holding,
+        (started, more): (Instant, bool),
+        sum: &Sum,
+    ) -> Step {
+        let Sum { parked, position, compute, .. } = *sum;
+        let (events, elapsed) = (sum.events as u64 - parked, started.elapsed());
+        self.progress.add_batch(events, parked, position, elapsed);
+        self.progress.add_time(elapsed, compute);
+        let positions = (sum.first.unwrap_or(position), position);
+        traced::committed(span, &Committed { events, parked, positions, elapsed, compute });
         (holding.written, holding.looked) = (Instant::now(), Instant::now());
         holding.written_floor = lowest_floor(&holding.rows);
         self.progress.set_missing_positions(holding.missing_positions());

@@ -69,6 +69,7 @@ impl ParkedLog {
 /// What a worker has logged of parked events lately, and is to log.
 #[derive(Debug)]
 pub(super) struct Warnings {
+    projection: String,
     partition: Class,
     /// When the period has begun; none while there is nothing to be summed up.
     since: Option<Instant>,
@@ -77,8 +78,8 @@ pub(super) struct Warnings {
 }
 
 impl Warnings {
-    pub(super) fn new(partition: Class) -> Self {
-        Self { partition, since: None, examples: 0, sums: Sums::default() }
+    pub(super) fn new(projection: &str, partition: Class) -> Self {
+        Self { projection: projection.to_owned(), partition, since: None, examples: 0, sums: Sums::default() }
     }
 
     /// Logs what a committed transaction has parked: the first events at once, and the sums at once where they are the
@@ -92,8 +93,8 @@ impl Warnings {
         for Example { aggregate: Aggregate { aggregate_type, aggregate_id }, version, position, reason } in examples {
             if self.examples < EXAMPLES {
                 self.examples += 1;
-                let partition = self.partition;
-                tracing::warn!(%partition, aggregate_type, aggregate_id, %version, %position, %reason, "parked");
+                let (projection, partition) = (&self.projection, self.partition);
+                tracing::warn!(%partition, aggregate_type, aggregate_id, %version, %position, %reason, projection, "parked");
             } else {
                 self.sums.add(&reason, 1);
             }
@@ -115,12 +116,14 @@ impl Warnings {
     }
 
     fn log_sums(&mut self) {
-        let (partition, Sums { reasons, others }) = (self.partition, std::mem::take(&mut self.sums));
+        let Sums { reasons, others } = std::mem::take(&mut self.sums);
+        let (projection, partition) = (&self.projection, self.partition);
         for (reason, events) in reasons {
-            tracing::warn!(%partition, events, %reason, "parked more events, which are not logged one by one");
+            tracing::warn!(%partition, events, %reason, projection, "parked more events, which are not logged one by one");
         }
         if others > 0 {
-            tracing::warn!(%partition, events = others, "parked more events, for other reasons: `evenfold parked list` shows them");
+            tracing::warn!(%partition, events = others, projection, "parked more events, for other reasons: \
+                `evenfold parked list` shows them");
         }
     }
 }
