@@ -2,6 +2,7 @@
 
 use super::error::ServiceError;
 use super::id::CounterId;
+use evenfold_http::Traceparent;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -31,6 +32,8 @@ pub(super) enum What {
         event_id: Uuid,
         /// It may be in the log already, by an attempt that was not answered.
         again: bool,
+        /// What has caused it, for the event's metadata.
+        traceparent: Option<Traceparent>,
     },
 }
 

@@ -23,6 +23,9 @@ struct Payload {
 #[derive(Debug, Serialize, Deserialize)]
 struct Metadata {
     value: i64,
+    /// What has caused it, where that is known.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 /// What counters stand at in the log; or why that is not known of one.
@@ -69,7 +72,7 @@ impl Decided {
             (None, Some(Err(reason))) => return Some(Err(ServiceError::Parked(reason.clone()).into())),
             (None, None) => return None,
         };
-        let What::Increment { amount, event_id, .. } = command.what else { return Some(Ok(before)) };
+        let What::Increment { amount, event_id, traceparent, .. } = command.what else { return Some(Ok(before)) };
         if !keys.insert(event_id) {
             return None;
         }
@@ -77,7 +80,8 @@ impl Decided {
             Ok(after) => after,
             Err(overflow) => return Some(Err(overflow.into())),
         };
-        match event(&command.id, amount, event_id, before, after) {
+        let metadata = Metadata { value: after.value, traceparent: traceparent.map(|cause| cause.to_string()) };
+        match event(&command.id, amount, event_id, before, &metadata) {
             Ok(event) => self.events.push(event),
             Err(error) => return Some(Err(ServiceError::Unavailable(error.to_string()).into())),
         }
@@ -100,12 +104,12 @@ fn event(
     amount: i64,
     event_id: Uuid,
     before: CounterValue,
-    after: CounterValue,
+    metadata: &Metadata,
 ) -> Result<NewEvent, InvalidEvent> {
     NewEvent::new(AGGREGATE_TYPE, id.as_str(), EVENT_TYPE, &Payload { amount })?
         .with_event_id(event_id)
         .expecting(Version::new(before.version))
-        .with_metadata(&Metadata { value: after.value })
+        .with_metadata(metadata)
 }
 
 /// What is answered to a command whose event id is in the log: what was answered before, if it is the same command.
@@ -116,7 +120,7 @@ pub(super) fn repeated(command: &Command, found: &RecordedEvent) -> Outcome {
     let payload = serde_json::from_str(&found.payload).ok();
     let metadata = found.metadata.as_deref().and_then(|metadata| serde_json::from_str(metadata).ok());
     match (command.what, payload, metadata) {
-        (What::Increment { amount, .. }, Some(Payload { amount: same }), Some(Metadata { value }))
+        (What::Increment { amount, .. }, Some(Payload { amount: same }), Some(Metadata { value, .. }))
             if of_this && same == amount =>
         {
             Ok(CounterValue { value, version: found.version.get() })
@@ -136,7 +140,10 @@ mod tests {
     }
 
     fn increment(name: &str, amount: i64, key: u128) -> Command {
-        Command { id: id(name), what: What::Increment { amount, event_id: Uuid::from_u128(key), again: false } }
+        Command {
+            id: id(name),
+            what: What::Increment { amount, event_id: Uuid::from_u128(key), again: false, traceparent: None },
+        }
     }
 
     fn read(name: &str) -> Command {

@@ -14,6 +14,7 @@ use crate::changes::changes_group;
 use evenfold::counters::Changes;
 use evenfold_cluster::{Cluster, ClusterOptions, NodeId, Transport, View};
 use evenfold_groups::ProcessGroups;
+use evenfold_http::Traceparent;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -96,6 +97,25 @@ impl Node {
         amount: i64,
         key: Option<IdempotencyKey>,
     ) -> Result<CounterValue, ServiceError> {
+        self.increment_caused_by(None, id, amount, key).await
+    }
+
+    /// The same, with what has caused it in the event's metadata.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`increment`](Self::increment).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`increment`](Self::increment).
+    pub async fn increment_caused_by(
+        &self,
+        traceparent: Option<Traceparent>,
+        id: &CounterId,
+        amount: i64,
+        key: Option<IdempotencyKey>,
+    ) -> Result<CounterValue, ServiceError> {
         let event_id = match (key, &self.inner.log) {
             (Some(_), None) => return Err(ServiceError::KeysNeedTheLog),
             // There is no event.
@@ -103,7 +123,7 @@ impl Node {
             (Some(key), Some(_)) => key.event_id(),
             (None, Some(_)) => Uuid::now_v7(),
         };
-        let what = What::Increment { amount, event_id, again: false };
+        let what = What::Increment { amount, event_id, again: false, traceparent };
         self.ask(Command { id: id.clone(), what }).await
     }
 

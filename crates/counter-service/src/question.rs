@@ -97,7 +97,7 @@ mod tests {
     fn another_node_is_allowed_what_a_client_is() {
         let id = CounterId::new("a").unwrap();
         let increment = |amount| {
-            let what = What::Increment { amount, event_id: Uuid::nil(), again: false };
+            let what = What::Increment { amount, event_id: Uuid::nil(), again: false, traceparent: None };
             Question::Command(Command { id: id.clone(), what })
         };
         let top = |limit, named| Question::Top { limit, named: vec![id.clone(); named] };
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_name_that_a_client_may_not_give_does_not_arrive_from_another_node() {
         let arrives = |name| {
-            let what = || What::Increment { amount: 1, event_id: Uuid::nil(), again: false };
+            let what = || What::Increment { amount: 1, event_id: Uuid::nil(), again: false, traceparent: None };
             let questions =
                 [Foreign::Command { id: name, what: what() }, Foreign::Top { limit: 1, named: vec!["a", name] }];
             questions.map(|question| postcard::from_bytes::<Question>(&postcard::to_stdvec(&question).unwrap()).is_ok())

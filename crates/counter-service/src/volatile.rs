@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn increment(id: &str, amount: i64) -> Command {
-        let what = What::Increment { amount, event_id: Uuid::nil(), again: false };
+        let what = What::Increment { amount, event_id: Uuid::nil(), again: false, traceparent: None };
         Command { id: CounterId::new(id).unwrap(), what }
     }
 

@@ -25,9 +25,11 @@ pub mod route;
 mod router;
 mod serve;
 mod table;
+mod traceparent;
 
 pub use auth::{ApiToken, ApiTokenError, Auth};
 pub use host::{AllowedHosts, InvalidHost};
 pub use respond::Respond;
 pub use router::Router;
 pub use serve::{Limits, serve};
+pub use traceparent::{Continue, InvalidTraceparent, Traceparent, trace_requests};

@@ -7,6 +7,7 @@ use super::documented::Documented;
 use super::error::{ApiError, Details};
 use super::inflight::{ALL_TAKEN, InFlight, Place};
 use super::metrics::Requests;
+use super::traceparent::Traceparent;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response};
@@ -164,12 +165,18 @@ pub struct Call<S> {
 pub struct Head {
     parts: Parts,
     parameter: Range<usize>,
+    traceparent: Option<Traceparent>,
 }
 
 impl<S> Call<S> {
-    pub(crate) fn new(state: Arc<S>, request: Request<Incoming>, parameter: Range<usize>) -> Self {
+    pub(crate) fn new(
+        state: Arc<S>,
+        request: Request<Incoming>,
+        parameter: Range<usize>,
+        traceparent: Option<Traceparent>,
+    ) -> Self {
         let (parts, body) = request.into_parts();
-        Self { state, head: Head { parts, parameter }, body }
+        Self { state, head: Head { parts, parameter, traceparent }, body }
     }
 }
 
@@ -184,6 +191,13 @@ impl Head {
     #[must_use]
     pub fn query(&self) -> &str {
         self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The span that whatever the request causes is caused by: that of the request where requests are
+    /// [traced](crate::trace_requests), or else the valid `traceparent` that it has.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<Traceparent> {
+        self.traceparent
     }
 
     /// The headers.

@@ -1,17 +1,19 @@
 //! Serves what a service has declared.
 
 use super::auth::Access;
-use super::codes::General;
+use super::codes::{Code, General};
 use super::error::ApiError;
 use super::respond::Respond;
 use super::route::{Answered, Call, ErrorOf, Handler, Service};
 use super::table::{Entry, RouteMatch, Table};
+use super::traceparent::{self, Traceparent};
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::{Instrument, Span};
 
 /// A service, to be [served](crate::serve). Clones are cheap, and are the same service.
 pub struct Router<S: Service> {
@@ -47,19 +49,35 @@ impl<S: Service> Router<S> {
     async fn call(&self, entry: &Entry<S>, parameter: Range<usize>, request: Request<Incoming>) -> Answered<S> {
         let route = entry.route;
         self.check(route.access, request.headers())?;
-        let call = |request| Call::new(Arc::clone(&self.state), request, parameter);
+        // Probes and the like are no part of any trace.
+        let begin = || traceparent::begin(request.method().as_str(), route.path, request.headers());
         match &route.handler {
             Handler::Limited(limit, handler) => {
                 let place = limit.enter(&self.state)?;
-                handler(call(request), place).await
+                let (span, passed) = begin();
+                let answered = handler(self.called(request, parameter, passed), place).instrument(span.clone()).await;
+                self.traced(&span, answered)
             }
             Handler::Immediate(limit, handler) => {
                 let place = limit.enter(&self.state)?;
-                handler(&call(request), place)
+                let (span, passed) = begin();
+                let call = self.called(request, parameter, passed);
+                let answered = span.in_scope(|| handler(&call, place));
+                self.traced(&span, answered)
             }
-            Handler::Unlimited(handler) => handler(call(request)).await,
+            Handler::Unlimited(handler) => handler(self.called(request, parameter, None)).await,
             Handler::Document(handler) => Ok(handler(&self.document, request.headers())),
         }
+    }
+
+    fn called(&self, request: Request<Incoming>, parameter: Range<usize>, passed: Option<Traceparent>) -> Call<S> {
+        Call::new(Arc::clone(&self.state), request, parameter, passed)
+    }
+
+    fn traced(&self, span: &Span, answered: Answered<S>) -> Answered<S> {
+        let status = answered.as_ref().map_or_else(|error| error.code.status(), Response::status);
+        traceparent::answered(span, status.as_u16());
+        answered
     }
 
     fn check(&self, access: Access, headers: &HeaderMap) -> Result<(), ErrorOf<S>> {

@@ -86,7 +86,7 @@ pub(super) async fn increment(call: Call<State>, mut place: Place) -> Result<Res
     let id = id_in(&head)?;
     let key = key(head.headers())?;
     let amount = amount(&body::read(body, MAX_BODY, state.body_timeout, &mut place).await?)?;
-    let counted = state.node().increment(&id, amount, key).await?;
+    let counted = state.node().increment_caused_by(head.traceparent(), &id, amount, key).await?;
     Ok(answer(&id, counted, place))
 }
 
