@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     }
     let read =
         |matches: &clap::ArgMatches| Cli::from_arg_matches(matches).map_err(|error| UsageError(error.to_string()));
-    let log = |cli: &Cli| cli.global.log.clone().unwrap_or_else(|| "warn".to_owned());
+    let log = |cli: &Cli| cli.global.logging("warn");
     start(Cli::command(), None, read, log, async |cli, _| run(cli).await)
 }
 

@@ -21,6 +21,17 @@ pub(crate) fn advice(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The same of a text in JSON.
+pub(crate) fn advice_in_json(text: &str) -> Cow<'_, str> {
+    match PROGRAM.get() {
+        Some((program, commands)) => {
+            let quoted = serde_json::Value::from(program.as_str()).to_string();
+            advice_of(text, quoted.trim_matches('"'), commands)
+        }
+        None => Cow::Borrowed(text),
+    }
+}
+
 fn advice_of<'a>(text: &'a str, program: &str, commands: &[&str]) -> Cow<'a, str> {
     const ADVICE: &str = "`evenfold ";
     let (mut rest, mut own) = (text, String::new());

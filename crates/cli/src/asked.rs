@@ -3,6 +3,7 @@
 use super::Global;
 use super::commands::{self, Cli};
 use super::replay::ReplayCommand;
+use super::telemetry::Logging;
 
 /// What is to be run.
 pub(super) enum Asked {
@@ -11,12 +12,11 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// Which log lines are written.
-    pub(super) fn log(&self) -> String {
-        let (global, default) = match self {
-            Self::Command(cli) => (&cli.global, commands::log(&cli.command)),
-            Self::Replay(asked) => (&asked.0, "warn"),
-        };
-        global.log.clone().unwrap_or_else(|| default.to_owned())
+    /// Which log lines are written, and how.
+    pub(super) fn log(&self) -> Logging {
+        match self {
+            Self::Command(cli) => cli.global.logging(commands::log(&cli.command)),
+            Self::Replay(asked) => asked.0.logging("warn"),
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What every command takes.
 
 use super::foreign::SourceArgs;
+use super::json_lines::LogFormat;
+use super::telemetry::Logging;
 use clap::Args;
 use evenfold::schema::Schema;
 use std::path::PathBuf;
@@ -30,4 +32,26 @@ pub struct Global {
     /// the worker and the services; for the rest warn, and the line that names the database]
     #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// What a line on standard error looks like: text for people, or json, one object per line
+    #[arg(
+        long,
+        global = true,
+        env = "EVENFOLD_LOG_FORMAT",
+        default_value = "text",
+        hide_possible_values = true,
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+impl Global {
+    /// What is logged, and how; `default` is the filter where none is given.
+    #[must_use]
+    pub fn logging(&self, default: &str) -> Logging {
+        Logging {
+            filter: self.log.clone().unwrap_or_else(|| default.to_owned()),
+            format: self.log_format,
+            exports: false,
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod cache;
 mod commands;
 pub mod config;
 mod confirm;
+mod control;
 mod counters;
 mod db;
 mod demo;
@@ -32,6 +33,7 @@ mod global;
 mod http;
 mod import;
 mod index;
+mod json_lines;
 mod lines;
 #[cfg(any(feature = "cache", feature = "monitor", feature = "serve"))]
 mod listen;
@@ -79,6 +81,8 @@ pub use app::App;
 pub use global::Global;
 #[doc(hidden)]
 pub use start::{read_dotenv, start};
+#[doc(hidden)]
+pub use telemetry::Logging;
 
 use std::process::ExitCode;
 

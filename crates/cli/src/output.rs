@@ -1,12 +1,17 @@
 //! Results on standard output, complaints on standard error, tables for both.
 
-use super::advice::{self, advice};
+use super::advice::{self, advice, advice_in_json};
+use super::control::{escaped, is_control, json, json_text};
+use super::json_lines;
 use anyhow::Context;
 use indicatif::MultiProgress;
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
 use std::sync::LazyLock;
 use std::time::Duration;
+use tracing::Level;
+
+pub use super::control::visible;
 
 /// Where all progress bars are drawn: what is written meanwhile is written above them.
 pub static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -16,7 +21,8 @@ pub struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let shown = log_line(&advice(&String::from_utf8_lossy(line)));
+        let text = String::from_utf8_lossy(line);
+        let shown = if json_lines::wanted() { json_line(&text) } else { log_line(&advice(&text)) };
         BARS.suspend(|| io::stderr().lock().write_all(shown.as_bytes()))?;
         Ok(line.len())
     }
@@ -31,24 +37,6 @@ pub(crate) const COLUMNS: usize = 80;
 
 /// Moves to the upper left corner and clears what is below.
 const CLEAR: &str = "\x1b[H\x1b[J";
-
-/// Text of others, such as ids, with its control characters made visible: a terminal would obey them. Those that change
-/// the direction of writing are among them; `\n` is not a line of ours.
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if text.contains(is_control) { Cow::Owned(escaped(text, |_| false)) } else { Cow::Borrowed(text) }
-}
-
-fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
-    let escape = |c: char| match c {
-        c if is_control(c) && !keep(c) => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(escape).collect()
-}
-
-fn is_control(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// What the logging itself writes: nothing with which a text could hide itself.
 const COLOURS: [&str; 10] = [
@@ -69,6 +57,11 @@ fn log_line(line: &str) -> String {
     shown.push_str(rest);
     shown.push('\n');
     shown
+}
+
+/// A log line in JSON, in which texts of others are escaped already, except for what JSON does not escape.
+fn json_line(line: &str) -> String {
+    format!("{}\n", json_text(&advice_in_json(line.strip_suffix('\n').unwrap_or(line))))
 }
 
 /// Writes to standard output, with line ends as the only control characters. A reader that has seen enough, such as
@@ -97,25 +90,29 @@ fn write_out(text: &str) -> anyhow::Result<()> {
 pub fn complain(sentence: &str) {
     // What others report, such as the database, may have lines.
     let line = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    note(&format!("{}: {line}", advice::program()));
+    if json_lines::wanted() {
+        write_line(Level::ERROR, &line);
+    } else {
+        write_line(Level::ERROR, &format!("{}: {line}", advice::program()));
+    }
 }
 
 /// Writes one line to standard error that is no complaint.
 pub fn note(line: &str) {
+    write_line(Level::INFO, line);
+}
+
+/// Writes one line to standard error that is no log line: as JSON it looks like one.
+fn write_line(level: Level, line: &str) {
+    let line = advice(line);
+    let shown = if json_lines::wanted() { json_lines::of(level, &line) } else { visible(&line).into_owned() };
     // Nobody is left to report to if that fails.
-    let _ = BARS.suspend(|| writeln!(io::stderr().lock(), "{}", visible(&advice(line))));
+    let _ = BARS.suspend(|| writeln!(io::stderr().lock(), "{shown}"));
 }
 
 /// One line of JSON.
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     write_out(&format!("{}\n", json(value)?))
-}
-
-/// JSON that a terminal obeys in nothing: beyond what every JSON escapes, all control characters, in its own way.
-fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
-    let text = serde_json::to_string(value)?;
-    let escape = |c: char| if is_control(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    Ok(text.chars().map(escape).collect())
 }
 
 /// A text, broken to fit the narrowest usual terminal: what does not fit into a line goes on where its description
@@ -229,34 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_visible_and_the_rest_is_as_it_was() {
-        let cases = [
-            ("größe 1,5 \u{1f980}\\n", "größe 1,5 \u{1f980}\\n"),
-            ("\x1b[2J\x1b]0;title\x07", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),
-            ("a\r\nb\t\0\x7f", "a\\r\\nb\\t\\u{0}\\u{7f}"),
-            ("\u{9b}31m \u{202e}txt\u{2069}", "\\u{9b}31m \\u{202e}txt\\u{2069}"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(visible(text), expected);
-        }
-    }
-
-    #[test]
     fn a_log_line_is_one_line_with_no_more_than_its_colours() {
         let line =
             "\x1b[2m12:00\x1b[0m \x1b[32m INFO\x1b[0m it failed \x1b[3merror\x1b[0m=a\nb\x1b[8mc\x1b[2Jd\u{9b}\n";
         let shown = "\x1b[2m12:00\x1b[0m \x1b[32m INFO\x1b[0m it failed \x1b[3merror\x1b[0m=a\\nb\\u{1b}[8mc\\u{1b}[2Jd\\u{9b}\n";
         assert_eq!(log_line(line), shown);
         assert_eq!(log_line("größe\n"), "größe\n");
-    }
-
-    #[test]
-    fn json_with_control_characters_is_the_same_value_without_any() -> serde_json::Result<()> {
-        let id = "\u{1b}[2J \n \u{7f}\u{9b}31m \u{202e}ü";
-        let text = json(&id)?;
-        assert!(!text.contains(is_control), "{text:?}");
-        assert_eq!(serde_json::from_str::<String>(&text)?, id);
-        Ok(())
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! From the arguments of a process to its exit code.
 
 use super::config::{self, Parsed, UsageError};
-use super::{output, signals, telemetry};
+use super::json_lines::{self, LogFormat};
+use super::telemetry::{self, Logging};
+use super::{output, signals};
 use clap::ArgMatches;
 use evenfold::database::describe;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Reads `.env`. Before the command line is made, which takes the variables as they are then; those that are set
 /// already stay as they are.
 pub fn read_dotenv() -> Result<(), ExitCode> {
-    match dotenvy::dotenv() {
+    let read = dotenvy::dotenv();
+    foresee_format(&std::env::args_os().collect::<Vec<_>>());
+    match read {
         Err(error) if !error.not_found() => {
             Err(failed(&UsageError(format!("the file .env can't be used: {}", unread(&error))).into()))
         }
@@ -22,10 +27,12 @@ pub fn start<T>(
     command: clap::Command,
     default: Option<&str>,
     read: impl FnOnce(&ArgMatches) -> Result<T, UsageError>,
-    log: impl FnOnce(&T) -> String,
+    log: impl FnOnce(&T) -> Logging,
     run: impl AsyncFnOnce(T, &ArgMatches) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let matches = match config::parse(std::env::args_os(), command, default) {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    foresee_format(&arguments);
+    let matches = match config::parse(arguments, command, default) {
         Ok(Parsed::Run(matches)) => matches,
         Ok(Parsed::Show(text)) => return exit(output::print(&text)),
         Err(error) => return failed(&error.into()),
@@ -34,7 +41,9 @@ pub fn start<T>(
         Ok(cli) => cli,
         Err(error) => return failed(&error.into()),
     };
-    if let Err(error) = telemetry::start(&log(&cli), || output::Log) {
+    let logging = log(&cli);
+    json_lines::set(logging.format);
+    if let Err(error) = telemetry::start(&logging, || output::Log) {
         return failed(&error.into());
     }
     let runtime = match tokio::runtime::Runtime::new() {
@@ -44,6 +53,14 @@ pub fn start<T>(
     let outcome = runtime.block_on(run(cli, &matches));
     signals::let_it_end();
     exit(outcome)
+}
+
+/// What the arguments seem to say about the format, for what is wrong with the arguments themselves.
+fn foresee_format(arguments: &[OsString]) {
+    let format = config::given(arguments, "--log-format", "EVENFOLD_LOG_FORMAT");
+    if format.is_some_and(|format| format == "json") {
+        json_lines::set(LogFormat::Json);
+    }
 }
 
 /// Why `.env` can't be read, without what is in it, which may be secret.

@@ -1,19 +1,41 @@
 //! Logging: what is logged, and what a line looks like.
 
+use super::json_lines::LogFormat;
 use crate::config::UsageError;
 use std::io::IsTerminal;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::Metadata;
+use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
-/// Starts logging by a filter such as `info`, `debug` or `evenfold=debug,warn`: a line at a time, to a writer that
-/// leads to standard error, so that standard output is for results.
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    /// Such as `info`, `debug` or `evenfold=debug,warn`.
+    pub(crate) filter: String,
+    pub(crate) format: LogFormat,
+}
+
+/// Starts logging: a line at a time, to a writer that leads to standard error, so that standard output is for results.
 ///
 /// # Errors
 ///
 /// A filter that can't be read, or a second start.
-pub(crate) fn start<W>(filter: &str, writer: W) -> Result<(), UsageError>
+pub(crate) fn start<W>(logging: &Logging, writer: W) -> Result<(), UsageError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let started = tracing_subscriber::registry().with(lines(logging, writer)?).try_init();
+    started.map_err(|error| UsageError(error.to_string()))
+}
+
+/// What writes lines.
+fn lines<W>(
+    Logging { filter, format }: &Logging,
+    writer: W,
+) -> Result<Box<dyn Layer<Registry> + Send + Sync>, UsageError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -27,7 +49,18 @@ where
     }
     let targets: Targets =
         filter.parse().map_err(|error: tracing_subscriber::filter::ParseError| wrong(error.to_string()))?;
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).with_target(false);
-    tracing_subscriber::registry().with(targets).with(layer).try_init().map_err(|error| wrong(error.to_string()))
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    Ok(match format {
+        // Of spans the lines of text have nothing: where it matters, their fields are the line's as well.
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            // What is only asked for, by `enabled!`, is no event and no span.
+            let events = FilterFn::new(|of: &Metadata<'_>| !of.is_span()).with_max_level_hint(LevelFilter::TRACE);
+            layer.with_ansi(colours).with_target(false).with_filter(targets.and(events)).boxed()
+        }
+        LogFormat::Json => {
+            let json = layer.json().flatten_event(true).with_current_span(false).with_span_list(true);
+            json.with_filter(targets).boxed()
+        }
+    })
 }

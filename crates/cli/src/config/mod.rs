@@ -124,13 +124,15 @@ struct File {
     source: Option<String>,
 }
 
+/// The value of a flag or of its variable, before the arguments are parsed.
+pub(crate) fn given(arguments: &[OsString], flag: &str, variable: &str) -> Option<OsString> {
+    let apart = || arguments.iter().position(|argument| argument == flag).and_then(|at| arguments.get(at + 1).cloned());
+    let joined = |argument: &OsString| Some(argument.to_str()?.strip_prefix(flag)?.strip_prefix('=')?.into());
+    apart().or_else(|| arguments.iter().find_map(joined)).or_else(|| std::env::var_os(variable))
+}
+
 fn settings_file(arguments: &[OsString]) -> Result<File, UsageError> {
-    let named = arguments
-        .iter()
-        .position(|argument| argument == "--config")
-        .and_then(|at| arguments.get(at + 1).cloned())
-        .or_else(|| arguments.iter().find_map(|a| a.to_str()?.strip_prefix("--config=").map(Into::into)))
-        .or_else(|| std::env::var_os("EVENFOLD_CONFIG"));
+    let named = given(arguments, "--config", "EVENFOLD_CONFIG");
     let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
     let path = Path::new(&path);
     let text = match std::fs::read_to_string(path) {

@@ -8,12 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Flag, variable, a value that is refused, and how the sentence shows that it was read.
-pub const SETTINGS: [(&str, &str, &str, &str); 14] = [
+pub const SETTINGS: [(&str, &str, &str, &str); 15] = [
     ("--database-url", "DATABASE_URL", "nowhere", "the database URL"),
     ("--schema", "EVENFOLD_SCHEMA", "public", "a schema for evenfold must have a name"),
     ("--data-dir", "EVENFOLD_DATA_DIR", "/dev/null/pg", "the data directory /dev/null/pg"),
     ("--pg-bin", "EVENFOLD_PG_BIN", "/dev/null/bin", "no usable PostgreSQL binaries in /dev/null/bin"),
     ("--log", "RUST_LOG", "loud", "the log filter"),
+    ("--log-format", "EVENFOLD_LOG_FORMAT", "xml", "'--log-format <FORMAT>'"),
     ("--partition-key", "PARTITION_KEY", "4", "and 4 is not among them"),
     ("--total-partitions", "TOTAL_PARTITIONS", "0", "'--total-partitions <N>'"),
     ("--amount-pointer", "EVENFOLD_AMOUNT_POINTER", "amount", "'--amount-pointer <POINTER>'"),

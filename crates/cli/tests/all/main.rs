@@ -51,6 +51,7 @@ mod http_host;
 mod http_memory;
 mod http_probes;
 mod index;
+mod log_json;
 mod monitoring;
 mod moved_tables;
 mod nats_users;
