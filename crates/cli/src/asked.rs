@@ -15,7 +15,9 @@ impl Asked {
     /// Which log lines are written, and how.
     pub(super) fn log(&self) -> Logging {
         match self {
-            Self::Command(cli) => cli.global.logging(commands::log(&cli.command)),
+            Self::Command(cli) => {
+                cli.global.logging(commands::log(&cli.command)).exporting(commands::exports(&cli.command))
+            }
             Self::Replay(asked) => asked.0.logging("warn"),
         }
     }

@@ -106,6 +106,18 @@ pub(crate) fn log(command: &Command) -> &'static str {
     }
 }
 
+/// Whether its traces and metrics are exported.
+pub(crate) fn exports(command: &Command) -> bool {
+    match command {
+        Command::Worker(_) | Command::Pool(_) => true,
+        #[cfg(feature = "cache")]
+        Command::Cache(_) => true,
+        #[cfg(feature = "serve")]
+        Command::Serve(_) => true,
+        _ => false,
+    }
+}
+
 /// What a command makes of a log that others write.
 enum Folds {
     /// It works on one as on evenfold's own.

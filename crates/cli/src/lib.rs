@@ -44,6 +44,8 @@ mod monitor;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
 pub mod nats_server;
+#[cfg(feature = "otel")]
+mod otel;
 #[doc(hidden)]
 pub mod output;
 mod panel;

@@ -43,14 +43,16 @@ pub fn start<T>(
     };
     let logging = log(&cli);
     json_lines::set(logging.format);
-    if let Err(error) = telemetry::start(&logging, || output::Log) {
-        return failed(&error.into());
-    }
+    let telemetry = match telemetry::start(&logging, || output::Log) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&error.into()),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
     let outcome = runtime.block_on(run(cli, &matches));
+    telemetry.end();
     signals::let_it_end();
     exit(outcome)
 }

@@ -1,7 +1,10 @@
-//! Logging: what is logged, and what a line looks like.
+//! Logging, and what is exported besides: what is logged, and what a line looks like.
 
 use super::json_lines::LogFormat;
+#[cfg(feature = "otel")]
+use super::otel::{self, Exporters};
 use crate::config::UsageError;
+use evenfold::LinkTo;
 use std::io::IsTerminal;
 use tracing::Metadata;
 use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, Targets};
@@ -16,24 +19,73 @@ pub struct Logging {
     /// Such as `info`, `debug` or `evenfold=debug,warn`.
     pub(crate) filter: String,
     pub(crate) format: LogFormat,
+    /// Whether traces and metrics are exported, where that is configured: what ends in a moment has none.
+    pub(crate) exports: bool,
+}
+
+impl Logging {
+    /// The same of a process that goes on, whose traces and metrics are exported.
+    pub(crate) fn exporting(self, exports: bool) -> Self {
+        Self { exports, ..self }
+    }
+}
+
+/// What is to be ended with the process.
+#[must_use]
+pub(crate) struct Telemetry {
+    #[cfg(feature = "otel")]
+    exporters: Option<Exporters>,
+}
+
+impl Telemetry {
+    /// Exports what is left, within 5 seconds.
+    pub(crate) fn end(self) {
+        #[cfg(feature = "otel")]
+        if let Some(exporters) = self.exporters {
+            exporters.end();
+        }
+    }
+}
+
+/// How the spans of batches are linked to what has caused their events; none where spans are not exported.
+pub(crate) fn links() -> Option<LinkTo> {
+    #[cfg(feature = "otel")]
+    if otel::traces() {
+        return Some(otel::link);
+    }
+    None
 }
 
 /// Starts logging: a line at a time, to a writer that leads to standard error, so that standard output is for results.
 ///
 /// # Errors
 ///
-/// A filter that can't be read, or a second start.
-pub(crate) fn start<W>(logging: &Logging, writer: W) -> Result<(), UsageError>
+/// A filter that can't be read, variables of OpenTelemetry that can't be followed, or a second start.
+pub(crate) fn start<W>(logging: &Logging, writer: W) -> Result<Telemetry, UsageError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let started = tracing_subscriber::registry().with(lines(logging, writer)?).try_init();
-    started.map_err(|error| UsageError(error.to_string()))
+    let lines = lines(logging, writer)?;
+    #[cfg(feature = "otel")]
+    let exporters = if logging.exports { Exporters::start()? } else { None };
+    let layers = vec![lines];
+    #[cfg(feature = "otel")]
+    let layers: Vec<_> = layers.into_iter().chain(exporters.as_ref().and_then(Exporters::layer)).collect();
+    #[cfg(all(feature = "otel", any(feature = "cache", feature = "serve")))]
+    if otel::traces() {
+        evenfold_http::trace_requests(otel::continue_trace);
+    }
+    let started = tracing_subscriber::registry().with(layers).try_init();
+    started.map_err(|error| UsageError(error.to_string()))?;
+    Ok(Telemetry {
+        #[cfg(feature = "otel")]
+        exporters,
+    })
 }
 
 /// What writes lines.
 fn lines<W>(
-    Logging { filter, format }: &Logging,
+    Logging { filter, format, .. }: &Logging,
     writer: W,
 ) -> Result<Box<dyn Layer<Registry> + Send + Sync>, UsageError>
 where

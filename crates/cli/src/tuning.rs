@@ -1,5 +1,6 @@
 //! How workers work: the settings that several commands have in common.
 
+use super::telemetry;
 use crate::config::{UsageError, number};
 use clap::Args;
 use evenfold::checkpoint::Takeover;
@@ -68,6 +69,7 @@ impl WorkerSettings {
             .batch_size(self.batch_size)
             .takeover_after(Duration::from_millis(self.takeover_after_ms))
             .topology(topology)
+            .links(telemetry::links())
     }
 
     #[must_use]

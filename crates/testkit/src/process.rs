@@ -49,8 +49,11 @@ impl Evenfold {
             command.env_remove(variable);
         }
         // All but where the binaries are.
-        let ours =
-            std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("EVENFOLD_"));
+        let is_ours = |name: &OsString| {
+            let name = name.to_string_lossy();
+            name.starts_with("EVENFOLD_") || name.starts_with("OTEL_")
+        };
+        let ours = std::env::vars_os().map(|(name, _)| name).filter(is_ours);
         for variable in ours.filter(|name| name != "EVENFOLD_PG_BIN") {
             command.env_remove(variable);
         }

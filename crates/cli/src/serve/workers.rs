@@ -1,6 +1,7 @@
 //! The workers inside the service: they fold what it appends, and notify those who watch.
 
 use crate::config::UsageError;
+use crate::telemetry;
 use crate::tuning::Topology;
 use evenfold::class::Class;
 use evenfold::counter::AmountPointer;
@@ -52,7 +53,7 @@ impl Workers {
         let (takeover, changes) = (topology.takeover(), subscribers(changes_group(groups)?));
         let make = move |class| {
             let counters = Counters::new(AmountPointer::default(), MAX_ACTORS).publishing(changes.clone());
-            let options = WorkerOptions::default().batch_size(BATCH_SIZE).topology(takeover);
+            let options = WorkerOptions::default().batch_size(BATCH_SIZE).topology(takeover).links(telemetry::links());
             Worker::new(class, counters, options)
         };
         let stop = CancellationToken::new();
