@@ -9,7 +9,7 @@ use super::projections::{Projections, ProjectionsArg};
 use super::registry::On;
 use super::session::Session;
 use super::tuning::{Topology, WorkerSettings};
-use super::{Global, signals, source};
+use super::{Global, signals, source, telemetry};
 use crate::config::{UsageError, number};
 use anyhow::bail;
 use clap::Args;
@@ -71,6 +71,7 @@ pub(super) async fn run(global: &Global, args: PoolArgs, known: &Projections<'_>
     let source = source::open(global, &session).await?;
     let worker = args.settings.worker_options(args.of.takeover());
     let process = Process::new(&session.database);
+    telemetry::observe(&process);
     #[cfg(feature = "monitor")]
     let _answering = http.map(|http| http.answer(&process, options.poll_interval)).transpose()?;
     let on = On { process: &process, worker, run: &options, shutdown: &shutdown, source: source.as_ref() };

@@ -5,6 +5,7 @@ use super::json_lines::LogFormat;
 use super::otel::{self, Exporters};
 use crate::config::UsageError;
 use evenfold::LinkTo;
+use evenfold::projection::Process;
 use std::io::IsTerminal;
 use tracing::Metadata;
 use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, Targets};
@@ -54,6 +55,14 @@ pub(crate) fn links() -> Option<LinkTo> {
         return Some(otel::link);
     }
     None
+}
+
+/// Exports what the workers of this process do, where metrics are exported.
+pub(crate) fn observe(process: &Process) {
+    #[cfg(feature = "otel")]
+    otel::observe(process);
+    #[cfg(not(feature = "otel"))]
+    let _ = process;
 }
 
 /// Starts logging: a line at a time, to a writer that leads to standard error, so that standard output is for results.

@@ -10,7 +10,7 @@ use super::projections::{Projections, ProjectionsArg};
 use super::registry::On;
 use super::session::Session;
 use super::tuning::{MAX_MS, Topology, WorkerSettings};
-use super::{signals, source};
+use super::{signals, source, telemetry};
 use crate::config::{UsageError, number};
 use anyhow::bail;
 use clap::Args;
@@ -115,6 +115,7 @@ pub(super) async fn run(global: &Global, args: WorkerArgs, known: &Projections<'
     let partition = class.map_or("auto".to_owned(), |class| class.to_string());
     let source = source::open(global, &session).await?;
     let process = Process::new(&session.database);
+    telemetry::observe(&process);
     #[cfg(feature = "monitor")]
     let _answering = http.map(|http| http.answer(&process, options.poll_interval)).transpose()?;
     let worker = args.settings.worker_options(args.partitions.takeover());

@@ -14,6 +14,7 @@ mod readiness;
 mod reading;
 mod troubles;
 
+pub use figures::{GAUGES, Gauge, TOTALS, Total, labels};
 pub use logs::Logs;
 pub use monitor::MonitorService;
 pub use process::{OtherWork, ProcessService};

@@ -1,11 +1,15 @@
 //! OpenTelemetry: traces and metrics by OTLP, where an endpoint is set. Configured by the variables that the
 //! specification of OpenTelemetry has for that.
 
+mod figures;
 mod links;
 mod outage;
 mod settings;
 
-pub(crate) use links::{continue_trace, link};
+pub(crate) use figures::observe;
+#[cfg(any(feature = "cache", feature = "serve"))]
+pub(crate) use links::continue_trace;
+pub(crate) use links::link;
 
 use crate::config::UsageError;
 use opentelemetry::KeyValue;
@@ -67,6 +71,9 @@ impl Exporters {
             let exporter = Reporting::new(exporter, Signal::Metrics, &outage);
             SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource()).build()
         });
+        if let Some(meter) = &meter {
+            opentelemetry::global::set_meter_provider(meter.clone());
+        }
         TRACING.store(tracer.is_some(), Ordering::Relaxed);
         Ok(Some(Self { tracer, meter }))
     }

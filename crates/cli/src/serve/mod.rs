@@ -13,7 +13,7 @@ use super::nats_server::{NatsProgram, NatsServer};
 use super::output::print;
 use super::session::Session;
 use super::tuning::Topology;
-use super::{Global, signals};
+use super::{Global, signals, telemetry};
 use crate::config::number;
 use anyhow::bail;
 use clap::Args;
@@ -123,6 +123,7 @@ pub(super) async fn run(global: &Global, mut args: ServeArgs) -> anyhow::Result<
     let storage = database.clone().map_or(Storage::Volatile, Storage::Durable);
     let nodes = args.nodes.start(addresses.0.port(), &args.node_options(), &storage, &groups).await?;
     let process = database.as_ref().map(Process::new);
+    process.iter().for_each(telemetry::observe);
     let workers = match process.as_ref().filter(|_| !args.no_workers) {
         Some(process) => Some(Workers::start(process, &args.topology, &groups)?),
         None => None,

@@ -129,6 +129,33 @@ async fn a_request_is_in_the_trace_of_whoever_asks_and_the_batch_that_folds_its_
     assert!(linked, "{}", collector.printed());
 }
 
+/// What comes after the last line with this in it, up to the next figure.
+fn figure(printed: &str, name: &str) -> String {
+    let rest = printed.rsplit_once(name).map(|(_, rest)| rest).unwrap_or_default();
+    rest.split("Metric #").next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_workers_have_done_is_exported_under_the_names_that_prometheus_gets_also_what_comes_last() {
+    let (db, collector) = (TestDb::new().await, collector().await);
+    let mut conn = db.connect().await;
+    append_one(&mut conn, "a", 1).await;
+    let mut command = Evenfold::command(&ONE[..3]);
+    command.envs([("DATABASE_URL", &*db.url), (ENDPOINT, &*collector.endpoint)]);
+    command.env("OTEL_METRIC_EXPORT_INTERVAL", "500");
+    let mut process = Evenfold::start(command);
+    let value = |name: &str| figure(&collector.printed(), name);
+    wait_until("the first event", SOON, async || value("evenfold_worker_applied_events").contains("Value: 1")).await;
+    let applied = value("evenfold_worker_applied_events");
+    assert!(applied.contains("projection: Str(counters)") && applied.contains("class: Str(0/1)"), "{applied}");
+    assert!(value("evenfold_worker_phase").contains("phase: Str("), "{}", collector.printed());
+    append_one(&mut conn, "a", 1).await;
+    wait_until("one more to be applied", SOON, async || process.log().contains("applied_total=2")).await;
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait(), 0);
+    wait_until("what comes last", SOON, async || value("evenfold_worker_applied_events").contains("Value: 2")).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_not_there_is_one_line_and_everything_is_applied() {
     let db = TestDb::new().await;

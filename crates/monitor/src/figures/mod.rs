@@ -5,6 +5,7 @@ mod workers;
 
 pub(crate) use projections::ProjectionFigures;
 pub(crate) use workers::WorkerFigures;
+pub use workers::{GAUGES, Gauge, TOTALS, Total, labels};
 
 use evenfold_http::metrics::gauge_family;
 use prometheus_client::encoding::DescriptorEncoder;

@@ -16,11 +16,14 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(150);
 /// The figures of these workers, at one moment.
 pub(crate) struct WorkerFigures(pub(crate) Vec<ProcessWorker>);
 
-type Total = (&'static str, &'static str, fn(&ProcessWorker) -> f64);
+/// A figure of a worker that only grows: its name without the prefix `evenfold_`, what it is, and its value.
+pub type Total = (&'static str, &'static str, fn(&ProcessWorker) -> f64);
 
-type Present = (&'static str, &'static str, fn(&ProcessWorker) -> Option<f64>);
+/// A figure of a worker that goes up and down, and may be unknown.
+pub type Gauge = (&'static str, &'static str, fn(&ProcessWorker) -> Option<f64>);
 
-const TOTALS: [Total; 7] = [
+/// What workers have done.
+pub const TOTALS: [Total; 7] = [
     ("worker_applied_events", "Events that were applied and committed", |w| float(w.progress.applied())),
     ("worker_received_events", "Events that the database has sent, also those that were read again", |w| {
         float(w.progress.received())
@@ -34,7 +37,8 @@ const TOTALS: [Total; 7] = [
     ("worker_reconnects", "How often a lost connection was made anew", |w| float(w.progress.reconnects())),
 ];
 
-const PRESENT: [Present; 6] = [
+/// How it is with them.
+pub const GAUGES: [Gauge; 6] = [
     (
         "worker_behind_events",
         "Committed events that are not applied, when that was last counted in the database",
@@ -61,7 +65,8 @@ fn counted(worker: &ProcessWorker) -> Option<Counted> {
 }
 
 /// Whose a figure is: of a replica that waits for a partition, none's.
-fn labels(worker: &ProcessWorker) -> [(&'static str, String); 2] {
+#[must_use]
+pub fn labels(worker: &ProcessWorker) -> [(&'static str, String); 2] {
     let class = worker.partition.map_or_else(|| "none".to_owned(), |partition| partition.to_string());
     [("projection", worker.projection.clone().unwrap_or_default()), ("class", class)]
 }
@@ -78,7 +83,7 @@ impl Collector for WorkerFigures {
         for (name, help, of) in TOTALS {
             counter_family(&mut encoder, name, help, workers.iter().map(|w| (labels(w), of(w))))?;
         }
-        for (name, help, of) in PRESENT {
+        for (name, help, of) in GAUGES {
             gauge_family(&mut encoder, name, help, workers.iter().filter_map(|w| Some((labels(w), of(w)?))))?;
         }
         let phases = workers.iter().map(|w| {
