@@ -134,16 +134,19 @@ async fn of_a_database_that_can_not_be_asked_no_figure_is_shown_that_would_look_
     let monitor = Monitor::start(&db).await;
     wait_until("it to be ready", SOON, async || monitor.get("/readyz").await.status == 200).await;
     sqlx::raw_sql("ALTER TABLE evenfold.events DISABLE TRIGGER events_place").execute(&mut conn).await.unwrap();
-    let end =
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'evenfold monitor'";
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'evenfold monitor'";
     scalar(&mut conn, end).await;
     wait_until("the figures to be gone", SOON, async || {
         let text = monitor.metrics().await;
         figure(&text, "evenfold_monitor_database_up") == Some(0.0) && !text.contains("evenfold_projection_")
     })
     .await;
-    let answer = monitor.get("/readyz").await;
-    assert!(answer.status == 503 && answer.body.contains("ENABLE ALWAYS TRIGGER events_place"), "{answer:?}");
+    wait_until("the reason", SOON, async || {
+        let answer = monitor.get("/readyz").await;
+        answer.status == 503 && answer.body.contains("ENABLE ALWAYS TRIGGER events_place")
+    })
+    .await;
     assert!(monitor.process.log().contains("the projections can't be counted"), "{}", monitor.process.log());
     linted(&monitor.metrics().await);
     sqlx::raw_sql("ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_place").execute(&mut conn).await.unwrap();
