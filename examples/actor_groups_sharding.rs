@@ -123,7 +123,8 @@ async fn show_questions(group: &ActorGroup<Counters>) -> Result<(), BoxError> {
     let merge = |best, reply: CounterReply| greatest(best, reply.counters());
     let best = group.ask_all(|_| Message::Greatest { count: 3 }, Vec::new(), merge, SECOND, Missing::Partial).await?;
     let names: Vec<String> = best.value.iter().map(|(value, counter)| format!("{counter} {value}")).collect();
-    println!("ask all   of {} shards, the greatest: {}", best.answered, names.join(", "));
+    println!("ask all   of {} shards, the three greatest:", best.answered);
+    println!("          {}", names.join(", "));
     check("the greatest come in order", best.value.is_sorted_by(|a, b| a.0 >= b.0) && best.value.len() == 3)
 }
 
@@ -197,7 +198,7 @@ async fn show_keys(sharding: &Sharding) -> Result<(), BoxError> {
         let counter = customer.to_owned();
         let shard = shown(group.shard_of(customer));
         let value = group.ask(customer, Message::Add { counter, amount }, SECOND).await?.number();
-        println!("key       {customer} -> {shard}, always with {} shards; it has {value} for it", group.shards());
+        println!("key       {customer} -> {shard} of {}, the same until a resize; counter at {value}", group.shards());
     }
     let sum = sum(&group).await?;
     println!("sum       over all shards: {sum}");

@@ -5,7 +5,8 @@ use super::method::Method;
 use serde_json::json;
 use utoipa::openapi::extensions::Extensions;
 
-/// Where the lines have the address of the service, until somebody asks for them: it is that by which he has reached it.
+/// What the lines have in the place of the service's address, until somebody asks for them: it is that by which the
+/// service was reached.
 pub(crate) const ADDRESS: &str = "{address}";
 
 /// An example of a request.

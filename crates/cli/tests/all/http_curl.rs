@@ -1,5 +1,5 @@
-//! The page /docs of each service has an example and a curl line for each operation, which does what the page says when it
-//! is copied into a shell.
+//! The page /docs of each service has an example and a curl line for each operation, which does what the page says when
+//! it is copied into a shell.
 
 use crate::support::{Caching, Serving, scratch};
 use nix::sys::signal::{Signal, killpg};

@@ -92,8 +92,8 @@ impl<S: Shard> ActorGroup<S> {
         self.router.shards()
     }
 
-    /// The number of the shard that a key belongs to, from 0: where a message about it would go now. None once the group
-    /// has been stopped.
+    /// The number of the shard that a key belongs to, from 0: where a message about it would go now. None once the
+    /// group has been stopped.
     ///
     /// The same key has the same shard until a [resize](Self::resize) changes the number of shards; from n shards to
     /// n + 1, one key in n + 1 moves, to the new shard. In groups with equally many shards a key has the same number.

@@ -31,8 +31,8 @@ pub struct ShardMetrics {
     pub depth: usize,
     /// How many messages were handled.
     pub handled: u64,
-    /// How many of them were handled since the number of shards changed last: the shards of a group have different ages,
-    /// and this is what of theirs can be compared.
+    /// How many of them were handled since the number of shards changed last: shards have different ages, and this is
+    /// what can be compared.
     pub handled_since_resize: u64,
     /// How many questions were left out because nobody waited for the answer any more.
     pub abandoned: u64,
@@ -123,8 +123,8 @@ impl GroupMetrics {
         (compute > 0.0).then(|| self.coordination().as_secs_f64() / compute)
     }
 
-    /// How long the average message has waited before it was handled: for room in its mailbox, and in there. None before
-    /// anything was handled.
+    /// How long the average message has waited before it was handled: for room in its mailbox, and in there. None
+    /// before anything was handled.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {
         self.each(self.waiting + self.queueing())

@@ -14,7 +14,7 @@ async fn send_about(group: &ActorGroup<Ledger>, keys: u64, number: u64) {
     }
 }
 
-/// Each key is known to the shard that it is said to have.
+/// Each key is known to the shard that `shard_of` gives.
 async fn assert_agrees(group: &ActorGroup<Ledger>, keys: usize) {
     let mut known = Vec::new();
     for shard in 0..group.shards() {
