@@ -56,14 +56,14 @@ impl<S: Service> Router<S> {
                 let place = limit.enter(&self.state)?;
                 let (span, passed) = begin();
                 let answered = handler(self.called(request, parameter, passed), place).instrument(span.clone()).await;
-                self.traced(&span, answered)
+                Self::traced(&span, answered)
             }
             Handler::Immediate(limit, handler) => {
                 let place = limit.enter(&self.state)?;
                 let (span, passed) = begin();
                 let call = self.called(request, parameter, passed);
                 let answered = span.in_scope(|| handler(&call, place));
-                self.traced(&span, answered)
+                Self::traced(&span, answered)
             }
             Handler::Unlimited(handler) => handler(self.called(request, parameter, None)).await,
             Handler::Document(handler) => Ok(handler(&self.document, request.headers())),
@@ -74,7 +74,7 @@ impl<S: Service> Router<S> {
         Call::new(Arc::clone(&self.state), request, parameter, passed)
     }
 
-    fn traced(&self, span: &Span, answered: Answered<S>) -> Answered<S> {
+    fn traced(span: &Span, answered: Answered<S>) -> Answered<S> {
         let status = answered.as_ref().map_or_else(|error| error.code.status(), Response::status);
         traceparent::answered(span, status.as_u16());
         answered

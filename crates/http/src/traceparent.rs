@@ -33,7 +33,7 @@ impl FromStr for Traceparent {
         let [version, trace, span, flags] = parts(known).ok_or(InvalidTraceparent)?;
         let later = version != "00";
         // A later version may have more at its end.
-        if version == "ff" || !rest.is_empty() && !(later && rest.starts_with('-')) {
+        if version == "ff" || !(rest.is_empty() || later && rest.starts_with('-')) {
             return Err(InvalidTraceparent);
         }
         let invalid = |_| InvalidTraceparent;

@@ -99,7 +99,7 @@ async fn the_port_of_the_figures_has_nothing_else() {
     let figures = client.get("/metrics").await;
     let kind = figures.header("content-type").unwrap();
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{figures:?}");
-    let figures = client.ask("GET", "/metrics", &["Accept: application/openmetrics-text"], "").await;
+    let figures = client.ask("GET", "/metrics", &[("accept", "application/openmetrics-text")], "").await;
     let kind = figures.header("content-type").unwrap();
     assert!(kind.starts_with("application/openmetrics-text") && figures.body.ends_with("# EOF\n"), "{figures:?}");
     assert_eq!(client.ask("HEAD", "/metrics", &[], "").await.status, 200);

@@ -38,7 +38,9 @@ async fn change<S: Resizable>(router: &Router<S>, shards: NonZeroU32) -> Result<
     switch(router, &before, &after, &handover);
     let failed = handover.done().await;
     // Again: until now those that had to take something stood still, and the others did not.
-    after.iter().for_each(|member| member.cell.meters.resized());
+    for member in &after {
+        member.cell.meters.resized();
+    }
     for member in before.iter().skip(new) {
         member.cell.ended.cancelled().await;
         router.gone.add(&member.cell.meters);
@@ -75,7 +77,9 @@ fn switch<S: Resizable>(
         giver.cell.mailbox.give(handover.clone());
     }
     members.set(&after.to_vec());
-    after.iter().for_each(|member| member.cell.meters.resized());
+    for member in after {
+        member.cell.meters.resized();
+    }
     drop(members);
     for member in before.iter().skip(new) {
         member.close();
