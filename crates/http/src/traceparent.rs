@@ -31,9 +31,9 @@ impl FromStr for Traceparent {
     fn from_str(text: &str) -> Result<Self, InvalidTraceparent> {
         let (known, rest) = text.split_at_checked(LENGTH).ok_or(InvalidTraceparent)?;
         let [version, trace, span, flags] = parts(known).ok_or(InvalidTraceparent)?;
-        let later = version != "00";
         // A later version may have more at its end.
-        if version == "ff" || !(rest.is_empty() || later && rest.starts_with('-')) {
+        let ends = rest.is_empty() || version != "00" && rest.starts_with('-');
+        if version == "ff" || !ends {
             return Err(InvalidTraceparent);
         }
         let invalid = |_| InvalidTraceparent;
@@ -159,7 +159,9 @@ mod tests {
     fn a_request_with_two_has_none() {
         let headers = |values: &[&'static str]| -> HeaderMap {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|value| drop(headers.append(NAME, HeaderValue::from_static(value))));
+            for value in values {
+                headers.append(NAME, HeaderValue::from_static(value));
+            }
             headers
         };
         assert_eq!(Traceparent::of(&headers(&[VALID])).map(|parent| parent.to_string()).as_deref(), Some(VALID));

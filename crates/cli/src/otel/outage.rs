@@ -39,22 +39,16 @@ pub(super) struct Outage(AtomicU8);
 
 impl Outage {
     fn note(&self, signal: Signal, outcome: &OTelSdkResult) {
-        match outcome {
-            Err(error) => {
-                if self.0.fetch_or(signal.bit(), Ordering::Relaxed) == 0 {
-                    let signal = signal.name();
-                    tracing::warn!(
-                        "OpenTelemetry: {signal} are not exported ({error}), and not kept; everything else \
-                        goes on, and it is logged when they are exported again"
-                    );
-                }
+        if let Err(error) = outcome {
+            if self.0.fetch_or(signal.bit(), Ordering::Relaxed) == 0 {
+                let signal = signal.name();
+                tracing::warn!(
+                    "OpenTelemetry: {signal} are not exported ({error}), and not kept; everything else goes on, and it is \
+                     logged when they are exported again"
+                );
             }
-            Ok(()) => {
-                let failing = self.0.fetch_and(!signal.bit(), Ordering::Relaxed);
-                if failing != 0 && failing & !signal.bit() == 0 {
-                    tracing::info!("OpenTelemetry: traces and metrics are exported again");
-                }
-            }
+        } else if self.0.fetch_and(!signal.bit(), Ordering::Relaxed) == signal.bit() {
+            tracing::info!("OpenTelemetry: traces and metrics are exported again");
         }
     }
 }
