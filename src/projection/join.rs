@@ -22,9 +22,11 @@ pub(super) async fn join<P: Projection>(
     shutdown: &CancellationToken,
 ) -> Result<Option<PgConnection>, RunError> {
     let (partition, progress) = (worker.class(), worker.progress());
-    let mut superseded = None;
+    let (mut superseded, mut lost) = (None, false);
     while !shutdown.is_cancelled() {
-        let attempt = tokio::time::timeout(options.database_timeout, attempt(database, conn.take(), worker, pulse));
+        let attempt =
+            tokio::time::timeout(options.database_timeout, attempt(database, (conn.take(), lost), worker, pulse));
+        lost = true;
         let pause = match attempt.await {
             Ok(Ok((Registered::Ready, conn))) => return Ok(Some(conn)),
             Ok(Ok((Registered::Superseded { by, retry_in }, good))) => {
@@ -58,15 +60,23 @@ pub(super) async fn join<P: Projection>(
 
 /// Registers, and leaves a heartbeat in the same transaction: at no moment has the projection a number of partitions of
 /// which no worker seems to be alive, just because its first one has not got around to a heartbeat.
+///
+/// Without a connection it makes one, which is noted where an earlier one was lost.
 async fn attempt<P: Projection>(
     database: &Database,
-    conn: Option<PgConnection>,
+    (conn, lost): (Option<PgConnection>, bool),
     worker: &mut Worker<P>,
     pulse: &Pulse,
 ) -> Result<(Registered, PgConnection), RunError> {
     let mut conn = match conn {
         Some(conn) => conn,
-        None => database.connect().await?,
+        None => {
+            let conn = database.connect().await?;
+            if lost {
+                worker.progress().add_reconnect();
+            }
+            conn
+        }
     };
     let mut tx = conn.begin().await.map_err(WorkerError::Database)?;
     let registered = worker.register(&mut tx).await?;

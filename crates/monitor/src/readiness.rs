@@ -29,6 +29,9 @@ fn trouble(worker: &ProcessWorker, oldest_step: Duration) -> Option<String> {
         let lasted = since.elapsed().as_secs_f64();
         return Some(format!("nobody in this process has worked on {what}{of} for {lasted:.1} s: {why}; {next}"));
     }
+    if phase == Phase::Starting {
+        return Some(format!("the worker of {what}{of} is starting: it has not read its checkpoint yet"));
+    }
     let age = progress.step_age();
     // Who waits looks as seldom as its settings have it.
     let waits = matches!(phase, Phase::StandingBy | Phase::Superseded(_));
