@@ -20,7 +20,7 @@ use std::process::ExitCode;
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.
-const OF_APPS: [&str; 18] = [
+const OF_APPS: [&str; 19] = [
     "worker",
     "pool",
     "status",
@@ -36,6 +36,7 @@ const OF_APPS: [&str; 18] = [
     "index",
     "erase",
     "repair",
+    "health",
     "db",
     "completions",
     "man",

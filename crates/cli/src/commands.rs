@@ -9,8 +9,8 @@ use super::projections::Projections;
 #[cfg(feature = "serve")]
 use super::serve;
 use super::{
-    append, bench, counters, db, demo, erase, generate, import, index, manual, migrate, parked, pool, projection,
-    rebuild, repair, scale, source, status, uninstall, verify, wait, worker,
+    append, bench, counters, db, demo, erase, generate, health, import, index, manual, migrate, parked, pool,
+    projection, rebuild, repair, scale, source, status, uninstall, verify, wait, worker,
 };
 use clap::{Parser, Subcommand};
 
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Erase(erase::EraseArgs),
     /// Make a log usable that was restored from another PostgreSQL cluster
     Repair(repair::RepairArgs),
+    /// Ask an address whether all is well there, as the health check of a container does: exit code 0 if it answers 2xx
+    Health(health::HealthArgs),
     /// Start, stop or find evenfold's own PostgreSQL
     Db(db::DbArgs),
     /// Print what a shell needs to complete the command line: evenfold completions bash
@@ -159,6 +161,7 @@ fn folds(command: &Command) -> Folds {
         | Command::Source(_)
         | Command::Migrate
         | Command::Uninstall(_)
+        | Command::Health(_)
         | Command::Db(_)
         | Command::Completions(_)
         | Command::Man(_) => Folds::None,
@@ -195,6 +198,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Rebuild(args) => rebuild::run(&global, args, known).await,
         Command::Erase(args) => erase::run(&global, args).await,
         Command::Repair(args) => repair::run(&global, args).await,
+        Command::Health(args) => health::run(args).await,
         Command::Db(args) => db::run(&global, &args).await,
         Command::Completions(args) => manual::completions(&args, known.command.clone()),
         Command::Man(args) => manual::man(&args, known.command.clone()),

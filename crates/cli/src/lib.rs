@@ -29,6 +29,7 @@ mod flags;
 mod foreign;
 mod generate;
 mod global;
+mod health;
 #[cfg(feature = "monitor")]
 mod http;
 mod import;
