@@ -40,7 +40,6 @@ mod cli_worker_settings;
 mod crash;
 mod damage;
 mod definition;
-mod deploy;
 mod documents;
 mod erase;
 mod fuzz_payloads;

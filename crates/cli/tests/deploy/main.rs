@@ -12,4 +12,10 @@
 
 use evenfold_testkit as support;
 
+mod alerts;
+mod alerts_fired;
+mod compose;
+mod dashboards;
 mod health;
+mod monitor;
+mod programs;
