@@ -17,5 +17,8 @@ mod alerts_fired;
 mod compose;
 mod dashboards;
 mod health;
+mod kubernetes;
+mod manifests;
 mod monitor;
+mod partitions;
 mod programs;
