@@ -22,3 +22,4 @@ mod manifests;
 mod monitor;
 mod partitions;
 mod programs;
+mod systemd;
