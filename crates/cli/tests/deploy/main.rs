@@ -17,6 +17,7 @@ mod alerts_fired;
 mod compose;
 mod dashboards;
 mod health;
+mod image;
 mod kubernetes;
 mod manifests;
 mod monitor;
