@@ -58,7 +58,8 @@ fn every_test_that_a_document_names_is_there() {
     for document in documents() {
         for (line, span) in document.spans() {
             let is_name = span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-            if is_name && span.matches('_').count() >= 4 && !NO_TESTS.contains(&span.as_str()) {
+            let is_figure = span.starts_with("evenfold_");
+            if is_name && !is_figure && span.matches('_').count() >= 4 && !NO_TESTS.contains(&span.as_str()) {
                 assert!(sources.contains(&format!("fn {span}(")), "{}:{line}: there is no {span}", document.path);
                 named += 1;
             }
