@@ -195,7 +195,7 @@ pub fn known() -> BTreeSet<String> {
         next.extend(commands(&help).into_iter().map(|name| [&command[..], &[name.to_owned()]].concat()));
         // Without the line breaks of a narrow terminal.
         let text = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        let words = text.split(|c: char| c.is_whitespace() || "[]`<>(),=|".contains(c));
+        let words = text.split(|c: char| c.is_whitespace() || "[]`<>(),=|:".contains(c));
         known.extend(words.filter(|word| word.starts_with("--")).map(str::to_owned));
         known.extend(text.split("[env: ").skip(1).map(|rest| rest.split([']', '=']).next().unwrap().to_owned()));
     }
