@@ -12,6 +12,7 @@ mod error;
 mod heartbeat;
 mod idle;
 mod lag;
+mod operations;
 mod operator;
 mod parked;
 mod read_status;
@@ -39,6 +40,9 @@ pub use heartbeat::{
 };
 pub(crate) use lag::first_incomplete;
 pub use lag::lag;
+pub use operations::{
+    NewOperation, Operation, ParkedPayload, begin_operation, finish_operation, operations, parked_payload,
+};
 pub(crate) use operator::lock_and_bump;
 pub(crate) use parked::{BEHIND, parked_aggregates, parked_positions};
 pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
@@ -48,8 +52,8 @@ pub use store::{CheckpointRow, accept_log_server, commit, load, merge, start_ove
 pub(crate) use store::{begin_elsewhere, complete_all, log_server};
 pub(crate) use takeover::{copy_dropped, is_whole, lock_all, take_place_of};
 pub use topology::{Registered, Takeover, register};
-pub use waiting::{ParkedAggregate, count_parked, list_parked};
-pub(crate) use waiting::{Reached, Together, cause_of, next_parked, one_parked, parked_after, parked_places_after};
+pub use waiting::{ParkedAggregate, cause_of, count_parked, list_parked};
+pub(crate) use waiting::{Reached, Together, next_parked, one_parked, parked_after, parked_places_after};
 
 use crate::class::Class;
 use crate::log::{Between, ClassProgress, Fence, Window};

@@ -169,7 +169,7 @@ pub(crate) async fn one_parked(
 /// # Cancel safety
 ///
 /// Reads only.
-pub(crate) async fn cause_of(
+pub async fn cause_of(
     schema: &Schema,
     conn: &mut PgConnection,
     projection: &str,

@@ -16,7 +16,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 7] = [
+const FILES: [(i64, &str, &str); 8] = [
     file!(20_261_128_000_001, "functions"),
     file!(20_261_128_000_002, "append"),
     file!(20_261_128_000_003, "log"),
@@ -24,6 +24,7 @@ const FILES: [(i64, &str, &str); 7] = [
     file!(20_261_128_000_005, "counters"),
     file!(20_261_128_000_006, "sources"),
     file!(20_261_128_000_007, "erasures"),
+    file!(20_261_128_000_008, "operations"),
 ];
 
 /// How many of them, from the first, make functions in the place of those that are there.
@@ -38,7 +39,7 @@ static CHECKSUMS: LazyLock<Vec<(i64, String)>> = LazyLock::new(|| {
 const TABLE: &str = "evenfold._sqlx_migrations";
 
 /// What evenfold's migrations make, to recognise others' tables under these names before anything is made.
-const RELATIONS: [&str; 11] = [
+const RELATIONS: [&str; 12] = [
     "events",
     "log_origin",
     "projections",
@@ -50,6 +51,7 @@ const RELATIONS: [&str; 11] = [
     "topologies",
     "leases",
     "erasures",
+    "operations",
 ];
 
 /// The same of functions, which are made in the place of those that are there.

@@ -5,7 +5,7 @@ SELECT e.log IS NOT NULL AS log, to_regclass('evenfold._sqlx_migrations') IS NOT
             to_regclass('evenfold.log_origin'), to_regclass('evenfold.projections'), to_regclass('evenfold.checkpoints'),
             to_regclass('evenfold.parked_events'), to_regclass('evenfold.topologies'), to_regclass('evenfold.heartbeats'),
             to_regclass('evenfold.leases'), to_regclass('evenfold.counters'), to_regclass('evenfold.counters_rebuild'),
-            to_regclass('evenfold.erasures'), to_regclass('evenfold._sqlx_migrations')]::oid[])) AS hidden,
+            to_regclass('evenfold.erasures'), to_regclass('evenfold.operations'), to_regclass('evenfold._sqlx_migrations')]::oid[])) AS hidden,
        EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = e.log) AS subscriber,
        (SELECT string_agg(w.name, ', ' ORDER BY w.name) FROM unnest(ARRAY['events_append_only', 'events_place']) AS w (name)
         WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = e.log AND t.tgname = w.name AND t.tgenabled = 'A')

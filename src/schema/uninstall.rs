@@ -9,8 +9,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 /// The statements that remove what the migrations make. Without CASCADE: what others have made of it, or put next to
 /// it, is not evenfold's to remove, and PostgreSQL says what that is.
 const REMOVE: &str = "
-    DROP TABLE IF EXISTS evenfold.erasures, evenfold.leases, evenfold.topologies, evenfold.heartbeats, evenfold.parked_events,
-        evenfold.checkpoints, evenfold.projections, evenfold.counters_rebuild, evenfold.counters, evenfold.log_origin,
+    DROP TABLE IF EXISTS evenfold.operations, evenfold.erasures, evenfold.leases, evenfold.topologies, evenfold.heartbeats,
+        evenfold.parked_events, evenfold.checkpoints, evenfold.projections, evenfold.counters_rebuild, evenfold.counters, evenfold.log_origin,
         evenfold.events, evenfold._sqlx_migrations;
     DROP SEQUENCE IF EXISTS evenfold.checkpoint_revisions;
     DROP FUNCTION IF EXISTS evenfold.erase(text, text, integer), evenfold.append(json, boolean),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the migrations make.
-const RELATIONS: [&str; 14] = [
+const RELATIONS: [&str; 15] = [
     "events",
     "log_origin",
     "projections",
@@ -16,6 +16,7 @@ const RELATIONS: [&str; 14] = [
     "topologies",
     "leases",
     "erasures",
+    "operations",
     "counters",
     "counters_rebuild",
     "events_position_seq",
