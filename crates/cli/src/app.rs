@@ -17,6 +17,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The commands that have the flags of projections: they make them.
+#[cfg(feature = "monitor")]
+const FOLDING: [&[&str]; 5] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"], &["monitor"]];
+#[cfg(not(feature = "monitor"))]
 const FOLDING: [&[&str]; 4] = [&["worker"], &["pool"], &["parked", "retry"], &["parked", "drop"]];
 
 /// The commands of a program with projections of somebody's own.

@@ -203,7 +203,7 @@ pub(crate) async fn run(Cli { global, command }: Cli, known: &Projections<'_>) -
         Command::Completions(args) => manual::completions(&args, known.command.clone()),
         Command::Man(args) => manual::man(&args, known.command.clone()),
         #[cfg(feature = "monitor")]
-        Command::Monitor(args) => monitor::run(&global, args).await,
+        Command::Monitor(args) => monitor::run(&global, args, known).await,
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&global, *args).await,
         #[cfg(feature = "cache")]

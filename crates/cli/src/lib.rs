@@ -45,6 +45,8 @@ mod monitor;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
 pub mod nats_server;
+#[cfg(feature = "monitor")]
+mod operating;
 #[cfg(feature = "otel")]
 mod otel;
 #[doc(hidden)]

@@ -27,7 +27,7 @@ pub(crate) struct ProjectionsArg {
 }
 
 /// A projection with its settings, by its name.
-type Chosen = (String, Box<dyn Configured>);
+pub(crate) type Chosen = (String, Box<dyn Configured>);
 
 /// The projections of the program, and what the command line has about them.
 pub(crate) struct Projections<'a> {
@@ -88,6 +88,11 @@ impl Projections<'_> {
     ) -> Result<Vec<Chosen>, UsageError> {
         let configured = |name: &str| Ok((name.to_owned(), self.one(name, batch_size)?));
         self.chosen(chosen)?.into_iter().map(configured).collect()
+    }
+
+    /// All of this program's, with their settings.
+    pub(crate) fn configured_as_they_are(&self) -> Result<Vec<Chosen>, UsageError> {
+        self.entries.iter().map(|entry| Ok((entry.name().to_owned(), self.one(entry.name(), None)?))).collect()
     }
 
     /// The names of those of this program's that were chosen, or of all of them.

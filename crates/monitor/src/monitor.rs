@@ -2,6 +2,7 @@
 
 use crate::error::{ApiError, ErrorCode};
 use crate::figures::ProjectionFigures;
+use crate::page::PageService;
 use crate::probes;
 use crate::process::unwritten;
 use crate::reading::Reading;
@@ -21,10 +22,14 @@ use tokio::sync::watch;
 /// A reading that is older than this is no answer: counting has been stopped by something.
 const OLDEST: Duration = Duration::from_secs(15);
 
-/// The projections of a database, to be [served](evenfold_http::serve): `/livez`, `/readyz` and `/metrics`. Clones are
+/// The projections of a database, to be [served](evenfold_http::serve): `/livez`, `/readyz`
+/// and `/metrics`, and a [page](PageService). Clones are
 /// cheap, and are the same service.
 #[derive(Clone)]
-pub struct MonitorService(Router<Monitor>);
+pub struct MonitorService {
+    probes: Router<Monitor>,
+    page: PageService,
+}
 
 /// What all requests share.
 struct Monitor {
@@ -81,15 +86,20 @@ impl Service for Monitor {
 impl MonitorService {
     /// Shows what is [read](crate::read_on).
     #[must_use]
-    pub fn new(readings: watch::Receiver<Arc<Reading>>, auth: Option<Auth>) -> Self {
+    pub fn new(readings: watch::Receiver<Arc<Reading>>, auth: Option<Auth>, page: PageService) -> Self {
         let gate = Gate { scheme: Scheme::Bearer, auth };
-        Self(Router::new(Arc::new(Monitor { readings, gate, requests: Requests::of::<Monitor>() })))
+        let probes = Router::new(Arc::new(Monitor { readings, gate, requests: Requests::of::<Monitor>() }));
+        Self { probes, page }
     }
 }
 
 impl Respond for MonitorService {
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
-        self.0.respond(request).await
+        if PageService::has(request.uri().path()) {
+            self.page.respond(request).await
+        } else {
+            self.probes.respond(request).await
+        }
     }
 }
 
