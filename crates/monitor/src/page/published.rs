@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// What is sent with each counting.
-pub(super) struct Shown {
+pub(super) struct PageContents {
     /// What was counted before.
     pub(super) history: Mutex<History>,
     /// Whether there is a token; without one nothing is changed.
@@ -35,7 +35,7 @@ pub(super) struct Shown {
 /// What publishing needs.
 pub(super) struct Publisher {
     pub(super) database: Database,
-    pub(super) shown: Arc<Shown>,
+    pub(super) shown: Arc<PageContents>,
     /// Something was done, and is to be shown.
     pub(super) operated: Arc<Notify>,
     pub(super) watchers: Arc<InFlight>,
@@ -75,7 +75,7 @@ impl Published {
     }
 
     /// All of it, in JSON, with its age now.
-    pub(super) fn json(&self, shown: &Shown) -> Vec<u8> {
+    pub(super) fn json(&self, shown: &PageContents) -> Vec<u8> {
         let rest = self.rest.get_or_init(|| self.rest(shown));
         let age = self.reading.age().as_secs_f64();
         let mut out = format!("{{\"age_seconds\":{age:.3},").into_bytes();
@@ -83,7 +83,7 @@ impl Published {
         out
     }
 
-    fn rest(&self, shown: &Shown) -> Bytes {
+    fn rest(&self, shown: &PageContents) -> Bytes {
         let (reading, operations) = (&self.reading, &self.operations);
         let troubles = {
             let history = shown.history.lock().unwrap_or_else(PoisonError::into_inner);

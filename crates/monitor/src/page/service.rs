@@ -1,7 +1,7 @@
 //! The page as a service: what its requests share.
 
 use super::error::PageErrorCode;
-use super::published::{Published, Publisher, Shown, publish};
+use super::published::{PageContents, Published, Publisher, publish};
 use super::routes;
 use super::state::PageState;
 use crate::operator::Operator;
@@ -58,7 +58,7 @@ impl PageService {
         let (sender, published) = watch::channel(Arc::new(Published::new(reading, None, Arc::new([]))));
         let database = database.named("evenfold monitor").by_index();
         let (token, projections) = (auth.is_some(), operator.projections());
-        let shown = Arc::new(Shown { history: Mutex::default(), token, projections });
+        let shown = Arc::new(PageContents { history: Mutex::default(), token, projections });
         let (operated, watchers) = (Arc::<Notify>::default(), InFlight::new(max_watchers, usize::MAX));
         let publisher = Publisher {
             database: database.clone(),

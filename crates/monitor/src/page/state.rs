@@ -1,6 +1,6 @@
 //! What all requests of the page share.
 
-use super::published::{Published, Shown};
+use super::published::{PageContents, Published};
 use crate::operator::Operator;
 use evenfold::database::Database;
 use evenfold_http::auth::Gate;
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 pub(super) struct PageState {
     pub(super) database: Database,
     pub(super) published: watch::Receiver<Arc<Published>>,
-    pub(super) shown: Arc<Shown>,
+    pub(super) shown: Arc<PageContents>,
     pub(super) operator: Arc<dyn Operator>,
     /// Something was done, and is to be shown.
     pub(super) operated: Arc<Notify>,

@@ -100,6 +100,8 @@ async function showPayload(table, one, place, button) {
       make('pre', { tabindex: '0', role: 'group', 'aria-label': 'Payload' }, ...lines),
       ...(event.shortened ? [make('p', {}, 'These are its first characters: it goes on.')] : []));
     button.hidden = true;
+    // The focus was on the button that is gone.
+    place.querySelector('pre').focus();
   } catch (error) {
     place.replaceChildren(make('p', { role: 'alert' }, `The payload could not be read: ${error.message}.`));
   }
