@@ -71,6 +71,21 @@ impl Drop for Proxy {
     }
 }
 
+/// A wire to the server of this URL, and the URL of the database through it.
+pub async fn wire_to(url: &str) -> (Proxy, String) {
+    let (socket, base) = socket_of(url);
+    let proxy = Proxy::start(socket).await;
+    let (user, name) = base.rsplit_once('@').map(|(user, rest)| (user, rest.rsplit('/').next().unwrap())).unwrap();
+    let url = format!("{user}@127.0.0.1:{}/{name}?sslmode=disable", proxy.port);
+    (proxy, url)
+}
+
+/// Where a server of our own listens, and its URL without that.
+pub fn socket_of(url: &str) -> (Server, &str) {
+    let (base, directory) = url.split_once("?host=").expect("a server of our own, with a socket");
+    (Server::Unix(PathBuf::from(directory).join(".s.PGSQL.5432")), base)
+}
+
 async fn accept(listener: TcpListener, server: watch::Receiver<(Server, u32)>, wire: watch::Receiver<Wire>) {
     while let Ok((client, _)) = listener.accept().await {
         // Ends with its connection, and when the wire is cut.

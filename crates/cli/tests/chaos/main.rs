@@ -6,12 +6,7 @@
 //!
 //! `CHAOS_SECONDS` says for how long (120), `CHAOS_SEED` with which schedule of faults (a new one).
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that meets an error has failed, and should say where"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that meets an error has failed, and should say where")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod counters;

@@ -5,11 +5,10 @@ use evenfold_testkit::Client;
 use evenfold_testkit::NatsServer;
 use evenfold_testkit::Serving;
 use evenfold_testkit::oracle::{Ledger, Load, Places, Proof};
-use evenfold_testkit::proxy::{Proxy, Server};
+use evenfold_testkit::proxy::{Proxy, Server, wire_to};
 use evenfold_testkit::{SOON, wait_until};
 use nix::sys::signal::Signal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How soon after a fault the others know of a node that it is dead.
@@ -212,19 +211,4 @@ fn ended_well(leaving: &mut Serving) {
 pub async fn counted(load: &Load, more: u64) {
     let before = load.answered();
     wait_until("the clients count", SOON, async || load.answered() > before + more).await;
-}
-
-/// A wire to the server of this URL, and the URL of the database through it.
-pub async fn wire_to(url: &str) -> (Proxy, String) {
-    let (socket, base) = socket_of(url);
-    let proxy = Proxy::start(socket).await;
-    let (user, name) = base.rsplit_once('@').map(|(user, rest)| (user, rest.rsplit('/').next().unwrap())).unwrap();
-    let url = format!("{user}@127.0.0.1:{}/{name}?sslmode=disable", proxy.port);
-    (proxy, url)
-}
-
-/// Where a server of our own listens, and its URL without that.
-pub fn socket_of(url: &str) -> (Server, &str) {
-    let (base, directory) = url.split_once("?host=").expect("a server of our own, with a socket");
-    (Server::Unix(PathBuf::from(directory).join(".s.PGSQL.5432")), base)
 }

@@ -1,7 +1,7 @@
 //! A database that loses what it has acknowledged: a crash without `synchronous_commit`, and a failover to a server
 //! that has less. Whatever a node had in memory is forgotten, and no answer is a mixture of what was and what is.
 
-use super::cluster::{Cluster, counted, socket_of, wire_to};
+use super::cluster::{Cluster, counted};
 use crate::server::Server;
 use evenfold::database::Database;
 use evenfold::event::NewEvent;
@@ -13,7 +13,7 @@ use evenfold_groups::ProcessGroups;
 use evenfold_testkit::Client;
 use evenfold_testkit::Serving;
 use evenfold_testkit::oracle::{Ledger, Load, Plan};
-use evenfold_testkit::proxy::Wire;
+use evenfold_testkit::proxy::{Wire, socket_of, wire_to};
 use evenfold_testkit::{SOON, wait_until};
 use serde_json::json;
 use std::sync::Arc;
