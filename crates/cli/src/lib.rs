@@ -63,6 +63,7 @@ mod registry;
 mod repair;
 mod replay;
 mod scale;
+mod screen;
 #[cfg(feature = "serve")]
 mod serve;
 mod server;
@@ -74,6 +75,7 @@ mod source;
 mod start;
 mod status;
 mod telemetry;
+mod terminal;
 #[doc(hidden)]
 pub mod tuning;
 mod uninstall;

@@ -2,7 +2,7 @@
 
 use super::advice::{self, advice, advice_in_json};
 use super::control::{escaped, is_control, json, json_text};
-use super::json_lines;
+use super::{json_lines, screen};
 use anyhow::Context;
 use indicatif::MultiProgress;
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let shown = if json_lines::wanted() { json_line(&text) } else { log_line(&advice(&text)) };
-        BARS.suspend(|| io::stderr().lock().write_all(shown.as_bytes()))?;
+        write_err(&shown)?;
         Ok(line.len())
     }
 
@@ -34,9 +34,6 @@ impl Write for Log {
 
 /// How wide a text may be.
 pub(crate) const COLUMNS: usize = 80;
-
-/// Moves to the upper left corner and clears what is below.
-const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// What the logging itself writes: nothing with which a text could hide itself.
 const COLOURS: [&str; 10] = [
@@ -68,11 +65,6 @@ fn json_line(line: &str) -> String {
 /// `head`, is not an error.
 pub fn print(text: &str) -> anyhow::Result<()> {
     write_out(&escaped(&advice(text), |c| c == '\n'))
-}
-
-/// Writes to standard output in place of what was there.
-pub fn redraw(text: &str) -> anyhow::Result<()> {
-    write_out(&format!("{CLEAR}{}", escaped(&advice(text), |c| c == '\n')))
 }
 
 fn write_out(text: &str) -> anyhow::Result<()> {
@@ -107,7 +99,12 @@ fn write_line(level: Level, line: &str) {
     let line = advice(line);
     let shown = if json_lines::wanted() { json_lines::of(level, &line) } else { visible(&line).into_owned() };
     // Nobody is left to report to if that fails.
-    let _ = BARS.suspend(|| writeln!(io::stderr().lock(), "{shown}"));
+    let _ = write_err(&format!("{shown}\n"));
+}
+
+/// Above the bars, or after the alternate screen was left.
+fn write_err(lines: &str) -> io::Result<()> {
+    if screen::keeps(lines) { Ok(()) } else { BARS.suspend(|| io::stderr().lock().write_all(lines.as_bytes())) }
 }
 
 /// One line of JSON.
@@ -123,20 +120,25 @@ pub(crate) fn wrapped(text: &str) -> String {
         let rest = &line[words_at..];
         words_at + rest.find("  ").map_or(0, |gap| line.len() - words_at - rest[gap..].trim_start().len())
     };
-    text.lines().map(|line| folded(line, hanging(line))).collect()
+    text.lines().map(|line| folded(line, hanging(line), COLUMNS)).collect()
 }
 
 /// A sentence as lines of up to 80 columns; those after the first are indented.
 pub(crate) fn sentence(text: &str) -> String {
-    folded(&advice(text), 2)
+    folded(&advice(text), 2, COLUMNS)
 }
 
-/// A line as lines of up to 80 columns; those after the first begin at this column.
-fn folded(line: &str, hanging: usize) -> String {
+/// The same for lines of another length.
+pub(crate) fn folded_to(text: &str, columns: usize) -> Vec<String> {
+    folded(&advice(text), 2, columns).lines().map(str::to_owned).collect()
+}
+
+/// A line as lines of up to so many columns; those after the first begin at column `hanging`.
+fn folded(line: &str, hanging: usize, columns: usize) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in line.trim_end().split(' ') {
         let width = word.chars().count();
-        if column > hanging && column + width > COLUMNS {
+        if column > hanging && column + width > columns {
             out = format!("{}\n{}", out.trim_end(), " ".repeat(hanging));
             column = hanging;
         }

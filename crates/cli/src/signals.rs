@@ -3,7 +3,7 @@
 //! it that ends by itself, or it is reported that it runs on.
 
 use super::output::complain;
-use super::server;
+use super::{screen, server};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -80,6 +80,7 @@ impl Signals {
 /// Ends the process, after its own PostgreSQL was left; a further signal does not wait for that.
 async fn end(code: i32, mut signals: Signals) -> ! {
     ENDING.store(true, Ordering::Release);
+    screen::leave();
     tokio::select! {
         left = tokio::task::spawn_blocking(server::leave_server) => match left {
             Ok(Ok(_)) => {}

@@ -83,6 +83,12 @@ fn exit(outcome: anyhow::Result<()>) -> ExitCode {
 }
 
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    output::complain(&in_words(error));
+    ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+}
+
+/// An error as one sentence.
+pub(crate) fn in_words(error: &anyhow::Error) -> String {
     // Many messages have their cause in the middle of the sentence; the rest of the chain is printed after it.
     let mut sentence = match error.downcast_ref() {
         Some(error) => describe(error),
@@ -96,6 +102,5 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
             sentence = format!("{sentence}: {cause}");
         }
     }
-    output::complain(&sentence);
-    ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+    sentence
 }

@@ -22,6 +22,11 @@ impl Logs {
         Ok(Self { source: open(global, session).await?, open: None })
     }
 
+    /// Makes a new connection when one is needed next.
+    pub(crate) fn disconnect(&mut self) {
+        self.open = None;
+    }
+
     /// The log of a projection, if others write it; one that is not begun folds what the settings name.
     ///
     /// An error where the projection folds a log that the settings don't name: whatever was counted in another one

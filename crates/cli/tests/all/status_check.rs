@@ -44,9 +44,9 @@ async fn a_log_that_nobody_folds_is_reported_in_words() {
     sql(&mut conn, "DELETE FROM evenfold.heartbeats").await;
     let output = status(&db);
     assert!(output.contains(&format!("\n{applied} of 100 events are applied; no worker is at work.\n")), "{output}");
-    for line in ["0/2: no worker; its checkpoint has not moved for ", "1/2: no worker; its checkpoint has not moved"] {
-        assert!(output.lines().any(|l| l.starts_with(line)), "{output}");
-    }
+    assert!(output.contains("\ntotal: 0 of 2 classes with a worker, "), "{output}");
+    let line = "no worker is at work on 2 of 2 classes (";
+    assert!(output.lines().any(|l| l.starts_with(line)), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,17 +59,15 @@ async fn a_worker_is_dead_when_neither_its_heartbeat_nor_its_checkpoint_has_move
     assert!(!status(&db).contains("no worker"), "both have a heartbeat, and one has never had anything to write");
     sql(&mut conn, "UPDATE evenfold.heartbeats SET beat_at = beat_at - interval '40 s'").await;
     let output = status(&db);
-    assert!(output.contains("no worker is at work on 1 of 2 classes."), "{output}");
+    assert!(output.contains("total: 1 of 2 classes with a worker, "), "{output}");
     assert!(output.contains(" s from test:1, but its checkpoint moved "), "{output}");
     assert!(output.contains("1/2: no heartbeat for 4"), "{output}");
     sql(&mut conn, "UPDATE evenfold.checkpoints SET moved_at = moved_at - interval '50 s'").await;
     let output = status(&db);
     assert!(output.contains("1 of 1 events are applied; no worker is at work."), "{output}");
-    assert!(
-        output.contains("0/2: no heartbeat for 4")
-            && output.contains(" s from test:1; its checkpoint has not moved for 5"),
-        "{output}"
-    );
+    let output = output.replace("\n  ", " ");
+    let both = "no worker is at work on 2 of 2 classes (0/2, 1/2): no heartbeat for 4";
+    assert!(output.contains(both) && output.contains(" s from test:1; its checkpoint has not moved for 5"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,15 +79,51 @@ async fn it_fits_into_80_columns_whatever_the_hosts_are_called_and_the_reasons_s
     append_one(&mut conn, "a", 1).await;
     sql(
         &mut conn,
-        "UPDATE evenfold.heartbeats SET process = repeat('host-', 12) || ':123456', state = 'retrying: ' || repeat('word ', 60),
-             per_second = 123456, beat_at = now() - interval '9 s';
+        "UPDATE evenfold.heartbeats SET process = repeat('host-', 12) || ':123456', state = 'retrying: ' || partition_key || repeat(' word', 60),
+             per_second = 123456, beat_at = now() - interval '4 s';
          UPDATE evenfold.checkpoints SET floor = 123456789",
     )
     .await;
     let output = status(&db);
     assert!(output.contains("…") && output.contains(":123456\n"), "the end of the process is shown: {output}");
-    assert!(output.contains("… and 8 more: status --check names all"), "{output}");
+    assert!(output.contains("… and 9 more: status --check names all"), "{output}");
     assert_eq!(check(&db, &[]).len(), 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worst_classes_come_first_and_the_totals_count_all_of_them() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut team = Stepped::team(&db, 6, 10).await;
+    for (key, events) in [(1, 2), (2, 5), (4, 1)] {
+        for _ in 0..events {
+            append_one(&mut conn, &ids_in(partition(key, 6), 1)[0], 1).await;
+        }
+    }
+    let bad = NewEvent::new("t", &ids_in(partition(3, 6), 1)[0], "added", &json!({ "amount": "x" })).unwrap();
+    log::append(&mut conn, &[bad]).await.unwrap();
+    team[3].drain().await;
+    // One is dead, and what it did last is no rate of now.
+    sql(
+        &mut conn,
+        "UPDATE evenfold.heartbeats SET per_second = 1000;
+         UPDATE evenfold.heartbeats SET beat_at = beat_at - interval '40 s' WHERE partition_key = 5;
+         UPDATE evenfold.checkpoints SET moved_at = moved_at - interval '50 s' WHERE residue = 5;
+         ALTER TABLE evenfold.events DISABLE TRIGGER events_append_only;
+         UPDATE evenfold.events SET recorded_at = now() - interval '90.2 s' WHERE position <= 2;
+         UPDATE evenfold.events SET recorded_at = now() - interval '60.2 s' WHERE position > 2;
+         ALTER TABLE evenfold.events ENABLE ALWAYS TRIGGER events_append_only",
+    )
+    .await;
+    let output = status(&db);
+    let rows: Vec<&str> = output.lines().filter_map(|line| line.split_once("/6  ")).map(|(class, _)| class).collect();
+    // Dead, parked, the oldest event, most events, fewest, none.
+    assert_eq!(rows, ["5", "3", "1", "2", "4", "0"], "{output}");
+    let total = "total: 5 of 6 classes with a worker, 8 behind, oldest 9";
+    assert!(output.contains(total) && output.contains(" s, 1 parked, 5,000/s\n"), "{output}");
+    assert!(output.contains("1 aggregate is parked, of 3/6: `evenfold parked list` says why\n"), "{output}");
+    assert!(output.contains("5/6: no heartbeat for 4"), "{output}");
+    assert_eq!(output.matches("1000/s").count(), 5, "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
