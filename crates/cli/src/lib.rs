@@ -27,6 +27,7 @@ mod erase;
 mod files;
 mod flags;
 mod foreign;
+mod gauge;
 mod generate;
 mod global;
 mod health;

@@ -1,89 +1,119 @@
-//! The table of progress: one line per partition, drawn while its worker runs.
+//! The table of progress: totals and a line per partition, as many as fit, drawn while their workers run.
 
-use super::output::BARS;
-use super::progress::{BAR, WORDS, bar, style};
-use evenfold::projection::{Phase, Pool, PoolWorker};
+use super::gauge::{Gauge, Kind, counts};
+use super::output::{BARS, thousands};
+use super::progress::{Rate, figures, text};
+use super::terminal::{TerminalSize, cut};
+use evenfold::projection::Pool;
 use indicatif::ProgressBar;
-use std::time::Duration;
+use std::cmp::Reverse;
+use std::io;
+use std::time::{Duration, Instant};
 
 /// How often it is drawn.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
-/// How many columns a line has for what it is about.
-const NAME: usize = 12;
+/// How often lines change places, where not all fit: more often nobody could read them.
+const SORTED_EVERY: Duration = Duration::from_secs(1);
+
+/// Lines of the terminal that are left to a bar of the command and to the cursor.
+const SPARE: usize = 2;
 
 /// The lines of the partitions of a pool.
 pub(super) struct Panel {
-    lines: Vec<WorkerLine>,
-}
-
-struct WorkerLine {
-    member: PoolWorker,
-    bar: ProgressBar,
-    /// What it looks like now.
-    template: &'static str,
+    gauges: Vec<Gauge>,
+    /// Those of the gauges that are drawn, if not all fit, and since when.
+    chosen: Vec<usize>,
+    chosen_at: Option<Instant>,
+    /// Of all together.
+    rate: Rate,
+    /// All lines: drawn as one, so that they are complete at any moment.
+    block: ProgressBar,
 }
 
 impl Panel {
     pub(super) fn new(pool: &Pool) -> Self {
-        Self { lines: lines("worker", pool).collect() }
+        Self::with(gauges("worker", pool).collect())
     }
 
     /// The lines of several projections, with the name of each.
     pub(super) fn of_all(pools: &[(String, Pool)]) -> Self {
         match pools {
             [(_, only)] => Self::new(only),
-            _ => Self { lines: pools.iter().flat_map(|(name, pool)| lines(name, pool)).collect() },
+            _ => Self::with(pools.iter().flat_map(|(name, pool)| gauges(name, pool)).collect()),
         }
+    }
+
+    fn with(gauges: Vec<Gauge>) -> Self {
+        Self { gauges, chosen: Vec::new(), chosen_at: None, rate: Rate::default(), block: text() }
     }
 
     /// Draws for as long as it is polled.
     pub(super) async fn draw(&mut self) -> std::convert::Infallible {
         loop {
-            self.lines.iter_mut().for_each(WorkerLine::draw);
+            if !BARS.is_hidden() {
+                let lines = self.lines(TerminalSize::of(io::stderr()), Instant::now());
+                self.block.set_message(lines.join("\n"));
+            }
             tokio::time::sleep(TICK).await;
         }
     }
 
     /// Takes the lines off the terminal.
     pub(super) fn clear(&self) {
-        for line in &self.lines {
-            line.bar.finish_and_clear();
-            BARS.remove(&line.bar);
+        self.block.finish_and_clear();
+        BARS.remove(&self.block);
+    }
+
+    fn lines(&mut self, size: TerminalSize, now: Instant) -> Vec<String> {
+        self.gauges.iter_mut().for_each(|gauge| gauge.read(now));
+        let room = size.height.saturating_sub(SPARE).max(1);
+        let mut lines = Vec::new();
+        if self.gauges.len() > 1 {
+            lines.push(self.totals(now));
+        }
+        if lines.len() + self.gauges.len() <= room {
+            // All of them, each in its place.
+            self.chosen_at = None;
+            lines.extend(self.gauges.iter().map(Gauge::line));
+        } else {
+            self.choose(room.saturating_sub(lines.len() + 1), now);
+            lines.extend(self.chosen.iter().map(|at| self.gauges[*at].line()));
+            let others = (0..self.gauges.len()).filter(|at| !self.chosen.contains(at));
+            let others: Vec<Kind> = others.map(|at| self.gauges[at].kind()).collect();
+            lines.push(format!("{:>12} and {} more: {}", "", others.len(), counts(&others)));
+        }
+        lines.truncate(room);
+        lines.iter().map(|line| cut(line, size.width)).collect()
+    }
+
+    /// Chooses those that need somebody most, and of these the ones that are furthest behind.
+    fn choose(&mut self, room: usize, now: Instant) {
+        let due = self.chosen_at.is_none_or(|at| now.saturating_duration_since(at) >= SORTED_EVERY);
+        if due || self.chosen.len() != room {
+            let mut sorted: Vec<usize> = (0..self.gauges.len()).collect();
+            sorted.sort_by_key(|at| (self.gauges[*at].kind(), Reverse(self.gauges[*at].behind())));
+            sorted.truncate(room);
+            (self.chosen, self.chosen_at) = (sorted, Some(now));
         }
     }
-}
 
-fn lines(name: &str, pool: &Pool) -> impl Iterator<Item = WorkerLine> {
-    pool.members().iter().map(move |member| {
-        let partition = member.partition.to_string();
-        // As much of the name as there is room for next to the partition.
-        let shown: String = name.chars().take(NAME.saturating_sub(partition.len() + 1)).collect();
-        let bar = bar("", 0).with_prefix(format!("{shown} {partition}"));
-        WorkerLine { member: member.clone(), bar, template: BAR }
-    })
-}
-
-impl WorkerLine {
-    /// Draws a bar of what is known, and words where the worker does not work: a bar would look like progress.
-    fn draw(&mut self) {
-        let progress = &self.member.progress;
-        let (phase, applied) = (progress.phase(), progress.applied());
-        let behind = match phase {
-            // Counted some time ago, and applied since.
-            Phase::CaughtUp => Some(0),
-            Phase::Applying => progress.lag().map(|lag| lag.events),
-            Phase::Starting | Phase::StandingBy | Phase::Superseded(_) | Phase::Retrying(_) => None,
+    /// All in one line: a bar, or words where it is not known how much is left.
+    fn totals(&mut self, now: Instant) -> String {
+        let applied = self.gauges.iter().map(Gauge::applied).sum();
+        self.rate.sample(applied, now);
+        let behind: Option<u64> = self.gauges.iter().map(Gauge::behind).sum();
+        let shown = if let Some(behind) = behind {
+            figures(applied, applied + behind, &self.rate)
+        } else {
+            let kinds: Vec<Kind> = self.gauges.iter().map(Gauge::kind).collect();
+            let applied = thousands(applied);
+            format!("{applied} applied, {}; {}", self.rate.text(), counts(&kinds))
         };
-        let template = if behind.is_some() { BAR } else { WORDS };
-        if template != self.template {
-            self.bar.set_style(style(template));
-            self.template = template;
-        }
-        if behind.is_none() {
-            self.bar.set_message(phase.to_string());
-        }
-        self.bar.set_length(applied + behind.unwrap_or_default());
-        self.bar.set_position(applied);
+        format!("{:>12} {shown}", "total")
     }
+}
+
+fn gauges(name: &str, pool: &Pool) -> impl Iterator<Item = Gauge> {
+    pool.members().iter().map(move |member| Gauge::new(name, member.clone()))
 }

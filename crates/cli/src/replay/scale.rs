@@ -36,7 +36,7 @@ pub(super) async fn run(global: &Global, args: ReplayScaleArgs, known: &Projecti
     let session = Session::open(global).await?;
     let outcome =
         within(&session, &shutdown, "scale", async |scratch| show(&session, scratch, &args, name, &*projection).await);
-    let outcome = outcome.await;
+    let outcome = Box::pin(outcome).await;
     session.close().await?;
     print(&outcome?)
 }

@@ -59,6 +59,7 @@ mod parked_masses;
 mod parking;
 mod payload_sizes;
 mod payloads;
+mod pool_panel;
 mod pool_start;
 mod pooler;
 mod probes;
