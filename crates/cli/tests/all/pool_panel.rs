@@ -83,7 +83,8 @@ async fn the_table_fits_any_height_and_counts_what_does_not() {
             rows = lines.iter().filter(|line| line.trim_start().starts_with("worker ")).count();
             let more = lines.last().is_some_and(|line| line.trim() == format!("and {} more: {0} caught up", 64 - rows));
             let expected = usize::from(height).saturating_sub(4).min(64);
-            rows == expected && (more || rows == 64)
+            let started = lines.first().is_some_and(|line| line.trim_start().starts_with("total ["));
+            started && rows == expected && (more || rows == 64)
         })
         .await;
         assert_whole(&lines);
