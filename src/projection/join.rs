@@ -68,15 +68,14 @@ async fn attempt<P: Projection>(
     worker: &mut Worker<P>,
     pulse: &Pulse,
 ) -> Result<(Registered, PgConnection), RunError> {
-    let mut conn = match conn {
-        Some(conn) => conn,
-        None => {
-            let conn = database.connect().await?;
-            if lost {
-                worker.progress().add_reconnect();
-            }
-            conn
+    let mut conn = if let Some(conn) = conn {
+        conn
+    } else {
+        let conn = database.connect().await?;
+        if lost {
+            worker.progress().add_reconnect();
         }
+        conn
     };
     let mut tx = conn.begin().await.map_err(WorkerError::Database)?;
     let registered = worker.register(&mut tx).await?;

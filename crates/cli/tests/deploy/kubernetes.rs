@@ -139,7 +139,9 @@ fn what_selects_pods_finds_them_and_the_ports_that_it_names() {
     for name in ["auto", "from-hostname"] {
         let all = [parsed(&made(name)), parsed(&made("monitoring"))].concat();
         let templates = pod_templates(&all);
-        all.iter().for_each(|object| assert_selects(object, &all, &templates));
+        for object in &all {
+            assert_selects(object, &all, &templates);
+        }
         let kinds: BTreeSet<&str> = all.iter().map(|object| object["kind"].as_str().unwrap()).collect();
         for kind in ["Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor", "PrometheusRule"] {
             assert!(kinds.contains(kind), "{kind}");

@@ -100,7 +100,7 @@ impl Published {
 pub(super) async fn publish(
     publisher: Publisher,
     mut readings: watch::Receiver<Arc<Reading>>,
-    published: watch::Sender<Arc<Published>>,
+    states: watch::Sender<Arc<Published>>,
 ) {
     let mut record = Record { database: publisher.database, conn: None, latest: Arc::new([]), read_at: None };
     let mut unreachable_since = None;
@@ -112,7 +112,7 @@ pub(super) async fn publish(
             record.read().await;
         }
         publisher.shown.history.lock().unwrap_or_else(PoisonError::into_inner).note(&reading);
-        published.send_replace(Arc::new(Published::new(reading, unreachable_since, Arc::clone(&record.latest))));
+        states.send_replace(Arc::new(Published::new(reading, unreachable_since, Arc::clone(&record.latest))));
         tokio::select! {
             changed = readings.changed() => if changed.is_err() { return },
             () = publisher.operated.notified() => {}

@@ -53,7 +53,11 @@ pub(super) const ROUTES: &[Route<PageState>] = &[
         Access::Read,
         Handler::Immediate(&IN_FLIGHT, |call, _| Ok(assets::json(watch::now(&call.state)))),
     ),
-    get("/v1/watch", Access::Read, Handler::Limited(&WATCHERS, |call, place| Box::pin(watch::watch(call, place)))),
+    get(
+        "/v1/watch",
+        Access::Read,
+        Handler::Limited(&WATCHERS, |call, place| Box::pin(async { Ok(watch::watch(call, place)) })),
+    ),
     get("/v1/history", Access::Read, Handler::Immediate(&IN_FLIGHT, |call, _| watch::history(call))),
     get("/v1/parked", Access::Read, Handler::Limited(&IN_FLIGHT, |call, place| Box::pin(parked::list(call, place)))),
     // What events contain is not for everybody who may see how projections stand.

@@ -60,13 +60,13 @@ impl PageService {
         let (token, projections) = (auth.is_some(), operator.projections());
         let shown = Arc::new(PageContents { history: Mutex::default(), token, projections });
         let (operated, watchers) = (Arc::<Notify>::default(), InFlight::new(max_watchers, usize::MAX));
-        let publisher = Publisher {
+        let counting = Publisher {
             database: database.clone(),
             shown: Arc::clone(&shown),
             operated: Arc::clone(&operated),
             watchers: Arc::clone(&watchers),
         };
-        let publishing = tokio::spawn(publish(publisher, readings, sender));
+        let publishing = tokio::spawn(publish(counting, readings, sender));
         let state = Arc::new(PageState {
             database,
             published,

@@ -43,7 +43,7 @@ pub(super) fn history(call: &Call<PageState>) -> Result<Response<Body>, PageErro
     Ok(assets::json(json!({ "step_seconds": STEP, "classes": lines }).to_string().into_bytes()))
 }
 
-pub(super) async fn watch(call: Call<PageState>, place: Place) -> Result<Response<Body>, PageError> {
+pub(super) fn watch(call: Call<PageState>, place: Place) -> Response<Body> {
     let mut published = call.state.published.clone();
     published.mark_changed();
     let watcher = Watcher { state: call.state, published, _place: place };
@@ -51,7 +51,7 @@ pub(super) async fn watch(call: Call<PageState>, place: Place) -> Result<Respons
         let event = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), watcher))
     });
-    Ok(assets::answer("text/event-stream", Body::from_stream(events)))
+    assets::answer("text/event-stream", Body::from_stream(events))
 }
 
 /// Lives as long as its answer: whoever goes away frees the place. Whoever is slow is sent what is newest.
