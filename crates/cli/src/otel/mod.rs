@@ -113,7 +113,7 @@ fn is_exported(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.target().starts_with("evenfold") && metadata.name() != "worker"
 }
 
-/// Who exports. The variables beat what is said here.
+/// Who exports. The variables beat what is set here.
 fn resource() -> Resource {
     let named = std::env::var_os("OTEL_SERVICE_NAME").is_some_and(|name| !name.is_empty())
         || std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|all| all.contains("service.name="));

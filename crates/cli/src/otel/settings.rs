@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_exported_follows_from_where_to() {
+    fn the_signals_that_have_an_endpoint_are_exported() {
         let both = (ENDPOINT, "http://127.0.0.1:4318");
         let is = |traces, metrics| Ok(Settings { traces, metrics });
         assert_eq!(read(&[]), is(false, false));
