@@ -23,7 +23,7 @@ pub(super) struct HttpArgs {
     /// Serve probes and figures on this address: /livez, /readyz and /metrics, which need no token [default: off]
     #[arg(long, env = "EVENFOLD_HTTP", value_name = "ADDRESS:PORT")]
     http: Option<SocketAddr>,
-    /// With --http: how long ago a worker may have finished its last step for the process to be ready, in milliseconds,
+    /// With --http, how long ago a worker may have finished its last step for the process to be ready, in milliseconds,
     /// in addition to its poll interval: 1000 to 3600000
     #[arg(long, env = "EVENFOLD_MAX_STEP_AGE_MS", default_value = "10000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(1_000..=3_600_000)))]

@@ -20,8 +20,8 @@ use look::{Look, Lookout};
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// Again every second, until Ctrl-C: on a terminal as much as fits, worst first. What is behind is estimated where it
-    /// is more than 100,000 positions
+    /// Again every second, until Ctrl-C: on a terminal as much as fits, worst first. What is behind is estimated where
+    /// it is more than 100,000 positions
     #[arg(long, conflicts_with = "check")]
     watch: bool,
     /// One JSON object per line

@@ -68,7 +68,7 @@ fn any_other_answer_is_code_1_with_the_sentence_of_its_body() {
 }
 
 #[test]
-fn what_is_no_http_is_a_sentence() {
+fn an_answer_that_is_no_http_is_a_sentence() {
     let lines = b"-ERR unknown command\r\n".to_vec();
     let endless = b"x".repeat(1_000_000);
     let garbage: Vec<u8> = (0..=255).cycle().take(100_000).collect();

@@ -124,8 +124,8 @@ async fn a_deployment_goes_from_four_to_eight_while_events_are_written_and_nothi
     ended(&db, &mut conn, new, events).await;
 }
 
-/// A `StatefulSet` first makes the pods 4 to 7, all at once, and then replaces 3, 2, 1 and 0, each when the one before it
-/// is ready.
+/// A `StatefulSet` first makes the pods 4 to 7, all at once, and then replaces 3, 2, 1 and 0, each when the one before
+/// it is ready.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stateful_set_goes_from_four_to_eight_while_events_are_written_and_nothing_is_lost() {
     let db = TestDb::new().await;
