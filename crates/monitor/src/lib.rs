@@ -5,6 +5,7 @@
 
 mod error;
 mod figures;
+mod history;
 mod logs;
 mod monitor;
 mod operator;
@@ -14,6 +15,8 @@ mod process;
 mod reader;
 mod readiness;
 mod reading;
+#[cfg(test)]
+mod sample;
 mod troubles;
 
 pub use figures::{GAUGES, Gauge, TOTALS, Total, labels};
@@ -24,4 +27,3 @@ pub use page::{PageErrorCode, PageOptions, PageService};
 pub use process::{OtherWork, ProcessService};
 pub use reader::{INTERVAL, read_on};
 pub use reading::{ProjectionReading, Reading};
-pub use troubles::ProjectionTrouble;

@@ -6,6 +6,7 @@ use crate::page::PageService;
 use crate::probes;
 use crate::process::unwritten;
 use crate::reading::Reading;
+use crate::troubles::stopping;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use evenfold_http::about::About;
@@ -120,7 +121,6 @@ fn readyz(monitor: &Monitor) -> Result<Response<Body>, ApiError> {
     let reading = monitor.reading();
     let old = (reading.age() > OLDEST)
         .then(|| format!("nothing was counted in the database for {:.0} s", reading.age().as_secs_f64()));
-    let stopping = reading.troubles().into_iter().filter(|trouble| trouble.stops).map(|trouble| trouble.sentence);
-    let why: Vec<String> = old.into_iter().chain(stopping).collect();
+    let why: Vec<String> = old.into_iter().chain(stopping(&reading)).collect();
     if why.is_empty() { Ok(probes::ready()) } else { Err(ApiError::new(ErrorCode::NotReady, why.join("; "))) }
 }

@@ -2,17 +2,13 @@
 
 mod assets;
 mod error;
-mod history;
 mod operate;
 mod parked;
 mod published;
 mod query;
 mod routes;
-#[cfg(test)]
-mod sample;
 mod service;
 mod state;
-mod troubles;
 mod watch;
 
 pub use error::PageErrorCode;

@@ -1,8 +1,8 @@
 //! What all pages are sent: each counting once, made once for all of them.
 
-use super::history::History;
-use super::troubles::{NeedsSomebody, troubles};
+use crate::history::History;
 use crate::reading::Reading;
+use crate::troubles::{NeedsSomebody, troubles};
 use axum::body::Bytes;
 use evenfold::checkpoint::{Operation, operations};
 use evenfold::database::Database;

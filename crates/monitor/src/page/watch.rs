@@ -2,10 +2,10 @@
 
 use super::assets;
 use super::error::PageError;
-use super::history::STEP;
 use super::published::Published;
 use super::query::one;
 use super::state::PageState;
+use crate::history::STEP;
 use axum::body::{Body, Bytes};
 use axum::http::Response;
 use evenfold_http::inflight::Place;

@@ -6,7 +6,7 @@ use evenfold::number::Position;
 use std::time::Instant;
 
 /// A reading of one projection with so many classes, all of which are caught up.
-pub(super) fn reading(at: f64, classes: usize) -> Reading {
+pub(crate) fn reading(at: f64, classes: usize) -> Reading {
     let class = |n: usize| ClassStatus {
         class: format!("{n}/{classes}"),
         position: Position::new(100),
@@ -42,7 +42,7 @@ pub(super) fn reading(at: f64, classes: usize) -> Reading {
 }
 
 /// A reading of a database that could not be asked.
-pub(super) fn failed(at: f64) -> Reading {
+pub(crate) fn failed(at: f64) -> Reading {
     Reading {
         counted_at: at,
         took_seconds: 0.01,

@@ -4,7 +4,7 @@ use crate::reading::Reading;
 use std::collections::{HashMap, VecDeque};
 
 /// The seconds of one point of a line.
-pub(super) const STEP: u32 = 5;
+pub(crate) const STEP: u32 = 5;
 
 /// The points of a line.
 const POINTS: u64 = 120;
@@ -14,7 +14,7 @@ const LINES: usize = 10_000;
 
 /// What was counted in the last ten minutes. Of each five seconds the largest number is kept.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     lines: HashMap<String, HashMap<String, Line>>,
     count: usize,
     now: u64,
@@ -33,7 +33,7 @@ fn slot(unix: f64) -> u64 {
 
 impl History {
     /// Notes what was counted. What could not be counted leaves a gap.
-    pub(super) fn note(&mut self, reading: &Reading) {
+    pub(crate) fn note(&mut self, reading: &Reading) {
         self.now = self.now.max(slot(reading.counted_at));
         self.forget();
         let now = self.now;
@@ -66,7 +66,7 @@ impl History {
     }
 
     /// A point for each five seconds of the last ten minutes, the last one at the end; none where nothing was counted.
-    pub(super) fn line(&self, projection: &str, class: &str) -> Option<Vec<Option<u64>>> {
+    pub(crate) fn line(&self, projection: &str, class: &str) -> Option<Vec<Option<u64>>> {
         let line = self.lines.get(projection)?.get(class)?;
         let mut points = vec![None; usize::try_from(POINTS).unwrap_or_default()];
         for (at, behind) in &line.points {
@@ -79,7 +79,7 @@ impl History {
     }
 
     /// Whether a class was further behind half a minute ago than a minute ago, and is still further now.
-    pub(super) fn grows(&self, projection: &str, class: &str) -> bool {
+    pub(crate) fn grows(&self, projection: &str, class: &str) -> bool {
         let line = self.lines.get(projection).and_then(|lines| lines.get(class));
         let at = |ago: u64| line.and_then(|line| line.at(self.now.checked_sub(ago)?));
         let half = 30 / u64::from(STEP);
@@ -105,8 +105,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::sample;
 
     fn counted(at: f64, behind: &[u64]) -> Reading {
         let mut reading = sample::reading(at, behind.len());
