@@ -20,7 +20,7 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(super) struct MonitorArgs {
     /// The address, with its port; 0 takes one that is free. Other machines can read without a token, and without one
-    /// there are no changes
+    /// nothing can be changed, nor what events contain be read
     #[arg(long, env = "EVENFOLD_HTTP", default_value = "127.0.0.1:9600", value_name = "ADDRESS:PORT")]
     http: SocketAddr,
     #[command(flatten)]
@@ -47,7 +47,8 @@ pub(super) async fn run(global: &Global, args: MonitorArgs, known: &Projections<
     let operator = Arc::new(Operating::new(&session.database, source.clone(), projections));
     let logs = Logs::new(source);
     let readings = read_on(&session.database, logs, Duration::from_millis(args.count_interval_ms), &shutdown);
-    let options = PageOptions { auth: auth.clone(), max_watchers: WATCHERS, operator };
+    let options =
+        PageOptions { auth: auth.clone(), remote: !address.ip().is_loopback(), max_watchers: WATCHERS, operator };
     let page = PageService::new(&session.database, readings.clone(), options);
     let service = MonitorService::new(readings, auth, page);
     print(&format!("all projections on http://{address}\nfigures for Prometheus on http://{address}/metrics\n"))?;

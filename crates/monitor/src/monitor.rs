@@ -122,5 +122,10 @@ fn readyz(monitor: &Monitor) -> Result<Response<Body>, ApiError> {
     let old = (reading.age() > OLDEST)
         .then(|| format!("nothing was counted in the database for {:.0} s", reading.age().as_secs_f64()));
     let why: Vec<String> = old.into_iter().chain(stopping(&reading)).collect();
-    if why.is_empty() { Ok(probes::ready()) } else { Err(ApiError::new(ErrorCode::NotReady, why.join("; "))) }
+    if !why.is_empty() {
+        return Err(ApiError::new(ErrorCode::NotReady, why.join("; ")));
+    }
+    let projections = reading.projections.iter().filter(|p| p.rebuilds.is_none());
+    let (count, classes) = projections.fold((0, 0), |(n, classes), p| (n + 1, classes + p.status.classes.len()));
+    Ok(probes::projections_ready(count, classes))
 }

@@ -126,5 +126,5 @@ fn readyz(shown: &Shown) -> Result<Response<Body>, ApiError> {
         None => readiness::ready(&workers, shown.oldest_step),
     };
     ready.map_err(|why| ApiError::new(ErrorCode::NotReady, why))?;
-    Ok(probes::ready())
+    Ok(probes::workers_ready(workers.len()))
 }

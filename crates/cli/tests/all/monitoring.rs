@@ -20,8 +20,12 @@ struct Monitor {
 
 impl Monitor {
     async fn start(db: &TestDb) -> Self {
+        Self::at(db, "127.0.0.1:0").await
+    }
+
+    async fn at(db: &TestDb, http: &str) -> Self {
         let mut command: Command =
-            Evenfold::command(&["monitor", "--http=127.0.0.1:0", "--count-interval-ms=200", "--database-url", &db.url]);
+            Evenfold::command(&["monitor", "--http", http, "--count-interval-ms=200", "--database-url", &db.url]);
         command.stderr(Stdio::piped());
         let process = Evenfold::start(command);
         let mut address = None;
@@ -68,6 +72,8 @@ async fn the_monitor_counts_as_status_does_and_turns_red_within_ten_seconds_of_a
         monitor.of_class("behind_events").await == Some(0.0) && monitor.of_class("worker_up").await == Some(1.0)
     })
     .await;
+    let two = "{\"ready\":true,\"projections\":1,\"classes\":2}";
+    assert_eq!(monitor.get("/readyz").await.body, two);
     linted(&monitor.metrics().await);
     let status: Value = serde_json::from_str(run_at(&db, &["status", "--json"]).fine()).unwrap();
     let text = monitor.metrics().await;
@@ -179,4 +185,18 @@ async fn a_large_backlog_is_estimated_and_a_projection_that_nobody_works_on_is_r
         answer.body.contains("counters: nobody is at work on all of its 2 classes (0/2, 1/2): no worker has it"),
         "{answer:?}"
     );
+}
+
+/// Whoever may see how projections stand may not see what events contain.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_no_event_is_shown_to_other_machines() {
+    let db = TestDb::new().await;
+    let payload = "/v1/parked/payload?projection=counters&position=1";
+    let mut monitor = Monitor::start(&db).await;
+    assert_eq!(monitor.get(payload).await.code(), (404, "not_parked".to_owned()), "on this machine it is looked for");
+    monitor = Monitor::at(&db, "0.0.0.0:0").await;
+    monitor.address.set_ip([127, 0, 0, 1].into());
+    assert_eq!(monitor.get(payload).await.code(), (403, "read_only".to_owned()));
+    let nothing = "{\"ready\":true,\"projections\":0,\"classes\":0}";
+    wait_until("it to count that there is nothing", SOON, async || monitor.get("/readyz").await.body == nothing).await;
 }

@@ -80,7 +80,8 @@ async fn a_worker_shows_what_was_counted_in_the_database_in_a_format_that_promto
     assert_eq!(figure(&text, &version), Some(1.0), "{text}");
     assert!(text.contains("evenfold_worker_phase{projection=\"counters\",class=\"0/1\",phase="), "{text}");
     linted(&text);
-    assert!(ready(address).await);
+    let answer = get(address, "/readyz").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "{\"ready\":true,\"workers\":1}"));
     let alive = get(address, "/livez").await;
     assert_eq!((alive.status, alive.body.as_str()), (200, "{\"alive\":true}"));
 }

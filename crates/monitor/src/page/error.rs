@@ -6,7 +6,7 @@ error_codes! {
     /// What went wrong, for programs. There are no others.
     pub enum PageErrorCode {
         InvalidQuery = 400, "the query can't be followed";
-        ReadOnly = 403, "the monitor has no token, and changes nothing";
+        ReadOnly = 403, "the monitor has no token: it changes nothing, and shows other machines nothing of what events contain";
         NotHere = 409, "the program does not have the code of the projection";
         NotParked = 404, "nothing of that is parked";
         NotDone = 409, "it was not done; the message says why";

@@ -48,6 +48,11 @@ pub(super) async fn list(call: Call<PageState>, _place: Place) -> Result<Respons
 }
 
 pub(super) async fn payload(call: Call<PageState>, _place: Place) -> Result<Response<Body>, PageError> {
+    if !call.state.payloads {
+        let message = "other machines reach this monitor, and it has no token: start it with API_TOKEN, or on 127.0.0.1, \
+                       to see what events contain";
+        return Err(PageError::new(PageErrorCode::ReadOnly, message));
+    }
     let query = call.head.query();
     let (projection, position) = (one(query, "projection")?, one(query, "position")?);
     let number = position.parse::<i64>().map_err(|_| {

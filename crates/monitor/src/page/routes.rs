@@ -34,9 +34,11 @@ const CHANGES: &[PageErrorCode] = &[
     PageErrorCode::TooManyBytesInFlight,
 ];
 
+/// Of what is read.
+const READ: &[PageErrorCode] = &[InvalidQuery, NotParked, NotHere, DatabaseAway];
+
 const fn get(path: &'static str, access: Access, handler: Handler<PageState>) -> Route<PageState> {
-    let errors: &[&[PageErrorCode]] = &[&[InvalidQuery, NotParked, NotHere, DatabaseAway]];
-    Route { method: Method::Get, path, name: "page", access, handler, errors, documented: None }
+    Route { method: Method::Get, path, name: "page", access, handler, errors: &[READ], documented: None }
 }
 
 const fn post(path: &'static str, handler: Handler<PageState>) -> Route<PageState> {
@@ -61,11 +63,14 @@ pub(super) const ROUTES: &[Route<PageState>] = &[
     get("/v1/history", Access::Read, Handler::Immediate(&IN_FLIGHT, |call, _| watch::history(call))),
     get("/v1/parked", Access::Read, Handler::Limited(&IN_FLIGHT, |call, place| Box::pin(parked::list(call, place)))),
     // What events contain is not for everybody who may see how projections stand.
-    get(
-        "/v1/parked/payload",
-        Access::Write,
-        Handler::Limited(&IN_FLIGHT, |call, place| Box::pin(parked::payload(call, place))),
-    ),
+    Route {
+        errors: &[READ, &[ReadOnly]],
+        ..get(
+            "/v1/parked/payload",
+            Access::Write,
+            Handler::Limited(&IN_FLIGHT, |call, place| Box::pin(parked::payload(call, place))),
+        )
+    },
     post(
         "/v1/parked/retry",
         Handler::Limited(&IN_FLIGHT, |call, place| Box::pin(operate::operate(call, place, WhatToDo::Retry))),

@@ -25,6 +25,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub struct PageOptions {
     /// The token without which nothing is changed; without a token nothing is changed at all.
     pub auth: Option<Auth>,
+    /// Whether other machines reach it: then what events contain is shown to nobody without a token.
+    pub remote: bool,
     /// How many pages may watch; further ones are answered with 503.
     pub max_watchers: usize,
     /// The program that has the code of projections.
@@ -53,7 +55,7 @@ impl PageService {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn new(database: &Database, readings: watch::Receiver<Arc<Reading>>, options: PageOptions) -> Self {
-        let PageOptions { auth, max_watchers, operator } = options;
+        let PageOptions { auth, remote, max_watchers, operator } = options;
         let reading = Arc::clone(&readings.borrow());
         let (sender, published) = watch::channel(Arc::new(Published::new(reading, None, Arc::new([]))));
         let database = database.named("evenfold monitor").by_index();
@@ -75,6 +77,7 @@ impl PageService {
             operated,
             watchers,
             inflight: InFlight::new(REQUESTS, BYTES),
+            payloads: auth.is_some() || !remote,
             gate: Gate { scheme: Scheme::Bearer, auth },
             requests: Requests::of::<PageState>(),
         });

@@ -19,6 +19,8 @@ pub(super) struct PageState {
     pub(super) operated: Arc<Notify>,
     pub(super) watchers: Arc<InFlight>,
     pub(super) inflight: Arc<InFlight>,
+    /// Whether whoever is let in is shown what events contain.
+    pub(super) payloads: bool,
     pub(super) gate: Gate,
     pub(super) requests: Requests,
 }
