@@ -116,8 +116,9 @@ impl Links {
 }
 
 fn traceparent(metadata: &str) -> Option<Cow<'_, str>> {
-    // Metadata may be large, and most have none.
-    metadata.contains(KEY).then(|| serde_json::from_str::<Cause<'_>>(metadata).ok())?.map(|cause| cause.traceparent)
+    // Metadata may be large, and most have none. An array would be read as the fields in their order.
+    let may_have = metadata.contains(KEY) && metadata.trim_start().starts_with('{');
+    may_have.then(|| serde_json::from_str::<Cause<'_>>(metadata).ok())?.map(|cause| cause.traceparent)
 }
 
 #[cfg(test)]
