@@ -44,7 +44,7 @@ enum Benchmark {
     /// Logs that others write: against evenfold's own, the log on another server, and writers that nobody folds
     Sources(sources::SourcesArgs),
     /// Figures and probes: a scrape with many classes, what the monitor takes, and what figures cost a worker
-    Monitor(monitor::MonitorArgs),
+    Figures(monitor::MonitorArgs),
     /// Append one event per transaction: against single INSERTs
     Append(append::AppendArgs),
     /// What many worker processes cost the database: against one
@@ -107,11 +107,11 @@ async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
             })
             .await
         }
-        Benchmark::Monitor(args) => {
+        Benchmark::Figures(args) => {
             args.check()?;
             on_database(&global, async |bench| {
                 let figures = monitor::run(bench, &args).await?;
-                report::show("monitor", &args.about(), &figures, args.runs.json)
+                report::show("figures", &args.about(), &figures, args.runs.json)
             })
             .await
         }

@@ -21,6 +21,7 @@ pub struct Logging {
     pub(crate) filter: String,
     pub(crate) format: LogFormat,
     /// Whether traces and metrics are exported, where that is configured: what ends in a moment has none.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nothing is exported without the feature"))]
     pub(crate) exports: bool,
 }
 
@@ -40,6 +41,7 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     /// Exports what is left, within 5 seconds.
+    #[cfg_attr(not(feature = "otel"), expect(clippy::unused_self, reason = "nothing is exported without the feature"))]
     pub(crate) fn end(self) {
         #[cfg(feature = "otel")]
         if let Some(exporters) = self.exporters {

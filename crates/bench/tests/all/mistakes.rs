@@ -4,7 +4,7 @@ use crate::support::Evenfold;
 use crate::support::cli::finish;
 
 const MISTAKES: [(&str, &str); 10] = [
-    ("", "[subcommands: catch-up, latency, sql, sources, monitor, append, fan-out"),
+    ("", "[subcommands: catch-up, latency, sql, sources, figures, append, fan-out"),
     ("nonsense", "unrecognized subcommand 'nonsense'"),
     ("fan-out --events=9999", "--aggregates must be at most --events, and 10000 is above 9999"),
     ("fan-out --processes=1,0", "from 1 to 64"),
