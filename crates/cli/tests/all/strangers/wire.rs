@@ -152,11 +152,14 @@ pub enum Question {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum What {
     Read,
-    Increment { amount: i64, event_id: Uuid, again: bool },
+    Increment { amount: i64, event_id: Uuid, again: bool, traceparent: Option<()> },
 }
 
 pub fn increment(name: &str, amount: i64) -> Question {
-    Question::Command { id: name.to_owned(), what: What::Increment { amount, event_id: Uuid::nil(), again: false } }
+    Question::Command {
+        id: name.to_owned(),
+        what: What::Increment { amount, event_id: Uuid::nil(), again: false, traceparent: None },
+    }
 }
 
 /// The incarnation of the node that frames are of.
