@@ -18,6 +18,8 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// What a scrape may take, in milliseconds.
 const MOST_MS: f64 = 50.0;
@@ -28,6 +30,9 @@ const SCRAPED_EVERY: Duration = Duration::from_secs(5);
 
 /// Scrapes of one run.
 const SCRAPES: u64 = 20;
+
+/// How long the monitor may take to count for the first time.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(super) struct MonitorArgs {
@@ -85,6 +90,7 @@ async fn many_classes(arena: &Arena, args: &MonitorArgs) -> anyhow::Result<Vec<F
     let steps = steps(args.runs.runs);
     for _ in 0..args.runs.runs {
         let (monitor, address) = start(arena)?;
+        until_counted(address).await?;
         scrapes.extend(scrape(address, SCRAPES).await?);
         let used = || Some((cpu::seconds_of(monitor.0.id())?, server?.seconds()?));
         let (before, began) = (used(), Instant::now());
@@ -152,6 +158,23 @@ fn start(arena: &Arena) -> anyhow::Result<(Process, SocketAddr)> {
     BufReader::new(out).read_line(&mut line)?;
     let address = line.split_once("http://").and_then(|(_, rest)| rest.split(['/', '\n']).next()?.trim().parse().ok());
     Ok((process, address.with_context(|| format!("the monitor printed no address: {line}"))?))
+}
+
+/// Waits until the monitor has counted all classes: before that its figures are few.
+async fn until_counted(address: SocketAddr) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        if answer.starts_with("HTTP/1.1 200") {
+            return Ok(());
+        }
+        anyhow::ensure!(started.elapsed() < PATIENCE, "the monitor has not counted everything: {answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// How long each of some scrapes took, in milliseconds.
