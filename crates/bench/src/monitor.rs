@@ -1,7 +1,6 @@
 //! What it costs to be watched: a scrape of the monitor with many classes, what the monitor takes by itself, and what
 //! figures cost a worker.
 
-use super::client::{Sender, Until, load};
 use super::{Bench, Runs, cpu, steps};
 use anyhow::Context;
 use clap::Args;
@@ -29,7 +28,7 @@ const MOST_CPU_MS: f64 = 10.0;
 const SCRAPED_EVERY: Duration = Duration::from_secs(5);
 
 /// Scrapes of one run.
-const SCRAPES: u64 = 20;
+const SCRAPES: u32 = 20;
 
 /// How long the monitor may take to count for the first time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,11 +90,20 @@ async fn many_classes(arena: &Arena, args: &MonitorArgs) -> anyhow::Result<Vec<F
     for _ in 0..args.runs.runs {
         let (monitor, address) = start(arena)?;
         until_counted(address).await?;
-        scrapes.extend(scrape(address, SCRAPES).await?);
+        for _ in 0..SCRAPES {
+            let (took, text) = scrape(address).await?;
+            let classes = text.matches("\nevenfold_projection_position{").count();
+            anyhow::ensure!(
+                classes == args.classes as usize,
+                "the monitor shows {classes} of {} classes",
+                args.classes
+            );
+            scrapes.push(took);
+        }
         let used = || Some((cpu::seconds_of(monitor.0.id())?, server?.seconds()?));
         let (before, began) = (used(), Instant::now());
         while began.elapsed() < Duration::from_secs(args.seconds) {
-            scrape(address, 1).await?;
+            scrape(address).await?;
             let left = Duration::from_secs(args.seconds).saturating_sub(began.elapsed());
             tokio::time::sleep(SCRAPED_EVERY.min(left)).await;
         }
@@ -164,11 +172,7 @@ fn start(arena: &Arena) -> anyhow::Result<(Process, SocketAddr)> {
 async fn until_counted(address: SocketAddr) -> anyhow::Result<()> {
     let started = Instant::now();
     loop {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
+        let answer = get(address, "/readyz").await?;
         if answer.starts_with("HTTP/1.1 200") {
             return Ok(());
         }
@@ -177,10 +181,21 @@ async fn until_counted(address: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
-/// How long each of some scrapes took, in milliseconds.
-async fn scrape(address: SocketAddr, scrapes: u64) -> anyhow::Result<Vec<f64>> {
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes();
-    Ok(load(address, [Sender::of(request)], Until::Requests(scrapes)).await?.latencies)
+/// The whole answer to a request on a connection of its own.
+async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// How long a scrape took, with its connection, in milliseconds; and its text.
+async fn scrape(address: SocketAddr) -> anyhow::Result<(f64, String)> {
+    let started = Instant::now();
+    let text = get(address, "/metrics").await?;
+    Ok((started.elapsed().as_secs_f64() * 1_000.0, text))
 }
 
 /// A worker that shows figures, and is scraped every second, against one that does not.
@@ -219,7 +234,7 @@ async fn folded(arena: &Arena, conn: &mut PgConnection, args: &MonitorArgs, figu
     let scraping = async {
         loop {
             // It does not answer before it has begun, nor when it has ended.
-            let _ = scrape(address, 1).await;
+            let _ = scrape(address).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
