@@ -76,6 +76,12 @@ enum Extent {
     Estimated,
 }
 
+/// How it is read. Connections that go by the indexes join nothing otherwise, and a thousand classes and their
+/// heartbeats are to be joined; and the planner expects so much of them that it would compile the statements, which
+/// takes a hundred times as long as running them.
+const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+    SET LOCAL enable_hashjoin = on; SET LOCAL enable_sort = on; SET LOCAL jit = off";
+
 async fn read(
     schema: &Schema,
     conn: &mut PgConnection,
@@ -84,7 +90,7 @@ async fn read(
     extent: Extent,
 ) -> Result<Status, sqlx::Error> {
     let mut tx = sqlx::Connection::begin(conn).await?;
-    sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
+    sqlx::raw_sql(BEGIN).execute(&mut *tx).await?;
     let topologies: Vec<(i64, Option<f64>)> = sqlx::query_as(schema.sql(
         "SELECT total, extract(epoch FROM now() - superseded_at)::float8 FROM evenfold.topologies WHERE projection = $1
          ORDER BY superseded_at DESC",
@@ -92,19 +98,10 @@ async fn read(
     .bind(projection)
     .fetch_all(&mut *tx)
     .await?;
-    // Whoever has appended holds this lock on the table until its transaction ends. Locks are the cluster's, and the
-    // tables of another database may have the same numbers.
-    let oldest_append_open_seconds: Option<f64> = sqlx::query_scalar(
-        schema.sql("SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start))::float8
-         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-         WHERE l.locktype = 'relation' AND l.relation = 'evenfold.events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"),
-    )
-    .fetch_one(&mut *tx)
-    .await?;
     let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     // Of another log's writers a reader may know nothing.
-    let oldest_append_open_seconds = oldest_append_open_seconds.filter(|_| log.is_none());
+    let oldest_append_open_seconds =
+        if log.is_none() { oldest_append_open_seconds(schema, &mut tx).await? } else { None };
     let (behind, estimated) = behind(schema, &mut tx, log.as_deref_mut(), projection, extent).await?;
     let total_partitions = topologies.iter().find(|(_, ago)| ago.is_none()).map(|(total, _)| *total);
     let waiting = superseded_workers(schema, &mut tx, projection, total_partitions).await?;
@@ -134,6 +131,20 @@ async fn read(
         missing_positions,
         classes,
     })
+}
+
+/// Seconds since the oldest transaction that has appended and is still open began.
+async fn oldest_append_open_seconds(schema: &Schema, conn: &mut PgConnection) -> Result<Option<f64>, sqlx::Error> {
+    // Whoever has appended holds this lock on the table until its transaction ends. Locks are the cluster's, and the
+    // tables of another database may have the same numbers.
+    sqlx::query_scalar(
+        schema.sql("SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start))::float8
+         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+         WHERE l.locktype = 'relation' AND l.relation = 'evenfold.events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"),
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Workers that wait because another number of partitions has replaced theirs: that number, and how many they are.

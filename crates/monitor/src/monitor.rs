@@ -10,10 +10,10 @@ use crate::troubles::stopping;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use evenfold_http::about::About;
-use evenfold_http::auth::{Access, Auth, Gate, Scheme};
+use evenfold_http::auth::{Auth, Gate, Scheme};
 use evenfold_http::error::NoDetails;
 use evenfold_http::metrics::{Requests, answer, text};
-use evenfold_http::route::{Handler, LIVEZ, Method, READYZ, Route, Service};
+use evenfold_http::route::{Route, Service};
 use evenfold_http::{Respond, Router};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -23,9 +23,8 @@ use tokio::sync::watch;
 /// A reading that is older than this is no answer: counting has been stopped by something.
 const OLDEST: Duration = Duration::from_secs(15);
 
-/// The projections of a database, to be [served](evenfold_http::serve): `/livez`, `/readyz`
-/// and `/metrics`, and a [page](PageService). Clones are
-/// cheap, and are the same service.
+/// The projections of a database, to be [served](evenfold_http::serve): `/livez`, `/readyz` and `/metrics`, and a
+/// [page](PageService). Clones are cheap, and are the same service.
 #[derive(Clone)]
 pub struct MonitorService {
     probes: Router<Monitor>,
@@ -39,35 +38,10 @@ struct Monitor {
     requests: Requests,
 }
 
-const ROUTES: &[Route<Monitor>] = &[
-    Route {
-        method: Method::Get,
-        path: "/metrics",
-        name: "metrics",
-        access: Access::Open,
-        handler: Handler::Unlimited(|call| Box::pin(async move { metrics(&call.state, call.head.headers()) })),
-        errors: &[],
-        documented: None,
-    },
-    Route {
-        method: Method::Get,
-        path: LIVEZ,
-        name: "health",
-        access: Access::Open,
-        handler: Handler::Unlimited(|_| Box::pin(async { Ok(probes::alive()) })),
-        errors: &[],
-        documented: None,
-    },
-    Route {
-        method: Method::Get,
-        path: READYZ,
-        name: "health",
-        access: Access::Open,
-        handler: Handler::Unlimited(|call| Box::pin(async move { readyz(&call.state) })),
-        errors: &[&[ErrorCode::NotReady]],
-        documented: None,
-    },
-];
+const ROUTES: &[Route<Monitor>] = &probes::routes(
+    |call| Box::pin(async move { metrics(&call.state, call.head.headers()) }),
+    |call| Box::pin(async move { readyz(&call.state) }),
+);
 
 impl Service for Monitor {
     type Code = ErrorCode;

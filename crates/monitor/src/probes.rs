@@ -1,10 +1,39 @@
-//! What a probe is answered.
+//! What every process shows: its routes, and what a probe is answered.
 
+use crate::error::ErrorCode;
 use axum::Json;
 use axum::body::Body;
 use axum::http::Response;
 use axum::response::IntoResponse;
+use evenfold_http::auth::Access;
+use evenfold_http::error::NoDetails;
+use evenfold_http::route::{Answering, Call, Handler, LIVEZ, Method, READYZ, Route, Service};
 use serde::Serialize;
+
+/// What answers one of them.
+type Answer<S> = fn(Call<S>) -> Answering<S>;
+
+/// `/metrics`, `/livez` and `/readyz`, which need no token and are answered whatever there is to do.
+pub(crate) const fn routes<S>(metrics: Answer<S>, readyz: Answer<S>) -> [Route<S>; 3]
+where
+    S: Service<Code = ErrorCode, Details = NoDetails>,
+{
+    [
+        route("/metrics", "metrics", metrics, &[]),
+        route(LIVEZ, "health", |_| Box::pin(async { Ok(alive()) }), &[]),
+        route(READYZ, "health", readyz, &[&[ErrorCode::NotReady]]),
+    ]
+}
+
+const fn route<S: Service<Code = ErrorCode>>(
+    path: &'static str,
+    name: &'static str,
+    answer: Answer<S>,
+    errors: &'static [&'static [ErrorCode]],
+) -> Route<S> {
+    let (method, access, handler) = (Method::Get, Access::Open, Handler::Unlimited(answer));
+    Route { method, path, name, access, handler, errors, documented: None }
+}
 
 #[derive(Serialize)]
 struct Alive {
@@ -26,7 +55,7 @@ struct ProjectionsReady {
 }
 
 /// The process answers.
-pub(crate) fn alive() -> Response<Body> {
+fn alive() -> Response<Body> {
     Json(Alive { alive: true }).into_response()
 }
 

@@ -7,10 +7,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use evenfold::projection::{Process, ProcessWorker};
 use evenfold_http::about::About;
-use evenfold_http::auth::{Access, Gate, Scheme};
+use evenfold_http::auth::{Gate, Scheme};
 use evenfold_http::error::NoDetails;
 use evenfold_http::metrics::{Requests, answer, text};
-use evenfold_http::route::{Handler, LIVEZ, Method, READYZ, Route, Service};
+use evenfold_http::route::{Route, Service};
 use evenfold_http::{Respond, Router};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -39,35 +39,10 @@ struct Shown {
     requests: Requests,
 }
 
-const ROUTES: &[Route<Shown>] = &[
-    Route {
-        method: Method::Get,
-        path: "/metrics",
-        name: "metrics",
-        access: Access::Open,
-        handler: Handler::Unlimited(|call| Box::pin(async move { metrics(&call.state, call.head.headers()) })),
-        errors: &[],
-        documented: None,
-    },
-    Route {
-        method: Method::Get,
-        path: LIVEZ,
-        name: "health",
-        access: Access::Open,
-        handler: Handler::Unlimited(|_| Box::pin(async { Ok(probes::alive()) })),
-        errors: &[],
-        documented: None,
-    },
-    Route {
-        method: Method::Get,
-        path: READYZ,
-        name: "health",
-        access: Access::Open,
-        handler: Handler::Unlimited(|call| Box::pin(async move { readyz(&call.state) })),
-        errors: &[&[ErrorCode::NotReady]],
-        documented: None,
-    },
-];
+const ROUTES: &[Route<Shown>] = &probes::routes(
+    |call| Box::pin(async move { metrics(&call.state, call.head.headers()) }),
+    |call| Box::pin(async move { readyz(&call.state) }),
+);
 
 impl Service for Shown {
     type Code = ErrorCode;
