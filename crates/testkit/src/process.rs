@@ -1,7 +1,9 @@
 //! The binary as a real process, to be waited for, stopped and killed.
 
+use crate::wait::{SOON, wait_until};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -115,6 +117,24 @@ impl Evenfold {
 
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Where it answers, once its log has that: of probes and figures, or of a service.
+    pub fn logged_address(&self) -> Option<SocketAddr> {
+        let log = self.log();
+        let rest = ["figures on http://", "started address="].into_iter().find_map(|before| log.split_once(before))?.1;
+        rest.split_whitespace().next()?.trim_end_matches(':').parse().ok()
+    }
+
+    /// Waits until its log has where it answers.
+    pub async fn address(&self) -> SocketAddr {
+        let mut address = None;
+        wait_until("its address in the log", SOON, async || {
+            address = self.logged_address();
+            address.is_some()
+        })
+        .await;
+        address.unwrap()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -7,7 +7,6 @@ use crate::support::{Evenfold, SOON, TestDb, append_one, scalar, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A dead worker is red within this time, everywhere.
@@ -24,18 +23,10 @@ impl Monitor {
     }
 
     async fn at(db: &TestDb, http: &str) -> Self {
-        let mut command: Command =
-            Evenfold::command(&["monitor", "--http", http, "--count-interval-ms=200", "--database-url", &db.url]);
-        command.stderr(Stdio::piped());
-        let process = Evenfold::start(command);
-        let mut address = None;
-        wait_until("its address", SOON, async || {
-            let log = process.log();
-            address = log.split_once("started address=").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok());
-            address.is_some()
-        })
-        .await;
-        Self { process, address: address.unwrap() }
+        let args = ["monitor", "--http", http, "--count-interval-ms=200", "--database-url", &db.url];
+        let process = Evenfold::spawn(&args);
+        let address = process.address().await;
+        Self { process, address }
     }
 
     async fn get(&self, path: &str) -> HttpReply {

@@ -10,22 +10,6 @@ use std::net::SocketAddr;
 
 const ONE: [&str; 3] = ["--http=127.0.0.1:0", "--total-partitions=1", "--heartbeat-interval-ms=100"];
 
-/// Where a process answers, by its log.
-async fn address(process: &Evenfold) -> SocketAddr {
-    let logged = || {
-        let log = process.log();
-        let rest = log.split_once("probes and figures on http://")?.1;
-        rest.split_once(": /livez")?.0.parse().ok()
-    };
-    let mut found = None;
-    wait_until("its address", SOON, async || {
-        found = logged();
-        found.is_some()
-    })
-    .await;
-    found.unwrap()
-}
-
 async fn get(address: SocketAddr, path: &str) -> HttpReply {
     Client::connect(address).await.get(path).await
 }
@@ -54,7 +38,7 @@ async fn a_worker_shows_what_was_counted_in_the_database_in_a_format_that_promto
     }
     let args = ["worker", "--partition-key=0", "--batch-size=10", "--database-url", &db.url];
     let worker = Evenfold::spawn(&[&args[..], &ONE].concat());
-    let address = address(&worker).await;
+    let address = worker.address().await;
     let labels = "{projection=\"counters\",class=\"0/1\"}";
     let mut text = String::new();
     wait_until("all of it to be applied, and counted", SOON, async || {
@@ -91,7 +75,7 @@ async fn a_worker_whose_sessions_are_ended_counts_that_it_has_connected_again() 
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let worker = Evenfold::spawn(&[&["worker", "--partition-key=0", "--database-url", &db.url][..], &ONE].concat());
-    let address = address(&worker).await;
+    let address = worker.address().await;
     wait_until("it to be ready", SOON, async || ready(address).await).await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'evenfold counters 0/1'";
@@ -106,7 +90,7 @@ async fn a_worker_that_can_not_have_its_tables_is_not_ready_and_says_why_and_is_
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     let worker = Evenfold::spawn(&[&["worker", "--partition-key=0", "--database-url", &db.url][..], &ONE].concat());
-    let address = address(&worker).await;
+    let address = worker.address().await;
     wait_until("it to be ready", SOON, async || ready(address).await).await;
     sqlx::raw_sql("ALTER TABLE evenfold.events DISABLE TRIGGER events_place").execute(&mut conn).await.unwrap();
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -131,7 +115,7 @@ async fn a_worker_that_hangs_in_a_batch_is_not_ready() {
     let (mut conn, mut blocker) = (db.connect().await, db.connect().await);
     let args = ["worker", "--partition-key=0", "--max-step-age-ms=1000", "--database-url", &db.url];
     let worker = Evenfold::spawn(&[&args[..], &ONE].concat());
-    let address = address(&worker).await;
+    let address = worker.address().await;
     append_one(&mut conn, "a", 1).await;
     wait_until("it to be ready", SOON, async || ready(address).await).await;
     let mut lock = blocker.begin().await.unwrap();
@@ -147,11 +131,11 @@ async fn a_replica_that_waits_for_a_partition_is_ready_and_shows_that_it_has_non
     let db = TestDb::new().await;
     let args = ["worker", "--partition-key=auto", "--database-url", &db.url];
     let first = Evenfold::spawn(&[&args[..], &ONE].concat());
-    let one = address(&first).await;
+    let one = first.address().await;
     let has = "evenfold_worker_phase{projection=\"counters\",class=\"0/1\",phase=\"caught_up\"}";
     wait_until("the partition", SOON, async || figure(&get(one, "/metrics").await.body, has) == Some(1.0)).await;
     let second = Evenfold::spawn(&[&args[..], &ONE].concat());
-    let two = address(&second).await;
+    let two = second.address().await;
     let waits = "evenfold_worker_phase{projection=\"counters\",class=\"none\",phase=\"standing_by\"}";
     wait_until("it to wait", SOON, async || figure(&get(two, "/metrics").await.body, waits) == Some(1.0)).await;
     assert!(ready(one).await && ready(two).await);
@@ -163,7 +147,7 @@ async fn a_pool_shows_each_of_its_partitions_and_ends_with_its_listener() {
     append_one(&mut db.connect().await, "a", 1).await;
     let args = ["pool", "--workers=3", "--http=127.0.0.1:0", "--log=info", "--database-url", &db.url];
     let mut pool = Evenfold::spawn(&args);
-    let address = address(&pool).await;
+    let address = pool.address().await;
     wait_until("it to be ready", SOON, async || ready(address).await).await;
     let text = get(address, "/metrics").await.body;
     for class in ["0/3", "1/3", "2/3"] {

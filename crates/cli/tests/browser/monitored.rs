@@ -1,6 +1,6 @@
 //! A monitor and workers as processes of their own.
 
-use evenfold_testkit::{Client, Evenfold, SOON, wait_until};
+use evenfold_testkit::{Client, Evenfold};
 use std::net::SocketAddr;
 
 /// The token of monitors that have one.
@@ -26,14 +26,8 @@ impl Monitored {
             command.env("API_TOKEN", token);
         }
         let process = Evenfold::start(command);
-        let mut address = None;
-        wait_until("its address", SOON, async || {
-            let log = process.log();
-            address = log.split_once("started address=").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok());
-            address.is_some()
-        })
-        .await;
-        Self { process, address: address.unwrap() }
+        let address = process.address().await;
+        Self { process, address }
     }
 
     /// A connection to it.

@@ -8,7 +8,6 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 const COUNTERS: &str = include_str!("../../../../deploy/grafana/counters.json");
 const PROJECTIONS: &str = include_str!("../../../../deploy/grafana/projections.json");
@@ -108,10 +107,7 @@ async fn of_workers(db: &TestDb) -> (Evenfold, String) {
     let pool = Evenfold::spawn(&[&pool[..], &["--database-url", &db.url]].concat());
     let mut text = String::new();
     wait_until("the figures of a batch", SOON, async || {
-        let log = pool.log();
-        let Some((_, rest)) = log.split_once("figures on http://") else { return false };
-        let Some((address, _)) = rest.split_once(": /livez") else { return false };
-        let address: SocketAddr = address.parse().unwrap();
+        let Some(address) = pool.logged_address() else { return false };
         text = Client::connect(address).await.get("/metrics").await.body;
         text.lines().any(|line| line.starts_with("evenfold_worker_behind_events{"))
     })

@@ -20,8 +20,7 @@ impl Pod {
     }
 
     fn address(&self) -> Option<SocketAddr> {
-        let log = self.process.log();
-        log.split_once("figures on http://")?.1.split_once(": /livez")?.0.parse().ok()
+        self.process.logged_address()
     }
 
     /// A pod that has ended is started again by the kubelet, and not ready until then.
