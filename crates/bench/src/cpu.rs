@@ -1,6 +1,7 @@
 //! The processor time that a PostgreSQL server on this machine has used, as Linux counts it.
 
 use sqlx::PgConnection;
+use std::ops::RangeInclusive;
 
 /// Ticks per second in `/proc/<pid>/stat`. The kernel promises it to programs, whatever its own clock does.
 const TICKS: f64 = 100.0;
@@ -8,7 +9,8 @@ const TICKS: f64 = 100.0;
 /// Where Linux's description of a process has its parent and its times, counted from behind the name: the name itself
 /// may have spaces.
 const PARENT: usize = 1;
-const TIMES: std::ops::RangeInclusive<usize> = 11..=14;
+const TIMES: RangeInclusive<usize> = 11..=14;
+const ENDED: RangeInclusive<usize> = 13..=14;
 
 /// How often it is looked for a moment in which no process of the server ends.
 const ATTEMPTS: u32 = 1000;
@@ -75,6 +77,11 @@ pub(super) fn seconds_of(pid: u32) -> Option<f64> {
     times(&stat(pid)?)
 }
 
+/// What the children of this process have used, those that have ended.
+pub(super) fn seconds_of_ended() -> Option<f64> {
+    seconds_in(&stat(std::process::id())?, ENDED)
+}
+
 /// The fields of a process behind its name.
 fn stat(pid: u32) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -88,7 +95,11 @@ fn parent(stat: &[String]) -> Option<u32> {
 
 /// In user mode and in the kernel, its own and those of its children that have ended.
 fn times(stat: &[String]) -> Option<f64> {
-    let ticks: Option<Vec<f64>> = stat.get(TIMES)?.iter().map(|field| field.parse().ok()).collect();
+    seconds_in(stat, TIMES)
+}
+
+fn seconds_in(stat: &[String], fields: RangeInclusive<usize>) -> Option<f64> {
+    let ticks: Option<Vec<f64>> = stat.get(fields)?.iter().map(|field| field.parse().ok()).collect();
     Some(ticks?.iter().sum::<f64>() / TICKS)
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Lookout<'a> {
 impl<'a> Lookout<'a> {
     pub(super) async fn open(global: &Global, names: Vec<&'a str>) -> anyhow::Result<Self> {
         let session = Session::open(global).await?;
-        let conn = Some(session.connect().await?);
+        let conn = Some(session.connect_by_index().await?);
         let logs = Logs::open(global, &session).await?;
         Ok(Self { names, session, logs, conn })
     }
@@ -52,7 +52,7 @@ impl<'a> Lookout<'a> {
         let Self { names, session, logs, conn } = self;
         let conn = match conn {
             Some(conn) => conn,
-            None => conn.insert(session.connect().await?),
+            None => conn.insert(session.connect_by_index().await?),
         };
         let own = session.database.schema();
         let mut all = Vec::with_capacity(names.len());
