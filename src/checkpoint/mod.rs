@@ -1,6 +1,7 @@
 //! Checkpoints: what has been applied, per class of a projection; what could not be; and who is at work.
 
 mod answers;
+mod at_once;
 mod backlog;
 mod beats;
 mod converge;
@@ -25,6 +26,7 @@ mod waiting;
 mod wanted;
 
 pub use answers::{Delivery, Events, Lag};
+pub use at_once::CheckpointMove;
 pub use backlog::{Backlog, backlog};
 pub(crate) use beats::{Written, beat_again};
 pub use converge::{Next, next};

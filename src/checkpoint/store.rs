@@ -143,16 +143,16 @@ pub async fn commit(
 }
 
 /// A fence as a row has it.
-struct FenceColumns<'a> {
-    floor: Position,
-    snapshot: String,
-    next_xid: String,
+pub(super) struct FenceColumns<'a> {
+    pub(super) floor: Position,
+    pub(super) snapshot: String,
+    pub(super) next_xid: String,
     /// None of a fence of evenfold's own log.
-    missing: Option<&'a [Position]>,
+    pub(super) missing: Option<&'a [Position]>,
 }
 
 impl<'a> FenceColumns<'a> {
-    fn of(fence: &'a Fence) -> Self {
+    pub(super) fn of(fence: &'a Fence) -> Self {
         let (snapshot, next_xid, missing) = match &fence.shown {
             Shown::Transactions { snapshot, next_xid } => (snapshot.to_string(), next_xid.to_string(), None),
             Shown::Snapshot(snapshot) => (snapshot.to_string(), snapshot.xmax().to_string(), Some(&[][..])),

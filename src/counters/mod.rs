@@ -23,12 +23,12 @@ pub use table::CounterRow;
 #[doc(hidden)]
 pub use table::{empty, one, top, totals};
 
-use crate::checkpoint::{self, RegisterError};
+use crate::checkpoint::{self, CheckpointMove, RegisterError};
 use crate::counter::{Counter, Refused};
 use crate::database::Schema;
 use crate::event::Event;
 use crate::number::Version;
-use crate::projection::{Batch, BoxError, Projection, definition};
+use crate::projection::{AtOnce, Batch, BoxError, Projection, definition};
 use crate::state_table::StateTable;
 use changes::Publisher;
 use sqlx::PgConnection;
@@ -166,50 +166,8 @@ impl Counters {
         self.actors.get_or_insert(event.hash, (event.aggregate_type, event.aggregate_id), CounterState::default)
     }
 
-    /// Writes the counters that are changed.
-    async fn write(&mut self, schema: &Schema, conn: &mut PgConnection) -> Result<(), table::WriteError> {
-        if self.changed == 0 {
-            return Ok(());
-        }
-        let mut changed: Vec<(&str, &str, &mut CounterState)> =
-            self.actors.used().filter(|(.., a)| a.changed).collect();
-        // In the order of the keys, in which the rows and the index are next to each other.
-        changed.sort_unstable_by_key(|&(aggregate_type, aggregate_id, _)| (aggregate_type, aggregate_id));
-        for row in [Row::None, Row::There] {
-            let those = changed.iter().filter(|(.., actor)| actor.row == row);
-            let rows =
-                those.map(|(aggregate_type, aggregate_id, actor)| (*aggregate_type, *aggregate_id, actor.counter));
-            table::write(schema, conn, self.table, row == Row::There, rows).await?;
-        }
-        // What a rebuild writes is not in use yet.
-        if let Some(publisher) = self.publisher.as_mut().filter(|_| self.table == Table::Counters) {
-            publisher.written(changed.iter().map(|(aggregate_type, id, actor)| (*aggregate_type, *id, actor.counter)));
-        }
-        for (.., actor) in changed {
-            (actor.row, actor.changed) = (Row::There, false);
-        }
-        self.changed = 0;
-        Ok(())
-    }
-}
-
-impl Projection for Counters {
-    fn name(&self) -> &'static str {
-        match self.table {
-            Table::Counters => NAME,
-            Table::Rebuild => REBUILD,
-        }
-    }
-
-    fn settings(&self) -> String {
-        format!("amount pointer: {:?}", self.pointer.to_string())
-    }
-
-    async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
-        if !self.actors.has_room(batch.max_len()) {
-            // Those that make room must not take changes with them.
-            self.write(batch.schema(), conn).await?;
-        }
+    /// Folds a batch. Counters of which there is no actor are loaded.
+    async fn fold(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), sqlx::Error> {
         self.actors.make_room(batch.max_len());
         // In one go where the actors are here. Events of those that are not are put off until they are loaded, all of
         // them together, so that each aggregate keeps its order.
@@ -235,23 +193,110 @@ impl Projection for Counters {
             }
             Ok::<(), Refused>(())
         });
-        if !absent.is_empty() {
-            self.load(batch.schema(), conn, &absent).await?;
-            let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
-            batch.fold_with_dropped(|event, dropped| {
-                if put_off.contains(&event.position) {
-                    let name = (event.aggregate_type, event.aggregate_id);
-                    let actor = actors.get_or_insert(event.hash, name, CounterState::default);
-                    *changed += actor.take(event, How { pointer, dropped, with_gaps })?;
-                }
-                Ok::<(), Refused>(())
-            });
+        if absent.is_empty() {
+            return Ok(());
         }
+        self.load(batch.schema(), conn, &absent).await?;
+        let (actors, pointer, changed) = (&mut self.actors, &self.pointer, &mut self.changed);
+        batch.fold_with_dropped(|event, dropped| {
+            if put_off.contains(&event.position) {
+                let name = (event.aggregate_type, event.aggregate_id);
+                let actor = actors.get_or_insert(event.hash, name, CounterState::default);
+                *changed += actor.take(event, How { pointer, dropped, with_gaps })?;
+            }
+            Ok::<(), Refused>(())
+        });
+        Ok(())
+    }
+
+    /// Writes the counters that are changed.
+    async fn write(&mut self, schema: &Schema, conn: &mut PgConnection) -> Result<(), table::WriteError> {
+        if self.changed == 0 {
+            return Ok(());
+        }
+        let changed = changed(&mut self.actors);
+        for row in [Row::None, Row::There] {
+            table::write(schema, conn, self.table, row == Row::There, rows(&changed, row)).await?;
+        }
+        written(changed, self.publisher.as_mut().filter(|_| self.table == Table::Counters));
+        self.changed = 0;
+        Ok(())
+    }
+}
+
+/// A counter that is changed: type and id of its aggregate, and its actor.
+type Changed<'a> = (&'a str, &'a str, &'a mut CounterState);
+
+/// The counters that are changed, in the order of the keys, in which the rows and the index are next to each other.
+fn changed(actors: &mut StateTable<CounterState>) -> Vec<Changed<'_>> {
+    let mut changed: Vec<Changed<'_>> = actors.used().filter(|(.., actor)| actor.changed).collect();
+    changed.sort_unstable_by_key(|&(aggregate_type, aggregate_id, _)| (aggregate_type, aggregate_id));
+    changed
+}
+
+/// Those that have a row, or those that have none.
+fn rows<'a>(changed: &'a [Changed<'a>], row: Row) -> impl Iterator<Item = (&'a str, &'a str, Counter)> {
+    let those = changed.iter().filter(move |(.., actor)| actor.row == row);
+    those.map(|(aggregate_type, aggregate_id, actor)| (*aggregate_type, *aggregate_id, actor.counter))
+}
+
+/// They are in the table, as they are. What a rebuild writes is not in use yet, and is published to nobody.
+fn written(changed: Vec<Changed<'_>>, publisher: Option<&mut Publisher>) {
+    if let Some(publisher) = publisher {
+        publisher.written(changed.iter().map(|(aggregate_type, id, actor)| (*aggregate_type, *id, actor.counter)));
+    }
+    for (.., actor) in changed {
+        (actor.row, actor.changed) = (Row::There, false);
+    }
+}
+
+impl Projection for Counters {
+    fn name(&self) -> &'static str {
+        match self.table {
+            Table::Counters => NAME,
+            Table::Rebuild => REBUILD,
+        }
+    }
+
+    fn settings(&self) -> String {
+        format!("amount pointer: {:?}", self.pointer.to_string())
+    }
+
+    async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
+        if !self.actors.has_room(batch.max_len()) {
+            // Those that make room must not take changes with them.
+            self.write(batch.schema(), conn).await?;
+        }
+        self.fold(conn, batch).await?;
         // A counter that many events change is written once per transaction.
         if batch.is_last() {
             self.write(batch.schema(), conn).await?;
         }
         Ok(())
+    }
+
+    async fn apply_at_once(
+        &mut self,
+        conn: &mut PgConnection,
+        batch: &mut Batch<'_>,
+        to: CheckpointMove<'_>,
+    ) -> Result<AtOnce, BoxError> {
+        // What makes room must not take changes with it, and those of an earlier batch are of another checkpoint.
+        if self.table != Table::Counters || self.changed > 0 || !self.actors.has_room(batch.max_len()) {
+            return Ok(AtOnce::NotPossible);
+        }
+        self.fold(conn, batch).await?;
+        if !batch.to_park().is_empty() {
+            // Parking is a statement of its own. What was folded is folded again in a transaction.
+            self.forget();
+            return Ok(AtOnce::NotPossible);
+        }
+        let changed = changed(&mut self.actors);
+        let (there, none) = (rows(&changed, Row::There), rows(&changed, Row::None));
+        let Some(revision) = table::write_with(to, conn, there, none).await? else { return Ok(AtOnce::Outrun) };
+        written(changed, self.publisher.as_mut());
+        self.changed = 0;
+        Ok(AtOnce::Committed(revision))
     }
 
     fn committed(&mut self) {

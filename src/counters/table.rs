@@ -1,12 +1,14 @@
 //! The read model, in SQL.
 
+use crate::checkpoint::CheckpointMove;
 use crate::counter::Counter;
 use crate::database::Schema;
 use crate::event::Event;
 use crate::invariant::broken;
-use crate::number::{Position, Version};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use crate::number::{Position, Revision, Version};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row};
 
 /// A row of the table `counters`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -135,6 +137,30 @@ pub(super) async fn load(
     Ok(counters)
 }
 
+/// Counters as the arrays of a statement.
+#[derive(Default)]
+struct Arrays<'a> {
+    types: Vec<&'a str>,
+    ids: Vec<&'a str>,
+    numbers: [Vec<i64>; 4],
+}
+
+impl<'a> Arrays<'a> {
+    fn extend(&mut self, counters: impl Iterator<Item = (&'a str, &'a str, Counter)>) {
+        for (aggregate_type, aggregate_id, Counter { events, value, version, last_position }) in counters {
+            self.types.push(aggregate_type);
+            self.ids.push(aggregate_id);
+            for (column, number) in self.numbers.iter_mut().zip([events, value, version.get(), last_position.get()]) {
+                column.push(number);
+            }
+        }
+    }
+
+    fn bind<'q>(self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
+        self.numbers.into_iter().fold(query.bind(self.types).bind(self.ids), |query, column| query.bind(column))
+    }
+}
+
 /// Writes counters, in one statement: those that have rows, or those that have none. Updating costs half of inserting
 /// with ON CONFLICT, and while a worker catches up nearly all have rows.
 pub(super) async fn write<'a>(
@@ -144,31 +170,34 @@ pub(super) async fn write<'a>(
     have_rows: bool,
     counters: impl Iterator<Item = (&'a str, &'a str, Counter)>,
 ) -> Result<(), WriteError> {
-    let (mut types, mut ids) = (Vec::new(), Vec::new());
-    let mut numbers: [Vec<i64>; 4] = Default::default();
-    for (aggregate_type, aggregate_id, Counter { events, value, version, last_position }) in counters {
-        types.push(aggregate_type);
-        ids.push(aggregate_id);
-        for (column, number) in numbers.iter_mut().zip([events, value, version.get(), last_position.get()]) {
-            column.push(number);
-        }
-    }
-    if types.is_empty() {
+    let mut arrays = Arrays::default();
+    arrays.extend(counters);
+    if arrays.types.is_empty() {
         return Ok(());
     }
-    let count = types.len() as u64;
-    let [events, values, versions, positions] = numbers;
-    let written = sqlx::query(schema.sql(if have_rows { table.update() } else { table.insert() }))
-        .bind(types)
-        .bind(ids)
-        .bind(events)
-        .bind(values)
-        .bind(versions)
-        .bind(positions)
-        .execute(conn)
-        .await?
-        .rows_affected();
+    let count = arrays.types.len() as u64;
+    let query = sqlx::query(schema.sql(if have_rows { table.update() } else { table.insert() }));
+    let written = arrays.bind(query).execute(conn).await?.rows_affected();
     if written == count { Ok(()) } else { Err(WriteError::Gone(count.saturating_sub(written))) }
+}
+
+/// Writes the counters that have rows and those that have none, and moves the checkpoint, in one statement that is its
+/// own transaction. Gives the checkpoint's new revision; none if it does not have the one that was read any more: then
+/// nothing is written.
+pub(super) async fn write_with<'a>(
+    to: CheckpointMove<'_>,
+    conn: &mut PgConnection,
+    there: impl Iterator<Item = (&'a str, &'a str, Counter)>,
+    none: impl Iterator<Item = (&'a str, &'a str, Counter)>,
+) -> Result<Option<Revision>, sqlx::Error> {
+    let mut arrays = Arrays::default();
+    arrays.extend(there);
+    let existing = i64::try_from(arrays.types.len()).unwrap_or(i64::MAX);
+    arrays.extend(none);
+    let query = to.query(
+        "SELECT evenfold.commit_counters($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+    );
+    arrays.bind(query.bind(existing)).fetch_one(conn).await?.try_get(0)
 }
 
 /// Removes all counters, in the caller's transaction.

@@ -16,7 +16,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 8] = [
+const FILES: [(i64, &str, &str); 9] = [
     file!(20_261_128_000_001, "functions"),
     file!(20_261_128_000_002, "append"),
     file!(20_261_128_000_003, "log"),
@@ -25,6 +25,7 @@ const FILES: [(i64, &str, &str); 8] = [
     file!(20_261_128_000_006, "sources"),
     file!(20_261_128_000_007, "erasures"),
     file!(20_261_128_000_008, "operations"),
+    file!(20_261_128_000_009, "commit_counters"),
 ];
 
 /// How many of them, from the first, make functions in the place of those that are there.
@@ -55,8 +56,18 @@ const RELATIONS: [&str; 12] = [
 ];
 
 /// The same of functions, which are made in the place of those that are there.
-const FUNCTION_NAMES: [&str; 9] =
-    ["hash", "refuse", "place", "append", "append_arrays", "check_json", "check_event_ids", "check_events", "erase"];
+const FUNCTION_NAMES: [&str; 10] = [
+    "hash",
+    "refuse",
+    "place",
+    "append",
+    "append_arrays",
+    "check_json",
+    "check_event_ids",
+    "check_events",
+    "erase",
+    "commit_counters",
+];
 
 /// The migrations in `migrations/`, for this schema. For the schema `evenfold`, `sqlx migrate run` does the same as
 /// [`schema::migrate`](crate::schema::migrate): `sqlx.toml` has the schema and the name of the table.

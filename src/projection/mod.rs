@@ -67,9 +67,23 @@ pub use worker::Worker;
 #[doc(hidden)]
 pub use written::RowsWritten;
 
+use crate::checkpoint::CheckpointMove;
 use crate::log::{Interest, Source};
+use crate::number::Revision;
 use sqlx::PgConnection;
 use std::future::Future;
+
+/// What has become of a batch that was to be applied [at once](Projection::apply_at_once).
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtOnce {
+    /// Nothing: it takes a transaction of several statements.
+    NotPossible,
+    /// Nothing: the checkpoint does not have the revision any more.
+    Outrun,
+    /// It is committed, and this is the checkpoint's new revision.
+    Committed(Revision),
+}
 
 /// Whatever a projection can fail with. The batch is rolled back and tried again, unless it is [`Fatal`].
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -135,6 +149,23 @@ pub trait Projection: Send + 'static {
         conn: &mut PgConnection,
         batch: &mut Batch<'_>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Applies a batch together with the checkpoint after it, in one statement and outside of a transaction, where it
+    /// can. Whatever it reads before that is as good as what it would read in the transaction: if anybody else writes
+    /// meanwhile, the checkpoint has another revision, and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`apply`](Self::apply). The batch may have been committed or not.
+    #[doc(hidden)]
+    fn apply_at_once(
+        &mut self,
+        _conn: &mut PgConnection,
+        _batch: &mut Batch<'_>,
+        _to: CheckpointMove<'_>,
+    ) -> impl Future<Output = Result<AtOnce, BoxError>> + Send {
+        std::future::ready(Ok(AtOnce::NotPossible))
+    }
 
     /// Whether it reads events in SQL, by [`Batch::make_view`]: while it is far behind it is then given large batches
     /// of which no event leaves the server ([`Batch::is_only_in_view`]).

@@ -1,6 +1,7 @@
 //! A projection of a log that others write.
 
-use super::{Batch, BoxError, Projection};
+use super::{AtOnce, Batch, BoxError, Projection};
+use crate::checkpoint::CheckpointMove;
 use crate::log::{Interest, Source};
 use sqlx::PgConnection;
 
@@ -45,6 +46,15 @@ impl<P: Projection> Projection for Sourced<P> {
 
     async fn apply(&mut self, conn: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
         self.projection.apply(conn, batch).await
+    }
+
+    async fn apply_at_once(
+        &mut self,
+        conn: &mut PgConnection,
+        batch: &mut Batch<'_>,
+        to: CheckpointMove<'_>,
+    ) -> Result<AtOnce, BoxError> {
+        self.projection.apply_at_once(conn, batch, to).await
     }
 
     fn reads_views(&self) -> bool {

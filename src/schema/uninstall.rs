@@ -13,7 +13,9 @@ const REMOVE: &str = "
         evenfold.parked_events, evenfold.checkpoints, evenfold.projections, evenfold.counters_rebuild, evenfold.counters, evenfold.log_origin,
         evenfold.events, evenfold._sqlx_migrations;
     DROP SEQUENCE IF EXISTS evenfold.checkpoint_revisions;
-    DROP FUNCTION IF EXISTS evenfold.erase(text, text, integer), evenfold.append(json, boolean),
+    DROP FUNCTION IF EXISTS evenfold.commit_counters(text, bigint, bigint, bigint, text, bigint, text, bigint[], uuid, bigint,
+            text[], text[], bigint[], bigint[], bigint[], bigint[]),
+        evenfold.erase(text, text, integer), evenfold.append(json, boolean),
         evenfold.append(text, text, text, json, bigint, uuid, json, boolean, timestamptz),
         evenfold.append_arrays(text[], text[], text[], json[], json[], bigint[], uuid[], timestamptz[], boolean),
         evenfold.check_events(text[], text[], text[], json[], json[], bigint[], uuid[]),

@@ -8,6 +8,7 @@ mod append;
 mod append_in_sql;
 mod appender;
 mod architecture;
+mod at_once;
 mod create;
 mod erase;
 mod erase_workers;

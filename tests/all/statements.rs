@@ -22,8 +22,18 @@ const RELATIONS: [&str; 15] = [
     "events_position_seq",
     "_sqlx_migrations",
 ];
-const FUNCTIONS: [&str; 9] =
-    ["hash", "refuse", "place", "append", "append_arrays", "check_json", "check_event_ids", "check_events", "erase"];
+const FUNCTIONS: [&str; 10] = [
+    "hash",
+    "refuse",
+    "place",
+    "append",
+    "append_arrays",
+    "check_json",
+    "check_event_ids",
+    "check_events",
+    "erase",
+    "commit_counters",
+];
 
 /// Words of SQL after which a relation is named. Written in capitals, which no prose is.
 const BEFORE: [&str; 13] = [

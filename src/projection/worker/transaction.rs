@@ -2,14 +2,14 @@
 
 use super::warnings::ParkedLog;
 use super::{Holding, State, Worker, lowest_floor};
-use crate::checkpoint::{self, Checkpoint, CheckpointRow};
+use crate::checkpoint::{self, Checkpoint, CheckpointMove, CheckpointRow};
 use crate::class::Class;
 use crate::event::{Aggregate, Event};
 use crate::log::Between;
 use crate::number::{Position, Revision, Version};
 use crate::projection::chunk::Chunk;
 use crate::projection::traced::{self, Committed, Links};
-use crate::projection::{Applied, Batch, Projection, Step, WorkerError};
+use crate::projection::{Applied, AtOnce, Batch, BoxError, Projection, Step, WorkerError};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -47,6 +47,17 @@ impl Sum {
     pub(super) fn of_span(events: usize, (first, position): (Position, Position)) -> Self {
         Self { events, first: Some(first), position, ..Self::default() }
     }
+
+    /// A chunk that was applied, but for what of it was parked.
+    fn add(&mut self, chunk: &Chunk, batch: &Batch<'_>) {
+        self.events += chunk.events.len();
+        self.first = self.first.or_else(|| chunk.events.events().next().map(|event| event.position));
+        self.position = chunk.events.last_position().unwrap_or(self.position);
+        self.compute += chunk.decoding + batch.folding();
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            self.logged.extend(batch.events().map(AppliedEvent::of));
+        }
+    }
 }
 
 impl<P: Projection> Worker<P> {
@@ -71,6 +82,19 @@ impl<P: Projection> Worker<P> {
     ) -> Result<Step, WorkerError> {
         let name = self.projection.name().to_owned();
         let (mut sum, mut links) = (Sum::default(), Links::new(self.options.links));
+        if self.may_be_one_statement(&holding, &work) {
+            match self.apply_at_once(conn, &mut holding, &work, &mut sum).await? {
+                AtOnce::NotPossible => {}
+                AtOnce::Outrun => {
+                    self.outrun = true;
+                    return Ok(Step::Outrun);
+                }
+                AtOnce::Committed(_) => {
+                    links.add(span, &work.chunk.events);
+                    return Ok(self.after_commit(span, holding, work, sum));
+                }
+            }
+        }
         let mut tx = conn.begin().await?;
         loop {
             let rows: Vec<&CheckpointRow> = work.rows.iter().map(|&index| &holding.rows[index]).collect();
@@ -95,11 +119,43 @@ impl<P: Projection> Worker<P> {
             work.checkpoint = checkpoint;
         }
         tx.commit().instrument(traced::commit()).await?;
+        Ok(self.after_commit(span, holding, work, sum))
+    }
+
+    fn after_commit(&mut self, span: &Span, holding: Holding, work: Work, mut sum: Sum) -> Step {
         self.projection.committed();
         self.warnings.committed(std::mem::take(&mut sum.warnings), Instant::now());
         debug_each(&sum.logged, self.class);
         self.recycle(work.chunk);
-        Ok(self.applied(span, holding, (work.started, work.checkpoint.has_open_window()), &sum))
+        self.applied(span, holding, (work.started, work.checkpoint.has_open_window()), &sum)
+    }
+
+    /// Whether a chunk is all that there is, so that its transaction may be one statement.
+    fn may_be_one_statement(&self, holding: &Holding, work: &Work) -> bool {
+        work.rows.len() == 1 && !work.checkpoint.has_open_window() && !holding.any_parked
+    }
+
+    /// Applies a chunk and moves the checkpoint in one statement, where the projection can.
+    async fn apply_at_once(
+        &mut self,
+        conn: &mut PgConnection,
+        holding: &mut Holding,
+        work: &Work,
+        sum: &mut Sum,
+    ) -> Result<AtOnce, WorkerError> {
+        let (name, Work { checkpoint, between, chunk, .. }) = (self.projection.name().to_owned(), work);
+        let (schema, row) = (&self.schema, &holding.rows[work.rows[0]]);
+        let to = CheckpointMove { schema, projection: &name, row, checkpoint, owner: self.id };
+        let mut batch =
+            Batch::new((schema, self.log.layout()), &chunk.events, HashSet::new(), HashSet::new()).between(between);
+        let applying = traced::apply(chunk.events.len());
+        let outcome = self.projection.apply_at_once(conn, &mut batch, to).instrument(applying).await;
+        let outcome = outcome.map_err(|error| failed(&name, chunk, error))?;
+        if let AtOnce::Committed(revision) = outcome {
+            self.move_rows(holding, &work.rows, checkpoint, &[revision]);
+            sum.add(chunk, &batch);
+        }
+        Ok(outcome)
     }
 
     /// The rows as a transaction writes them.
@@ -146,12 +202,8 @@ impl<P: Projection> Worker<P> {
         let mut batch =
             Batch::new((&self.schema, self.log.layout()), &chunk.events, parked, dropped).between(between).last(last);
         let applying = traced::apply(chunk.events.len());
-        if let Err(error) = self.projection.apply(&mut *tx, &mut batch).instrument(applying).await {
-            // A chunk has an event at least, unless its window had none: then there is nothing to name.
-            let last = chunk.events.last_position().unwrap_or_default();
-            let first = chunk.events.events().next().map_or(last, |event| event.position);
-            return Err(WorkerError::of(&name, (first, last), error));
-        }
+        let outcome = self.projection.apply(&mut *tx, &mut batch).instrument(applying).await;
+        outcome.map_err(|error| failed(&name, chunk, error))?;
         if batch.given_back().is_some() {
             return Ok(false);
         }
@@ -161,14 +213,8 @@ impl<P: Projection> Worker<P> {
             holding.any_parked = true;
             sum.warnings.add(&to_park);
         }
-        sum.events += chunk.events.len();
         sum.parked += to_park.len() as u64;
-        sum.first = sum.first.or_else(|| chunk.events.events().next().map(|event| event.position));
-        sum.position = chunk.events.last_position().unwrap_or(sum.position);
-        sum.compute += chunk.decoding + batch.folding();
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            sum.logged.extend(batch.events().map(AppliedEvent::of));
-        }
+        sum.add(chunk, &batch);
         Ok(true)
     }
 
@@ -204,6 +250,14 @@ impl<P: Projection> Worker<P> {
             None => self.spare = chunk.events,
         }
     }
+}
+
+/// Why a chunk was not applied.
+fn failed(projection: &str, chunk: &Chunk, error: BoxError) -> WorkerError {
+    // A chunk has an event at least, unless its window had none: then there is nothing to name.
+    let last = chunk.events.last_position().unwrap_or_default();
+    let first = chunk.events.events().next().map_or(last, |event| event.position);
+    WorkerError::of(projection, (first, last), error)
 }
 
 /// What is logged of an event once it is committed.
