@@ -1,5 +1,6 @@
 //! The counter projection: one actor per aggregate, and the table `counters` that it is kept in.
 
+mod actor;
 mod changes;
 mod current;
 mod folded;
@@ -24,12 +25,12 @@ pub use table::CounterRow;
 pub use table::{empty, one, top, totals};
 
 use crate::checkpoint::{self, CheckpointMove, RegisterError};
-use crate::counter::{Counter, Refused};
+use crate::counter::Refused;
 use crate::database::Schema;
 use crate::event::Event;
-use crate::number::Version;
 use crate::projection::{AtOnce, Batch, BoxError, Projection, definition};
 use crate::state_table::StateTable;
+use actor::{CounterState, How, Row, changed, rows, written};
 use changes::Publisher;
 use sqlx::PgConnection;
 use std::collections::HashSet;
@@ -71,54 +72,6 @@ pub struct Counters {
     changed: usize,
     /// None if nothing is to be published.
     publisher: Option<Publisher>,
-}
-
-/// One aggregate's counter, and what is known of its row.
-#[derive(Debug, Clone, Copy, Default)]
-struct CounterState {
-    counter: Counter,
-    row: Row,
-    changed: bool,
-}
-
-/// What is known of an actor's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Row {
-    /// It has not been looked for.
-    #[default]
-    Unknown,
-    /// It is being looked for: no event is applied before that is done.
-    Awaited,
-    /// There is none.
-    None,
-    /// There is one.
-    There,
-}
-
-/// How an event is counted.
-#[derive(Debug, Clone, Copy)]
-struct How<'a> {
-    pointer: &'a AmountPointer,
-    /// Whether an operator has dropped it.
-    dropped: bool,
-    /// Whether versions before it may be nobody's.
-    with_gaps: bool,
-}
-
-impl CounterState {
-    /// What an event does to it. Gives how many counters are changed by that which were not.
-    fn take(&mut self, event: &Event<'_>, how: How<'_>) -> Result<usize, Refused> {
-        let How { pointer, dropped, with_gaps } = how;
-        if with_gaps && event.version > self.counter.version {
-            self.counter = self.counter.skip(Version::new(event.version.get() - 1));
-        }
-        self.counter = if dropped {
-            self.counter.skip(event.version)
-        } else {
-            self.counter.apply(event.version, event.position, pointer.amount(event.payload))?
-        };
-        Ok(usize::from(!std::mem::replace(&mut self.changed, true)))
-    }
 }
 
 impl Counters {
@@ -221,32 +174,6 @@ impl Counters {
         written(changed, self.publisher.as_mut().filter(|_| self.table == Table::Counters));
         self.changed = 0;
         Ok(())
-    }
-}
-
-/// A counter that is changed: type and id of its aggregate, and its actor.
-type Changed<'a> = (&'a str, &'a str, &'a mut CounterState);
-
-/// The counters that are changed, in the order of the keys, in which the rows and the index are next to each other.
-fn changed(actors: &mut StateTable<CounterState>) -> Vec<Changed<'_>> {
-    let mut changed: Vec<Changed<'_>> = actors.used().filter(|(.., actor)| actor.changed).collect();
-    changed.sort_unstable_by_key(|&(aggregate_type, aggregate_id, _)| (aggregate_type, aggregate_id));
-    changed
-}
-
-/// Those that have a row, or those that have none.
-fn rows<'a>(changed: &'a [Changed<'a>], row: Row) -> impl Iterator<Item = (&'a str, &'a str, Counter)> {
-    let those = changed.iter().filter(move |(.., actor)| actor.row == row);
-    those.map(|(aggregate_type, aggregate_id, actor)| (*aggregate_type, *aggregate_id, actor.counter))
-}
-
-/// They are in the table, as they are. What a rebuild writes is not in use yet, and is published to nobody.
-fn written(changed: Vec<Changed<'_>>, publisher: Option<&mut Publisher>) {
-    if let Some(publisher) = publisher {
-        publisher.written(changed.iter().map(|(aggregate_type, id, actor)| (*aggregate_type, *id, actor.counter)));
-    }
-    for (.., actor) in changed {
-        (actor.row, actor.changed) = (Row::There, false);
     }
 }
 

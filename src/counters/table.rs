@@ -156,8 +156,8 @@ impl<'a> Arrays<'a> {
         }
     }
 
-    fn bind<'q>(self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
-        self.numbers.into_iter().fold(query.bind(self.types).bind(self.ids), |query, column| query.bind(column))
+    fn bind(self, query: Query<'_, Postgres, PgArguments>) -> Query<'_, Postgres, PgArguments> {
+        self.numbers.into_iter().fold(query.bind(self.types).bind(self.ids), Query::bind)
     }
 }
 

@@ -29,6 +29,13 @@ pub(super) struct Work {
     pub(super) started: Instant,
 }
 
+impl Work {
+    /// Whether it is all that there is, so that its transaction may be one statement.
+    fn may_be_one_statement(&self, holding: &Holding) -> bool {
+        self.rows.len() == 1 && !self.checkpoint.has_open_window() && !holding.any_parked
+    }
+}
+
 /// What was applied in the transaction so far.
 #[derive(Default)]
 pub(super) struct Sum {
@@ -82,7 +89,7 @@ impl<P: Projection> Worker<P> {
     ) -> Result<Step, WorkerError> {
         let name = self.projection.name().to_owned();
         let (mut sum, mut links) = (Sum::default(), Links::new(self.options.links));
-        if self.may_be_one_statement(&holding, &work) {
+        if work.may_be_one_statement(&holding) {
             match self.apply_at_once(conn, &mut holding, &work, &mut sum).await? {
                 AtOnce::NotPossible => {}
                 AtOnce::Outrun => {
@@ -128,11 +135,6 @@ impl<P: Projection> Worker<P> {
         debug_each(&sum.logged, self.class);
         self.recycle(work.chunk);
         self.applied(span, holding, (work.started, work.checkpoint.has_open_window()), &sum)
-    }
-
-    /// Whether a chunk is all that there is, so that its transaction may be one statement.
-    fn may_be_one_statement(&self, holding: &Holding, work: &Work) -> bool {
-        work.rows.len() == 1 && !work.checkpoint.has_open_window() && !holding.any_parked
     }
 
     /// Applies a chunk and moves the checkpoint in one statement, where the projection can.
