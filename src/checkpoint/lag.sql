@@ -1,6 +1,7 @@
 -- Per checkpoint, the events that it has not applied: those above the bound below which a fence excludes any but late
 -- ones, in one range of the position index, and the late ones, by the transactions that were in progress. The range is
 -- read once for all classes of a modulus, however many they are.
+-- Of transactions that are still open nothing is visible, and nothing is visited.
 -- Other writers may have given an event a time that is infinite, which has no age.
 WITH looked AS MATERIALIZED (
     SELECT c.*, greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound
@@ -33,10 +34,13 @@ LEFT JOIN above a USING (projection, modulus, residue)
 CROSS JOIN LATERAL (
     SELECT count(*) AS events, min(recorded_at) FILTER (WHERE isfinite(recorded_at)) AS oldest
     FROM evenfold.events
-    WHERE (xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.seen)))
-           OR (xid >= pg_snapshot_xmax(c.seen) AND xid < c.next_xid)
-           OR xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.upto)))
-           OR (xid >= pg_snapshot_xmax(c.upto) AND xid < c.upto_next_xid))
+    WHERE (xid = ANY (ARRAY(SELECT x FROM pg_snapshot_xip(c.seen) x
+                            WHERE pg_visible_in_snapshot(x, pg_current_snapshot())))
+           OR (xid >= pg_snapshot_xmax(c.seen) AND xid < least(c.next_xid, pg_snapshot_xmax(pg_current_snapshot())))
+           OR xid = ANY (ARRAY(SELECT x FROM pg_snapshot_xip(c.upto) x
+                               WHERE pg_visible_in_snapshot(x, pg_current_snapshot())))
+           OR (xid >= pg_snapshot_xmax(c.upto)
+               AND xid < least(c.upto_next_xid, pg_snapshot_xmax(pg_current_snapshot()))))
       AND position + 0 <= c.bound
       AND hash % c.modulus = c.residue
       AND NOT pg_visible_in_snapshot(xid, c.seen)

@@ -6,9 +6,11 @@
 //! open window what is applied are the events with keys up to the cursor; keys grow with versions, and a window's
 //! events are fixed, so that whoever goes on with it finds the same keys. `docs/design.md` has the argument.
 
+use super::late::{LateBounds, not_ended};
 use super::layout::wrong_kind;
-use super::window::{AT_POSITIONS, not_ended};
-use super::{EventBuffer, Fence, Interest, Layout, Read, Shown, Slice, Snapshot, Window, read};
+use super::read::read_on;
+use super::window::AT_POSITIONS;
+use super::{EventBuffer, Fence, Interest, Layout, Read, Shown, Slice, Snapshot, Window};
 use crate::number::Position;
 use futures_util::TryStreamExt;
 use sqlx::{PgConnection, Row};
@@ -25,6 +27,8 @@ const MOST_WAITING: usize = 2_000_000;
 pub struct WindowReader {
     /// What waits in the window that was read last.
     waiting: Option<Arc<Waiting>>,
+    /// Where the late events of that window are, if they were more than one chunk.
+    bounds: Option<Arc<LateBounds>>,
 }
 
 /// The events of a window that wait for a higher position than their own.
@@ -138,14 +142,14 @@ impl WindowReader {
         into: &mut EventBuffer,
     ) -> Result<Read, sqlx::Error> {
         if !layout.has_transactions() {
-            return read(layout, conn, window, slice, interest, limit, into).await;
+            return read_on(&mut self.bounds, layout, conn, window, (slice, interest), limit, into).await;
         }
         let waiting = match self.waiting.take().filter(|waiting| waiting.is_of(window, slice)) {
             Some(waiting) => waiting,
             None => Arc::new(Waiting::find(layout, &mut *conn, window, slice, interest).await?),
         };
         self.waiting = Some(Arc::clone(&waiting));
-        let found = read(layout, &mut *conn, window, slice, interest, limit, into).await?;
+        let found = read_on(&mut self.bounds, layout, &mut *conn, window, (slice, interest), limit, into).await?;
         if waiting.in_order.is_empty() {
             return Ok(found);
         }

@@ -6,7 +6,9 @@ LEFT JOIN LATERAL (
     (SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
      FROM {log}
      WHERE position + 0 <= $1
-       AND (xid = ANY ($3::text[]::xid8[]) OR xid >= $7::text::xid8)
+       AND (xid = ANY (ARRAY(SELECT x FROM unnest($3::text[]::xid8[]) x
+                             WHERE pg_visible_in_snapshot(x, pg_current_snapshot())))
+            OR (xid >= $7::text::xid8 AND xid < (SELECT pg_snapshot_xmax(pg_current_snapshot()))))
        AND {late_slice}
        AND ($4::text[] IS NULL OR aggregate_type = ANY ($4))
        AND ($5::text[] IS NULL OR event_type = ANY ($5))

@@ -1,7 +1,7 @@
 //! Looking whether there is anything new, by whoever has seen all there was a moment ago.
 
+use super::late::not_ended;
 use super::layout::wrong_kind;
-use super::window::not_ended;
 use super::{EventBuffer, Fence, Interest, Layout, Shown, Slice, Snapshot};
 use crate::database::Schema;
 use crate::number::Position;

@@ -1,5 +1,6 @@
 -- What is new to a fence, and what the next fence is made of: as of one snapshot, that of this statement, so nothing asks
--- whether an event is visible in it. There is one row at least.
+-- whether an event is visible in it. There is one row at least. Late events are looked for of transactions that have
+-- ended: those of one that is still open, however many, would be visited by each look.
 SELECT e.*,
        pg_current_snapshot()::text,
        age('3'::xid),

@@ -1,9 +1,10 @@
 -- The events of a window above its floor: one range scan of the position index or, where there is an index for the
 -- modulus (`evenfold index`), of that one.
+-- Where late events are many, they are read by it as well, up to a position.
 -- The snapshots are uncorrelated subqueries so that their texts are parsed once, not for each row.
 SELECT position, version, hash, aggregate_type, aggregate_id, event_type, {payload}{more}
 FROM {log}
-WHERE position > $1
+WHERE position > $1{until}
   AND {slice}
   AND {not_seen}
   AND {upto}

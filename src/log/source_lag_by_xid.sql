@@ -1,15 +1,18 @@
 -- Per checkpoint, the events that it has not applied of a log with a column for the transaction: those that its fence does
 -- not show, less those of its open window up to the cursor. Among the latter may be some that wait for a position above
 -- the cursor: the event at that one is counted, so that none is counted for no checkpoint that has any left.
+-- Of transactions that are still open nothing is visible, and nothing is visited.
 SELECT count(e.found), coalesce(extract(epoch FROM clock_timestamp() - min(e.oldest)), 0)::float8, c.number
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[]) WITH ORDINALITY
     AS c (modulus, residue, seen, upto, cursor, number)
 CROSS JOIN LATERAL (SELECT pg_snapshot_xmax(c.seen::pg_snapshot) AS xmax,
-                           ARRAY(SELECT pg_snapshot_xip(c.seen::pg_snapshot)) AS listed OFFSET 0) s
+                           pg_snapshot_xmax(pg_current_snapshot()) AS ended,
+                           ARRAY(SELECT x FROM pg_snapshot_xip(c.seen::pg_snapshot) x
+                                 WHERE pg_visible_in_snapshot(x, pg_current_snapshot())) AS listed OFFSET 0) s
 LEFT JOIN LATERAL (
     SELECT true AS found, CASE WHEN isfinite(recorded_at) THEN recorded_at END AS oldest
     FROM (
-        SELECT * FROM {log} WHERE xid >= s.xmax
+        SELECT * FROM {log} WHERE xid >= s.xmax AND xid < s.ended
         UNION ALL
         SELECT * FROM {log} WHERE xid = ANY (s.listed)
     ) unseen

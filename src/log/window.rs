@@ -1,7 +1,6 @@
-//! Reading a window: the events that one snapshot shows and an earlier fence does not.
+//! A window: the events that one snapshot shows and an earlier fence does not, and how rows of it are read.
 
-use super::layout::wrong_kind;
-use super::{EventBuffer, Fence, Interest, Layout, Shown, Snapshot};
+use super::{EventBuffer, Fence, Interest, Layout};
 use crate::class::Class;
 use crate::number::Position;
 use futures_util::TryStreamExt;
@@ -10,9 +9,6 @@ use sqlx::postgres::PgRow;
 use std::time::{Duration, Instant};
 
 const RANGE: &str = include_str!("range.sql");
-const LATE: &str = include_str!("late.sql");
-const LATE_BY_XID: &str = include_str!("late_by_xid.sql");
-const MISSING: &str = include_str!("missing.sql");
 
 /// Events at positions, in the order in which they are asked for.
 pub(super) const AT_POSITIONS: &str =
@@ -87,109 +83,39 @@ pub struct Read {
 /// Reading the clock twice for every row would cost a noticeable part of decoding it.
 const TIMED_ROWS: u32 = 64;
 
-/// Fills the buffer with the next events of the window, in the order of their positions: at most `limit`, and not many
-/// more than 16 MiB.
-///
-/// # Errors
-///
-/// The database's. The buffer may then hold some of the events.
-///
-/// # Cancel safety
-///
-/// Reads only; a dropped read leaves the connection usable.
-pub async fn read(
+/// Adds events of the window in the order of their positions: those that meet a condition, up to a position.
+pub(super) async fn range(
     layout: &Layout,
     conn: &mut PgConnection,
     window: Window<'_>,
-    slice: &Slice,
-    interest: &Interest,
+    (not_seen, until): (&str, Option<Position>),
+    (slice, interest): (&Slice, &Interest),
     limit: usize,
     into: &mut EventBuffer,
 ) -> Result<Read, sqlx::Error> {
-    into.clear();
-    let mut decoding = Duration::ZERO;
-    let floor = window.seen.floor;
-    // Events at or below the floor that were not read before can only be those of transactions that were in progress
-    // when the window's start was taken. There are usually none, and they come before all others.
-    if !window.seen.is_final() && window.after < floor {
-        let read = late(layout, conn, window, slice, interest, limit, into).await?;
-        if !read.complete {
-            return Ok(read);
-        }
-        decoding = read.decoding;
-    }
-    let after = window.after.max(floor);
-    let seen = match window.seen.shown {
-        Shown::Transactions { .. } => format!("NOT {}", layout.shown_in(window.seen, "$3::text")?),
-        // None above its floor. The parameter is used all the same.
-        Shown::Positions { .. } | Shown::Snapshot(_) => "$3::text IS NOT NULL".to_owned(),
-    };
     let range = RANGE
         .replace("{slice}", &slice.condition("hash"))
-        .replace("{not_seen}", &seen)
-        .replace("{upto}", &layout.shown_in(window.upto, "$4::text")?);
-    let sql = layout.sql(&range, interest);
-    let query = bound(sqlx::query(sql), window, after, slice, interest, limit - into.len());
-    let read = fill(query.fetch(&mut *conn), interest, limit, into).await?;
-    Ok(Read { decoding: decoding + read.decoding, ..read })
-}
-
-/// The events at or below the floor of the window's start.
-async fn late(
-    layout: &Layout,
-    conn: &mut PgConnection,
-    window: Window<'_>,
-    slice: &Slice,
-    interest: &Interest,
-    limit: usize,
-    into: &mut EventBuffer,
-) -> Result<Read, sqlx::Error> {
-    let slice_of_few = slice.condition("(hash + 0)");
-    let upto = layout.shown_in(window.upto, "$4::text")?;
-    let render =
-        |template: &str| layout.sql(&template.replace("{slice}", &slice_of_few).replace("{upto}", &upto), interest);
-    let rest = |query| bound(query, window, window.after, slice, interest, limit);
-    match (&window.seen.shown, layout) {
-        (Shown::Transactions { snapshot, next_xid }, Layout::Own(_)) => {
-            let (listed, xmax) = not_ended(snapshot);
-            let query = rest(sqlx::query(render(LATE)))
-                .bind(window.seen.floor)
-                .bind(listed)
-                .bind(xmax)
-                .bind(next_xid.to_string());
-            fill(query.fetch(&mut *conn), interest, limit, into).await
-        }
-        (Shown::Snapshot(snapshot), Layout::Foreign(_)) => {
-            let (listed, xmax) = not_ended(snapshot);
-            let query = rest(sqlx::query(render(LATE_BY_XID))).bind(window.seen.floor).bind(listed).bind(xmax);
-            fill(query.fetch(&mut *conn), interest, limit, into).await
-        }
-        (Shown::Positions { missing }, Layout::Foreign(_)) => {
-            let query = rest(sqlx::query(render(MISSING))).bind(missing);
-            fill(query.fetch(&mut *conn), interest, limit, into).await
-        }
-        _ => Err(wrong_kind()),
+        .replace("{not_seen}", not_seen)
+        .replace("{upto}", &layout.shown_in(window.upto, "$4::text")?)
+        .replace("{until}", if until.is_some() { " AND position <= $8" } else { "" });
+    let mut query = bound(sqlx::query(layout.sql(&range, interest)), window, slice, interest, limit - into.len());
+    if let Some(until) = until {
+        query = query.bind(until);
     }
-}
-
-/// The transactions that had not ended, for statements: those that were in progress, and the first of those that had
-/// not begun.
-pub(super) fn not_ended(snapshot: &Snapshot) -> (Vec<String>, String) {
-    (snapshot.in_progress().iter().map(u64::to_string).collect(), snapshot.xmax().to_string())
+    fill(query.fetch(&mut *conn), interest, limit, into).await
 }
 
 type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-fn bound<'q>(
+pub(super) fn bound<'q>(
     query: PgQuery<'q>,
     window: Window<'_>,
-    after: Position,
     slice: &'q Slice,
     interest: &'q Interest,
     limit: usize,
 ) -> PgQuery<'q> {
     query
-        .bind(after)
+        .bind(window.after)
         .bind(slice.residues.as_slice())
         .bind(window.seen.to_string())
         .bind(window.upto.to_string())
@@ -198,7 +124,7 @@ fn bound<'q>(
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
-async fn fill(
+pub(super) async fn fill(
     mut rows: impl futures_util::Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
     interest: &Interest,
     limit: usize,

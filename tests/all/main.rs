@@ -17,6 +17,7 @@ mod fence;
 mod foreign;
 mod found_by_the_model;
 mod late_commit;
+mod late_many;
 mod load;
 mod log_table;
 mod looks;

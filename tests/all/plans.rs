@@ -44,7 +44,8 @@ const LOGS: [(&str, &str); 4] = [(MANY, "ANALYZE"), (ONE, "ANALYZE"), (MANY, "")
 async fn read_by(db: &TestDb, classes: &[Class]) -> [String; 2] {
     let mut conn = db.connect().await;
     let seen = Fence::of_transactions(Position::new(1), "3:4:3".parse().unwrap(), 5);
-    let window = Window { seen: &seen, upto: &seen, after: Position::new(0) };
+    let upto = Fence::of_transactions(Position::new(1), "5:5:".parse().unwrap(), 5);
+    let window = Window { seen: &seen, upto: &upto, after: Position::new(0) };
     let mut buffer = EventBuffer::default();
     log::read(&Layout::default(), &mut conn, window, &Slice::of(classes), &Interest::everything(), 10, &mut buffer)
         .await

@@ -88,6 +88,31 @@ async fn a_look_finds_the_versions_of_an_aggregate_in_their_order() {
     assert_eq!(versions, (1..=10).collect::<Vec<_>>());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_events_of_a_transaction_that_commits_late_are_applied_once_and_in_order_in_many_batches() {
+    let (log, read_model) = (Shop::of_transactions().await, TestDb::new().await);
+    let options = WorkerOptions::default().batch_size(100);
+    let mut worker = Worker::new(partition(0, 1), Sourced::new(Order, Some(log.source())), options);
+    let mut conn = read_model.database.connect().await.unwrap();
+    worker.register(&mut conn).await.unwrap();
+    let (mut late, mut other) = (log.connect().await, log.connect().await);
+    let write = |first_id: u32, order: &str, events: u32| {
+        AssertSqlSafe(format!(
+            "INSERT INTO shop.domain_events (id, order_id, version, kind, body)
+             SELECT {first_id} + hashint4(n) % 1000000, md5('{order}' || n % 40)::uuid, n / 40 + 1, 'paid', '{{}}'
+             FROM generate_series(0, {events} - 1) n ON CONFLICT (id) DO NOTHING"
+        ))
+    };
+    sqlx::raw_sql("BEGIN").execute(&mut late).await.unwrap();
+    sqlx::raw_sql(write(2_000_000, "late", 1_500)).execute(&mut late).await.unwrap();
+    sqlx::raw_sql(write(5_000_000, "other", 10)).execute(&mut other).await.unwrap();
+    while worker.step(&mut conn).await.unwrap() != Step::CaughtUp {}
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM folded").await, 10);
+    sqlx::raw_sql("COMMIT").execute(&mut late).await.unwrap();
+    while worker.step(&mut conn).await.unwrap() != Step::CaughtUp {}
+    assert_folded(&log, &read_model).await;
+}
+
 fn counters(log: &Shop) -> Sourced<Counters> {
     Sourced::new(Counters::new("/cents".parse().unwrap(), 1_000), Some(log.source()))
 }
