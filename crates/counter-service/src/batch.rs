@@ -1,4 +1,4 @@
-//! What a shard takes together: loaded, decided, appended, and answered.
+//! Calls that a shard takes to the log together: loaded, decided, appended, and answered.
 //!
 //! The log decides. Each event expects the version that its counter had when it was decided; if another node has
 //! appended meanwhile, or the answer is lost, the counters concerned are read back, what may have been appended is

@@ -3,44 +3,30 @@
 use super::batch::Batch;
 use super::changes::publish;
 use super::command::{Call, CounterValue, Outcome, Refused};
-use super::decide::Known;
+use super::decide::{Known, Map};
 use super::error::ServiceError;
 use super::id::{AGGREGATE_TYPE, CounterId};
-use super::message::Finished;
-use super::meters::Meters;
-use super::ownership::{Holding, Ownership};
+use super::ownership::Holding;
 use super::question::{Part, Released};
-use super::storage::Log;
-use evenfold::counters::Changes;
+use super::work::{Begun, Common, Finished, Work};
 use evenfold::hash::IdHash;
 use evenfold::state_table::StateTable;
-use evenfold_groups::process::Group;
-use futures_util::FutureExt;
-use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// The most commands of one append.
+/// The most commands of one batch.
 const MAX_BATCH: usize = 1_000;
 
 /// An append whose caller has ceased to wait is still on its way for so long at most: a minute that the appender waits
 /// for the database, and a while for what the network has kept.
 const LATEST_APPEND: Duration = Duration::from_secs(75);
 
-/// What the shards of a node have in common.
-pub(super) struct Common {
-    pub(super) log: Log,
-    pub(super) ownership: Arc<Ownership>,
-    pub(super) meters: Arc<Meters>,
-    pub(super) changes: Group<Arc<Changes>>,
-    pub(super) max_waiting: usize,
-    pub(super) request_timeout: Duration,
-}
-
-/// The counters of a shard that are in memory, and what waits for the log. At most one batch is on its way to it.
+/// The counters of a shard that are in memory, and what is on its way to the log. The appender groups what comes from
+/// all shards: here a call waits only for those before it that are about the same counter, and for its counter to be
+/// read back.
 pub(super) struct Durable {
     shard: u32,
     pub(super) common: Arc<Common>,
@@ -48,43 +34,42 @@ pub(super) struct Durable {
     epoch: u64,
     /// As they are in the log, unless another node has appended; none for those of which that is not known.
     counters: StateTable<Option<CounterValue>>,
-    waiting: VecDeque<Call>,
-    busy: bool,
+    /// Of which something is on its way, or waits to be read back, and the calls that came after that.
+    busy: Map<Vec<Call>>,
+    /// The first calls about counters that are to be read back: those that come while some are, are read together.
+    unread: Vec<Call>,
+    reading: bool,
+    /// How many calls have no answer yet.
+    open: usize,
     /// Until when an append may come in of which the shard hears nothing: nothing that it reads is kept until then.
     doubtful: Option<Instant>,
     /// Who waits until nothing is on its way any more, to take over the holding of this number.
     released: Vec<(u64, oneshot::Sender<Released>)>,
     /// What a batch has learned that began before the shard was released is not good any more.
     releases: u64,
-}
-
-/// A batch that is to be taken to the log.
-#[must_use]
-pub(super) struct Work {
-    common: Arc<Common>,
-    pub(super) shard: u32,
-    batch: Batch,
-    releases: u64,
-}
-
-impl Work {
-    /// Takes it there. It ends by itself, at the deadline at the latest.
-    pub(super) async fn run(self) -> Finished {
-        let Self { common, shard, batch, releases } = self;
-        // Before those who wait for it have no time left: they are to learn whether it is known that nothing was
-        // counted.
-        let deadline = Instant::now() + common.request_timeout * 9 / 10;
-        let run = batch.run(&common.log, &common.meters, common.ownership.owned_shard(shard), deadline);
-        Finished { done: AssertUnwindSafe(run).catch_unwind().await.ok(), releases }
-    }
+    /// How many of those are on their way yet, and how many batches there are in all.
+    outdated: usize,
+    batches: usize,
 }
 
 impl Durable {
     pub(super) fn new(shard: u32, max_actors: usize, common: Arc<Common>) -> Self {
-        let counters = StateTable::new(max_actors);
-        let (waiting, released) = (VecDeque::new(), Vec::new());
         let epoch = common.log.epochs().number();
-        Self { shard, common, epoch, counters, waiting, busy: false, doubtful: None, released, releases: 0 }
+        Self {
+            shard,
+            common,
+            epoch,
+            counters: StateTable::new(max_actors),
+            busy: Map::default(),
+            unread: Vec::new(),
+            reading: false,
+            open: 0,
+            doubtful: None,
+            released: Vec::new(),
+            releases: 0,
+            outdated: 0,
+            batches: 0,
+        }
     }
 
     /// Answers at once what it can; the rest is to be taken to the log.
@@ -104,48 +89,74 @@ impl Durable {
             self.answer(call, Ok(counted));
             return None;
         }
-        if self.waiting.len() >= self.common.max_waiting {
+        if self.open >= self.common.max_waiting.saturating_add(MAX_BATCH) {
             self.answer(call, Err(ServiceError::Busy.into()));
             return None;
         }
-        self.waiting.push_back(call);
-        self.begin()
+        self.open += 1;
+        match self.busy.entry(call.command.id.clone()) {
+            Entry::Occupied(before) => {
+                before.into_mut().push(call);
+                return None;
+            }
+            Entry::Vacant(free) => free.insert(Vec::new()),
+        };
+        if !call.command.may_be_repeated() && self.is_certain() && self.counter(&call.command.id).is_some() {
+            return Some(self.begin(vec![call], false));
+        }
+        self.unread.push(call);
+        self.read()
     }
 
-    /// What waits, if nothing is on its way to the log.
-    fn begin(&mut self) -> Option<Work> {
-        if self.busy {
+    /// What is to be read back, if nothing is just now.
+    fn read(&mut self) -> Option<Work> {
+        if self.reading || self.unread.is_empty() {
             return None;
         }
-        // Whoever does not want the answer any more may take it that nothing happened.
-        self.waiting.retain(|call| !call.answer.is_closed());
-        let calls: Vec<Call> = self.waiting.drain(..self.waiting.len().min(MAX_BATCH)).collect();
-        if calls.is_empty() {
-            return None;
-        }
-        self.busy = true;
-        let mut known = Known::default();
-        // A node that may have been taken for dead knows nothing: another one may have appended.
-        if self.is_present() && self.common.ownership.is_certain() {
-            for id in calls.iter().map(|call| &call.command.id) {
-                if let Some(counted) = *self.counter(id) {
+        self.reading = true;
+        let calls = self.unread.drain(..self.unread.len().min(MAX_BATCH)).collect();
+        Some(self.begin(calls, true))
+    }
+
+    /// A batch of these calls; those about one counter are next to each other.
+    fn begin(&mut self, mut calls: Vec<Call>, reads: bool) -> Work {
+        let (mut counters, mut known) = (Vec::new(), Known::default());
+        // Asked once: all that the batch begins with is of one epoch.
+        let certain = self.is_certain();
+        for id in calls.iter().map(|call| &call.command.id) {
+            if counters.last() != Some(id) {
+                counters.push(id.clone());
+                if certain && let Some(counted) = *self.counter(id) {
                     known.insert(id.clone(), Ok(counted));
                 }
             }
         }
+        let begun = Begun { counters, calls: calls.len(), reads, releases: self.releases };
+        // Whoever does not want the answer any more may take it that nothing happened.
+        calls.retain(|call| !call.answer.is_closed());
+        self.batches += 1;
         let batch = Batch::new(calls, self.epoch, known);
-        Some(Work { common: Arc::clone(&self.common), shard: self.shard, batch, releases: self.releases })
+        Work { common: Arc::clone(&self.common), shard: self.shard, batch, begun }
     }
 
-    /// Answers those of a batch that has ended; what has come meanwhile is to be taken to the log.
-    pub(super) fn finished(&mut self, finished: Finished) -> Option<Work> {
-        self.busy = false;
-        if let Some(done) = finished.done {
+    /// Whether nobody else can have appended to what is in memory: another node may have, if this one may have been
+    /// taken for dead.
+    fn is_certain(&mut self) -> bool {
+        self.is_present() && self.common.ownership.is_certain()
+    }
+
+    /// Answers those of a batch that has ended; what has waited for it is to be taken to the log.
+    pub(super) fn finished(&mut self, Finished { done, begun }: Finished) -> Vec<Work> {
+        self.open -= begun.calls;
+        self.batches -= 1;
+        self.outdated -= usize::from(begun.releases != self.releases);
+        self.reading &= !begun.reads;
+        if let Some(done) = done {
             if done.doubtful {
                 self.doubt();
             }
             self.is_present();
-            let good = finished.releases == self.releases && self.doubtful.is_none_or(|until| until <= Instant::now());
+            let good = begun.releases == self.releases && self.doubtful.is_none_or(|until| until <= Instant::now());
             for (id, counted) in done.counters {
                 *self.counter(&id) = counted.filter(|_| good);
             }
@@ -168,11 +179,35 @@ impl Durable {
             tracing::error!(shard = self.shard, "a batch panicked; its counters are read back");
             self.doubt();
         }
-        for (holding, waiting) in std::mem::take(&mut self.released) {
-            self.hand_off(holding, waiting);
+        if self.outdated == 0 {
+            for (holding, waiting) in std::mem::take(&mut self.released) {
+                self.hand_off(holding, waiting);
+            }
         }
         self.common.meters.counters(self.shard, self.counters.len());
-        self.begin()
+        self.next(begun.counters)
+    }
+
+    /// What has waited for these counters, and what is to be read back.
+    fn next(&mut self, counters: Vec<CounterId>) -> Vec<Work> {
+        let (mut all, mut calls) = (Vec::new(), Vec::new());
+        for id in counters {
+            let Entry::Occupied(mut waiting) = self.busy.entry(id) else { continue };
+            if waiting.get().is_empty() {
+                waiting.remove();
+                continue;
+            }
+            let after = waiting.get().len().min(MAX_BATCH);
+            if calls.len() + after > MAX_BATCH {
+                all.push(std::mem::take(&mut calls));
+            }
+            calls.extend(waiting.get_mut().drain(..after));
+        }
+        all.push(calls);
+        let begun = all.into_iter().filter(|calls| !calls.is_empty()).map(|calls| self.begin(calls, false));
+        let mut works: Vec<Work> = begun.collect();
+        works.extend(self.read());
+        works
     }
 
     /// The shard belongs to another node: refuses what waits, forgets its counters, and answers when nothing is on its
@@ -187,11 +222,18 @@ impl Durable {
             let _nobody = done.send(answer);
             return;
         }
-        for call in std::mem::take(&mut self.waiting) {
+        let mut refused = Vec::new();
+        for unread in std::mem::take(&mut self.unread) {
+            refused.extend(self.busy.remove(&unread.command.id).unwrap_or_default());
+            refused.push(unread);
+        }
+        refused.extend(self.busy.values_mut().flat_map(std::mem::take));
+        self.open -= refused.len();
+        for call in refused {
             self.answer(call, Err(Refused::NotOwner));
         }
         self.forget();
-        if self.busy {
+        if self.outdated > 0 {
             self.released.push((part.holding, done));
         } else {
             self.hand_off(part.holding, done);
@@ -215,6 +257,7 @@ impl Durable {
         self.counters.clear();
         self.common.meters.counters(self.shard, 0);
         self.releases += 1;
+        self.outdated = self.batches;
     }
 
     /// Whether what is in memory is what the log has, as far as the server behind the connections is concerned: that it

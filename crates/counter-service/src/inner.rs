@@ -1,6 +1,6 @@
 //! What a node consists of.
 
-use super::durable::{Common, Durable};
+use super::durable::Durable;
 use super::forget;
 use super::id::CounterId;
 use super::limits::MAX_NAMED;
@@ -10,6 +10,7 @@ use super::ownership::Ownership;
 use super::shard::{CounterShard, Own};
 use super::storage::Log;
 use super::volatile::Volatile;
+use super::work::Common;
 use crate::changes::changes_group;
 use evenfold::counter::AmountPointer;
 use evenfold::counters::Changes;

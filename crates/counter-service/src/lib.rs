@@ -1,7 +1,8 @@
 //! The counter service: increments in, events in the log, values out.
 //!
-//! The counters of a [`Node`] are divided among the shards of an actor group. A shard takes what waits for it, decides
-//! it against its counters, appends the events, and answers when they are committed.
+//! The counters of a [`Node`] are divided among the shards of an actor group. A shard decides what
+//! comes against its counters, has the events appended, and answers when they are committed. It groups nothing: the
+//! log's appender does, for all shards together.
 
 mod acquire;
 mod batch;
@@ -34,6 +35,7 @@ mod top;
 mod volatile;
 mod waiting;
 mod watch;
+mod work;
 
 pub use changes::{changes_group, subscribers};
 pub use command::CounterValue;

@@ -1,16 +1,16 @@
 //! What a shard is sent.
 
-use super::batch::Done;
 use super::command::{Command, CounterValue, Outcome};
 use super::id::CounterId;
 use super::question::{Part, Released};
+use super::work::Finished;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What a shard is sent.
 pub(super) enum Message {
     Call(Command, oneshot::Sender<Outcome>),
-    /// What became of its batch.
+    /// What became of one of its batches.
     Finished(Finished),
     Top(Top),
     /// It is another node's now: for a part of what is to be handed over, when nothing is on its way to the log any
@@ -38,10 +38,4 @@ impl Top {
     pub(super) fn new(limit: usize, named: Arc<[CounterId]>, permit: Arc<OwnedSemaphorePermit>) -> Self {
         Self { limit, named, _permit: permit }
     }
-}
-
-/// A batch that has ended; none if it panicked.
-pub(super) struct Finished {
-    pub(super) done: Option<Done>,
-    pub(super) releases: u64,
 }

@@ -47,8 +47,8 @@ impl Meters {
 }
 
 /// What shards are asked, and how long handling it takes: from when a shard takes the message from its mailbox until it
-/// has the answer. What waits for the log has its answer when its batch is committed, so that is in it, with the wait
-/// for the batch before.
+/// has the answer. What waits for the log has its answer when its event is committed, so that is in it, with the wait
+/// for what came before it about the same counter.
 #[derive(Debug, Clone, Default)]
 pub struct Handling<T> {
     /// Increments, also those that were refused.

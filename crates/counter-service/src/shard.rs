@@ -1,11 +1,12 @@
 //! A shard of counters, as an actor of the node's group.
 
 use super::command::{Call, CounterValue};
-use super::durable::{Durable, Work};
+use super::durable::Durable;
 use super::id::CounterId;
 use super::message::{Message, Top};
 use super::question::RankedCounter;
 use super::volatile::Volatile;
+use super::work::Work;
 use evenfold_groups::{Shard, WeakGroup, top};
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -58,17 +59,18 @@ impl Shard for CounterShard {
     }
 }
 
-/// Takes a batch to the log, and has the shard see what became of it, also where that panicked.
-fn take_to_log(work: Option<Work>, own: &Own) {
-    let Some(work) = work else { return };
-    let (shard, own) = (work.shard, Arc::clone(own));
-    tokio::spawn(async move {
-        let finished = Message::Finished(work.run().await);
-        if let Some(group) = own.get().and_then(WeakGroup::upgrade) {
-            // A group that has ended has no counters, and nobody whom it has not answered.
-            let _ended = group.ask_shard(shard, finished, Duration::MAX).await;
-        }
-    });
+/// Takes batches to the log, and has the shard see what became of each, also where that panicked.
+fn take_to_log(works: impl IntoIterator<Item = Work>, own: &Own) {
+    for work in works {
+        let (shard, own) = (work.shard, Arc::clone(own));
+        tokio::spawn(async move {
+            let finished = Message::Finished(work.run().await);
+            if let Some(group) = own.get().and_then(WeakGroup::upgrade) {
+                // A group that has ended has no counters, and nobody whom it has not answered.
+                let _ended = group.ask_shard(shard, finished, Duration::MAX).await;
+            }
+        });
+    }
 }
 
 impl CounterShard {

@@ -46,8 +46,8 @@ const PRESENT: [Present; 3] = [
 ];
 
 const HANDLING: &str = "How long shards took for a message: from taking it from the mailbox to its answer. \
-Of what waits for the log, as increments do unless the service is volatile, that is the wait for the batch before, and the \
-batch with its commit. An increment or a read is one message to one shard, a top list one to every shard";
+Of what waits for the log, as increments do unless the service is volatile, that is the wait for those before \
+it about the same counter, and its commit. An increment or a read is one message to one shard, a top list one to every shard";
 
 const SHARDS: [OfShard; 3] = [
     ("mailbox", "Messages that wait for the shard", MetricType::Gauge, |shard| {

@@ -114,6 +114,28 @@ async fn what_another_writer_appends_is_in_the_next_answer() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_counter_that_another_writer_has_locked_holds_up_no_other_counter_of_its_shard() {
+    let db = TestDb::new().await;
+    let node = node(&db, NodeOptions::default().shards(1).request_timeout(Duration::from_secs(20))).await;
+    for name in ["a", "b"] {
+        node.increment(&id(name), 1, None).await.unwrap();
+    }
+    let (mut conn, mut other) = (db.connect().await, db.connect().await);
+    let mut open = sqlx::Connection::begin(&mut other).await.unwrap();
+    let event = NewEvent::new("counter", "a", "added", &json!({ "amount": 10 })).unwrap();
+    log::append(&mut open, &[event]).await.unwrap();
+    let waiting = node.clone();
+    let locked = tokio::spawn(async move { waiting.increment(&id("a"), 1, None).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                 AND application_name = 'evenfold append' AND wait_event_type = 'Lock'";
+    wait_until("the append waits for the lock", SOON, async || scalar(&mut conn, waits).await > 0).await;
+    assert_eq!(node.increment(&id("b"), 1, None).await, Ok(CounterValue { value: 2, version: 2 }));
+    assert!(!locked.is_finished(), "the lock is there yet");
+    open.rollback().await.unwrap();
+    assert_eq!(locked.await.unwrap(), Ok(CounterValue { value: 2, version: 2 }));
+}
+
 #[tokio::test]
 async fn an_overflow_is_refused_and_changes_nothing() {
     let db = TestDb::new().await;
