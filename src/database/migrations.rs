@@ -16,7 +16,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 9] = [
+const FILES: [(i64, &str, &str); 10] = [
     file!(20_261_128_000_001, "functions"),
     file!(20_261_128_000_002, "append"),
     file!(20_261_128_000_003, "log"),
@@ -26,6 +26,7 @@ const FILES: [(i64, &str, &str); 9] = [
     file!(20_261_128_000_007, "erasures"),
     file!(20_261_128_000_008, "operations"),
     file!(20_261_128_000_009, "commit_counters"),
+    file!(20_261_128_000_010, "row"),
 ];
 
 /// How many of them, from the first, make functions in the place of those that are there.

@@ -11,7 +11,7 @@ SELECT e.log IS NOT NULL AS log, to_regclass('evenfold._sqlx_migrations') IS NOT
         WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = e.log AND t.tgname = w.name AND t.tgenabled = 'A')
        ) AS triggers,
        (SELECT string_agg(w.name, ', ' ORDER BY w.name)
-        FROM unnest(ARRAY['events_pkey', 'events_version_key', 'events_event_id_key', 'events_payload_check']) AS w (name)
+        FROM unnest(ARRAY['events_pkey', 'events_version_key', 'events_event_id_key']) AS w (name)
         WHERE NOT EXISTS (SELECT FROM pg_constraint t LEFT JOIN pg_index i ON i.indexrelid = t.conindid
                           WHERE t.conrelid = e.log AND t.conname = w.name
                             AND NOT t.condeferrable AND i.indisvalid IS NOT FALSE)

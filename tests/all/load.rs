@@ -89,9 +89,10 @@ async fn an_event_that_is_too_large_is_named_and_not_read() {
     let db = TestDb::new().await;
     let mut conn = db.connect().await;
     append_one(&mut conn, "a", 1).await;
-    let insert = "ALTER TABLE evenfold.events DROP CONSTRAINT events_payload_check;
-         INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
-         VALUES (2, 't', 'a', 'e', to_json(repeat('x', 1048576)))";
+    let insert = "ALTER TABLE evenfold.events DISABLE TRIGGER events_place;
+         INSERT INTO evenfold.events (xid, position, version, hash, aggregate_type, aggregate_id, event_type, payload)
+         VALUES (pg_current_xact_id(), nextval('evenfold.events_position_seq'), 2, evenfold.hash('a'), 't', 'a', 'e',
+                 to_json(repeat('x', 1048576)))";
     sqlx::raw_sql(insert).execute(&mut conn).await.unwrap();
     let mut history = load(&mut conn, &Aggregate::new("t", "a"), Version::NONE);
     assert_eq!(history.next().await.unwrap().unwrap().version, 1);

@@ -31,6 +31,7 @@ mod pool_reads;
 mod process;
 mod read_ahead;
 mod recorded_at;
+mod row;
 mod schema;
 mod statements;
 mod superseded;

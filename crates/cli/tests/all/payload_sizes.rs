@@ -37,16 +37,12 @@ async fn execute(conn: &mut PgConnection, sql: impl Into<String>) {
 /// Takes the limit away, as it was not there in the earliest versions, and gives what brings it back for the rows to
 /// come.
 async fn lift_the_limit(conn: &mut PgConnection) -> String {
-    let limit: String = sqlx::query_scalar(
-        "SELECT 'ALTER TABLE evenfold.events ADD CONSTRAINT events_payload_check ' || pg_get_constraintdef(oid)
-         FROM pg_constraint WHERE conrelid = 'evenfold.events'::regclass AND conname = 'events_payload_check'",
-    )
-    .fetch_one(&mut *conn)
-    .await
-    .unwrap();
-    assert!(limit.ends_with("NOT VALID"), "{limit}");
-    execute(conn, "ALTER TABLE evenfold.events DROP CONSTRAINT events_payload_check").await;
-    limit
+    let place: String =
+        sqlx::query_scalar("SELECT pg_get_functiondef('evenfold.place'::regproc)").fetch_one(&mut *conn).await.unwrap();
+    let lifted = place.replace("1048576", "1073741823");
+    assert_ne!(lifted, place);
+    execute(conn, lifted).await;
+    place
 }
 
 #[tokio::test(flavor = "multi_thread")]
