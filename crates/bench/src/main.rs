@@ -116,6 +116,7 @@ async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
             .await
         }
         Benchmark::Append(args) => {
+            args.check()?;
             on_database(&global, async |bench| {
                 let figures = append::run(bench, &args).await?;
                 report::show("append", &args.about(), &figures, args.runs.json)

@@ -44,7 +44,7 @@ const BENCHMARKS: [(&[&str], &[&str]); 9] = [
         &["figures", "--classes=20", "--events=10000", "--seconds=1"],
         &["scrape", "monitor: CPU", "server: CPU", "worker: CPU with figures"],
     ),
-    (&["append", "--seconds=1", "--writers=3"], &["append", "grouped, 50 each", "grouped, 250 each"]),
+    (&["append", "--seconds=1", "--writers=3"], &["append", "grouped, 50 each", "grouped, 250 each", "WAL per event"]),
     (
         &["fan-out", "--events=600", "--aggregates=20", "--processes=3", "--index"],
         &[
@@ -207,7 +207,7 @@ const FILLING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cur
 const WORKING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND application_name LIKE 'evenfold counters %' AND query LIKE '%INTO \"evenfold\\_bench\\_%\".counters %'";
 const APPENDING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND query LIKE '%INSERT INTO \"evenfold\\_bench\\_%\".events%' AND pid <> pg_backend_pid()";
+    AND query LIKE '%INSERT INTO \"evenfold\\_bench\\_%\".plain%' AND pid <> pg_backend_pid()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_benchmark_leaves_nothing_behind() {
@@ -232,9 +232,9 @@ async fn a_benchmark_that_fails_says_why_and_leaves_nothing_behind() {
             .fetch_one(&mut conn)
             .await
             .unwrap();
-    let sql = format!("ALTER TABLE {schema}.events RENAME TO elsewhere");
+    let sql = format!("ALTER TABLE {schema}.plain RENAME TO elsewhere");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
-    ended(bench).await.complains(1, ".events\" does not exist");
+    ended(bench).await.complains(1, ".plain\" does not exist");
     nothing_is_left(&mut conn).await;
 }
 

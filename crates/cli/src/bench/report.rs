@@ -39,6 +39,7 @@ pub enum Unit {
     Events,
     PerSecond,
     Mebibytes,
+    Bytes,
 }
 
 impl Unit {
@@ -49,6 +50,7 @@ impl Unit {
             Self::Events => "events",
             Self::PerSecond => "/s",
             Self::Mebibytes => "MiB",
+            Self::Bytes => "B",
         }
     }
 
@@ -61,6 +63,7 @@ impl Unit {
             Self::Events => thousands(value.round() as i64),
             Self::PerSecond => format!("{}/s", thousands(value.round() as i64)),
             Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Bytes => format!("{} B", thousands(value.round() as i64)),
         }
     }
 }
