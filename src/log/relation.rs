@@ -76,10 +76,15 @@ pub struct Checked {
 /// # Cancel safety
 ///
 /// Part of the caller's transaction, in which it must be.
-pub async fn show_listed(schema: &Schema, conn: &mut PgConnection, positions: &[Position]) -> Result<(), sqlx::Error> {
+pub async fn show_listed(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    positions: &[Position],
+    session: &[(&str, &str)],
+) -> Result<(), sqlx::Error> {
     let listed: Vec<String> = positions.iter().map(ToString::to_string).collect();
     let view = schema.text(VIEW).replace("{events}", LISTED);
-    show(conn, &view, &[("positions", format!("{{{}}}", listed.join(",")))]).await
+    show(conn, &view, &[("positions", format!("{{{}}}", listed.join(",")))], session).await
 }
 
 /// Makes the view `batch` show the events of a span that are wanted.
@@ -96,20 +101,30 @@ pub async fn show_span(
     conn: &mut PgConnection,
     span: &Span,
     interest: &Interest,
+    session: &[(&str, &str)],
 ) -> Result<(), sqlx::Error> {
     let (seen, upto) = span.between.snapshots()?;
     let view = schema.text(VIEW).replace("{events}", &span_condition((seen, upto), span, interest));
     let settings =
         [("after", span.after.to_string()), ("to", span.to.to_string()), ("seen", bound(seen)), ("upto", bound(upto))];
-    show(conn, &view, &settings).await
+    show(conn, &view, &settings, session).await
 }
 
-/// Sets what the view shows, and makes it where the session has another one or none.
-pub(super) async fn show(conn: &mut PgConnection, view: &str, settings: &[(&str, String)]) -> Result<(), sqlx::Error> {
-    let set = (2..).zip(settings).map(|(at, (name, _))| format!(", set_config('evenfold_batch.{name}', ${at}, true)"));
+/// Sets what the view shows, and the rest of the session for the transaction, and makes the view where the session has
+/// another one or none.
+pub(super) async fn show(
+    conn: &mut PgConnection,
+    view: &str,
+    settings: &[(&str, String)],
+    session: &[(&str, &str)],
+) -> Result<(), sqlx::Error> {
+    let names = settings.iter().map(|(name, _)| format!("evenfold_batch.{name}"));
+    let names = names.chain(session.iter().map(|(name, _)| (*name).to_owned()));
+    let set = (2..).zip(names).map(|(at, name)| format!(", set_config({}, ${at}, true)", literal(&name)));
     let sql = format!("SELECT {MADE} = $1{}", set.collect::<String>());
     let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(view);
     let query = settings.iter().fold(query, |query, (_, value)| query.bind(value));
+    let query = session.iter().fold(query, |query, (_, value)| query.bind(*value));
     let is_made: bool = query.fetch_one(&mut *conn).await?;
     if !is_made {
         sqlx::raw_sql(AssertSqlSafe(view.to_owned())).execute(&mut *conn).await?;

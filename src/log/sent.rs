@@ -39,6 +39,7 @@ const NO_ENVELOPE: &str = "the events were read without their envelopes, which t
 pub async fn show_sent<'e>(
     conn: &mut PgConnection,
     events: impl Iterator<Item = Event<'e>>,
+    session: &[(&str, &str)],
 ) -> Result<(), sqlx::Error> {
     let mut rows = SentRows::default();
     for event in events {
@@ -56,7 +57,7 @@ pub async fn show_sent<'e>(
     } else {
         sqlx::raw_sql(ROWS).execute(&mut *conn).await?;
     }
-    show(conn, SHOW_ROWS, &[]).await?;
+    show(conn, SHOW_ROWS, &[], session).await?;
     sqlx::query(FILL_ROWS)
         .bind(rows.positions)
         .bind(rows.aggregate_types)

@@ -136,14 +136,35 @@ impl<'a> Batch<'a> {
     ///
     /// Part of the transaction.
     pub async fn make_view(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.make_view_with(conn, &[]).await
+    }
+
+    /// The same, and sets these settings of the session until the transaction ends, in the same statement.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`make_view`](Self::make_view).
+    ///
+    /// # Cancel safety
+    ///
+    /// Part of the transaction.
+    #[doc(hidden)]
+    pub async fn make_view_with(&self, conn: &mut PgConnection, session: &[(&str, &str)]) -> Result<(), sqlx::Error> {
         if let Some(InView { span, interest }) = &self.in_view {
-            return log::show_span(self.schema, conn, span, interest).await;
+            return log::show_span(self.schema, conn, span, interest, session).await;
         }
         if self.is_foreign() {
-            return log::show_sent(conn, self.events()).await;
+            return log::show_sent(conn, self.events(), session).await;
         }
         let positions: Vec<Position> = self.events().map(|event| event.position).collect();
-        log::show_listed(self.schema, conn, &positions).await
+        log::show_listed(self.schema, conn, &positions, session).await
+    }
+
+    /// Whether its events are such as were parked, and are tried again.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_retried(&self) -> bool {
+        self.between.is_none()
     }
 
     /// Whether the events were not read: [`events`](Self::events) has none of them, and they can be had by

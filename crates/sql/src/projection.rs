@@ -29,6 +29,8 @@ pub struct SqlProjection {
     checked: bool,
     session: Session,
     deadlocks: Deadlocks,
+    /// Whether an event was to blame for a batch that comes again: what fails then is undone by itself.
+    careful: bool,
 }
 
 impl SqlProjection {
@@ -37,7 +39,14 @@ impl SqlProjection {
     pub fn new(file: ProjectionFile) -> Self {
         let run = run::statements(&file);
         let file = Arc::new(file);
-        Self { file, run: Arc::new(run), checked: false, session: Session::default(), deadlocks: Deadlocks::default() }
+        Self {
+            file,
+            run: Arc::new(run),
+            checked: false,
+            session: Session::default(),
+            deadlocks: Deadlocks::default(),
+            careful: false,
+        }
     }
 
     fn is_each_event(&self) -> bool {
@@ -119,13 +128,23 @@ impl SqlProjection {
         batch: &mut Batch<'_>,
         events: usize,
     ) -> Result<(), BoxError> {
-        session::savepoint(conn).await?;
+        // A batch that is a whole transaction can come again where it fails, which is seldom: a savepoint for each is a
+        // round trip. What is kept or tried again is not given back.
+        let savepoint = self.careful || !batch.is_last() || batch.is_retried();
+        if savepoint {
+            session::savepoint(conn).await?;
+        }
         let rows = if self.is_each_event() { Some(RowsWritten::now(conn).await?) } else { None };
         match run::run(conn, &self.run, events).await {
             Ok(()) => {}
-            Err((_, error)) if Fault::of(&error) == Fault::Event => {
+            Err((_, error)) if Fault::of(&error) == Fault::Event && savepoint => {
                 session::undo(conn).await?;
                 self.isolate(conn, batch).await?;
+            }
+            Err((_, error)) if Fault::of(&error) == Fault::Event => {
+                self.careful = true;
+                batch.retry();
+                return Ok(());
             }
             Err((index, error)) if is_deadlock(&error) => {
                 self.deadlocks.met(&self.file, &self.run[index]);
@@ -187,12 +206,12 @@ impl Projection for SqlProjection {
         if events == 0 {
             return Ok(());
         }
-        batch.make_view(conn).await?;
+        let settings = self.session.settings(conn).await?;
+        batch.make_view_with(conn, settings).await?;
         if !self.checked {
             self.check(conn).await?;
         }
         self.deadlocks.take_turns(conn, &self.file.name).await?;
-        self.session.set(conn).await?;
         if batch.is_only_in_view() {
             self.apply_view(conn, batch, events).await?;
         } else {
@@ -211,6 +230,10 @@ impl Projection for SqlProjection {
 
     fn makes_views(&self) -> bool {
         true
+    }
+
+    fn committed(&mut self) {
+        self.careful = false;
     }
 
     fn forget(&mut self) {

@@ -22,15 +22,17 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Sets it for the statements, until the transaction or the savepoint ends.
-    pub(crate) async fn set(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    /// What it is to be set to for the statements, until the transaction or the savepoint ends.
+    pub(crate) async fn settings(
+        &mut self,
+        conn: &mut PgConnection,
+    ) -> Result<&'static [(&'static str, &'static str)], sqlx::Error> {
         if self.otherwise.is_none() {
             let read = SETTINGS.map(|(name, _)| format!("current_setting('{name}')")).join(", ");
             let row = sqlx::query(AssertSqlSafe(format!("SELECT {read}"))).fetch_one(&mut *conn).await?;
             self.otherwise = Some((0..SETTINGS.len()).map(|index| row.try_get(index)).collect::<Result<_, _>>()?);
         }
-        let sql = format!("SELECT {}", set(&SETTINGS.map(|(_, value)| value)));
-        sqlx::query(AssertSqlSafe(sql)).execute(conn).await.map(drop)
+        Ok(&SETTINGS)
     }
 
     /// Sets it back, for what else is in the transaction.
@@ -43,6 +45,12 @@ impl Session {
     pub(crate) fn forget(&mut self) {
         self.otherwise = None;
     }
+}
+
+/// Sets a session for the statements, until its transaction ends.
+pub(crate) async fn set_for_statements(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let sql = format!("SELECT {}", set(&SETTINGS.map(|(_, value)| value)));
+    sqlx::query(AssertSqlSafe(sql)).execute(conn).await.map(drop)
 }
 
 fn set(values: &[impl AsRef<str>]) -> String {

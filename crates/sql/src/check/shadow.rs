@@ -3,7 +3,7 @@
 use super::outcome::CheckError;
 use crate::file::ProjectionFile;
 use crate::gate::Table;
-use crate::session::Session;
+use crate::session;
 use crate::tables;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
@@ -38,7 +38,7 @@ const RIGHTS: &str = "
 impl Shadows {
     /// For the transaction that the connection is in, which is set as a worker's is for its statements.
     pub(crate) async fn begin(conn: &mut PgConnection) -> Result<Self, CheckError> {
-        Session::default().set(conn).await?;
+        session::set_for_statements(conn).await?;
         let row: (bool, String, String, String, Option<String>) = sqlx::query_as(RIGHTS).fetch_one(conn).await?;
         let (may, role, database, path, home) = row;
         if may { Ok(Self { path, home, made: 0 }) } else { Err(CheckError::NoRight { role, database }) }

@@ -125,3 +125,25 @@ async fn ten_parked_aggregates_that_are_tried_again_stay_parked_each_with_its_re
     assert!(still.len() == 10 && still.iter().all(|one| one.reason.contains("invalid input")), "{still:?}");
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 10);
 }
+
+/// A savepoint is a round trip, and a transaction id: a row that is written behind one has another than its transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_has_a_savepoint_only_where_an_event_of_it_has_failed() {
+    const TOP: &str = "-- create
+CREATE TABLE tops (id text PRIMARY KEY, amount bigint NOT NULL, top xid8 NOT NULL);
+-- apply
+INSERT INTO tops SELECT aggregate_id, (payload ->> 'amount')::bigint, pg_current_xact_id() FROM batch ORDER BY 1;";
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let tops = projection("tops", TOP);
+    for (events, written) in [
+        (vec![of("a", 1, 1), of("b", 2, 1)], ["(a,t)", "(b,t)"].to_vec()),
+        (vec![of("c", 3, 1), of("d", "x", 1), of("e", 5, 1)], ["(a,t)", "(b,t)", "(c,f)", "(e,f)"].to_vec()),
+        (vec![of("f", 6, 1)], ["(a,t)", "(b,t)", "(c,f)", "(e,f)", "(f,t)"].to_vec()),
+    ] {
+        append_all(&mut conn, &events).await;
+        fold(&db, &tops, 1, 1_000).await.unwrap();
+        assert_eq!(rows(&mut conn, "SELECT id, xmin::text = top::text FROM tops").await, written);
+    }
+    assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 1);
+}
