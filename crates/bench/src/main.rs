@@ -7,6 +7,7 @@ mod counter;
 mod cpu;
 mod fan_out;
 mod groups;
+mod growth;
 mod latency;
 mod monitor;
 mod schedule;
@@ -49,6 +50,8 @@ enum Benchmark {
     Append(append::AppendArgs),
     /// What many worker processes cost the database: against one
     FanOut(fan_out::FanOutArgs),
+    /// The same figures at several sizes of one log: what grows faster than the log does
+    Growth(growth::GrowthArgs),
     /// Count over HTTP, in memory, in the log, and on several nodes: against a handler that does nothing
     Counter(counter::CounterArgs),
     /// Send to and ask a group of actors: against mailboxes that take one message after the other; needs no database
@@ -128,6 +131,14 @@ async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
             on_database(&global, async |bench| {
                 let figures = fan_out::run(bench, &args).await?;
                 report::show("fan-out", &args.about(&figures), &figures, args.runs.json)
+            })
+            .await
+        }
+        Benchmark::Growth(args) => {
+            args.check()?;
+            on_database(&global, async |bench| {
+                let figures = growth::run(bench, &args).await?;
+                report::show("growth", &args.about(), &figures, args.runs.json)
             })
             .await
         }

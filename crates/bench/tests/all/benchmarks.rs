@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 /// Each benchmark at a size that takes a moment, and its figures.
-const BENCHMARKS: [(&[&str], &[&str]); 9] = [
+const BENCHMARKS: [(&[&str], &[&str]); 10] = [
     (
         &["catch-up", "--events=600", "--aggregates=20", "--workers=3"],
         &["20 aggregates", "pool of 3", "pool of 3: rows", "600 aggregates", "its peak memory"],
@@ -56,6 +56,7 @@ const BENCHMARKS: [(&[&str], &[&str]); 9] = [
             "3 processes: wall",
         ],
     ),
+    (&["growth", "--sizes=600,1200", "--aggregates=20", "--seconds=1"], GROWTH),
     (&["groups", "--messages=1000"], GROUPS),
     (&["cache", "--seconds=1", "--connections=8", "--writes=100000"], CACHE),
     (&["counter", "--seconds=1", "--connections=8", "--keys=50", "--requests=1000"], COUNTER),
@@ -70,6 +71,23 @@ fn expected(figures: &'static [&'static str]) -> Vec<&'static str> {
     let nats = path.split(':').chain(["/usr/sbin"]).any(|dir| std::path::Path::new(dir).join("nats-server").exists());
     figures.iter().copied().filter(|figure| nats || *figure != "7 nodes").collect()
 }
+
+const GROWTH: &[&str] = &[
+    "1,200: look",
+    "1,200: latency: p50",
+    "1,200: append",
+    "1,200: catch up",
+    "1,200: peak memory",
+    "1,200: start",
+    "1,200: 2 to 3",
+    "1,200: lag",
+    "1,200: lag, behind",
+    "1,200: status",
+    "1,200: status, behind",
+    "1,200: verify",
+    "1,200: table",
+    "1,200: indexes",
+];
 
 const GROUPS: &[&str] = &["sends", "sends", "sends", "asks, 64 clients", "sends"];
 

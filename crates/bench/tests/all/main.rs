@@ -6,4 +6,5 @@ use evenfold_testkit as support;
 
 mod benchmarks;
 mod documents;
+mod growth;
 mod mistakes;

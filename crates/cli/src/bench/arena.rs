@@ -56,15 +56,39 @@ pub async fn within<T>(
 impl Arena {
     async fn create(session: &Session, benchmark: &str) -> anyhow::Result<Self> {
         let schema = Schema::named(&format!("evenfold_bench_{:08x}", fastrand::u32(..)))?;
-        let database = session.database.in_schema(schema.clone()).named("evenfold bench");
+        let arena = Self::of(session, schema.clone());
         // What is wrong with the server is reported before anything is made.
-        let (mut conn, _) = database.connect_to_server().await?;
+        let (mut conn, _) = arena.database.connect_to_server().await?;
         let create = format!(
             "CREATE SCHEMA {schema}; COMMENT ON SCHEMA {schema} IS
              'evenfold bench {benchmark}: nobody needs it once that has ended'"
         );
         run(&mut conn, create).await.map_err(not_created)?;
-        Ok(Self { database, url: session.url.clone() })
+        Ok(arena)
+    }
+
+    /// A schema of this name, which stays until it is [dropped](Self::drop_kept): the one that an earlier run has left,
+    /// or a new one.
+    pub async fn kept(session: &Session, benchmark: &str, schema: &str) -> anyhow::Result<Self> {
+        let schema = Schema::named(schema)?;
+        let arena = Self::of(session, schema.clone());
+        let (mut conn, _) = arena.database.connect_to_server().await?;
+        let create = format!(
+            "SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS {schema}; COMMENT ON SCHEMA {schema} IS
+             'evenfold bench {benchmark}: kept for its next run, and needed by nobody else'"
+        );
+        run(&mut conn, create).await.map_err(not_created)?;
+        schema::migrate(arena.database.schema(), &mut conn).await?;
+        Ok(arena)
+    }
+
+    /// Drops a schema that was kept, if it is there.
+    pub async fn drop_kept(session: &Session, schema: &str) -> anyhow::Result<()> {
+        Self::of(session, Schema::named(schema)?).remove(session).await
+    }
+
+    fn of(session: &Session, schema: Schema) -> Self {
+        Self { database: session.database.in_schema(schema).named("evenfold bench"), url: session.url.clone() }
     }
 
     /// Drops the schema. Workers that are to end may be in the middle of a batch: they are waited for, and then
@@ -73,7 +97,8 @@ impl Arena {
         let (mut conn, _) = session.database.named("evenfold bench").connect_to_server().await?;
         run(&mut conn, "SET client_min_messages = warning; SET lock_timeout = '2s'".to_owned()).await?;
         for attempt in 1.. {
-            let Err(error) = run(&mut conn, format!("DROP SCHEMA {} CASCADE", self.database.schema())).await else {
+            let Err(error) = run(&mut conn, format!("DROP SCHEMA IF EXISTS {} CASCADE", self.database.schema())).await
+            else {
                 break;
             };
             if attempt == ATTEMPTS {

@@ -32,15 +32,22 @@ impl Sample {
 
     /// Writes the log, and has PostgreSQL do what it would do by and by: vacuum it, and gather statistics.
     pub async fn write(self, arena: &Arena) -> anyhow::Result<()> {
+        self.write_from(arena, 0).await
+    }
+
+    /// Writes the rest of a log that has so many of its events already.
+    pub async fn write_from(self, arena: &Arena, present: u64) -> anyhow::Result<()> {
         let bar = bar("filling", self.events);
         let mut conn = arena.database.connect().await?;
-        let mut random = fastrand::Rng::with_seed(self.events);
-        let mut order: Vec<u64> = (0..self.aggregates).collect();
+        let mut random = fastrand::Rng::new();
+        let mut order: Vec<u64> = Vec::new();
         let mut lines = String::new();
-        for number in 0..self.events {
+        for number in present..self.events {
             // Each aggregate once, in another order each time: events of one are far apart, as they come in life.
             let (round, place) = (number / self.aggregates, number % self.aggregates);
-            if place == 0 {
+            if place == 0 || order.is_empty() {
+                random.seed(round);
+                order = (0..self.aggregates).collect();
                 random.shuffle(&mut order);
             }
             let aggregate = order.get(usize::try_from(place)?).copied().unwrap_or_default();
@@ -54,6 +61,19 @@ impl Sample {
         sqlx::raw_sql(arena.database.schema().sql("VACUUM ANALYZE evenfold.events")).execute(&mut conn).await?;
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// How many events of a sample of so many aggregates the log has: whole transactions of it were written, in order.
+    pub async fn written(own: &Schema, conn: &mut PgConnection, aggregates: u64) -> anyhow::Result<u64> {
+        let written = "SELECT coalesce(sum(version), 0)::bigint
+            FROM generate_series(0, $1 - 1) n
+            CROSS JOIN LATERAL (
+                SELECT version FROM evenfold.events
+                WHERE aggregate_type = 'counter' AND aggregate_id = 'counter-' || lpad(n::text, 8, '0')
+                ORDER BY version DESC LIMIT 1
+            ) e";
+        let events: i64 = sqlx::query_scalar(own.sql(written)).bind(i64::try_from(aggregates)?).fetch_one(conn).await?;
+        Ok(events.unsigned_abs())
     }
 
     /// Fails unless the counters are what the log says, all of it.
