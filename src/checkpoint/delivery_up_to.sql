@@ -1,6 +1,7 @@
 -- Per checkpoint, whether it has passed every event that is visible in a snapshot, and the first such event that is parked.
 -- $3 is the last of their positions. What a checkpoint has not passed is above the bound below which a fence excludes any
--- but late ones, or it is late: see lag.sql. The first one that is found is enough.
+-- but late ones, or it is late: see lag.sql. Of transactions that had not ended nothing is visited. The first one that is
+-- found is enough.
 SELECT d.definition, c.modulus, c.residue,
        EXISTS (
            SELECT FROM evenfold.events
@@ -13,10 +14,14 @@ SELECT d.definition, c.modulus, c.residue,
              AND ($5::text[] IS NULL OR event_type = ANY ($5))
        ) OR EXISTS (
            SELECT FROM evenfold.events
-           WHERE (xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.seen)))
-                  OR (xid >= pg_snapshot_xmax(c.seen) AND xid < c.next_xid)
-                  OR xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.upto)))
-                  OR (xid >= pg_snapshot_xmax(c.upto) AND xid < c.upto_next_xid))
+           WHERE (xid = ANY (ARRAY(SELECT x FROM pg_snapshot_xip(c.seen) x
+                                   WHERE pg_visible_in_snapshot(x, $2::text::pg_snapshot)))
+                  OR (xid >= pg_snapshot_xmax(c.seen)
+                      AND xid < least(c.next_xid, pg_snapshot_xmax($2::text::pg_snapshot)))
+                  OR xid = ANY (ARRAY(SELECT x FROM pg_snapshot_xip(c.upto) x
+                                      WHERE pg_visible_in_snapshot(x, $2::text::pg_snapshot)))
+                  OR (xid >= pg_snapshot_xmax(c.upto)
+                      AND xid < least(c.upto_next_xid, pg_snapshot_xmax($2::text::pg_snapshot))))
              AND position + 0 <= least(c.bound, $3)
              AND hash % c.modulus = c.residue
              AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
