@@ -126,7 +126,8 @@ async fn ten_parked_aggregates_that_are_tried_again_stay_parked_each_with_its_re
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.parked_events").await, 10);
 }
 
-/// A savepoint is a round trip, and a transaction id: a row that is written behind one has another than its transaction.
+/// A savepoint is a round trip, and a transaction id: a row that is written behind one has another than its
+/// transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_has_a_savepoint_only_where_an_event_of_it_has_failed() {
     const TOP: &str = "-- create
