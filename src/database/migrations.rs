@@ -25,7 +25,7 @@ const FILES: [(i64, &str, &str); 10] = [
     file!(20_261_128_000_006, "sources"),
     file!(20_261_128_000_007, "erasures"),
     file!(20_261_128_000_008, "operations"),
-    file!(20_261_128_000_009, "commit_counters"),
+    file!(20_261_128_000_009, "batches"),
     file!(20_261_128_000_010, "row"),
 ];
 
