@@ -112,12 +112,12 @@ pub(super) async fn run(bench: Bench<'_>, args: &CounterArgs) -> anyhow::Result<
     };
     let mut figures = vec![
         against("volatile", &volatile, 0.6),
-        against("durable", &durable, 0.3),
+        against("durable", &durable, 0.36),
         figure("durable: p99", Unit::Milliseconds, &durable.p99, "the limit", &limit, Goal::AtMost(1.0)),
         figure("durable, one key", Unit::PerSecond, &hot.rates, "all keys", &durable.rates, Goal::AtLeast(0.5)),
     ];
     if nats.is_some() {
-        figures.push(against(&format!("{NODES} nodes"), &nodes, 0.25));
+        figures.push(against(&format!("{NODES} nodes"), &nodes, 0.35));
     }
     figures.push(figure("its peak memory", Unit::Mebibytes, &memory, "the limit", &[MEMORY_MIB], Goal::AtMost(1.0)));
     Ok(figures)
