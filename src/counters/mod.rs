@@ -202,16 +202,17 @@ impl Projection for Counters {
         Ok(())
     }
 
+    fn may_apply_at_once(&self, events: usize) -> bool {
+        // What makes room must not take changes with it, and those of an earlier batch are of another checkpoint.
+        self.table == Table::Counters && self.changed == 0 && self.actors.has_room(events)
+    }
+
     async fn apply_at_once(
         &mut self,
         conn: &mut PgConnection,
         batch: &mut Batch<'_>,
         to: CheckpointMove<'_>,
     ) -> Result<AtOnce, BoxError> {
-        // What makes room must not take changes with it, and those of an earlier batch are of another checkpoint.
-        if self.table != Table::Counters || self.changed > 0 || !self.actors.has_room(batch.max_len()) {
-            return Ok(AtOnce::NotPossible);
-        }
         self.fold(conn, batch).await?;
         if !batch.to_park().is_empty() {
             // Parking is a statement of its own. What was folded is folded again in a transaction.

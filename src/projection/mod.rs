@@ -77,7 +77,7 @@ use std::future::Future;
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtOnce {
-    /// Nothing: it takes a transaction of several statements.
+    /// Nothing: an event is to be parked, which takes a transaction of several statements.
     NotPossible,
     /// Nothing: the checkpoint does not have the revision any more.
     Outrun,
@@ -150,9 +150,15 @@ pub trait Projection: Send + 'static {
         batch: &mut Batch<'_>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Applies a batch together with the checkpoint after it, in one statement and outside of a transaction, where it
-    /// can. Whatever it reads before that is as good as what it would read in the transaction: if anybody else writes
-    /// meanwhile, the checkpoint has another revision, and nothing is written.
+    /// Whether a batch of so many events may be [applied at once](Self::apply_at_once) now.
+    #[doc(hidden)]
+    fn may_apply_at_once(&self, _events: usize) -> bool {
+        false
+    }
+
+    /// Applies a batch together with the checkpoint after it, in one statement and outside of a transaction. Whatever
+    /// it reads before that is as good as what it would read in the transaction: if anybody else writes meanwhile, the
+    /// checkpoint has another revision, and nothing is written.
     ///
     /// # Errors
     ///

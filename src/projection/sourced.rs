@@ -48,6 +48,10 @@ impl<P: Projection> Projection for Sourced<P> {
         self.projection.apply(conn, batch).await
     }
 
+    fn may_apply_at_once(&self, events: usize) -> bool {
+        self.projection.may_apply_at_once(events)
+    }
+
     async fn apply_at_once(
         &mut self,
         conn: &mut PgConnection,

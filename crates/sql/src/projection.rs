@@ -111,7 +111,10 @@ impl SqlProjection {
     ) -> Result<(), BoxError> {
         match run::run(conn, &self.run, events).await {
             Ok(()) => {}
-            Err((_, error)) if Fault::of(&error) == Fault::Event => batch.retry_as_events(),
+            Err((_, error)) if Fault::of(&error) == Fault::Event => {
+                self.careful = true;
+                batch.retry_as_events();
+            }
             Err((index, error)) if is_deadlock(&error) => {
                 self.deadlocks.met(&self.file, &self.run[index]);
                 batch.retry();

@@ -89,7 +89,7 @@ impl<P: Projection> Worker<P> {
     ) -> Result<Step, WorkerError> {
         let name = self.projection.name().to_owned();
         let (mut sum, mut links) = (Sum::default(), Links::new(self.options.links));
-        if work.may_be_one_statement(&holding) {
+        if work.may_be_one_statement(&holding) && self.projection.may_apply_at_once(work.chunk.events.len()) {
             match self.apply_at_once(conn, &mut holding, &work, &mut sum).await? {
                 AtOnce::NotPossible => {}
                 AtOnce::Outrun => {
@@ -137,7 +137,7 @@ impl<P: Projection> Worker<P> {
         self.applied(span, holding, (work.started, work.checkpoint.has_open_window()), &sum)
     }
 
-    /// Applies a chunk and moves the checkpoint in one statement, where the projection can.
+    /// Applies a chunk and moves the checkpoint in one statement.
     async fn apply_at_once(
         &mut self,
         conn: &mut PgConnection,
