@@ -1,11 +1,14 @@
 //! A collector of OpenTelemetry, which prints what it receives.
 
 use evenfold_testkit::scratch;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
@@ -13,6 +16,7 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 pub struct Collector {
     child: Child,
     printed: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
     pub endpoint: String,
 }
 
@@ -54,14 +58,14 @@ impl Collector {
         let (out, printed) = (child.stdout.take().unwrap(), Arc::<Mutex<String>>::default());
         let collected = Arc::clone(&printed);
         // Ends with the process that it reads from.
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let mut printed = collected.lock().unwrap();
                 printed.push_str(&line);
                 printed.push('\n');
             }
         });
-        Self { child, printed, endpoint: format!("http://{http}") }
+        Self { child, printed, reader: Some(reader), endpoint: format!("http://{http}") }
     }
 
     /// Whether it takes connections by now.
@@ -69,6 +73,14 @@ impl Collector {
         std::net::TcpStream::connect(self.endpoint.trim_start_matches("http://")).is_ok()
     }
 
+    /// Ends it, which prints all that it has received.
+    pub fn end(&mut self) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
+        self.reader.take().expect("it is ended once").join().unwrap();
+    }
+
+    /// What it has printed so far: the last message may be there in part, unless it has ended.
     pub fn printed(&self) -> String {
         self.printed.lock().unwrap().clone()
     }
