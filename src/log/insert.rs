@@ -7,7 +7,8 @@ use crate::event::NewEvent;
 use crate::hash::IdHash;
 use crate::number::Version;
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
+use std::time::Instant;
 
 /// What an insert has come to.
 pub(super) enum Inserted {
@@ -23,6 +24,7 @@ pub(super) async fn insert(
     turns: &wake::Turns,
 ) -> Result<Inserted, sqlx::Error> {
     let notify = turns.take();
+    let (started, is_in_transaction) = (Instant::now(), conn.is_in_transaction());
     let outcome = match events {
         [event] => match insert_one(schema, conn, event, notify).await {
             Ok(Some(appended)) => Ok(Inserted::Written(vec![appended])),
@@ -32,8 +34,11 @@ pub(super) async fn insert(
         },
         _ => insert_all(schema, conn, events, notify).await,
     };
-    if notify && !matches!(outcome, Ok(Inserted::Written(_))) {
-        turns.give_back();
+    match outcome {
+        _ if !notify => {}
+        Ok(Inserted::Written(_)) if !is_in_transaction => turns.took(started.elapsed()),
+        Ok(Inserted::Written(_)) => {}
+        _ => turns.give_back(),
     }
     outcome
 }

@@ -4,17 +4,31 @@ use crate::database::Schema;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// The shortest pause between two notifications of one process. Whoever notifies takes, at its commit, a lock that the
-/// whole cluster has one of: notifications of every append would make commits wait for each other. A worker that was
-/// woken looks for more for longer than this.
-const PAUSE_MS: u64 = 50;
+/// The longest pause between two notifications of one process that appends, in microseconds, as all times are here.
+/// Whoever notifies takes, at its commit, a lock that the whole cluster has one of, and has it until the commit is on
+/// disk: notifications of every append would make commits wait for each other. A worker that was woken looks for more
+/// for longer than this.
+const PAUSE: u64 = 50_000;
 
-/// When appends last notified, in milliseconds of [`now`]; 0 for never. One per process, not per connection: it is the
-/// process's commits, whatever the connection, that would wait for each other.
+/// A process that has appended nothing for so long notifies before that is over: commits of one that appends seldom do
+/// not wait for each other, and its events are seen a look sooner.
+const QUIET: u64 = 5_000;
+
+/// As many times as long as the last append that notified took, a process has to append without. So those that append
+/// seldom, if they are many, or if the disk is slow, keep the lock for a part of the time only.
+const SHARE: u64 = 10;
+
+/// When appends last notified, one per process, not per connection: it is the process's commits, whatever the
+/// connection, that would wait for each other. As of [`now`], 0 for never.
 #[derive(Debug)]
-pub(super) struct Turns(AtomicU64);
+pub(super) struct Turns {
+    notified: AtomicU64,
+    asked: AtomicU64,
+    /// How long the last one took that notified.
+    took: AtomicU64,
+}
 
 /// The turns of one schema: whoever listens for one log is not woken by what is appended to another.
 #[derive(Debug)]
@@ -41,7 +55,8 @@ pub(super) fn of(schema: &Schema) -> &'static Both {
 
 impl Both {
     const fn new() -> Self {
-        Self { own: Turns(AtomicU64::new(0)), callers: Turns(AtomicU64::new(0)) }
+        // How long the transactions of callers take is not known.
+        Self { own: Turns::new(0), callers: Turns::new(PAUSE) }
     }
 
     /// Of appends that are a transaction of their own.
@@ -57,44 +72,77 @@ impl Both {
 }
 
 impl Turns {
+    const fn new(took: u64) -> Self {
+        Self { notified: AtomicU64::new(0), asked: AtomicU64::new(0), took: AtomicU64::new(took) }
+    }
+
     /// Whether to notify now. Of several who ask at the same time one does.
     pub(super) fn take(&self) -> bool {
         let now = now();
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| is_due(last, now).then_some(now)).is_ok()
+        let asked = self.asked.swap(now, Ordering::Relaxed);
+        let took = self.took.load(Ordering::Relaxed);
+        let due = |last| is_due(last, asked, now, took).then_some(now);
+        self.notified.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok()
+    }
+
+    /// An append that is a transaction of its own has notified, and taken so long.
+    pub(super) fn took(&self, time: Duration) {
+        self.took.store(micros(time), Ordering::Relaxed);
     }
 
     /// The turn was taken, and nothing was appended: the next may have it.
     pub(super) fn give_back(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.notified.store(0, Ordering::Relaxed);
     }
 }
 
-fn is_due(last: u64, now: u64) -> bool {
-    last == 0 || now.saturating_sub(last) >= PAUSE_MS
+fn is_due(notified: u64, asked: u64, now: u64, took: u64) -> bool {
+    let is_quiet = now.saturating_sub(asked) >= QUIET;
+    let pause = if is_quiet { took.saturating_mul(SHARE).min(PAUSE) } else { PAUSE };
+    notified == 0 || now.saturating_sub(notified) >= pause
 }
 
-/// Milliseconds since the first call, plus 1.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Microseconds since the first call, plus 1.
 fn now() -> u64 {
     static FIRST: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    micros(FIRST.get_or_init(Instant::now).elapsed()).saturating_add(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_is_due_and_then_one_per_pause() {
-        let mut due = Vec::new();
-        let mut last = 0;
-        for now in 1..=170 {
-            if is_due(last, now) {
-                due.push(now);
-                last = now;
+    /// When a process notifies that appends every so many milliseconds, each of which takes so many microseconds.
+    fn notified(every: usize, took: u64) -> Vec<u64> {
+        let (mut notified, mut asked, mut due) = (0, 0, Vec::new());
+        for ms in (1_u64..=170).step_by(every) {
+            let now = ms * 1_000;
+            if is_due(notified, asked, now, took) {
+                due.push(ms);
+                notified = now;
             }
+            asked = now;
         }
-        assert_eq!(due, [1, 51, 101, 151]);
-        assert!(!is_due(100, 90), "a thread that read the clock before another has taken the turn");
+        due
+    }
+
+    #[test]
+    fn the_first_is_due_and_then_one_per_pause_while_a_process_appends_often() {
+        assert_eq!(notified(1, 100), [1, 51, 101, 151]);
+        assert_eq!(notified(4, 0), [1, 53, 105, 157]);
+        assert!(!is_due(100_000, 90_000, 90_000, 0), "a thread that read the clock before another has taken the turn");
+    }
+
+    #[test]
+    fn each_append_of_a_process_that_appends_seldom_is_due_unless_it_would_take_a_large_part_of_the_time() {
+        assert_eq!(notified(40, 1_000), [1, 41, 81, 121, 161]);
+        assert_eq!(notified(10, 500).len(), 17);
+        assert_eq!(notified(10, 2_000), [1, 21, 41, 61, 81, 101, 121, 141, 161], "a tenth of the time");
+        assert_eq!(notified(10, 1_000_000), [1, 51, 101, 151], "the longest pause");
     }
 
     #[test]
@@ -107,7 +155,7 @@ mod tests {
 
     #[test]
     fn of_many_at_once_one_has_the_turn_until_it_gives_it_back() {
-        let turns = Turns(AtomicU64::new(0));
+        let turns = Turns::new(PAUSE);
         assert_eq!((0..100).filter(|_| turns.take()).count(), 1);
         turns.give_back();
         assert!(turns.take());

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 /// The pause between two looks while events come: half of the time since the last one, within these limits. Half of it
 /// is part of an event's latency; a look costs the server some 30 µs. Where an event comes every millisecond the pause
 /// is short, and where one comes every ten few looks are in vain.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(250);
+const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 
 /// How many workers of one process may look that often. More of them share what these would cost the server.
 const BUSY_WORKERS: u32 = 4;
 
-/// For how long after the last event or notification events are expected to come. A process that appends notifies at
-/// most every 50 ms: what it appends in between finds the workers that were woken before still busy.
+/// For how long after the last event or notification events are expected to come. A process that appends often notifies
+/// every 50 ms: what it appends in between finds the workers that were woken before still busy.
 const BUSY_FOR: Duration = Duration::from_millis(100);
 
 /// The pause between two looks of a worker that stands by, at the partition of another one.
@@ -87,7 +87,7 @@ mod tests {
         let idle = Pause::UntilWoken(HOUR);
         assert_eq!(pace.after(Step::CaughtUp, start, 1), idle, "nothing has happened yet");
         assert_eq!(pace.after(APPLIED, start, 1), Pause::None);
-        for (since, pause) in [(0, 250), (400, 250), (1_200, 600), (2_000, 1_000), (99_999, 1_000)] {
+        for (since, pause) in [(0, 100), (190, 100), (400, 200), (1_200, 600), (2_000, 1_000), (99_999, 1_000)] {
             let now = start + Duration::from_micros(since);
             assert_eq!(
                 pace.after(Step::CaughtUp, now, 1),
