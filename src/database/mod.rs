@@ -100,6 +100,14 @@ impl Database {
         self.with(all.map(|(setting, value)| (setting, value.to_owned())))
     }
 
+    /// The same database, with connections whose commits do not wait until they are on disk, unless the URL sets
+    /// `synchronous_commit`. For what is lost together with the checkpoint that says that it was done, and so is done
+    /// again: a server that crashes keeps the commits up to one of them, in their order, and none of a later one.
+    #[must_use]
+    pub(crate) fn committing_asynchronously(&self) -> Self {
+        Self { settings: self.settings.clone().with_default("synchronous_commit", "off"), ..self.clone() }
+    }
+
     /// The same database, with another schema for everything of evenfold's than `evenfold`. The `search_path` of its
     /// connections is what the role, the database or the URL say: a projection of the user's own finds its tables by
     /// it.

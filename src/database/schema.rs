@@ -71,8 +71,8 @@ impl Schema {
     }
 
     /// The channel on which an append notifies, by NOTIFY and when it commits, that there is something to read:
-    /// `evenfold_events` for the schema `evenfold`. At most once in 50 ms per process, so whoever is woken must go on
-    /// looking for a while, and must look by itself now and then.
+    /// `evenfold_events` for the schema `evenfold`. Once in 50 ms where a process appends often, so whoever is woken
+    /// must go on looking for a while, and must look by itself now and then.
     #[must_use]
     pub fn channel(&self) -> String {
         format!("{}{CHANNEL}", self.name())

@@ -32,7 +32,9 @@ const WHERE_KNOWN: [(&str, &str); 3] = [
 /// What all connections of a handle are set to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
-    /// The URL's, which come first: those above are not a matter of taste.
+    /// Those that the URL may say otherwise.
+    defaults: Vec<(&'static str, &'static str)>,
+    /// The URL's, which come before those above: these are not a matter of taste.
     from_url: Vec<(String, String)>,
     own: Vec<(&'static str, String)>,
     lock_timeout: Duration,
@@ -48,6 +50,11 @@ impl Settings {
         self
     }
 
+    pub(super) fn with_default(mut self, name: &'static str, value: &'static str) -> Self {
+        self.defaults.push((name, value));
+        self
+    }
+
     pub(super) fn with_lock_timeout(self, lock_timeout: Duration) -> Self {
         Self { lock_timeout, ..self }
     }
@@ -57,13 +64,14 @@ impl Settings {
     ///
     /// With statements, because poolers refuse settings in the start-up packet.
     pub(super) fn begin(&self, mark: &str, checks: Duration) -> String {
+        let defaults = self.defaults.iter().copied();
         let from_url = self.from_url.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let own = self.own.iter().map(|(name, value)| (*name, value.as_str()));
         let checks = millis(checks);
         let last = [("lock_timeout", checks.as_str()), (MARK, mark)];
         // Read before it is set: the columns are evaluated in their order.
         let mut sql = format!("SELECT current_setting('{MARK}', true) AS mark");
-        for (name, value) in from_url.chain(ALWAYS).chain(own).chain(last) {
+        for (name, value) in defaults.chain(from_url).chain(ALWAYS).chain(own).chain(last) {
             // Writing to a string can't fail.
             let _ = write!(sql, ", set_config({}, {}, false)", literal(name), literal(value));
         }
@@ -108,7 +116,8 @@ mod tests {
     #[test]
     fn what_a_url_says_can_be_anything_and_comes_before_what_must_hold() {
         let odd = vec![("a.b".to_owned(), "it's \\ odd".to_owned()), ("statement_timeout".to_owned(), "1".to_owned())];
-        let sql = Settings::of(odd).begin("m", Duration::from_secs(1));
+        let sql = Settings::of(odd).with_default("a.b", "c").begin("m", Duration::from_secs(1));
+        assert!(sql.find("'a.b', 'c'") < sql.find("'a.b', E'it"), "{sql}");
         assert!(sql.contains("set_config('a.b', E'it''s \\\\ odd', false)"), "{sql}");
         assert!(sql.find("'statement_timeout', '1'") < sql.find("'statement_timeout', '0'"), "{sql}");
         assert!(sql.find("AS mark") < sql.find("'evenfold.session', 'm'"), "{sql}");

@@ -93,6 +93,12 @@ pub struct RunOptions {
     /// The pause between two heartbeats: 2 seconds by default,
     /// [`LONGEST_INTERVAL`](crate::checkpoint::LONGEST_INTERVAL) at most.
     pub heartbeat_interval: Duration,
+    /// Whether a commit waits until it is on disk, or as the role, the database or the server have
+    /// `synchronous_commit`: not by default. Then, after a crash of the server, read model and checkpoint may be as
+    /// they were up to three times its `wal_writer_delay` before (0.6 seconds), and what came after is applied again;
+    /// the log is not concerned. What a database's URL says goes before it, and a worker that ends when it has
+    /// [caught up](Self::until_caught_up) waits.
+    pub synchronous_commit: bool,
 }
 
 impl Default for RunOptions {
@@ -103,6 +109,7 @@ impl Default for RunOptions {
             rest: Duration::ZERO,
             database_timeout: Duration::from_mins(1),
             heartbeat_interval: Duration::from_secs(2),
+            synchronous_commit: false,
         }
     }
 }
@@ -136,5 +143,11 @@ impl RunOptions {
     #[must_use]
     pub fn heartbeat_interval(self, heartbeat_interval: Duration) -> Self {
         Self { heartbeat_interval, ..self }
+    }
+
+    /// The same with this [`synchronous_commit`](Self::synchronous_commit).
+    #[must_use]
+    pub fn synchronous_commit(self, synchronous_commit: bool) -> Self {
+        Self { synchronous_commit, ..self }
     }
 }

@@ -49,15 +49,17 @@ pub(super) async fn run_in<P: Projection>(
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     // What is wrong now is for whoever starts the process, and more likely a mistake than a failure that passes.
-    let first = own(&shared.database, &worker).connect().await?;
+    let first = own(&shared.database, &worker, options).connect().await?;
     let (projection, partition) = (Some(worker.projection().name().to_owned()), Some(worker.class()));
     let _listed = shared.listing.enter(ProcessWorker { projection, partition, progress: worker.progress() });
     run_on(shared, worker, options, Some(first), shutdown).await
 }
 
 /// The database as a worker uses it.
-fn own<P: Projection>(database: &Database, worker: &Worker<P>) -> Database {
-    database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index()
+fn own<P: Projection>(database: &Database, worker: &Worker<P>, options: &RunOptions) -> Database {
+    let own = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
+    // One that ends when nothing is left says so by ending: that is to be true of the disk as well.
+    if options.synchronous_commit || options.until_caught_up { own } else { own.committing_asynchronously() }
 }
 
 /// The same, on this connection first if there is one, and waiting for a database that is not there where there is
@@ -70,7 +72,7 @@ pub(super) async fn run_on<P: Projection>(
     shutdown: CancellationToken,
 ) -> Result<Report, RunError> {
     let started = Instant::now();
-    let database = own(&shared.database, &worker);
+    let database = own(&shared.database, &worker, options);
     shared.listing.name(&worker.progress(), worker.projection().name());
     worker = worker.reading_ahead(&database);
     let heart = Heart::start(&shared.heartbeats, &worker, options);

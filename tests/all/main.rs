@@ -9,6 +9,7 @@ mod append_in_sql;
 mod appender;
 mod architecture;
 mod at_once;
+mod crash;
 mod create;
 mod erase;
 mod erase_workers;

@@ -91,6 +91,10 @@ pub enum Case {
     TooManyMissing,
     /// Workers of a pool opened their windows together.
     Gathered,
+    /// A server that crashed had lost what a worker had committed.
+    WentBack,
+    /// The same, and that was another number of partitions.
+    TotalWentBack,
     /// Of two rows each had seen a position that the other had not.
     Union,
 }

@@ -24,6 +24,7 @@ enum Actor {
     Writer(usize),
     Worker(usize),
     Rebuild,
+    Server,
 }
 
 fn actor(action: &Action) -> Actor {
@@ -31,6 +32,7 @@ fn actor(action: &Action) -> Actor {
         Action::Writer(number, _) => Actor::Writer(number),
         Action::Worker(number, _) => Actor::Worker(number),
         Action::Switch => Actor::Rebuild,
+        Action::Flush | Action::CrashServer => Actor::Server,
     }
 }
 
@@ -60,7 +62,10 @@ impl Chooser<Protocol> for Chance {
             same[choices.random.usize(..same.len())]
         };
         // Were they as likely as everything else, few transactions would commit, and every crash come early.
-        let unlikely = matches!(actions[index], Action::Writer(_, Write::Abort) | Action::Worker(_, Step::Crash));
+        let unlikely = matches!(
+            actions[index],
+            Action::Writer(_, Write::Abort) | Action::Worker(_, Step::Crash) | Action::CrashServer
+        );
         let index = if unlikely && choices.random.u8(..4) > 0 { choices.random.usize(..actions.len()) } else { index };
         choices.last = Some(actor(&actions[index]));
         index

@@ -188,3 +188,34 @@ fn a_worker_that_is_paused_counts_as_gone_and_nothing_is_lost_when_it_goes_on() 
     let cases = [Case::TakenFromNobody, Case::TakenFromPaused, Case::Superseded, Case::Outrun, Case::MergeOutrun];
     exhaustively("1 to 2, which are paused", &protocol, &cases);
 }
+
+#[test]
+fn a_server_that_crashes_takes_read_model_and_checkpoints_back_together_and_no_event() {
+    let one = Protocol {
+        writers: vec![vec![&[0], &[0], &[]], vec![&[0, 0], &[0]]],
+        running: vec![(0, 1)],
+        batch: 1,
+        server_crashes: 1,
+        writes_empty: true,
+        apart: true,
+        ..Protocol::default()
+    };
+    exhaustively("one worker, and a server that crashes", &one, &[Case::WentBack, Case::Late, Case::EmptyWindow]);
+    let twins = Protocol {
+        writers: vec![vec![&[0], &[0]]],
+        running: vec![(0, 1), (0, 1)],
+        batch: 1,
+        server_crashes: 1,
+        ..Protocol::default()
+    };
+    exhaustively("twins, and a server that crashes", &twins, &[Case::WentBack, Case::Outrun, Case::StandingBy]);
+    let split = Protocol {
+        writers: vec![vec![&[0, 1]]],
+        running: vec![(0, 1)],
+        starting: vec![(0, 2), (1, 2)],
+        batch: 1,
+        server_crashes: 1,
+        ..Protocol::default()
+    };
+    exhaustively("1 to 2, on a server that crashes", &split, &[Case::WentBack, Case::TotalWentBack, Case::Split]);
+}

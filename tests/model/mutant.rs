@@ -57,6 +57,8 @@ pub enum Mutant {
     SwitchKeepsRevisions,
     /// Whoever has the lock of the table may write what is missing, and nobody else.
     TableLock,
+    /// A worker goes on with what it has in memory on a server that has crashed and is back.
+    RemembersAfterCrash,
     /// Prepared transactions are not among those who may.
     PreparedLeftOut,
     /// A prepared transaction that was renamed is another one.

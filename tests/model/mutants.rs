@@ -137,3 +137,8 @@ fn a_paused_worker_that_counted_as_gone_commits_nothing_because_its_revisions_ar
     let paused = Protocol { returns: 0, pauses: 1, ..one_to_two_and_back() };
     rejects(Mutant::NoRevisionCheck, paused);
 }
+
+#[test]
+fn nothing_is_remembered_of_a_server_that_has_crashed() {
+    rejects(Mutant::RemembersAfterCrash, Protocol { server_crashes: 1, ..one_key() });
+}

@@ -1,7 +1,7 @@
 //! The protocol as a `stateright` model: what can happen next, and what must hold whatever does.
 
 use super::cases::{Case, Cases};
-use super::log::{Event, Log, Script, Source};
+use super::log::{Event, Log, Script, Source, Write};
 use super::mutant::Mutant;
 use super::step::{Action, Step};
 use super::store::Store;
@@ -38,6 +38,9 @@ pub struct Protocol {
     pub pauses: u8,
     /// How many times a rebuild changes the definition. Workers that start are then those with the last one.
     pub switches: u8,
+    /// How many times the server crashes. What a writer has committed it has on disk, with all that was committed
+    /// before; what workers have committed after that it may have lost, as they do not wait for the disk.
+    pub server_crashes: u8,
     /// Whether empty windows are written at any time, or never.
     pub writes_empty: bool,
     /// Whether something can happen between a fence's snapshot and its count of the xids.
@@ -57,6 +60,9 @@ pub struct State {
     returns: u8,
     pauses: u8,
     switches: u8,
+    server_crashes: u8,
+    /// What a server that crashes has when it is back, if it may crash.
+    on_disk: Option<(Arc<Log>, Arc<Store>)>,
 }
 
 impl State {
@@ -66,6 +72,13 @@ impl State {
             Phase::Gathering(_, fence) if worker.class.modulus() == total => Some((number, fence)),
             _ => None,
         })
+    }
+
+    /// All that was committed until now is on disk.
+    fn flush(&mut self) {
+        if let Some(on_disk) = &mut self.on_disk {
+            *on_disk = (Arc::clone(&self.log), Arc::clone(&self.store));
+        }
     }
 
     /// Whether a worker of the present total is alive, as far as its heartbeat shows.
@@ -99,7 +112,10 @@ impl Protocol {
         };
         let workers = all.map(|(n, (partition, phase))| started(n, partition, phase)).collect();
         let (log, store) = (Arc::new(log), Arc::new(store));
+        let on_disk = (self.server_crashes > 0).then(|| (Arc::clone(&log), Arc::clone(&store)));
         State {
+            server_crashes: self.server_crashes,
+            on_disk,
             log,
             store,
             workers,
@@ -204,6 +220,29 @@ impl Protocol {
         }
     }
 
+    /// The server has lost what it has not on disk, and all sessions with it.
+    fn crash_server(&self, state: &mut State) {
+        let Some((log, store)) = state.on_disk.clone() else { panic!("it does not crash") };
+        if store.applied != state.store.applied {
+            self.cases.note(Case::WentBack);
+        }
+        if store.total() != state.store.total() {
+            self.cases.note(Case::TotalWentBack);
+        }
+        let counted = Arc::clone(&state.store);
+        (state.log, state.store) = (log, store);
+        Arc::make_mut(&mut state.log).lose_sessions(&self.cases);
+        Arc::make_mut(&mut state.store).count_on_from(&counted);
+        state.server_crashes -= 1;
+        state.on_disk = (state.server_crashes > 0).then(|| (Arc::clone(&state.log), Arc::clone(&state.store)));
+        if self.mutant == Some(Mutant::RemembersAfterCrash) {
+            return;
+        }
+        for worker in state.workers.iter_mut().filter(|worker| worker.has_something_in_memory()) {
+            Arc::make_mut(worker).forget();
+        }
+    }
+
     /// `Shared::gather`: up to what the fence of any of them shows. They read together what each would read alone.
     fn open_together(&self, state: &mut State, total: u32) {
         self.cases.note(Case::Gathered);
@@ -240,7 +279,7 @@ impl Protocol {
     /// Each change of the total splits and merges rows a few times, and then it is over.
     fn most_rearrangements(&self) -> u8 {
         let workers = u8::try_from(self.running.len() + self.starting.len()).unwrap();
-        (1 + workers + self.returns + self.mishaps + self.pauses) * 4
+        (1 + workers + self.returns + self.mishaps + self.pauses + self.server_crashes) * 4
     }
 }
 
@@ -260,6 +299,12 @@ impl Model for Protocol {
         if state.switches > 0 {
             actions.push(Action::Switch);
         }
+        if let Some((log, store)) = &state.on_disk {
+            actions.push(Action::CrashServer);
+            if (log, store) != (&state.log, &state.store) {
+                actions.push(Action::Flush);
+            }
+        }
         for (number, worker) in state.workers.iter().enumerate() {
             self.steps(state, worker, &mut |step| actions.push(Action::Worker(number, step)));
         }
@@ -268,7 +313,14 @@ impl Model for Protocol {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         match action {
-            Action::Writer(number, write) => Arc::make_mut(&mut state.log).write(number, write, &self.cases),
+            Action::Writer(number, write) => {
+                Arc::make_mut(&mut state.log).write(number, write, &self.cases);
+                if write == Write::Commit {
+                    state.flush();
+                }
+            }
+            Action::Flush => state.flush(),
+            Action::CrashServer => self.crash_server(&mut state),
             Action::Worker(number, step) => self.step(&mut state, number, step),
             Action::Switch => {
                 state.switches -= 1;
@@ -325,6 +377,10 @@ impl Hash for State {
         self.log.hash(into);
         self.store.hash_into(into);
         self.workers.iter().for_each(|worker| worker.hash_into(&self.store, into));
-        (self.mishaps, self.returns, self.pauses, self.switches).hash(into);
+        (self.mishaps, self.returns, self.pauses, self.switches, self.server_crashes).hash(into);
+        if let Some((log, store)) = &self.on_disk {
+            log.hash(into);
+            store.hash_into(into);
+        }
     }
 }

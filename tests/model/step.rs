@@ -5,6 +5,9 @@ use super::log::Write;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Action {
     Switch,
+    /// The server writes to disk what was committed.
+    Flush,
+    CrashServer,
     Writer(usize, Write),
     Worker(usize, Step),
 }

@@ -175,6 +175,12 @@ impl Store {
         }
     }
 
+    /// What has occurred has, although the server has lost it.
+    pub fn count_on_from(&mut self, before: &Self) {
+        (self.wrong, self.rearranged, self.taken_from_nobody) =
+            (before.wrong, before.rearranged, before.taken_from_nobody);
+    }
+
     pub fn is_exact_cover(&self) -> bool {
         let classes: Vec<Class> = self.rows.iter().map(|row| row.class).collect();
         is_exact_cover(Class::partition(0, 1).unwrap(), &classes)

@@ -248,14 +248,20 @@ impl Worker {
         !matches!(self.phase, Phase::Off | Phase::Joining | Phase::Unknown { outrun: false })
     }
 
+    /// `Worker::forget`, on another connection than before.
+    pub fn forget(&mut self) {
+        (self.remembered, self.last_holders, self.compared) = (None, None, false);
+        self.holes = Holes::default();
+        self.phase = Phase::Unknown { outrun: false };
+    }
+
     pub fn crash(&mut self, store: &mut Store, cases: &Cases) {
         if matches!(self.phase, Phase::Batch(_)) {
             cases.note(Case::CrashBetween);
         }
         store.disown(self.id);
+        self.forget();
         self.beating = false;
-        (self.remembered, self.last_holders, self.compared) = (None, None, false);
-        self.holes = Holes::default();
         self.phase = Phase::Joining;
     }
 

@@ -60,6 +60,10 @@ pub struct WorkerSettings {
     #[arg(long, env = "EVENFOLD_TAKEOVER_AFTER_MS", default_value = "2000", value_name = "MS",
         value_parser = |t: &str| number::<u64>(t, &(100..=MAX_MS)))]
     takeover_after_ms: u64,
+    /// Whether a worker's commits wait until they are on disk: a crash of the server takes none of them back then
+    #[arg(long, env = "EVENFOLD_SYNCHRONOUS_COMMIT", default_value = "false", value_name = "BOOL",
+        action = clap::ArgAction::Set)]
+    synchronous_commit: bool,
 }
 
 impl WorkerSettings {
@@ -78,6 +82,7 @@ impl WorkerSettings {
             .poll_interval(Duration::from_millis(self.poll_interval_ms))
             .database_timeout(Duration::from_millis(self.database_timeout_ms))
             .heartbeat_interval(Duration::from_millis(self.heartbeat_interval_ms))
+            .synchronous_commit(self.synchronous_commit)
     }
 }
 
@@ -146,7 +151,7 @@ impl Tuning {
 
     /// The same settings as variables, for a worker that is a process of its own.
     #[must_use]
-    pub fn variables(&self) -> [(&'static str, String); 7] {
+    pub fn variables(&self) -> [(&'static str, String); 8] {
         let Self { counters, workers } = self;
         [
             ("EVENFOLD_AMOUNT_POINTER", counters.amount_pointer.to_string()),
@@ -156,6 +161,7 @@ impl Tuning {
             ("EVENFOLD_DATABASE_TIMEOUT_MS", workers.database_timeout_ms.to_string()),
             ("EVENFOLD_HEARTBEAT_INTERVAL_MS", workers.heartbeat_interval_ms.to_string()),
             ("EVENFOLD_TAKEOVER_AFTER_MS", workers.takeover_after_ms.to_string()),
+            ("EVENFOLD_SYNCHRONOUS_COMMIT", workers.synchronous_commit.to_string()),
         ]
     }
 }

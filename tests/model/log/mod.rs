@@ -212,6 +212,14 @@ impl Log {
         }
     }
 
+    /// The server has crashed: whoever was in a transaction has none any more.
+    pub fn lose_sessions(&mut self, cases: &Cases) {
+        match self {
+            Self::Own(log) | Self::Column(log) => log.lose_sessions(cases),
+            Self::Sequence(_) => panic!("the server is one whose log has the number of the transaction"),
+        }
+    }
+
     /// Whether the checkpoint says that the event was applied.
     pub fn is_applied(&self, checkpoint: &Checkpoint, event: &Event, mutant: Option<Mutant>) -> bool {
         let key = match (self, checkpoint.window()) {

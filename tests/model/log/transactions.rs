@@ -220,6 +220,17 @@ impl Transactions {
         }
     }
 
+    /// Everybody's transaction is aborted.
+    pub fn lose_sessions(&mut self, cases: &Cases) {
+        for number in 0..self.writers.len() {
+            match self.writers[number].stage {
+                Stage::Open { xid } => self.end(number, xid, false, cases),
+                Stage::Drawn => (self.writers[number].stage, self.writers[number].drawn) = (Stage::Ended, Vec::new()),
+                Stage::Waiting | Stage::Ended => {}
+            }
+        }
+    }
+
     /// The highest visible position.
     pub fn top(&self) -> i64 {
         self.committed.last().map_or(0, |event| event.position)

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Flag, variable, a value that is refused, and how the sentence shows that it was read.
-pub const SETTINGS: [(&str, &str, &str, &str); 15] = [
+pub const SETTINGS: [(&str, &str, &str, &str); 16] = [
     ("--database-url", "DATABASE_URL", "nowhere", "the database URL"),
     ("--schema", "EVENFOLD_SCHEMA", "public", "a schema for evenfold must have a name"),
     ("--data-dir", "EVENFOLD_DATA_DIR", "/dev/null/pg", "the data directory /dev/null/pg"),
@@ -24,6 +24,7 @@ pub const SETTINGS: [(&str, &str, &str, &str); 15] = [
     ("--database-timeout-ms", "EVENFOLD_DATABASE_TIMEOUT_MS", "0", "'--database-timeout-ms <MS>'"),
     ("--heartbeat-interval-ms", "EVENFOLD_HEARTBEAT_INTERVAL_MS", "0", "'--heartbeat-interval-ms <MS>'"),
     ("--takeover-after-ms", "EVENFOLD_TAKEOVER_AFTER_MS", "0", "'--takeover-after-ms <MS>'"),
+    ("--synchronous-commit", "EVENFOLD_SYNCHRONOUS_COMMIT", "local", "'--synchronous-commit <BOOL>'"),
 ];
 
 /// A working directory with a `.env` and an `evenfold.toml`.
