@@ -3,9 +3,10 @@
 use crate::support::{
     TestDb, append_one, assert_all_applied_once, drain, event, only_worker, partition, scalar, worker_of,
 };
+use evenfold::checkpoint::CheckpointMove;
 use evenfold::event::NewEvent;
 use evenfold::log;
-use evenfold::projection::{Step, WorkerError};
+use evenfold::projection::{AtOnce, Batch, BoxError, Projection, Step, Worker, WorkerError, WorkerOptions};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -125,4 +126,40 @@ async fn counters_are_found_by_their_index_though_the_table_has_grown_since_the_
     sqlx::raw_sql(call).execute(&mut *tx).await.unwrap();
     assert_eq!(scalar(&mut tx, read).await - before, 0, "rows that were read one after the other");
     assert_eq!(scalar(&mut tx, "SELECT count(*) FROM evenfold.counters WHERE last_position = 99999").await, 2);
+}
+
+/// One that does not say that it may be applied at once, as a user's own.
+#[derive(Default)]
+struct Usual(usize);
+
+impl Projection for Usual {
+    fn name(&self) -> &'static str {
+        "usual"
+    }
+
+    async fn apply(&mut self, _: &mut PgConnection, batch: &mut Batch<'_>) -> Result<(), BoxError> {
+        self.0 += batch.events().count();
+        Ok(())
+    }
+
+    async fn apply_at_once(
+        &mut self,
+        _: &mut PgConnection,
+        _: &mut Batch<'_>,
+        _: CheckpointMove<'_>,
+    ) -> Result<AtOnce, BoxError> {
+        Err("it was asked".into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_batch_of_a_projection_that_may_not_be_applied_at_once_is_made_once() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let mut worker = Worker::new(partition(0, 1), Usual::default(), WorkerOptions::default());
+    worker.register(&mut conn).await.unwrap();
+    append_one(&mut conn, "a", 1).await;
+    append_one(&mut conn, "b", 1).await;
+    assert!(matches!(worker.step(&mut conn).await.unwrap(), Step::Applied(applied) if applied.events == 2));
+    assert_eq!(worker.projection().0, 2);
 }

@@ -1,11 +1,11 @@
 //! Events of a large transaction that commits late are read about once, and not at all while it is open.
 
-use crate::support::{TestDb, append_one, assert_all_applied_once, drain, only_worker, partition, scalar};
+use crate::support::{SOON, TestDb, append_one, assert_all_applied_once, drain, only_worker, partition, scalar};
 use evenfold::checkpoint;
 use evenfold::counters::{Counters, NAME};
 use evenfold::log::{EventBuffer, Fence, Interest, Layout, Slice, Window, WindowReader};
 use evenfold::number::Position;
-use evenfold::projection::Worker;
+use evenfold::projection::{Target, Worker, wait_until};
 use evenfold::schema::Schema;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -62,7 +62,7 @@ async fn the_events_of_one_late_transaction_are_read_about_once_in_however_many_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_open_transaction_has_written_is_visited_by_no_look_and_by_no_count_of_the_lag() {
+async fn what_an_open_transaction_has_written_is_visited_by_no_look_by_no_count_of_the_lag_and_by_nobody_who_waits() {
     let db = TestDb::new().await;
     let (mut writer, mut other) = (db.connect().await, db.connect().await);
     let mut conn = db.database.by_index().connect().await.unwrap();
@@ -79,6 +79,7 @@ async fn what_an_open_transaction_has_written_is_visited_by_no_look_and_by_no_co
     let (own, interest) = (Schema::default(), Interest::everything());
     let lag = checkpoint::lag(&own, &mut conn, None, NAME, partition(0, 1), &interest).await.unwrap();
     assert_eq!(lag.events, 0);
+    wait_until(&own, &mut conn, NAME, Target::Everything, SOON).await.unwrap();
     let visited = visited(&mut conn).await - before;
     assert!(visited < LATE, "{visited} entries for 50 events");
     open.commit().await.unwrap();
