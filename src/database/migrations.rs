@@ -16,7 +16,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 10] = [
+const FILES: [(i64, &str, &str); 11] = [
     file!(20_261_128_000_001, "functions"),
     file!(20_261_128_000_002, "append"),
     file!(20_261_128_000_003, "log"),
@@ -27,6 +27,7 @@ const FILES: [(i64, &str, &str); 10] = [
     file!(20_261_128_000_008, "operations"),
     file!(20_261_128_000_009, "batches"),
     file!(20_261_128_000_010, "row"),
+    file!(20_261_128_000_011, "ids"),
 ];
 
 /// How many of them, from the first, make functions in the place of those that are there.
@@ -57,7 +58,7 @@ const RELATIONS: [&str; 12] = [
 ];
 
 /// The same of functions, which are made in the place of those that are there.
-const FUNCTION_NAMES: [&str; 10] = [
+const FUNCTION_NAMES: [&str; 11] = [
     "hash",
     "refuse",
     "place",
@@ -68,6 +69,7 @@ const FUNCTION_NAMES: [&str; 10] = [
     "check_events",
     "erase",
     "commit_counters",
+    "new_event_id",
 ];
 
 /// The migrations in `migrations/`, for this schema. For the schema `evenfold`, `sqlx migrate run` does the same as

@@ -20,7 +20,7 @@ const REMOVE: &str = "
         evenfold.append_arrays(text[], text[], text[], json[], json[], bigint[], uuid[], timestamptz[], boolean),
         evenfold.check_events(text[], text[], text[], json[], json[], bigint[], uuid[]),
         evenfold.check_event_ids(text[], text[], uuid[]), evenfold.check_json(text, json),
-        evenfold.place(), evenfold.refuse(), evenfold.hash(text);";
+        evenfold.place(), evenfold.refuse(), evenfold.new_event_id(), evenfold.hash(text);";
 
 /// What is in a schema, for whoever is about to remove it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,9 @@ use evenfold::number::Version;
 use evenfold::schema::{self, Schema};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::collections::HashSet;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Runs a statement of somebody who has no driver's help, and gives the rows of versions and positions, or the
 /// SQLSTATE, the message and the detail.
@@ -306,4 +308,35 @@ async fn the_function_of_another_schema_appends_to_the_log_of_that_schema() {
     Log::in_schema(other).append(&mut conn, &[expected]).await.unwrap();
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM other.events").await, 2);
     assert_eq!(scalar(&mut conn, "SELECT count(*) FROM evenfold.events").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_the_database_gives_are_in_the_order_of_time_whoever_appends() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    let now = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let before = scalar(&mut conn, now).await;
+    call(&mut conn, "'t', 'one', 'e', '1'").await.unwrap();
+    let two = r#"{"aggregate_type": "t", "aggregate_id": "two", "event_type": "e", "payload": 2}"#;
+    call(&mut conn, &format!("'[{two}, {two}]'")).await.unwrap();
+    let plain = "INSERT INTO evenfold.events (version, aggregate_type, aggregate_id, event_type, payload)
+                 SELECT n, 't', 'plain', 'e', '3' FROM generate_series(1, 1000) n";
+    sqlx::raw_sql(plain).execute(&mut conn).await.unwrap();
+    let after = scalar(&mut conn, now).await + 1;
+    let ids: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM evenfold.events ORDER BY position")
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(ids.len(), 1_003);
+    let mut times = Vec::new();
+    for id in &ids {
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122), "{id}");
+        times.push(i64::try_from(id.as_u128() >> 80).unwrap());
+    }
+    assert!(times.is_sorted() && before <= times[0] && times[1_002] <= after, "{before} {times:?} {after}");
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+    // 74 bits of each are random: no bit of them is the same in all.
+    let (all, any) = ids.iter().fold((u128::MAX, 0), |(all, any), id| (all & id.as_u128(), any | id.as_u128()));
+    let random = (1_u128 << 80) - 1 - (0xf << 76) - (0b11 << 62);
+    assert_eq!((all & random, any & random), (0, random));
 }

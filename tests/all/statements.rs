@@ -22,7 +22,7 @@ const RELATIONS: [&str; 15] = [
     "events_position_seq",
     "_sqlx_migrations",
 ];
-const FUNCTIONS: [&str; 10] = [
+const FUNCTIONS: [&str; 11] = [
     "hash",
     "refuse",
     "place",
@@ -33,6 +33,7 @@ const FUNCTIONS: [&str; 10] = [
     "check_events",
     "erase",
     "commit_counters",
+    "new_event_id",
 ];
 
 /// Words of SQL after which a relation is named. Written in capitals, which no prose is.
