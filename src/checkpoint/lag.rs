@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Where more positions than this are left, they are not counted: counting costs what reading them does, and every
 /// worker that starts far behind would count them first.
-const COUNTED: i64 = 100_000;
+pub(super) const COUNTED: i64 = 100_000;
 
 /// What a partition has not applied: counted, or estimated from the positions where more than 100,000 are left. Costs
 /// one scan of the events that are not applied, or next to nothing. `log` is that of the projection where others write
@@ -30,7 +30,7 @@ pub async fn lag(
     partition: Class,
     interest: &Interest,
 ) -> Result<Lag, sqlx::Error> {
-    if let Some(rows) = estimates(schema, conn, log.as_deref_mut(), (projection, partition)).await? {
+    if let Some(rows) = estimates(schema, conn, log.as_deref_mut(), (projection, partition), COUNTED).await? {
         return Ok(sum(rows));
     }
     let rows = match log {
@@ -48,21 +48,23 @@ fn sum(rows: Vec<ClassLag>) -> Lag {
         .fold(Lag::default(), |lag, row| Lag { events: lag.events + row.lag.events, age: lag.age.max(row.lag.age) })
 }
 
-/// The lag of each class by the positions that are left, if they are too many to count: it has its share of them.
+/// The lag of each class by the positions that are left, if they are more than may be counted: it has its share of
+/// them.
 pub(super) async fn estimates(
     schema: &Schema,
     conn: &mut PgConnection,
     log: Option<&mut OpenSource>,
     (projection, partition): (&str, Class),
+    most: i64,
 ) -> Result<Option<Vec<ClassLag>>, sqlx::Error> {
     if let Some(log) = log {
-        return elsewhere::estimates(schema, conn, log, (projection, partition), COUNTED).await;
+        return elsewhere::estimates(schema, conn, log, (projection, partition), most).await;
     }
     let rows = sqlx::query(schema.sql(include_str!("estimated_lag.sql")))
         .bind(projection)
         .bind(i64::from(partition.modulus()))
         .bind(i64::from(partition.residue()))
-        .bind(COUNTED)
+        .bind(most)
         .fetch_all(conn)
         .await?;
     let rows: Vec<ClassLag> = rows.iter().map(class_lag).collect::<Result<_, _>>()?;

@@ -44,7 +44,27 @@ pub async fn status_of(
     log: Option<&mut OpenSource>,
     projection: &str,
 ) -> Result<Status, sqlx::Error> {
-    read(schema, conn, log, projection, Extent::Counted).await
+    read(schema, conn, log, projection, Extent::Whole).await
+}
+
+/// [`status_of`], for whoever waits for it: what is behind is counted up to 1,000,000 positions, and estimated from the
+/// positions where more are left.
+///
+/// # Errors
+///
+/// The databases'.
+///
+/// # Cancel safety
+///
+/// Reads only.
+#[doc(hidden)]
+pub async fn bounded_status_of(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    log: Option<&mut OpenSource>,
+    projection: &str,
+) -> Result<Status, sqlx::Error> {
+    read(schema, conn, log, projection, Extent::Bounded).await
 }
 
 /// [`status_of`], for whoever looks every few seconds: the events of the log are not counted, and what is behind is
@@ -64,16 +84,29 @@ pub async fn estimated_status_of(
     log: Option<&mut OpenSource>,
     projection: &str,
 ) -> Result<Status, sqlx::Error> {
-    read(schema, conn, log, projection, Extent::Estimated).await
+    read(schema, conn, log, projection, Extent::Little).await
 }
 
 /// What counting may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
     /// What reading the events costs.
-    Counted,
+    Whole,
+    /// What reading [`COUNTED`] events costs.
+    Bounded,
     /// Little, however many they are.
-    Estimated,
+    Little,
+}
+
+impl Extent {
+    /// How many positions may be left for what is behind to be counted; any number, if none.
+    fn most(self) -> Option<i64> {
+        match self {
+            Self::Whole => None,
+            Self::Bounded => Some(COUNTED),
+            Self::Little => Some(lag::COUNTED),
+        }
+    }
 }
 
 /// How it is read. Connections that go by the indexes join nothing otherwise, and a thousand classes and their
@@ -107,7 +140,7 @@ async fn read(
     let waiting = superseded_workers(schema, &mut tx, projection, total_partitions).await?;
     let has_holes = log.as_ref().is_some_and(|log| log.has_holes());
     let parked_events = parked_events(schema, &mut tx, projection).await?;
-    let events = if extent == Extent::Counted { events(schema, &mut tx, log).await? } else { None };
+    let events = if extent == Extent::Little { None } else { events(schema, &mut tx, log).await? };
     let rows = by_class(schema, &mut tx, projection, total_partitions).await?;
     let mut classes = Vec::with_capacity(rows.len());
     let mut cover = Vec::with_capacity(rows.len());
@@ -224,8 +257,8 @@ async fn behind(
 ) -> Result<(HashMap<Class, Lag>, bool), sqlx::Error> {
     let whole = Class::partition(0, 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     let by_class = |rows: Vec<ClassLag>| rows.into_iter().map(|row| (row.class, row.lag)).collect();
-    if extent == Extent::Estimated
-        && let Some(rows) = lag::estimates(schema, conn, log.as_deref_mut(), (projection, whole)).await?
+    if let Some(most) = extent.most()
+        && let Some(rows) = lag::estimates(schema, conn, log.as_deref_mut(), (projection, whole), most).await?
     {
         return Ok((by_class(rows), true));
     }

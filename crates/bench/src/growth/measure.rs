@@ -98,6 +98,8 @@ async fn counted(arena: &Arena, conn: &mut PgConnection) -> anyhow::Result<[f64;
     ] {
         sqlx::query(own.sql(statement)).bind(BEHIND).execute(&mut *conn).await?;
     }
+    // Heartbeats and the command have such connections.
+    let conn = &mut arena.database.by_index().connect().await?;
     let mut took = [0.0; 4];
     let (whole, interest) = (Class::partition(0, 1)?, Interest::everything());
     for (at, projection) in [NAME, BEHIND].into_iter().enumerate() {
@@ -105,7 +107,7 @@ async fn counted(arena: &Arena, conn: &mut PgConnection) -> anyhow::Result<[f64;
         checkpoint::lag(own, conn, None, projection, whole, &interest).await?;
         took[at] = milliseconds(started.elapsed());
         let started = Instant::now();
-        checkpoint::status(own, conn, projection).await?;
+        checkpoint::bounded_status_of(own, conn, None, projection).await?;
         took[at + 2] = milliseconds(started.elapsed());
     }
     Ok(took)

@@ -4,7 +4,7 @@ use crate::Global;
 use crate::session::Session;
 use crate::source::Logs;
 use anyhow::anyhow;
-use evenfold::checkpoint::{Status, estimated_status_of, status_of};
+use evenfold::checkpoint::{Status, bounded_status_of, estimated_status_of};
 use sqlx::PgConnection;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(30);
 /// What a look may cost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// What reading the events costs that are not applied.
+    /// What reading 1,000,000 events costs at most: what is behind is estimated where it is more.
     Once,
     /// Little: what is behind is estimated where it is much.
     Often,
@@ -59,7 +59,7 @@ impl<'a> Lookout<'a> {
         for name in names {
             let log = logs.of(own, conn, name).await?.map(|(_, log)| log);
             all.push(match look {
-                Look::Once => status_of(own, conn, log, name).await?,
+                Look::Once => bounded_status_of(own, conn, log, name).await?,
                 Look::Often => estimated_status_of(own, conn, log, name).await?,
             });
         }

@@ -108,6 +108,20 @@ async fn a_lag_is_counted_up_to_100_000_positions_and_estimated_beyond() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_command_counts_what_is_behind_up_to_1_000_000_positions_and_says_that_it_estimates_beyond() {
+    let db = TestDb::new().await;
+    let mut conn = db.connect().await;
+    Stepped::new(&db, partition(0, 1), 10, Takeover::Now).await.drain().await;
+    append_one(&mut conn, "a", 1).await;
+    for (last, behind) in [(1_000_000, "1 behind"), (4_000_000, "~4,000,000 behind")] {
+        sqlx::query("SELECT setval('evenfold.events_position_seq', $1)").bind(last).execute(&mut conn).await.unwrap();
+        let shown = Evenfold::run(&["status", "--database-url", &db.url], "");
+        let text = String::from_utf8(shown.stdout).unwrap();
+        assert!(text.contains(behind), "with {last} positions: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_transaction_of_another_database_is_not_shown() {
     // Made from one template, in which the table has the same number.
     let (db, other) = (TestDb::new().await, TestDb::new().await);
