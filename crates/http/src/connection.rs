@@ -3,6 +3,7 @@
 use super::activity::{Activity, Stream, Watched};
 use super::error::{misdirected, too_many_connections};
 use super::host::Names;
+use super::request_id;
 use super::respond::Respond;
 use super::route::{HEALTHZ, LIVEZ, READYZ};
 use axum::body::{Body, HttpBody};
@@ -63,17 +64,19 @@ pub(super) async fn run(
         return;
     }
     let (noted, service, door, ending) = (&activity, &service, &door, &closing);
-    let answer = service_fn(move |request| async move {
+    let answer = service_fn(move |mut request: Request<Incoming>| async move {
         if !noted.begin() {
             // Its task is about to be dropped: whoever closes a connection aborts it right after.
             std::future::pending::<()>().await;
         }
+        let id = request_id::of(request.headers_mut());
         let response = match door.refusal(&request) {
             Some(refusal) => refusal,
             None => service.respond(request).await,
         };
         noted.answered();
         let mut response = watched(response, noted, ending);
+        response.headers_mut().insert(request_id::NAME, id);
         if door.probes_only {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

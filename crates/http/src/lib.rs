@@ -19,6 +19,7 @@ pub mod inflight;
 mod method;
 pub mod metrics;
 pub mod percent;
+mod request_id;
 mod respond;
 mod room;
 pub mod route;

@@ -1,5 +1,6 @@
 //! The header `traceparent` of W3C Trace Context: which span of which trace has caused a request.
 
+use super::request_id;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -92,6 +93,7 @@ pub(crate) fn begin(method: &str, route: &'static str, headers: &HeaderMap) -> (
         otel.kind = "server",
         http.request.method = method,
         http.route = route,
+        request.id = headers.get(request_id::NAME).and_then(|id| id.to_str().ok()),
         http.response.status_code = tracing::field::Empty,
         otel.status_code = tracing::field::Empty,
     );

@@ -24,9 +24,11 @@ pub(super) fn of_change(headers: &HeaderMap) -> Result<Condition, ApiError> {
     match (given(header::IF_MATCH)?, given(header::IF_NONE_MATCH)?) {
         (None, None) => Ok(Condition::Always),
         (Some(b"*"), None) => Ok(Condition::IfPresent),
+        // Without quotes it is no entity tag, and can mean nothing else.
         (Some(tag), None) => version(tag)
+            .or_else(|| digits(tag))
             .map(Condition::IfVersion)
-            .ok_or_else(|| wrong("If-Match takes one version in quotes, as in \"42\", or *")),
+            .ok_or_else(|| wrong("If-Match takes one version, as in \"42\" or 42, or *")),
         (None, Some(b"*")) => Ok(Condition::IfAbsent),
         (None, Some(_)) => Err(wrong("for a change, If-None-Match takes * only; give a version in If-Match")),
         (Some(_), Some(_)) => Err(wrong("give If-Match or If-None-Match, not both")),
@@ -42,7 +44,11 @@ pub(super) fn is_known(headers: &HeaderMap, current: u64) -> bool {
 }
 
 fn version(tag: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(tag).ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    digits(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(text).ok()?;
     // Rust would also read a sign and leading zeros, which no version of ours has.
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     digits.parse().ok().filter(|_| plain)
@@ -66,14 +72,26 @@ mod tests {
             (headers(&[]), Condition::Always),
             (headers(&[(header::IF_MATCH, "*")]), Condition::IfPresent),
             (headers(&[(header::IF_MATCH, "\"18446744073709551615\"")]), Condition::IfVersion(u64::MAX)),
+            (headers(&[(header::IF_MATCH, "42")]), Condition::IfVersion(42)),
             (headers(&[(header::IF_NONE_MATCH, "*")]), Condition::IfAbsent),
         ];
         for (headers, expected) in fine {
             assert_eq!(of_change(&headers).unwrap(), expected);
         }
-        for wrong in
-            ["", "1", "\"\"", "\"+1\"", "\"01\"", "W/\"1\"", "\"1\", \"2\"", "\"18446744073709551616\"", "\"a\""]
-        {
+        for wrong in [
+            "",
+            "01",
+            "+1",
+            "\"1",
+            "1\"",
+            "\"\"",
+            "\"+1\"",
+            "\"01\"",
+            "W/\"1\"",
+            "\"1\", \"2\"",
+            "\"18446744073709551616\"",
+            "\"a\"",
+        ] {
             assert!(of_change(&headers(&[(header::IF_MATCH, wrong)])).is_err(), "{wrong}");
         }
         let (one, none) = ((header::IF_MATCH, "\"1\""), (header::IF_NONE_MATCH, "*"));

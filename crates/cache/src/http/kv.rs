@@ -53,7 +53,7 @@ fn versioned(status: StatusCode, version: u64, body: Body) -> Response {
 }
 
 /// What a version in If-Match is like.
-const MATCHED: &str = r#"^(\*|"[1-9][0-9]{0,18}")$"#;
+const MATCHED: &str = r#"^(\*|"[1-9][0-9]{0,18}"|[1-9][0-9]{0,18})$"#;
 
 const EXAMPLE_KEY: &str = "greeting";
 
@@ -96,7 +96,7 @@ pub(super) fn put_documented(documented: Documented) -> Documented {
         .header(
             "If-Match",
             text().pattern(Some(MATCHED)),
-            "The version in quotes that is to be replaced, or *.",
+            "The version that is to be replaced, with or without quotes, or *.",
             "\"42\"",
         )
         .header("If-None-Match", text().pattern(Some(r"^\*$")), "Only *: the key must be absent.", "*")
@@ -139,7 +139,7 @@ pub(super) fn delete_documented(documented: Documented) -> Documented {
         .header(
             "If-Match",
             text().pattern(Some(MATCHED)),
-            "The version in quotes that is to be deleted, or *.",
+            "The version that is to be deleted, with or without quotes, or *.",
             "\"42\"",
         )
         .answer(204, DocumentedAnswer::empty("Deleted."))

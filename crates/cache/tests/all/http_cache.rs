@@ -69,7 +69,7 @@ async fn a_change_asks_for_a_version_and_is_answered_with_the_current_one() {
     assert_eq!(client.ask("DELETE", "/v1/kv/a", &[("if-match", "\"2\"")], "").await.status, 204);
     let gone = client.ask("PUT", "/v1/kv/a", &[("if-match", "\"2\"")], body).await.json();
     assert_eq!(gone["error"].get("currentVersion"), Some(&json!(null)), "{gone}");
-    assert_eq!(client.ask("PUT", "/v1/kv/a", &[("if-match", "2")], body).await.code().1, "invalid_precondition");
+    assert_eq!(client.ask("PUT", "/v1/kv/a", &[("if-match", "+2")], body).await.code().1, "invalid_precondition");
     served.end().await;
 }
 

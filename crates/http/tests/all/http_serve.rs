@@ -112,6 +112,26 @@ async fn requests_in_flight_are_answered_after_a_shutdown_and_new_ones_are_not_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_answer_has_the_id_that_its_request_has_or_one_of_its_own() {
+    let served = Served::new(Limits::default()).await;
+    let mut client = served.client().await;
+    let mut ids = Vec::new();
+    for (host, status) in [(&[][..], 200), (&[("Host", "page.example")], 421)] {
+        let mut id_of = async |given: &[(&str, &str)]| {
+            let reply = client.ask("GET", "/at-once", &[host, given].concat(), "").await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            reply.header("x-request-id").unwrap().to_owned()
+        };
+        assert_eq!(id_of(&[("X-Request-ID", "order-4711")]).await, "order-4711");
+        ids.extend([id_of(&[]).await, id_of(&[("X-Request-ID", "two words")]).await, id_of(&[]).await]);
+    }
+    ids.sort();
+    ids.dedup();
+    assert!(ids.len() == 6 && ids.iter().all(|id| id.len() == 32), "{ids:?}");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_not_answered_within_the_grace_is_cut_off() {
     let served = Served::new(Limits::default().grace(Duration::from_millis(20))).await;
     let mut waiting = served.waiting().await;
