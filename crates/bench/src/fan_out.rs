@@ -107,7 +107,7 @@ fn figures(number: u32, crew: Crew, one: &Crew, log: f64) -> [Figure; 3] {
     let name = if number == 1 { "1 process".to_owned() } else { format!("{number} processes") };
     let cpu = match number {
         2..=4 => Goal::AtMost(1.5),
-        5..=16 => Goal::AtMost(2.5),
+        5..=16 => Goal::AtMost(2.0),
         _ => Goal::Open,
     };
     let seconds = |what: &str, samples, yardstick: &Vec<f64>, goal| Figure {

@@ -94,7 +94,7 @@ async fn few_aggregates(arena: &Arena, args: &CatchUpArgs, sample: Sample) -> an
             samples: one.clone(),
             against: "COPY",
             yardstick: drained,
-            goal: Goal::AtMost(1.5),
+            goal: Goal::AtMost(1.7),
         },
         Figure {
             what: name.clone(),
