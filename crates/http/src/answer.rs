@@ -79,6 +79,7 @@ impl Write for Answer {
 /// taken them.
 pub fn body(bytes: Vec<u8>, mut place: Place) -> Body {
     place.settle(bytes.capacity());
+    place.sent(bytes.len());
     Body::from(Bytes::from_owner(PlacedBytes { bytes, _place: place }))
 }
 
@@ -116,6 +117,7 @@ mod tests {
         let half = written.split_to(20_000);
         drop(written);
         assert_eq!((half.len(), places.taken(), places.bytes()), (20_000, 1, 40_000 - FREE));
+        assert_eq!((places.sent(), places.received()), (40_000, 0));
         drop(half);
         assert_eq!((places.taken(), places.bytes()), (0, 0));
     }

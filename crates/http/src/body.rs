@@ -49,7 +49,9 @@ pub async fn read(
         return Err(BodyError::TooLarge(limit));
     }
     // The timer is set only if the body is not here yet.
-    tokio::time::timeout(deadline, whole(body, limit, place)).await.unwrap_or(Err(BodyError::TimedOut))
+    let body = tokio::time::timeout(deadline, whole(body, limit, place)).await.unwrap_or(Err(BodyError::TimedOut))?;
+    place.received(body.len());
+    Ok(body)
 }
 
 async fn whole(body: impl HttpBody<Data = Bytes>, limit: usize, place: &mut Place) -> Result<Bytes, BodyError> {

@@ -1,7 +1,7 @@
 //! How many requests may be in flight at a time, and how many bytes they may have in memory together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// So many bytes of a request are not counted: there are places for so many requests only. So small requests, nearly
 /// all, share no count but that of the places, are answered also while large ones have all of the bytes, and nobody is
@@ -27,6 +27,8 @@ pub struct InFlight {
     bytes: AtomicUsize,
     /// The bytes of the request that is larger than the budget; 0 while there is none.
     oversize: AtomicUsize,
+    received: AtomicU64,
+    sent: AtomicU64,
 }
 
 /// The requests in flight have as many bytes as they may.
@@ -41,7 +43,8 @@ impl InFlight {
     /// So many places, and so many bytes for all of them together.
     pub fn new(places: usize, budget: usize) -> Arc<Self> {
         let [taken, bytes, oversize] = [0; 3].map(AtomicUsize::new);
-        Arc::new(Self { places, budget, taken, bytes, oversize })
+        let [received, sent] = [0; 2].map(AtomicU64::new);
+        Arc::new(Self { places, budget, taken, bytes, oversize, received, sent })
     }
 
     /// A place, until it is dropped.
@@ -62,6 +65,16 @@ impl InFlight {
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed).saturating_add(self.oversize.load(Ordering::Relaxed))
     }
+
+    /// How many bytes the bodies have had that were read whole.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes the bodies have had that were given to a connection to be sent.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
 }
 
 /// One of the requests in flight, with the bytes that are kept for it: those of its body, and then those of its answer.
@@ -75,6 +88,16 @@ pub struct Place {
 }
 
 impl Place {
+    /// Its body was read, of so many bytes.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.of.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Its answer is given to the connection, of so many bytes.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.of.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// From now on it has so many bytes. To be called before they are allocated, and after they are freed: to have
     /// fewer is always possible.
     pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {

@@ -2,6 +2,7 @@
 //! counts for itself.
 
 use crate::answer::body;
+use crate::codes::{self, Code};
 use crate::exposition::Format;
 use crate::histogram::{Counts, Histogram};
 use crate::inflight::Place;
@@ -15,8 +16,10 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -28,6 +31,8 @@ pub(crate) const OTHER: &str = "other";
 #[derive(Debug)]
 pub struct Requests {
     rows: Vec<Row>,
+    /// By the name of the error's code, as far as there were any. Behind a lock, which only errors take.
+    refused: Mutex<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +52,7 @@ impl Requests {
                 rows.push(Row { name, answered: Default::default(), durations: Histogram::default() });
             }
         }
-        Self { rows }
+        Self { rows, refused: Mutex::default() }
     }
 
     /// The number of the row with this name.
@@ -64,7 +69,17 @@ impl Requests {
         self.rows[row].durations.record(took);
     }
 
-    /// Writes them, with the names of the routes as the label `route`.
+    /// Counts an answer that is an error, in addition.
+    pub(crate) fn refused(&self, code: impl Code) {
+        *self.all_refused().entry(codes::name(code)).or_default() += 1;
+    }
+
+    fn all_refused(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        // Of somebody who has panicked in between there is a count less.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes them, with the names of the routes as the label `route`, and of the codes of errors as `code`.
     pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Requests that were answered";
         let mut requests = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
@@ -84,6 +99,12 @@ impl Requests {
             if counts.count > 0 {
                 histogram(&mut durations, &[("route", row.name)], &counts)?;
             }
+        }
+        let help = "Answers that were errors, by the error's code";
+        let refused = self.all_refused().clone();
+        let mut family = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
+        for (code, count) in &refused {
+            family.encode_family(&[("code", code.as_str())])?.encode_counter::<NoLabelSet, _, f64>(count, None)?;
         }
         Ok(())
     }

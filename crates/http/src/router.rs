@@ -85,6 +85,7 @@ impl<S: Service> Router<S> {
     }
 
     fn refuse(&self, error: ErrorOf<S>) -> Response<Body> {
+        self.state.requests().refused(error.code);
         error.into_response(self.state.gate().scheme)
     }
 

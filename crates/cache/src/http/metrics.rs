@@ -33,6 +33,9 @@ impl Collector for Scrape {
         gauge(&mut encoder, "requests_in_flight", "Requests for keys that are being answered", &inflight)?;
         let bytes = i64::try_from(self.state.inflight.bytes()).unwrap_or(i64::MAX);
         gauge(&mut encoder, "bytes_in_flight", "Bytes of the bodies and the answers of these requests", &bytes)?;
+        let (received, sent) = (self.state.inflight.received(), self.state.inflight.sent());
+        counter(&mut encoder, "received_bytes", "Bytes of the bodies of requests for keys", received)?;
+        counter(&mut encoder, "sent_bytes", "Bytes of the bodies of their answers, but for errors", sent)?;
         self.entries(&mut encoder)?;
         self.shards(&mut encoder)
     }

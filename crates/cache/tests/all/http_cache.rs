@@ -223,6 +223,29 @@ async fn each_kind_of_request_has_its_row_of_the_metrics_and_there_are_no_others
     served.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_and_conflicts_are_counted() {
+    let served = Cached::plain().await;
+    let mut client = served.client().await;
+    let body = r#"{"value":"twelve bytes"}"#;
+    let put = client.put("/v1/kv/a", body).await;
+    let got = client.get("/v1/kv/a").await;
+    for version in ["7", "\"8\""] {
+        assert_eq!(client.ask("PUT", "/v1/kv/a", &[("If-Match", version)], body).await.status, 412);
+    }
+    assert_eq!(client.ask("PUT", "/v1/kv/a", &[("If-Match", "1")], body).await.status, 200, "without quotes");
+    let figures = client.get("/metrics").await.body;
+    let answers = 2 * put.body.len() + got.body.len() + 1;
+    for line in [
+        format!("evenfold_cache_received_bytes_total {}\n", 4 * body.len()),
+        format!("evenfold_cache_sent_bytes_total {answers}\n"),
+        "evenfold_cache_refusals_total{code=\"precondition_failed\"} 2\n".to_owned(),
+    ] {
+        assert!(figures.contains(&line), "{line}{figures}");
+    }
+    served.end().await;
+}
+
 /// How many requests each row of the metrics has.
 async fn rows(client: &mut Client) -> BTreeMap<String, i64> {
     let mut rows = BTreeMap::new();

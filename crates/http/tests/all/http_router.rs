@@ -279,6 +279,21 @@ async fn the_rows_of_the_metrics_are_the_names_of_the_routes_and_two_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_errors_are_counted_by_their_codes_also_those_without_a_route() {
+    let served = Served::plain().await;
+    let mut client = served.client().await;
+    for path in ["/sold-out", "/paper/a", "/sold-out", "/nothing"] {
+        client.get(path).await;
+    }
+    client.post("/sold-out", "").await;
+    let text = text("kiosk", Scrape(Arc::clone(&served.kiosk))).unwrap();
+    let counted: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("kiosk_refusals_total")).collect();
+    let expected = [r#"{code="method_not_allowed"} 1"#, r#"{code="sold_out"} 2"#, r#"{code="unknown_path"} 1"#];
+    assert_eq!(counted, expected, "{text}");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn codes_of_the_service_and_of_all_services_are_in_the_document_once() {
     let served = Served::plain().await;
     let api = served.client().await.get("/docs/openapi.json").await.json();
