@@ -52,6 +52,12 @@ impl Database {
         self.first(Scope::Server).await
     }
 
+    /// Whether the addresses of the servers are the same.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        let at = |host: &PgConnectOptions| (place(host), host.get_port());
+        self.hosts.iter().map(at).eq(other.hosts.iter().map(at))
+    }
+
     /// Makes a connection on which the notifications of a channel are received. It is not made again when it is lost.
     ///
     /// # Cancel safety

@@ -96,8 +96,8 @@ pub struct RunOptions {
     /// Whether a commit waits until it is on disk, or as the role, the database or the server have
     /// `synchronous_commit`: not by default. Then, after a crash of the server, read model and checkpoint may be as
     /// they were up to three times its `wal_writer_delay` before (0.6 seconds), and what came after is applied again;
-    /// the log is not concerned. What a database's URL says goes before it, and a worker that ends when it has
-    /// [caught up](Self::until_caught_up) waits.
+    /// the log is not concerned. What a database's URL says goes before it. A worker that ends when it has
+    /// [caught up](Self::until_caught_up) waits, and so does one of a log on another server, as its URL says.
     pub synchronous_commit: bool,
 }
 

@@ -58,8 +58,12 @@ pub(super) async fn run_in<P: Projection>(
 /// The database as a worker uses it.
 fn own<P: Projection>(database: &Database, worker: &Worker<P>, options: &RunOptions) -> Database {
     let own = database.named(&format!("evenfold {} {}", worker.projection().name(), worker.class())).by_index();
+    // Whoever removes rows from a log, because a checkpoint shows that they were applied, must not be on disk sooner
+    // than that: of one server, where one commit is on disk all before it are.
+    let is_elsewhere = worker.projection().source().is_some_and(|source| !source.database().is_where(database));
     // One that ends when nothing is left says so by ending: that is to be true of the disk as well.
-    if options.synchronous_commit || options.until_caught_up { own } else { own.committing_asynchronously() }
+    let waits = options.synchronous_commit || options.until_caught_up || is_elsewhere;
+    if waits { own } else { own.committing_asynchronously() }
 }
 
 /// The same, on this connection first if there is one, and waiting for a database that is not there where there is

@@ -8,11 +8,12 @@ use crate::support::{Postgres, TestDb, partition, scalar, wait_until};
 use evenfold::checkpoint::status_of;
 use evenfold::database::Database;
 use evenfold::log::foreign::Mapping;
-use evenfold::projection::{Sourced, Step, Worker, WorkerError, WorkerOptions};
+use evenfold::projection::{self, RunOptions, Sourced, Step, Worker, WorkerError, WorkerOptions};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
 use tokio::task::block_in_place;
+use tokio_util::sync::CancellationToken;
 
 struct Servers {
     primary: Postgres,
@@ -275,4 +276,38 @@ async fn a_server_that_is_no_standby_of_the_log_s_is_refused() {
     let refused = drain(&mut folding, &mut model).await.unwrap_err().to_string();
     assert!(refused.contains("or was promoted to one"), "{refused}");
     assert_eq!(applied(&mut model).await, (1, 0));
+}
+
+/// What `synchronous_commit` is when a worker applies a payment of this log.
+async fn synchronous_commit(log: &Shop) -> String {
+    let read_model = TestDb::new().await;
+    let mut model = read_model.connect().await;
+    let payments = || Sourced::new(Payments::default(), Some(log.source()));
+    let until_caught_up = RunOptions::default().until_caught_up(true);
+    let first = Worker::new(partition(0, 1), payments(), WorkerOptions::default());
+    projection::run(&read_model.database, first, &until_caught_up, CancellationToken::new()).await.unwrap();
+    let noting = "DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET synchronous_commit = remote_write', current_database());
+        END $$;
+        CREATE TABLE noted (setting text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO public.noted VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER noting AFTER INSERT ON payments FOR EACH STATEMENT EXECUTE FUNCTION note()";
+    sqlx::raw_sql(noting).execute(&mut model).await.unwrap();
+    write(log, 1, 1, "paid").await;
+    let (stop, worker) = (CancellationToken::new(), Worker::new(partition(0, 1), payments(), WorkerOptions::default()));
+    let (database, stopped) = (read_model.database.clone(), stop.clone());
+    let running =
+        tokio::spawn(async move { projection::run(&database, worker, &RunOptions::default(), stopped).await });
+    wait_until("the payment", LONG, async || scalar(&mut model, "SELECT count(*) FROM noted").await == 1).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    sqlx::query_scalar("SELECT setting FROM noted").fetch_one(&mut model).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_a_log_on_another_server_waits_for_the_disk_and_one_of_the_same_server_does_not() {
+    let server = block_in_place(|| Postgres::start("UTF8", ""));
+    assert_eq!(synchronous_commit(&Shop::at(&server.url()).await).await, "remote_write");
+    assert_eq!(synchronous_commit(&Shop::new().await).await, "off");
 }
