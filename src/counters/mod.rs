@@ -162,6 +162,12 @@ impl Counters {
         Ok(())
     }
 
+    /// Those in memory, of which nothing is written.
+    fn drop_actors(&mut self) {
+        self.actors.clear();
+        self.changed = 0;
+    }
+
     /// Writes the counters that are changed.
     async fn write(&mut self, schema: &Schema, conn: &mut PgConnection) -> Result<(), table::WriteError> {
         if self.changed == 0 {
@@ -215,8 +221,9 @@ impl Projection for Counters {
     ) -> Result<AtOnce, BoxError> {
         self.fold(conn, batch).await?;
         if !batch.to_park().is_empty() {
-            // Parking is a statement of its own. What was folded is folded again in a transaction.
-            self.forget();
+            // Parking is a statement of its own. What was folded is folded again in a transaction; nothing was written,
+            // so that what is published stays a list.
+            self.drop_actors();
             return Ok(AtOnce::NotPossible);
         }
         let changed = changed(&mut self.actors);
@@ -234,8 +241,7 @@ impl Projection for Counters {
     }
 
     fn forget(&mut self) {
-        self.actors.clear();
-        self.changed = 0;
+        self.drop_actors();
         if let Some(publisher) = &mut self.publisher {
             publisher.forget();
         }
