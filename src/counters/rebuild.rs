@@ -8,8 +8,8 @@ use crate::class::Class;
 use crate::database::Database;
 use crate::log::Source;
 use crate::projection::{Progress, Sourced, Worker, WorkerError, WorkerOptions, catch_up, definition};
-use crate::shadow::{RebuildError, Rebuilt};
-use sqlx::Connection;
+use crate::shadow::{RebuildError, Rebuilt, release};
+use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -73,29 +73,42 @@ impl Rebuild {
         if !claim(database.schema(), &mut conn).await? {
             return Err(RebuildError::Busy);
         }
+        // What was replayed from one server must not be put in use on another.
+        let rebuilt =
+            self.claimed(&mut conn, &database.named("evenfold rebuild").only(server.identity), shutdown).await?;
+        release(&mut conn).await;
+        Ok(rebuilt)
+    }
+
+    /// The same, on the connection that has the claim.
+    async fn claimed(
+        &mut self,
+        conn: &mut PgConnection,
+        database: &Database,
+        shutdown: &CancellationToken,
+    ) -> Result<Rebuilt, RebuildError> {
         let definition = definition(self.worker.projection());
-        if !self.permitted(checkpoint::definition_of(database.schema(), &mut conn, NAME).await?)? {
+        if !self.permitted(checkpoint::definition_of(database.schema(), conn, NAME).await?)? {
             return Ok(Rebuilt::NothingThere);
         }
-        prepare(database.schema(), &mut conn, &definition).await?;
-        self.worker.register(&mut conn).await?;
-        checkpoint::copy_dropped(database.schema(), &mut conn, NAME, REBUILD).await?;
-        if !catch_up(&mut self.worker, &mut conn, shutdown, |_| {}).await? {
-            self.worker.finish(&mut conn).await?;
+        prepare(database.schema(), conn, &definition).await?;
+        self.worker.register(conn).await?;
+        checkpoint::copy_dropped(database.schema(), conn, NAME, REBUILD).await?;
+        if !catch_up(&mut self.worker, conn, shutdown, |_| {}).await? {
+            self.worker.finish(conn).await?;
             return Ok(Rebuilt::Stopped);
         }
-        // What was replayed from one server must not be put in use on another.
-        let mut switching = database.named("evenfold rebuild").only(server.identity).connect().await?;
+        let mut switching = database.connect().await?;
         let mut tx = switching.begin().await?;
         if !self.permitted(checkpoint::lock_all(database.schema(), &mut tx, NAME).await?)? {
             return Ok(Rebuilt::NothingThere);
         }
         // Once more, on the other connection, now that nobody applies anything: the fence of this window shows at least
         // what any checkpoint in use has applied, so that nothing in use is undone.
-        if !catch_up(&mut self.worker, &mut conn, shutdown, |_| {}).await? {
+        if !catch_up(&mut self.worker, conn, shutdown, |_| {}).await? {
             return Ok(Rebuilt::Stopped);
         }
-        self.worker.finish(&mut conn).await?;
+        self.worker.finish(conn).await?;
         switch(database.schema(), &mut tx, &definition).await?;
         tx.commit().await?;
         self.worker.projection().inner().switched();

@@ -20,6 +20,7 @@ pub use compare::{DifferingRow, Side, TableOutcome, VerifiedTable};
 pub use fold::RefusedEvent;
 pub(crate) use fold::{FoldError, Folded, fold_applied};
 pub use rebuild::rebuild;
+pub(crate) use rebuilt::release;
 pub use rebuilt::{RebuildError, RebuildOptions, Rebuilt, TablesRebuilt};
 pub use switch::Switch;
 pub use tables::ShadowError;

@@ -1,7 +1,7 @@
 //! Folding the log anew into a shadow, by as many workers as are wanted, and putting it in the place of what is in use.
 
 use super::rebuilding::{Rebuilding, comment_of, name_of, schema_name};
-use super::rebuilt::{RebuildError, RebuildOptions, Rebuilt, TablesRebuilt};
+use super::rebuilt::{RebuildError, RebuildOptions, Rebuilt, TablesRebuilt, release};
 use super::replace::is_locked_out;
 use super::shape::shape;
 use super::switch::{Switch, switch};
@@ -91,6 +91,7 @@ where
         applied: 0,
     };
     let (outcome, switch) = rebuild.run(&mut conn).await?;
+    release(&mut conn).await;
     Ok(TablesRebuilt { outcome, applied: rebuild.applied, switch })
 }
 

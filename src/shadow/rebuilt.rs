@@ -5,6 +5,11 @@ use super::tables::ShadowError;
 use crate::checkpoint::RegisterError;
 use crate::database::ConnectError;
 use crate::projection::{RunError, WorkerError};
+use sqlx::PgConnection;
+use std::time::Duration;
+
+/// For how long the release of a claim is waited for, on a connection that may be silent by now.
+const RELEASING: Duration = Duration::from_secs(1);
 
 /// What became of a rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,12 @@ impl RebuildError {
             Self::Run(error) => error.is_final(),
         }
     }
+}
+
+/// Gives the claim of a rebuild back, so that the next one does not find it while the end of this connection is on its
+/// way. Where it fails, that end does it.
+pub(crate) async fn release(conn: &mut PgConnection) {
+    let _ = tokio::time::timeout(RELEASING, sqlx::query("SELECT pg_advisory_unlock_all()").execute(conn)).await;
 }
 
 impl From<ShadowError> for RebuildError {
