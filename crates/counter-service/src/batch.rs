@@ -53,6 +53,18 @@ pub(super) struct Done {
     pub(super) doubtful: bool,
 }
 
+/// What is to be read back.
+struct Unread {
+    counters: Vec<CounterId>,
+    events: Vec<Uuid>,
+}
+
+impl Unread {
+    fn is_empty(&self) -> bool {
+        self.counters.is_empty() && self.events.is_empty()
+    }
+}
+
 /// What is next after an attempt.
 enum Next {
     End,
@@ -103,7 +115,11 @@ impl Batch {
         let began = Instant::now();
         let Some(sessions) = log.sessions().await else { return self.stopped() };
         self.enter(sessions.epoch.number());
-        if let Err(why) = self.load(log, &sessions, meters).await {
+        let unread = self.unread();
+        // Boxed: nearly all batches have nothing to read, and are a task each, which would have room for it.
+        if !unread.is_empty()
+            && let Err(why) = Box::pin(self.load(log, &sessions, meters, unread)).await
+        {
             return Next::Pause(why);
         }
         let loaded = Instant::now();
@@ -137,15 +153,24 @@ impl Batch {
         }
     }
 
-    /// Reads back what has to be known: the counters that are not, and the events that may be in the log.
-    async fn load(&mut self, log: &Log, sessions: &Sessions, meters: &Meters) -> Result<(), String> {
-        let unknown: HashSet<&CounterId> =
-            self.pending.iter().map(Pending::id).filter(|id| !self.known.contains_key(*id)).collect();
-        let unknown: Vec<CounterId> = unknown.into_iter().cloned().collect();
-        let events: Vec<Uuid> = self.pending.iter().filter_map(Pending::looked_for).collect();
-        if unknown.is_empty() && events.is_empty() {
-            return Ok(());
+    /// What has to be known: the counters that are not, and the events that may be in the log.
+    fn unread(&self) -> Unread {
+        let unknown = self.pending.iter().map(Pending::id).filter(|id| !self.known.contains_key(*id));
+        let counters: HashSet<&CounterId> = unknown.collect();
+        Unread {
+            counters: counters.into_iter().cloned().collect(),
+            events: self.pending.iter().filter_map(Pending::looked_for).collect(),
         }
+    }
+
+    /// Reads it back.
+    async fn load(
+        &mut self,
+        log: &Log,
+        sessions: &Sessions,
+        meters: &Meters,
+        Unread { counters: unknown, events }: Unread,
+    ) -> Result<(), String> {
         let Loaded { counters, events } = log.load(sessions, &unknown, &events).await?;
         meters.loaded.add(unknown.len() as u64);
         self.known.extend(unknown.into_iter().zip(counters));

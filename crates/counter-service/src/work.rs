@@ -61,3 +61,18 @@ impl Work {
         Finished { done: AssertUnwindSafe(run).catch_unwind().await.ok(), begun }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F: Future>(_: impl FnOnce(Work) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_batch_on_its_way_has_no_room_for_reads_that_nearly_none_needs() {
+        let bytes = size_of_future(Work::run);
+        assert!(bytes <= 2048, "{bytes}");
+    }
+}
