@@ -24,9 +24,9 @@ pub(super) fn of_change(headers: &HeaderMap) -> Result<Condition, ApiError> {
     match (given(header::IF_MATCH)?, given(header::IF_NONE_MATCH)?) {
         (None, None) => Ok(Condition::Always),
         (Some(b"*"), None) => Ok(Condition::IfPresent),
-        // Without quotes it is no entity tag, and can mean nothing else.
+        // Without quotes it is no entity tag, and can mean nothing else. No version is 0.
         (Some(tag), None) => version(tag)
-            .or_else(|| digits(tag))
+            .or_else(|| digits(tag).filter(|version| *version > 0))
             .map(Condition::IfVersion)
             .ok_or_else(|| wrong("If-Match takes one version, as in \"42\" or 42, or *")),
         (None, Some(b"*")) => Ok(Condition::IfAbsent),
@@ -80,6 +80,7 @@ mod tests {
         }
         for wrong in [
             "",
+            "0",
             "01",
             "+1",
             "\"1",
