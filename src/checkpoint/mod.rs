@@ -48,7 +48,7 @@ pub use operations::{
 pub(crate) use operator::lock_and_bump;
 pub(crate) use parked::{BEHIND, parked_aggregates, parked_positions};
 pub use parked::{ParkedEvent, drop_parked, has_parked, park, parked_among, unpark};
-pub use read_status::{bounded_status_of, estimated_status_of, status, status_of};
+pub use read_status::{Extent, status, status_of, status_within};
 pub use status::{ClassStatus, Status};
 pub use store::{CheckpointRow, accept_log_server, commit, load, merge, start_over};
 pub(crate) use store::{begin_elsewhere, complete_all, log_server};

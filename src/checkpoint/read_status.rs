@@ -47,8 +47,7 @@ pub async fn status_of(
     read(schema, conn, log, projection, Extent::Whole).await
 }
 
-/// [`status_of`], for whoever waits for it: what is behind is counted up to 1,000,000 positions, and estimated from the
-/// positions where more are left.
+/// [`status_of`], at what counting may cost.
 ///
 /// # Errors
 ///
@@ -58,43 +57,26 @@ pub async fn status_of(
 ///
 /// Reads only.
 #[doc(hidden)]
-pub async fn bounded_status_of(
+pub async fn status_within(
+    extent: Extent,
     schema: &Schema,
     conn: &mut PgConnection,
     log: Option<&mut OpenSource>,
     projection: &str,
 ) -> Result<Status, sqlx::Error> {
-    read(schema, conn, log, projection, Extent::Bounded).await
-}
-
-/// [`status_of`], for whoever looks every few seconds: the events of the log are not counted, and what is behind is
-/// estimated from the positions where more than 100,000 are left.
-///
-/// # Errors
-///
-/// The databases'.
-///
-/// # Cancel safety
-///
-/// Reads only.
-#[doc(hidden)]
-pub async fn estimated_status_of(
-    schema: &Schema,
-    conn: &mut PgConnection,
-    log: Option<&mut OpenSource>,
-    projection: &str,
-) -> Result<Status, sqlx::Error> {
-    read(schema, conn, log, projection, Extent::Little).await
+    read(schema, conn, log, projection, extent).await
 }
 
 /// What counting may cost.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
+pub enum Extent {
     /// What reading the events costs.
     Whole,
-    /// What reading [`COUNTED`] events costs.
+    /// What reading 1,000,000 events costs: where more positions are left, what is behind is estimated from them.
     Bounded,
-    /// Little, however many they are.
+    /// Little, for whoever looks every few seconds: the events of the log are not counted, and what is behind is
+    /// estimated where more than 100,000 positions are left.
     Little,
 }
 

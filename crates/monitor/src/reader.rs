@@ -2,7 +2,7 @@
 
 use crate::logs::{Folded, Logs};
 use crate::reading::{ProjectionReading, Reading};
-use evenfold::checkpoint::{estimated_status_of, projections};
+use evenfold::checkpoint::{Extent, projections, status_within};
 use evenfold::database::{Database, Server, describe};
 use evenfold::schema::Schema;
 use sqlx::PgConnection;
@@ -125,7 +125,7 @@ impl Reader {
             Folded::Source(log, source) => (Some(log), None, Some(source)),
             Folded::Unknown(log, why) => (Some(log), Some(why), None),
         };
-        let status = estimated_status_of(schema, conn, source, projection).await;
+        let status = status_within(Extent::Little, schema, conn, source, projection).await;
         let status = status.map_err(|error| describe(&error))?;
         Ok(ProjectionReading::new(status, log, uncounted))
     }

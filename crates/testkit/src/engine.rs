@@ -8,7 +8,7 @@ use evenfold::log::{self, Appended};
 use evenfold::projection::{Applied, Step, Worker, WorkerOptions};
 use evenfold::schema::Schema;
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::Duration;
 
 /// How many connections of this database wait for a lock.
@@ -82,4 +82,19 @@ pub async fn counter(conn: &mut PgConnection, aggregate_id: &str) -> Option<(i64
 
 pub async fn scalar(conn: &mut PgConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(conn).await.unwrap()
+}
+
+/// Has the database note in `noted` what `synchronous_commit` is in each session that inserts into this table. New
+/// sessions have `remote_write` unless they say otherwise: the server that tests share does not wait for the disk.
+pub async fn note_synchronous_commit(conn: &mut PgConnection, table: &str) {
+    let noting = format!(
+        "DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET synchronous_commit = remote_write', current_database());
+        END $$;
+        CREATE TABLE noted (setting text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO public.noted VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER noting AFTER INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION note()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(noting)).execute(conn).await.unwrap();
 }

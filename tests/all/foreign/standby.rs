@@ -4,7 +4,7 @@ use super::long::{WRITTEN, counters};
 use super::looked_after::{Payments, write};
 use super::shop::Shop;
 use super::{LONG, assert_folded, start, writers};
-use crate::support::{Postgres, TestDb, partition, scalar, wait_until};
+use crate::support::{Postgres, TestDb, note_synchronous_commit, partition, scalar, wait_until};
 use evenfold::checkpoint::status_of;
 use evenfold::database::Database;
 use evenfold::log::foreign::Mapping;
@@ -286,14 +286,7 @@ async fn synchronous_commit(log: &Shop) -> String {
     let until_caught_up = RunOptions::default().until_caught_up(true);
     let first = Worker::new(partition(0, 1), payments(), WorkerOptions::default());
     projection::run(&read_model.database, first, &until_caught_up, CancellationToken::new()).await.unwrap();
-    let noting = "DO $$ BEGIN
-            EXECUTE format('ALTER DATABASE %I SET synchronous_commit = remote_write', current_database());
-        END $$;
-        CREATE TABLE noted (setting text);
-        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN INSERT INTO public.noted VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
-        CREATE TRIGGER noting AFTER INSERT ON payments FOR EACH STATEMENT EXECUTE FUNCTION note()";
-    sqlx::raw_sql(noting).execute(&mut model).await.unwrap();
+    note_synchronous_commit(&mut model, "payments").await;
     write(log, 1, 1, "paid").await;
     let (stop, worker) = (CancellationToken::new(), Worker::new(partition(0, 1), payments(), WorkerOptions::default()));
     let (database, stopped) = (read_model.database.clone(), stop.clone());

@@ -3,7 +3,7 @@
 use super::super::latency;
 use super::super::schedule::{Destination, Schedule, milliseconds};
 use anyhow::ensure;
-use evenfold::checkpoint::{self, Takeover};
+use evenfold::checkpoint::{self, Extent, Takeover};
 use evenfold::class::Class;
 use evenfold::counters::{NAME, mismatches};
 use evenfold::event::NewEvent;
@@ -107,7 +107,7 @@ async fn counted(arena: &Arena, conn: &mut PgConnection) -> anyhow::Result<[f64;
         checkpoint::lag(own, conn, None, projection, whole, &interest).await?;
         took[at] = milliseconds(started.elapsed());
         let started = Instant::now();
-        checkpoint::bounded_status_of(own, conn, None, projection).await?;
+        checkpoint::status_within(Extent::Bounded, own, conn, None, projection).await?;
         took[at + 2] = milliseconds(started.elapsed());
     }
     Ok(took)

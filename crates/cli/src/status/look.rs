@@ -4,21 +4,12 @@ use crate::Global;
 use crate::session::Session;
 use crate::source::Logs;
 use anyhow::anyhow;
-use evenfold::checkpoint::{Status, bounded_status_of, estimated_status_of};
+use evenfold::checkpoint::{Extent, Status, status_within};
 use sqlx::PgConnection;
 use std::time::Duration;
 
 /// How long one look may take, which counts in the log, before its connection is taken for dead.
 const LONGEST_LOOK: Duration = Duration::from_secs(30);
-
-/// What a look may cost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// What reading 1,000,000 events costs at most: what is behind is estimated where it is more.
-    Once,
-    /// Little: what is behind is estimated where it is much.
-    Often,
-}
 
 /// Projections that are looked at, and the way to them.
 pub(super) struct Lookout<'a> {
@@ -38,8 +29,8 @@ impl<'a> Lookout<'a> {
     }
 
     /// How each stands now. After an error the next look makes new connections.
-    pub(super) async fn look(&mut self, look: Look) -> anyhow::Result<Vec<Status>> {
-        let looked = tokio::time::timeout(LONGEST_LOOK, self.each(look)).await;
+    pub(super) async fn look(&mut self, extent: Extent) -> anyhow::Result<Vec<Status>> {
+        let looked = tokio::time::timeout(LONGEST_LOOK, self.each(extent)).await;
         let looked = looked.unwrap_or_else(|_| Err(anyhow!("no answer for {} s", LONGEST_LOOK.as_secs())));
         if looked.is_err() {
             self.conn = None;
@@ -48,7 +39,7 @@ impl<'a> Lookout<'a> {
         looked
     }
 
-    async fn each(&mut self, look: Look) -> anyhow::Result<Vec<Status>> {
+    async fn each(&mut self, extent: Extent) -> anyhow::Result<Vec<Status>> {
         let Self { names, session, logs, conn } = self;
         let conn = match conn {
             Some(conn) => conn,
@@ -58,10 +49,7 @@ impl<'a> Lookout<'a> {
         let mut all = Vec::with_capacity(names.len());
         for name in names {
             let log = logs.of(own, conn, name).await?.map(|(_, log)| log);
-            all.push(match look {
-                Look::Once => bounded_status_of(own, conn, log, name).await?,
-                Look::Often => estimated_status_of(own, conn, log, name).await?,
-            });
+            all.push(status_within(extent, own, conn, log, name).await?);
         }
         Ok(all)
     }

@@ -15,8 +15,8 @@ use super::{Global, signals};
 use anyhow::bail;
 use check::Limits;
 use clap::Args;
-use evenfold::checkpoint::Status;
-use look::{Look, Lookout};
+use evenfold::checkpoint::{Extent, Status};
+use look::Lookout;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -44,7 +44,7 @@ pub(super) async fn run(global: &Global, args: StatusArgs, known: &Projections<'
     let outcome = if args.watch {
         watch::watch(&mut lookout, args.json, &shutdown).await
     } else {
-        match shutdown.run_until_cancelled(lookout.look(Look::Once)).await {
+        match shutdown.run_until_cancelled(lookout.look(Extent::Bounded)).await {
             Some(Ok(all)) => shown(&all, &args),
             Some(Err(error)) => Err(error),
             None => Ok(()),

@@ -1,14 +1,14 @@
 //! `status --watch`: again every second, and in words where the database does not answer.
 
 use super::fit::fitted;
-use super::look::{Look, Lookout};
+use super::look::Lookout;
 use super::order::age;
 use super::render::report;
 use crate::output::{complain, folded_to, print, print_json, visible};
 use crate::screen::{Screen, draw};
 use crate::start::in_words;
 use crate::terminal::{TerminalSize, cut, obeys};
-use evenfold::checkpoint::Status;
+use evenfold::checkpoint::{Extent, Status};
 use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Looks until it is to stop. Only if the first look fails, that is an error: the database may come back.
 pub(super) async fn watch(lookout: &mut Lookout<'_>, json: bool, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let Some(first) = shutdown.run_until_cancelled(lookout.look(Look::Often)).await else { return Ok(()) };
+    let Some(first) = shutdown.run_until_cancelled(lookout.look(Extent::Little)).await else { return Ok(()) };
     let mut view = View::new(json, first?)?;
     view.show()?;
     while shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_some() {
-        let mut look = pin!(lookout.look(Look::Often));
+        let mut look = pin!(lookout.look(Extent::Little));
         let mut asked = Instant::now();
         loop {
             tokio::select! {
