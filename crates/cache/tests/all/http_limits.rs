@@ -1,6 +1,6 @@
 //! What the service refuses: at the edge of each limit, with full mailboxes, in maintenance, and without the token.
 
-use crate::support::Cached;
+use crate::support::{Cached, Client};
 use evenfold_cache::CacheOptions;
 use evenfold_cache::http::ServiceOptions;
 use evenfold_http::{ApiToken, Auth};
@@ -104,6 +104,15 @@ async fn with_tiny_mailbox() -> Cached {
     Cached::new(options, ServiceOptions::default()).await
 }
 
+/// The actor of the shard is asked whether it answers. Until it has, changes wait for their turn.
+async fn occupy(served: &Cached) -> Client {
+    let mut client = served.client().await;
+    // Its connection is accepted by then.
+    assert_eq!(client.get("/readyz").await.status, 200);
+    client.begin("GET", "/healthz", &[], "").await;
+    client
+}
+
 /// One thread: what several clients have sent is all taken before the actor of the shard gets its turn.
 #[tokio::test]
 async fn a_full_mailbox_is_reported_changes_nothing_and_empties() {
@@ -114,6 +123,7 @@ async fn a_full_mailbox_is_reported_changes_nothing_and_empties() {
         assert_eq!(client.get("/readyz").await.status, 200);
         clients.push(client);
     }
+    let mut occupying = occupy(&served).await;
     for (n, client) in clients.iter_mut().enumerate() {
         client.begin("PUT", &format!("/v1/kv/{n}"), &[], r#"{"value":1}"#).await;
     }
@@ -131,6 +141,7 @@ async fn a_full_mailbox_is_reported_changes_nothing_and_empties() {
         }
     }
     assert!((1..20).contains(&refused), "{refused} of 20");
+    assert_eq!(occupying.answer().await.unwrap().status, 200);
     served.end().await;
 }
 
@@ -139,6 +150,7 @@ async fn a_batch_reports_which_of_its_changes_a_full_mailbox_has_refused() {
     let served = with_tiny_mailbox().await;
     let mut client = served.client().await;
     let entries: Vec<Value> = (0..20).map(|n| json!({"key": n.to_string(), "value": n})).collect();
+    let mut occupying = occupy(&served).await;
     let set = client.post("/v1/kv/batch/set", json!({"entries": entries}).to_string()).await;
     let mut refused = 0;
     for result in set.json()["results"].as_array().unwrap() {
@@ -148,6 +160,7 @@ async fn a_batch_reports_which_of_its_changes_a_full_mailbox_has_refused() {
         refused += usize::from(busy);
     }
     assert!((1..20).contains(&refused), "{refused} of 20");
+    assert_eq!(occupying.answer().await.unwrap().status, 200);
     served.end().await;
 }
 

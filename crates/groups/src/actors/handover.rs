@@ -10,7 +10,7 @@ use super::shard::Resizable;
 use crate::KeyHash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// How often a shard that panics while it gives is asked again.
@@ -24,7 +24,7 @@ type Parcel<S> = Mutex<Vec<(KeyHash, <S as Resizable>::Item)>>;
 
 pub(super) struct Handover<S: Resizable> {
     /// The shards as they are from now on.
-    members: Vec<ShardMember<S>>,
+    members: Vec<Arc<ShardMember<S>>>,
     shards: NonZeroU32,
     takers: std::ops::Range<usize>,
     /// What was given to each of those who take.
@@ -36,7 +36,7 @@ pub(super) struct Handover<S: Resizable> {
 }
 
 impl<S: Resizable> Handover<S> {
-    pub(super) fn new(before: u32, members: Vec<ShardMember<S>>, shards: NonZeroU32) -> Self {
+    pub(super) fn new(before: u32, members: Vec<Arc<ShardMember<S>>>, shards: NonZeroU32) -> Self {
         let after = shards.get();
         let takers = if after > before { before as usize..after as usize } else { 0..after as usize };
         let left = AtomicUsize::new(takers.len());

@@ -113,6 +113,23 @@ impl<S: Shard> Mailbox<S> {
         Ok(!std::mem::replace(&mut inner.awake, true))
     }
 
+    /// Whether whoever asks may handle a message himself: the actor rests, and has nothing to do. Until he has
+    /// [ended his turn](Self::end_turn) nobody wakes it.
+    pub(super) fn begin_turn(&self) -> bool {
+        let mut inner = self.lock();
+        let rests = !inner.awake && !inner.has_work() && inner.givers_left == 0;
+        inner.awake |= rests;
+        rests
+    }
+
+    /// The turn is over. Returns whether the actor has to be woken: it has something else to do, or something has come
+    /// meanwhile.
+    pub(super) fn end_turn(&self, else_to_do: bool) -> bool {
+        let mut inner = self.lock();
+        inner.awake = else_to_do || inner.has_work();
+        inner.awake
+    }
+
     /// Says what to do next, and puts messages into the empty hand.
     pub(super) fn next(&self, hand: &mut VecDeque<Envelope<S>>) -> Next<S> {
         let mut inner = self.lock();
@@ -194,6 +211,10 @@ impl<S: Shard> Mailbox<S> {
 }
 
 impl<S: Shard> Inner<S> {
+    fn has_work(&self) -> bool {
+        self.closed || !self.queue.is_empty() || self.give.is_some() || self.take.is_some()
+    }
+
     fn next(&mut self, hand: &mut VecDeque<Envelope<S>>, most: usize) -> Next<S> {
         if let Some(change) = &self.give {
             return Next::Give(Arc::clone(change));

@@ -11,12 +11,6 @@ pub(super) struct ShardMember<S: Shard> {
     pub(super) actor: ActorRef<Owner<S>>,
 }
 
-impl<S: Shard> Clone for ShardMember<S> {
-    fn clone(&self) -> Self {
-        Self { cell: Arc::clone(&self.cell), actor: self.actor.clone() }
-    }
-}
-
 impl<S: Shard> ShardMember<S> {
     /// Wakes the actor, which is not at work.
     pub(super) fn wake(&self) {

@@ -152,8 +152,12 @@ impl<S: Shard> ActorGroup<S> {
         message: S::Message,
         timeout: Duration,
     ) -> Result<S::Reply, AskError> {
-        let (reply, answer) = oneshot::channel();
         let address = Address::Key(key.into());
+        let message = match self.router.ask_now(address, message).await {
+            Ok(handled) => return handled,
+            Err(message) => message,
+        };
+        let (reply, answer) = oneshot::channel();
         self.router
             .offer(Envelope { message, reply: Some(reply), address, accepted: None })
             .map_err(|refused| unasked(&refused))?;
@@ -176,7 +180,7 @@ impl<S: Shard> ActorGroup<S> {
         message: S::Message,
         timeout: Duration,
     ) -> Result<S::Reply, AskError> {
-        self.router.ask(Address::Key(key.into()), message, deadline(timeout)).await
+        self.ask_at(Address::Key(key.into()), message, timeout).await
     }
 
     /// Sends a message to the shard of this number, and waits for room in its mailbox and for the answer, together up
@@ -190,7 +194,15 @@ impl<S: Shard> ActorGroup<S> {
     ///
     /// As for [`try_ask`](Self::try_ask).
     pub async fn ask_shard(&self, shard: u32, message: S::Message, timeout: Duration) -> Result<S::Reply, AskError> {
-        self.router.ask(Address::Shard(shard), message, deadline(timeout)).await
+        self.ask_at(Address::Shard(shard), message, timeout).await
+    }
+
+    async fn ask_at(&self, address: Address, message: S::Message, timeout: Duration) -> Result<S::Reply, AskError> {
+        let deadline = deadline(timeout);
+        match self.router.ask_now(address, message).await {
+            Ok(handled) => handled,
+            Err(message) => self.router.ask(address, message, deadline).await,
+        }
     }
 
     /// Asks all shards, and merges what they answer, in the order of their numbers.

@@ -4,7 +4,6 @@
 use super::cell::{Body, Cell};
 use super::mailbox::{Envelope, Next};
 use super::meters::Meters;
-use super::options::AfterPanic;
 use super::shard::Shard;
 use kameo::actor::{Actor, ActorRef, Spawn, WeakActorRef};
 use kameo::error::{ActorStopReason, Infallible, PanicError};
@@ -38,8 +37,6 @@ impl Actor for Supervisor {
 
 pub(super) struct Owner<S: Shard> {
     cell: Arc<Cell<S>>,
-    /// Is put back into the cell when the actor ends; never absent before.
-    body: Option<Body<S>>,
 }
 
 /// Starts a shard's actor. However often it panics, it is restarted: each time a message is gone, so it gets on.
@@ -54,23 +51,14 @@ impl<S: Shard> Actor for Owner<S> {
 
     async fn on_start(cell: Self::Args, actor: ActorRef<Self>) -> Result<Self, Infallible> {
         let mut slot = cell.slot.lock().await;
-        if slot.broken {
-            if slot.tries > 0 {
-                tokio::time::sleep((FIRST_PAUSE * 2_u32.pow(slot.tries.min(10) - 1)).min(LONGEST_PAUSE)).await;
-            }
-            slot.tries += 1;
-            if let Some(body) = &mut slot.body {
-                // If it panics, the body stays here for the next try.
-                body.state.recover().await;
-            }
-            (slot.broken, slot.tries) = (false, 0);
-            tracing::warn!(group = cell.group, shard = cell.shard, "restarted after a panic");
+        if slot.tries > 0 {
+            tokio::time::sleep((FIRST_PAUSE * 2_u32.pow(slot.tries.min(10) - 1)).min(LONGEST_PAUSE)).await;
         }
-        let body = slot.body.take();
+        slot.recover(&cell).await;
         drop(slot);
         // Those who found the mailbox awake have not woken it, and the message that did may be the one that is gone.
         let _full = actor.tell(Work).try_send();
-        Ok(Self { cell, body })
+        Ok(Self { cell })
     }
 
     async fn on_panic(
@@ -78,18 +66,7 @@ impl<S: Shard> Actor for Owner<S> {
         _: WeakActorRef<Self>,
         panic: PanicError,
     ) -> Result<ControlFlow<ActorStopReason>, Infallible> {
-        let cell = &self.cell;
-        tracing::error!(group = cell.group, shard = cell.shard, %panic, "a shard panicked");
-        cell.meters.panics.add(1);
-        if let Some(body) = &mut self.body
-            && cell.after_panic == AfterPanic::Drop
-        {
-            let dropped = body.hand.len() + cell.mailbox.drain().len();
-            body.hand.clear();
-            cell.meters.dropped.add(dropped as u64);
-        }
-        let mut slot = cell.slot.lock().await;
-        (slot.body, slot.broken) = (self.body.take(), true);
+        self.cell.slot.lock().await.panicked(&self.cell, &panic);
         Ok(ControlFlow::Break(ActorStopReason::Panicked(panic)))
     }
 }
@@ -98,25 +75,27 @@ impl<S: Shard> Message<Work> for Owner<S> {
     type Reply = ();
 
     async fn handle(&mut self, _: Work, context: &mut Context<Self, ()>) {
-        let Some(body) = &mut self.body else { return };
+        let cell = &self.cell;
+        let mut slot = cell.slot.lock().await;
+        slot.recover(cell).await;
+        let Some(body) = &mut slot.body else { return };
         let mut pace = Pace::new();
         loop {
-            work_off(&self.cell, body, &mut pace).await;
-            match self.cell.mailbox.next(&mut body.hand) {
+            work_off(cell, body, &mut pace).await;
+            match cell.mailbox.next(&mut body.hand) {
                 Next::Handle => {}
                 Next::Give(change) => {
-                    change.give(self.cell.shard, &mut body.state);
+                    change.give(cell.shard, &mut body.state);
                     // In this order: once those who take get on, the next change may come.
-                    self.cell.mailbox.has_given();
+                    cell.mailbox.has_given();
                     change.has_given();
                 }
-                Next::Take(change) => change.take(self.cell.shard, &mut body.state),
+                Next::Take(change) => change.take(cell.shard, &mut body.state),
                 Next::Rest => return,
                 Next::End => break,
             }
         }
-        self.cell.slot.lock().await.body = self.body.take();
-        self.cell.ended.cancel();
+        cell.ended.cancel();
         context.stop();
     }
 }

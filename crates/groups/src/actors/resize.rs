@@ -30,7 +30,7 @@ async fn change<S: Resizable>(router: &Router<S>, shards: NonZeroU32) -> Result<
     if old == new {
         return Ok(());
     }
-    let mut after: Vec<ShardMember<S>> = before.iter().take(new).cloned().collect();
+    let mut after: Vec<Arc<ShardMember<S>>> = before.iter().take(new).cloned().collect();
     for shard in after.len()..new {
         after.push(router.spawn(router.cell(u32::try_from(shard).unwrap_or(u32::MAX))).await);
     }
@@ -53,8 +53,8 @@ async fn change<S: Resizable>(router: &Router<S>, shards: NonZeroU32) -> Result<
 /// message that is sent later.
 fn switch<S: Resizable>(
     router: &Router<S>,
-    before: &[ShardMember<S>],
-    after: &[ShardMember<S>],
+    before: &[Arc<ShardMember<S>>],
+    after: &[Arc<ShardMember<S>>],
     handover: &Arc<Handover<S>>,
 ) {
     let (old, new) = (before.len(), after.len());
@@ -100,7 +100,8 @@ pub(super) async fn stop<S: Shard>(router: &Arc<Router<S>>) -> Vec<S> {
         for member in &members {
             member.close();
         }
-        for ShardMember { cell, .. } in members {
+        for member in members {
+            let cell = &member.cell;
             cell.ended.cancelled().await;
             router.gone.add(&cell.meters);
             states.extend(cell.slot.lock().await.body.take().map(|body| body.state));

@@ -1,6 +1,6 @@
 //! Finds the shard of a message, and brings it there.
 
-use super::cell::Cell;
+use super::cell::{Cell, Handled};
 use super::copies::{Copies, Writing};
 use super::error::AskError;
 use super::mailbox::{Address, Envelope, Refused};
@@ -25,7 +25,7 @@ pub(super) struct Router<S: Shard> {
     supervisor: ActorRef<Supervisor>,
     /// Whoever sends holds it for reading until the message is in its mailbox: under the write lock nobody is on the
     /// way to a shard that is no longer the right one.
-    members: Copies<Vec<ShardMember<S>>>,
+    members: Copies<Vec<Arc<ShardMember<S>>>>,
     /// One change of the members at a time, and none while somebody gathers.
     pub(super) change: tokio::sync::RwLock<()>,
     pub(super) routing: Routing,
@@ -58,16 +58,16 @@ impl<S: Shard> Router<S> {
         Arc::new(Cell::new(&self.options, shard, (self.make)(shard)))
     }
 
-    pub(super) async fn spawn(&self, cell: Arc<Cell<S>>) -> ShardMember<S> {
+    pub(super) async fn spawn(&self, cell: Arc<Cell<S>>) -> Arc<ShardMember<S>> {
         let actor = owner::spawn(&self.supervisor, &cell).await;
-        ShardMember { cell, actor }
+        Arc::new(ShardMember { cell, actor })
     }
 
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<ShardMember<S>>> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<ShardMember<S>>>> {
         self.members.read()
     }
 
-    pub(super) fn write(&self) -> Writing<'_, Vec<ShardMember<S>>> {
+    pub(super) fn write(&self) -> Writing<'_, Vec<Arc<ShardMember<S>>>> {
         self.members.write()
     }
 
@@ -125,6 +125,24 @@ impl<S: Shard> Router<S> {
         place(&self.read(), address).is_some_and(|member| Arc::ptr_eq(&member.cell, cell))
     }
 
+    /// Has a message handled in the task of whoever asks, if its shard rests and can handle it at once; else it is
+    /// given back.
+    pub(super) async fn ask_now(&self, address: Address, message: S::Message) -> Result<Handled<S>, S::Message> {
+        // A task that asks again and again would never wait for anything.
+        tokio::task::coop::consume_budget().await;
+        let began = is_sampled().then(std::time::Instant::now);
+        let Some(member) = place(&self.read(), address).cloned() else { return Err(message) };
+        if let Some(began) = began {
+            self.routing.routing.add_sample(began, std::time::Instant::now());
+        }
+        // No list is locked any more: what is handled may ask the group.
+        let (handled, wake) = member.cell.handle_now(message);
+        if wake {
+            member.wake();
+        }
+        handled
+    }
+
     pub(super) async fn ask(
         &self,
         address: Address,
@@ -164,7 +182,7 @@ impl<S: Shard> Drop for Router<S> {
 }
 
 /// The shard to which a message goes; none if there is no such shard, or no shard at all any more.
-pub(super) fn place<S: Shard>(members: &[ShardMember<S>], address: Address) -> Option<&ShardMember<S>> {
+pub(super) fn place<S: Shard>(members: &[Arc<ShardMember<S>>], address: Address) -> Option<&Arc<ShardMember<S>>> {
     let shards = NonZeroU32::new(u32::try_from(members.len()).ok()?)?;
     match address {
         Address::Key(key) => members.get(key.shard(shards) as usize),

@@ -12,7 +12,18 @@ pub trait Shard: Send + 'static {
     /// Handles a message. The next one waits until this has ended.
     fn handle(&mut self, message: Self::Message) -> impl Future<Output = Self::Reply> + Send;
 
-    /// Puts the state in order after a message at which `handle` panicked, half-way as it may be. The message is gone,
+    /// Handles a message in the task of whoever [asks](super::ActorGroup::ask), where the actor rests and nothing waits
+    /// for it: waking the actor and being woken by it costs several times as much as handling a small message. Gives
+    /// the message back where handling it would have to wait for something or take long; so it does by default.
+    ///
+    /// # Errors
+    ///
+    /// The message, which is then [handled](Self::handle) by the actor.
+    fn handle_now(&mut self, message: Self::Message) -> Result<Self::Reply, Self::Message> {
+        Err(message)
+    }
+
+    /// Puts the state in order after a message at which it panicked, half-way as it may be. The message is gone,
     /// and the next is handled once this has ended; a panic in here is followed by another try, after a pause.
     ///
     /// There is no default: to go on with the state as it is, to load it again, or to begin anew are all right

@@ -1,5 +1,6 @@
 //! Actor groups: routing, full mailboxes, questions to one shard and to all, and how a group ends.
 
+mod at_once;
 mod figures;
 mod panics;
 mod resize;
@@ -12,6 +13,7 @@ use evenfold_groups::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -27,6 +29,7 @@ pub(super) struct Ledger {
     wrong: Vec<String>,
     /// Shut, it holds up whoever passes.
     gate: Option<Arc<Semaphore>>,
+    busy: Arc<AtomicBool>,
     recovered: u64,
     recoveries_to_fail: u64,
     gives_to_fail: u64,
@@ -41,6 +44,7 @@ pub(super) enum To {
     },
     /// Waits until the gate lets it pass.
     Pass,
+    Task,
     Panic,
     Counts,
     Recovered,
@@ -51,6 +55,8 @@ pub(super) enum LedgerReply {
     Nothing,
     Counts(Vec<(u64, String)>),
     Recovered(u64),
+    /// Who has handled the message.
+    Task(Option<tokio::task::Id>),
 }
 
 impl Shard for Ledger {
@@ -58,6 +64,30 @@ impl Shard for Ledger {
     type Reply = LedgerReply;
 
     async fn handle(&mut self, message: To) -> LedgerReply {
+        let _alone = Alone::enter(&self.busy);
+        if message == To::Pass {
+            let gate = self.gate.clone().expect("a gate");
+            gate.acquire().await.expect("an open gate").forget();
+        }
+        self.answer(message)
+    }
+
+    fn handle_now(&mut self, message: To) -> Result<LedgerReply, To> {
+        let _alone = Alone::enter(&self.busy);
+        if message == To::Pass { Err(message) } else { Ok(self.answer(message)) }
+    }
+
+    async fn recover(&mut self) {
+        if self.recoveries_to_fail > 0 {
+            self.recoveries_to_fail -= 1;
+            panic!("set not to recover");
+        }
+        self.recovered += 1;
+    }
+}
+
+impl Ledger {
+    fn answer(&mut self, message: To) -> LedgerReply {
         match message {
             To::Note { key, sender, number } => {
                 let (last, count) = self.keys.entry(key.clone()).or_default().entry(sender).or_default();
@@ -66,10 +96,8 @@ impl Shard for Ledger {
                 }
                 (*last, *count) = (number, *count + 1);
             }
-            To::Pass => {
-                let gate = self.gate.clone().expect("a gate");
-                gate.acquire().await.expect("an open gate").forget();
-            }
+            To::Pass => {}
+            To::Task => return LedgerReply::Task(tokio::task::try_id()),
             To::Panic => panic!("asked to panic"),
             To::Counts => {
                 let count = |of: &HashMap<u32, (u64, u64)>| of.values().map(|(_, count)| count).sum();
@@ -79,13 +107,21 @@ impl Shard for Ledger {
         }
         LedgerReply::Nothing
     }
+}
 
-    async fn recover(&mut self) {
-        if self.recoveries_to_fail > 0 {
-            self.recoveries_to_fail -= 1;
-            panic!("set not to recover");
-        }
-        self.recovered += 1;
+/// Whoever handles a message of a shard. There is one at a time.
+struct Alone(Arc<AtomicBool>);
+
+impl Alone {
+    fn enter(busy: &Arc<AtomicBool>) -> Self {
+        assert!(!busy.swap(true, Ordering::SeqCst), "two handle messages of one shard at the same time");
+        Self(Arc::clone(busy))
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+const LONG: Duration = Duration::from_secs(30);
+
 #[tokio::test]
 async fn a_full_mailbox_refuses_and_has_room_again_afterwards() {
-    let options = CacheOptions::default().shards(1).max_shard_mailbox(2);
+    let options = CacheOptions::default().shards(1).max_shard_mailbox(3);
     let cache = Cache::start(options).await.unwrap();
+    let mut health = pin!(cache.health(LONG));
+    assert!((&mut health).now_or_never().is_none());
     // On this one thread, the actor comes to nothing before these are waited for.
     let (mut one, mut two) =
         (pin!(cache.put("a", 1.into(), None, ALWAYS)), pin!(cache.put("b", 2.into(), None, ALWAYS)));
@@ -27,6 +31,9 @@ async fn a_full_mailbox_refuses_and_has_room_again_afterwards() {
 #[tokio::test]
 async fn in_maintenance_what_was_accepted_is_finished_and_nothing_else_begun() {
     let cache = cache(2).await;
+    // The actors have something to do, and on this one thread they don't do it before it is waited for.
+    let mut health = pin!(cache.health(LONG));
+    assert!((&mut health).now_or_never().is_none());
     let mut accepted = pin!(cache.put("a", 1.into(), None, ALWAYS));
     assert!((&mut accepted).now_or_never().is_none());
     let mut drained = pin!(cache.drain());
@@ -46,6 +53,8 @@ async fn in_maintenance_what_was_accepted_is_finished_and_nothing_else_begun() {
 async fn a_change_that_nobody_waits_for_any_more_does_not_keep_the_maintenance_waiting() {
     let cache = cache(1).await;
     {
+        let mut health = pin!(cache.health(LONG));
+        assert!((&mut health).now_or_never().is_none());
         let mut abandoned = pin!(cache.put("a", 1.into(), None, ALWAYS));
         assert!((&mut abandoned).now_or_never().is_none());
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
-/// Several senders send messages about several keys, while the number of shards goes from one number to the next.
+/// Several senders send messages about several keys and ask in between, while the number of shards goes from one number
+/// to the next.
 async fn under_load(sizes: &[u32], mailbox: usize, panics: bool) -> (u64, HashMap<String, u64>, Vec<String>) {
     const SENDERS: u32 = 4;
     const KEYS: usize = 40;
@@ -19,7 +20,11 @@ async fn under_load(sizes: &[u32], mailbox: usize, panics: bool) -> (u64, HashMa
         while rounds < 3 || !done.load(Ordering::SeqCst) {
             rounds += 1;
             for key in (0..KEYS).map(|key| format!("key {key}")) {
-                group.send(&key, note(&key, sender, rounds), LONG).await.unwrap();
+                if fastrand::bool() {
+                    group.send(&key, note(&key, sender, rounds), LONG).await.unwrap();
+                } else {
+                    group.ask(&key, note(&key, sender, rounds), LONG).await.unwrap();
+                }
             }
             if panics && sender == 0 {
                 group.send(rounds, To::Panic, LONG).await.unwrap();
