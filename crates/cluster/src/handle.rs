@@ -3,27 +3,28 @@
 use super::beat::State;
 use super::error::{Ended, JoinError, NotSent, PeerError};
 use super::heart::Name;
-use super::known::Known;
+use super::membership::Membership;
 use super::metrics::ClusterMetrics;
 use super::server::Answer;
 use super::shared::Shared;
 use super::transport::Transport;
-use super::{ClusterOptions, NodeId, View};
+use super::{ClusterOptions, NodeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// A node in a cluster: it knows who else is there, and asks them. Clones are cheap, and the same node.
+/// A node in a cluster: it knows who else is there (see [`Membership`], whose methods it has too), and asks them.
+/// Clones are cheap, and the same node.
 ///
-/// When the last clone is dropped without [`leave`](Self::leave), the others notice after
+/// When the last clone of it and of its membership is dropped without [`leave`](Self::leave), the others notice after
 /// [`dead_after`](ClusterOptions::dead_after), as when the process is killed.
 pub struct Cluster<Q, A> {
-    shared: Arc<Shared>,
+    membership: Membership,
     types: PhantomData<fn(Q) -> A>,
 }
 
@@ -64,7 +65,7 @@ where
         let name = Name::take(Arc::clone(&transport), node.clone(), &options).await?;
         let requests = transport.serve(&node).await?;
         let shared = Arc::new(Shared::start(transport, name, options, writes, requests, answer));
-        let cluster = Self { shared, types: PhantomData };
+        let cluster = Self { membership: Membership { shared }, types: PhantomData };
         if let Err(error) = cluster.shared.become_live(listening).await {
             // Nobody needs to wait for it, or to take it for dead.
             cluster.leave().await;
@@ -104,61 +105,10 @@ where
 }
 
 impl<Q, A> Cluster<Q, A> {
-    /// This node.
+    /// What this node knows of the cluster, without what its nodes ask each other.
     #[must_use]
-    pub fn id(&self) -> &NodeId {
-        &self.shared.node
-    }
-
-    /// Who is there and who owns what, as far as this node knows. While it is cut off from the others that is what it
-    /// knew before.
-    #[must_use]
-    pub fn view(&self) -> Arc<View> {
-        Arc::clone(&self.shared.view.borrow())
-    }
-
-    /// The other nodes that this one knows, and each set that takes its place. All who are or have been members know
-    /// each other, whatever their views are.
-    #[must_use]
-    pub fn known(&self) -> watch::Receiver<Arc<Known>> {
-        self.shared.known.clone()
-    }
-
-    /// Greets all who have records, as when it joined: others may have taken this node for dead, and may have joined
-    /// since.
-    ///
-    /// # Errors
-    ///
-    /// [`JoinError`] when their records can't be read.
-    pub async fn meet_all(&self) -> Result<(), JoinError> {
-        self.shared.greeter.meet_all().await
-    }
-
-    /// The view, and each that takes its place.
-    #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Arc<View>> {
-        self.shared.view.clone()
-    }
-
-    /// Whether the others certainly don't take this node for dead: its last acknowledged heartbeat was sent less than
-    /// [`dead_after`](ClusterOptions::dead_after) minus one [`heartbeat`](ClusterOptions::heartbeat) ago. No wall clock
-    /// has a part in it.
-    ///
-    /// It says nothing about what happens after the call: a process may be paused at any time. What must not be done
-    /// twice is decided elsewhere, in the log.
-    #[must_use]
-    pub fn is_certain(&self) -> bool {
-        self.shared.certainty.is_certain()
-    }
-
-    /// How often it was certain again after it had not been. Others may have taken it for dead in between, without its
-    /// view having changed: what it has owned since before may have been another node's for a while.
-    ///
-    /// Whoever finds it [certain](Self::is_certain) first, and the same number after that, knows that there was no
-    /// lapse.
-    #[must_use]
-    pub fn lapses(&self) -> watch::Receiver<u64> {
-        self.shared.certainty.lapses()
+    pub fn membership(&self) -> Membership {
+        self.membership.clone()
     }
 
     /// What it has done since it joined.
@@ -205,9 +155,17 @@ impl<Q, A> Cluster<Q, A> {
     }
 }
 
+impl<Q, A> Deref for Cluster<Q, A> {
+    type Target = Membership;
+
+    fn deref(&self) -> &Membership {
+        &self.membership
+    }
+}
+
 impl<Q, A> Clone for Cluster<Q, A> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), types: PhantomData }
+        Self { membership: self.membership.clone(), types: PhantomData }
     }
 }
 

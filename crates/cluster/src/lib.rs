@@ -1,7 +1,7 @@
 //! Nodes that divide shards among them: who is there, who owns what, and how they ask each other.
 //!
-//! It knows neither what is asked nor what a shard is. What must not happen twice is not decided here, but by the log:
-//! a view may be late, and two nodes may have different ones for some seconds.
+//! It knows neither what is asked nor what is in a shard. What must not happen twice is not decided here, but by the
+//! log: a view may be late, and two nodes may have different ones for some seconds.
 //!
 //! ```
 //! use evenfold_cluster::{Answer, Cluster, ClusterOptions, NodeId, local};
@@ -43,6 +43,7 @@ mod handle;
 mod heart;
 mod known;
 pub mod local;
+mod membership;
 mod metrics;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -56,6 +57,7 @@ mod queues;
 #[cfg(feature = "nats")]
 mod seal;
 mod server;
+pub mod sharding;
 mod shared;
 mod tasks;
 pub mod transport;
@@ -65,6 +67,7 @@ pub use error::{Ended, JoinError, NotSent, PeerError};
 pub use groups::Groups;
 pub use handle::Cluster;
 pub use known::{Known, Stage};
+pub use membership::Membership;
 pub use metrics::ClusterMetrics;
 pub use node::{InvalidNodeId, MAX_NODE_ID, NodeId};
 pub use options::ClusterOptions;

@@ -14,11 +14,11 @@ use super::decide::{Decided, Known, decide, repeated};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
-use super::ownership::OwnedShard;
 use super::storage::{Loaded, Log, Sessions};
 use evenfold::database::back_off;
 use evenfold::event::RecordedEvent;
 use evenfold::log::{AppendError, Appended};
+use evenfold_cluster::sharding::OwnedShard;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -85,7 +85,7 @@ impl Batch {
         let ids: HashSet<CounterId> = self.pending.iter().map(|pending| pending.id().clone()).collect();
         let (mut failures, mut why) = (0, "the log has not answered in time".to_owned());
         loop {
-            if !shard.may_count() {
+            if !shard.may_append() {
                 self.hand_back(shard.is_own());
             }
             match timeout_at(deadline, self.attempt(log, meters)).await {

@@ -6,11 +6,11 @@ use super::command::{Call, CounterValue, Outcome, Refused};
 use super::decide::{Known, Map};
 use super::error::ServiceError;
 use super::id::{AGGREGATE_TYPE, CounterId};
-use super::ownership::Holding;
-use super::question::{Part, Released};
+use super::question::CounterItems;
 use super::work::{Begun, Common, Finished, Work};
 use evenfold::hash::IdHash;
 use evenfold::state_table::StateTable;
+use evenfold_cluster::sharding::{Part, Released};
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub(super) struct Durable {
     /// Until when an append may come in of which the shard hears nothing: nothing that it reads is kept until then.
     doubtful: Option<Instant>,
     /// Who waits until nothing is on its way any more, to take over the holding of this number.
-    released: Vec<(u64, oneshot::Sender<Released>)>,
+    released: Vec<(u64, oneshot::Sender<Released<CounterItems>>)>,
     /// What a batch has learned that began before the shard was released is not good any more.
     releases: u64,
     /// How many of those are on their way yet, and how many batches there are in all.
@@ -75,14 +75,14 @@ impl Durable {
     /// Answers at once what it can; the rest is to be taken to the log.
     pub(super) fn call(&mut self, call: Call) -> Option<Work> {
         let shard = self.common.ownership.owned_shard(self.shard);
-        let (own, may_count) = (shard.is_own(), shard.may_count());
+        let (own, may_append) = (shard.is_own(), shard.may_append());
         // An increment that another owner does not know of would make its reads old: it waits until it is clear who is.
-        if !own || call.command.changes() && !may_count {
+        if !own || call.command.changes() && !may_append {
             self.answer(call, Err(Refused::NotOwner));
             return None;
         }
         if !call.command.changes()
-            && may_count
+            && may_append
             && self.is_present()
             && let Some(counted) = *self.counter(&call.command.id)
         {
@@ -167,7 +167,7 @@ impl Durable {
             }
             // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits
             // for this one to end, or one that can't have taken over yet. Otherwise that one has to say it.
-            let known = self.common.ownership.owned_shard(self.shard).may_count()
+            let known = self.common.ownership.owned_shard(self.shard).may_append()
                 || self.released.iter().any(|(_, waiting)| !waiting.is_closed());
             for (call, outcome) in done.answers {
                 let unsure = !known && call.command.changes() && outcome.is_ok();
@@ -212,13 +212,8 @@ impl Durable {
 
     /// The shard belongs to another node: refuses what waits, forgets its counters, and answers when nothing is on its
     /// way any more.
-    pub(super) fn release(&mut self, part: Part, done: oneshot::Sender<Released>) {
-        let answer = match self.common.ownership.holding(self.shard, part.holding) {
-            Holding::This => None,
-            Holding::Nothing => Some(Released::Done),
-            Holding::Other => Some(Released::Refused),
-        };
-        if let Some(answer) = answer {
+    pub(super) fn release(&mut self, part: Part, done: oneshot::Sender<Released<CounterItems>>) {
+        if let Some(answer) = self.common.ownership.released(self.shard, part.holding) {
             let _nobody = done.send(answer);
             return;
         }
@@ -241,7 +236,7 @@ impl Durable {
     }
 
     /// Nothing is on its way any more, and so there is nothing else to hand over.
-    fn hand_off(&self, holding: u64, done: oneshot::Sender<Released>) {
+    fn hand_off(&self, holding: u64, done: oneshot::Sender<Released<CounterItems>>) {
         let was = self.common.ownership.handed_off(self.shard, holding);
         let _nobody = done.send(if was { Released::Done } else { Released::Refused });
     }

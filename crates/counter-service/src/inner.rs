@@ -6,7 +6,7 @@ use super::id::CounterId;
 use super::limits::MAX_NAMED;
 use super::meters::Meters;
 use super::options::{NodeOptions, StartError, Storage};
-use super::ownership::Ownership;
+use super::question::{NodeReply, Question};
 use super::shard::{CounterShard, Own};
 use super::storage::Log;
 use super::volatile::Volatile;
@@ -14,11 +14,13 @@ use super::work::Common;
 use crate::changes::changes_group;
 use evenfold::counter::AmountPointer;
 use evenfold::counters::Changes;
+use evenfold_cluster::Cluster;
+use evenfold_cluster::sharding::Ownership;
 use evenfold_groups::KeyHash;
 use evenfold_groups::process::Group;
 use evenfold_groups::{ActorGroup, GroupOptions, GroupOptionsError, ProcessGroups};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -36,6 +38,8 @@ pub(super) struct Inner {
     pub(super) log: Option<Arc<Common>>,
     pub(super) shards: ActorGroup<CounterShard>,
     pub(super) ownership: Arc<Ownership>,
+    /// None while the node has not joined, and where it is by itself.
+    cluster: OnceLock<Cluster<Question, NodeReply>>,
     pub(super) meters: Arc<Meters>,
     pub(super) shard_count: NonZeroU32,
     /// Where those who watch here are notified.
@@ -108,6 +112,7 @@ impl Inner {
             log,
             shards,
             ownership,
+            cluster: OnceLock::new(),
             meters,
             shard_count,
             watchers: changes,
@@ -118,6 +123,16 @@ impl Inner {
             background,
             _dropped: dropped,
         })
+    }
+
+    /// The node has joined this cluster.
+    pub(super) fn join(&self, cluster: Cluster<Question, NodeReply>) {
+        // A node joins once.
+        let _first = self.cluster.set(cluster);
+    }
+
+    pub(super) fn cluster(&self) -> Option<&Cluster<Question, NodeReply>> {
+        self.cluster.get()
     }
 
     /// Which history of the log is behind what is answered from now on: another one, where the node's database may have

@@ -4,36 +4,31 @@
 //! comes against its counters, has the events appended, and answers when they are committed. It groups nothing: the
 //! log's appender does, for all shards together.
 
-mod acquire;
 mod batch;
 mod changes;
-mod claims;
 mod command;
 mod decide;
 mod durable;
 mod error;
 mod forget;
+mod handover;
 pub mod http;
 mod id;
 mod inner;
 mod key;
-mod leave;
 mod limits;
 mod message;
 mod meters;
 mod node;
 mod options;
-mod ownership;
 mod peer;
 mod question;
 mod relay;
 mod route;
 mod shard;
 mod storage;
-mod taking;
 mod top;
 mod volatile;
-mod waiting;
 mod watch;
 mod work;
 

@@ -1,9 +1,10 @@
 //! What a shard is sent.
 
-use super::command::{Command, CounterValue, Outcome};
+use super::command::{Command, Outcome};
 use super::id::CounterId;
-use super::question::{Part, Released};
+use super::question::CounterItems;
 use super::work::Finished;
+use evenfold_cluster::sharding::{Part, Released};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -15,9 +16,9 @@ pub(super) enum Message {
     Top(Top),
     /// It is another node's now: for a part of what is to be handed over, when nothing is on its way to the log any
     /// more.
-    Release(Part, oneshot::Sender<Released>),
+    Release(Part, oneshot::Sender<Released<CounterItems>>),
     /// Another node has handed this over.
-    Take(Vec<(CounterId, CounterValue)>),
+    Take(CounterItems),
     /// It is to be this node's now, which has taken over all that others had of it.
     Begin,
     /// The log may have less than was read from it.

@@ -1,8 +1,8 @@
 //! One node: where requests enter.
 
-use super::acquire::Acquiring;
 use super::command::{Command, CounterValue, What};
 use super::error::ServiceError;
+use super::handover::CounterHandover;
 use super::id::CounterId;
 use super::inner::Inner;
 use super::key::IdempotencyKey;
@@ -12,6 +12,7 @@ use super::peer::Peer;
 use super::relay::Relay;
 use crate::changes::changes_group;
 use evenfold::counters::Changes;
+use evenfold_cluster::sharding::Acquiring;
 use evenfold_cluster::{Cluster, ClusterOptions, NodeId, Transport, View};
 use evenfold_groups::ProcessGroups;
 use evenfold_http::Traceparent;
@@ -20,6 +21,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
+
+/// A node that lives and does not answer is not waited for any longer, where the log decides: it may not see this one.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A node of the counter service. Clones are the same node.
 #[derive(Clone)]
@@ -72,9 +76,10 @@ impl Node {
         let inner = Arc::new(inner);
         let options = ClusterOptions::default().shards(inner.shard_count);
         let cluster = Cluster::join(transport, id, options, Peer(Arc::downgrade(&inner))).await?;
-        inner.ownership.join(cluster.clone());
-        let acquiring =
-            Acquiring::new(Arc::clone(&inner.ownership), inner.shards.clone(), cluster, inner.log.is_some());
+        inner.join(cluster.clone());
+        let (ownership, membership) = (Arc::clone(&inner.ownership), cluster.membership());
+        let handover = CounterHandover { cluster, shards: inner.shards.clone() };
+        let acquiring = Acquiring::new(ownership, membership, handover, inner.log.is_some().then_some(PATIENCE));
         // They end with the node, and run no code but this room's.
         tokio::spawn(acquiring.run(inner.background.clone()));
         tokio::spawn(relay.run(watched, inner.background.clone()));
@@ -182,28 +187,19 @@ impl Node {
         if let Some(problem) = log.as_ref().and_then(|common| common.log.epochs().problem()) {
             return Err(problem);
         }
-        let Some(cluster) = ownership.cluster() else { return Ok(()) };
-        let (view, owned) = (cluster.view(), ownership.len());
-        let own = view.owned_by(cluster.id()).count();
-        if owned < own {
-            Err(takeover_pending(owned, own, ownership.waiting.longest()))
-        } else if !cluster.is_certain() {
-            Err("the node is cut off from the cluster".to_owned())
-        } else {
-            Ok(())
-        }
+        ownership.is_ready()
     }
 
     /// What it has done until now.
     #[must_use]
     pub fn metrics(&self) -> NodeMetrics {
         let Inner { shards, meters, log, ownership, .. } = &*self.inner;
-        let cluster = ownership.cluster();
+        let cluster = self.inner.cluster();
         let (sent, handling) = (cluster.map(Cluster::metrics), meters.handling.counts());
         NodeMetrics {
             node: cluster.map(|cluster| cluster.id().as_str().to_owned()).unwrap_or_default(),
             actors: shards.metrics(),
-            owned: ownership.len(),
+            owned: ownership.owned(),
             counters: meters.counters.iter().map(Meter::get).collect(),
             handled: handling.increment.count + handling.read.count,
             handling,
@@ -223,7 +219,7 @@ impl Node {
     /// The cluster as the node sees it, and each view that takes its place; none for a node by itself.
     #[must_use]
     pub fn views(&self) -> Option<watch::Receiver<Arc<View>>> {
-        self.inner.ownership.cluster().map(Cluster::watch)
+        self.inner.cluster().map(|cluster| cluster.watch())
     }
 
     /// Waits until the node is a member of its cluster no more, and returns why in a sentence: another process has
@@ -233,7 +229,7 @@ impl Node {
     ///
     /// Nothing is lost.
     pub async fn ended(&self) -> String {
-        match self.inner.ownership.cluster() {
+        match self.inner.cluster() {
             Some(cluster) => cluster.ended().await.to_string(),
             None => std::future::pending().await,
         }
@@ -248,9 +244,9 @@ impl Node {
         let inner = &self.inner;
         inner.requests.close();
         inner.requests.wait().await;
-        if let Some(cluster) = inner.ownership.cluster() {
+        if let Some(cluster) = inner.cluster() {
             cluster.announce_leaving().await;
-            inner.hand_off(cluster).await;
+            inner.ownership.hand_off().await;
             cluster.leave().await;
         }
         inner.background.cancel();
@@ -258,15 +254,5 @@ impl Node {
         if let Some(common) = &inner.log {
             common.log.close().await;
         }
-    }
-}
-
-fn takeover_pending(owned: usize, own: usize, waiting: Option<(NodeId, Duration)>) -> String {
-    let taken = format!("the node is taking over its shards: it has {owned} of {own}");
-    match waiting {
-        Some((node, since)) => {
-            format!("{taken}, and has waited for the answer of node {node} for {:.1} s", since.as_secs_f64())
-        }
-        None => taken,
     }
 }

@@ -4,7 +4,8 @@ use super::command::{Command, Outcome, Refused};
 use super::error::ServiceError;
 use super::inner::Inner;
 use super::message::Message;
-use super::question::{Claimed, NodeReply, Part, Question, Released};
+use super::question::{CounterItems, NodeReply, Question};
+use evenfold_cluster::sharding::{Part, Released};
 use evenfold_cluster::{Answer, NodeId};
 use std::sync::Weak;
 use tokio::sync::oneshot;
@@ -22,7 +23,9 @@ impl Answer<Question, NodeReply> for Peer {
                 let deadline = Instant::now() + node.options.request_timeout;
                 NodeReply::Outcome(node.here(command, deadline).await)
             }
-            Question::Claim { shards } => node.claimed(&shards).map_or(NodeReply::Refused, NodeReply::Claimed),
+            Question::Claim { shards } => {
+                node.ownership.answer_claim(&shards).map_or(NodeReply::Refused, NodeReply::Claimed)
+            }
             Question::Release { shard, part } => {
                 node.release(shard, part).await.map_or(NodeReply::Refused, NodeReply::Released)
             }
@@ -59,26 +62,8 @@ impl Inner {
         }
     }
 
-    /// What this node has to do with the shards that another one claims. None if there are no such shards.
-    fn claimed(&self, shards: &[u32]) -> Option<Vec<Claimed>> {
-        if shards.len() > self.shard_count.get() as usize || shards.iter().any(|shard| *shard >= self.shard_count.get())
-        {
-            return None;
-        }
-        // One that has not joined has nothing.
-        let view = self.ownership.cluster().map(|cluster| (cluster.view(), cluster.id()));
-        let claimed = shards.iter().map(|shard| {
-            // What has changed hands is abandoned here at once, and not only when this node itself gets around to it.
-            if view.as_ref().is_some_and(|(view, own)| view.owner(*shard) != *own) {
-                self.ownership.lose(*shard);
-            }
-            self.ownership.claimed(*shard)
-        });
-        Some(claimed.collect())
-    }
-
     /// Hands a part of a shard over. None if the shard does not answer in time.
-    async fn release(&self, shard: u32, part: Part) -> Option<Released> {
+    async fn release(&self, shard: u32, part: Part) -> Option<Released<CounterItems>> {
         let (done, released) = oneshot::channel();
         let limit = self.options.request_timeout;
         self.shards.ask_shard(shard, Message::Release(part, done), limit).await.ok()?;

@@ -3,6 +3,7 @@
 use super::command::{Command, CounterValue, Outcome, What};
 use super::id::CounterId;
 use super::limits::{is_amount, is_top, named};
+use evenfold_cluster::sharding::{Claimed, Part, Released};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
@@ -29,44 +30,14 @@ pub(super) enum NodeReply {
     Outcome(Outcome),
     /// In the order of the shards.
     Claimed(Vec<Claimed>),
-    Released(Released),
+    Released(Released<CounterItems>),
     Top(Vec<RankedCounter>),
     /// The node can't answer that now.
     Refused,
 }
 
-/// What a node answers about a shard that another one claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Claimed {
-    /// It does not own it, does not claim it, and has nothing of it.
-    Free,
-    /// It does not own and does not claim it, and has something of it, under this number.
-    Holds(u64),
-    /// It owns it as far as it sees, or claims it or takes it over: it is to be asked again.
-    NotYet,
-}
-
-/// Which part is asked for of what a node has of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Part {
-    /// The number under which the node has it.
-    pub(super) holding: u64,
-    /// Drawn by whoever takes it over, each time that it begins to.
-    pub(super) taking: u64,
-    /// From 0 on. It acknowledges the part before.
-    pub(super) number: u64,
-}
-
-/// What a node hands over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Released {
-    /// Counters that are kept in memory only. The node keeps them, too, until the next part is asked for.
-    Part(Vec<(CounterId, CounterValue)>),
-    /// There is nothing left, and the node has nothing of the shard any more.
-    Done,
-    /// It is not for whoever asks: the claim is to be made again.
-    Refused,
-}
+/// Counters that are kept in memory only, as they are handed over.
+pub(super) type CounterItems = Vec<(CounterId, CounterValue)>;
 
 /// A counter by its value. The greater one has the higher value or, with the same, the name that comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -59,7 +59,7 @@ impl Inner {
 
     async fn attempt(&self, command: &Command, deadline: Instant) -> Attempt {
         let shard = self.shard_of(&command.id);
-        if let Some(cluster) = self.ownership.cluster() {
+        if let Some(cluster) = self.cluster() {
             let view = cluster.view();
             let owner = view.owner(shard);
             if owner != cluster.id() {

@@ -57,7 +57,7 @@ impl Inner {
         named: Vec<CounterId>,
         deadline: Instant,
     ) -> Result<Vec<RankedCounter>, ServiceError> {
-        let mut all = match self.ownership.cluster() {
+        let mut all = match self.cluster() {
             Some(cluster) => of_others(cluster, limit, &named, deadline).await?,
             None => Vec::new(),
         };

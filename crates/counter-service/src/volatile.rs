@@ -5,15 +5,14 @@ use super::command::{Call, Command, CounterValue, Outcome, Refused, What};
 use super::error::ServiceError;
 use super::id::CounterId;
 use super::meters::Meters;
-use super::ownership::{Holding, Ownership};
-use super::question::{Part, Released};
+use super::question::CounterItems;
 use evenfold::counters::Changes;
+use evenfold_cluster::sharding::{Giving, Ownership, Part, Released};
 use evenfold_groups::process::Group;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// How many bytes are handed over at once, about: so many shards are taken over at a time that all their parts fit into
-/// one frame.
+/// How many bytes are handed over at once, about: of so many shards at a time that all their parts fit into one frame.
 const PART: usize = 12_000;
 
 /// What a counter takes of that in addition to its name, at most.
@@ -23,19 +22,14 @@ const NUMBERS: usize = 22;
 pub(super) struct Volatile {
     shard: u32,
     ownership: Arc<Ownership>,
-    counters: HashMap<CounterId, CounterValue, foldhash::fast::RandomState>,
-    /// The part that was handed over last, until it is acknowledged: the answer may have been lost.
-    parted: Option<Parted>,
+    counters: CounterMap,
+    giving: Giving<(CounterId, CounterValue)>,
     limit: usize,
     changes: Group<Arc<Changes>>,
     pub(super) meters: Arc<Meters>,
 }
 
-/// A part of the counters that another node was given, and may have by now.
-struct Parted {
-    part: Part,
-    counters: Vec<(CounterId, CounterValue)>,
-}
+type CounterMap = HashMap<CounterId, CounterValue, foldhash::fast::RandomState>;
 
 impl Volatile {
     /// No counters yet, and never more than the limit. The members of the group are notified of each change.
@@ -46,7 +40,7 @@ impl Volatile {
         changes: Group<Arc<Changes>>,
         meters: Arc<Meters>,
     ) -> Self {
-        Self { shard, ownership, counters: HashMap::default(), parted: None, limit, changes, meters }
+        Self { shard, ownership, counters: HashMap::default(), giving: Giving::default(), limit, changes, meters }
     }
 
     pub(super) fn call(&mut self, call: Call) {
@@ -76,76 +70,59 @@ impl Volatile {
         Ok(counted)
     }
 
-    /// Hands over a part of its counters: the next one, where the last one is acknowledged by that, or the last one
-    /// again.
-    pub(super) fn release(&mut self, part: Part) -> Released {
-        match self.ownership.holding(self.shard, part.holding) {
-            Holding::This => {}
-            Holding::Nothing => return Released::Done,
-            Holding::Other => return Released::Refused,
-        }
-        match &self.parted {
-            Some(last) if last.part == part => return Released::Part(last.counters.clone()),
-            Some(last) if last.part.taking != part.taking && part.number == 0 => self.put_back(),
-            Some(last) if last.part == (Part { number: part.number.wrapping_sub(1), ..part }) => self.parted = None,
-            None if part.number == 0 => {}
-            // A question that was late: nobody waits for its answer.
-            _ => return Released::Refused,
-        }
-        let counters = self.extract();
+    /// Hands over a part of its counters: the next one, or the last one again.
+    pub(super) fn release(&mut self, part: Part) -> Released<CounterItems> {
+        let counters = &mut self.counters;
+        let released = self.giving.release(&self.ownership, self.shard, part, |back| {
+            add(counters, back);
+            extract(counters)
+        });
         self.count();
-        if counters.is_empty() {
-            self.ownership.handed_off(self.shard, part.holding);
-            return Released::Done;
-        }
-        self.ownership.progressed();
-        self.parted = Some(Parted { part, counters: counters.clone() });
-        Released::Part(counters)
-    }
-
-    fn extract(&mut self) -> Vec<(CounterId, CounterValue)> {
-        let (mut part, mut bytes) = (Vec::new(), 0);
-        for (id, counted) in self.counters.extract_if(|_, _| true) {
-            bytes += id.as_str().len() + NUMBERS;
-            part.push((id, counted));
-            if bytes >= PART {
-                break;
-            }
-        }
-        part
-    }
-
-    /// Whoever was given the last part is dead, or has begun anew.
-    fn put_back(&mut self) {
-        if let Some(parted) = self.parted.take() {
-            self.take(parted.counters);
-        }
+        released
     }
 
     /// The shard is to be this node's, with all that it has.
     pub(super) fn begin(&mut self) {
-        self.put_back();
+        let back = self.giving.take_back();
+        self.take(back);
     }
 
-    /// Takes over counters. Of one that is there already too, both have been counting for a while: what they counted is
-    /// added.
-    pub(super) fn take(&mut self, counters: Vec<(CounterId, CounterValue)>) {
-        for (id, more) in counters {
-            let counted = self.counters.entry(id).or_default();
-            counted.value = counted.value.saturating_add(more.value);
-            counted.version = counted.version.saturating_add(more.version);
-        }
+    /// Takes over counters.
+    pub(super) fn take(&mut self, counters: CounterItems) {
+        add(&mut self.counters, counters);
         self.count();
     }
 
     fn count(&self) {
-        let parted = self.parted.as_ref().map_or(0, |parted| parted.counters.len());
-        self.meters.counters(self.shard, self.counters.len() + parted);
+        self.meters.counters(self.shard, self.counters.len() + self.giving.items().len());
     }
 
     pub(super) fn counters(&self) -> impl Iterator<Item = (CounterId, CounterValue)> {
-        let parted = self.parted.iter().flat_map(|parted| parted.counters.iter().cloned());
-        self.counters.iter().map(|(id, counted)| (id.clone(), *counted)).chain(parted)
+        let given = self.giving.items().iter().cloned();
+        self.counters.iter().map(|(id, counted)| (id.clone(), *counted)).chain(given)
+    }
+}
+
+/// Takes the next part out.
+fn extract(counters: &mut CounterMap) -> CounterItems {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for (id, counted) in counters.extract_if(|_, _| true) {
+        bytes += id.as_str().len() + NUMBERS;
+        part.push((id, counted));
+        if bytes >= PART {
+            break;
+        }
+    }
+    part
+}
+
+/// Adds what was taken over. Of a counter that is there already too, both have been counting for a while: what they
+/// counted is added.
+fn add(counters: &mut CounterMap, more: CounterItems) {
+    for (id, more) in more {
+        let counted = counters.entry(id).or_default();
+        counted.value = counted.value.saturating_add(more.value);
+        counted.version = counted.version.saturating_add(more.version);
     }
 }
 
@@ -160,9 +137,9 @@ impl CounterValue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::question::Claimed;
     use super::*;
     use crate::changes::changes_group;
+    use evenfold_cluster::sharding::Claimed;
     use evenfold_groups::ProcessGroups;
     use uuid::Uuid;
 
@@ -208,64 +185,48 @@ mod tests {
             shard.handle(&increment(&format!("{name:04}"), 1)).unwrap();
         }
         shard.ownership.lose(0);
-        let Claimed::Holds(number) = shard.ownership.claimed(0) else { panic!("it has counters") };
+        let claimed = shard.ownership.answer_claim(&[0]);
+        let Some(&[Claimed::Holds(number)]) = claimed.as_deref() else { panic!("it has counters") };
         (shard, number)
     }
 
-    fn part(holding: u64, taking: u64, number: u64) -> Part {
-        Part { holding, taking, number }
-    }
-
-    fn given(shard: &mut Volatile, part: Part) -> Vec<(CounterId, CounterValue)> {
+    fn given(shard: &mut Volatile, part: Part) -> CounterItems {
         match shard.release(part) {
             Released::Part(counters) => counters,
             other => panic!("{other:?}"),
         }
     }
 
+    fn listed(shard: &Volatile) -> Vec<(CounterId, CounterValue)> {
+        let mut all: Vec<_> = shard.counters().collect();
+        all.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+        all
+    }
+
     #[test]
-    fn a_part_is_given_again_until_the_next_one_is_asked_for_and_the_last_one_leaves_nothing() {
+    fn counters_are_listed_until_their_part_is_acknowledged_and_are_in_one_part_each() {
         let (mut shard, holding) = lost_shard();
-        let (count, mut taken) = (shard.counters().count(), 0);
+        let (all, mut taken) = (listed(&shard), shard_of(10_000));
         for number in 0..3 {
-            let counters = given(&mut shard, part(holding, 7, number));
-            assert_eq!(given(&mut shard, part(holding, 7, number)), counters, "its answer was lost");
-            taken += counters.len();
+            let counters = given(&mut shard, Part { holding, taking: 7, number });
+            assert_eq!(shard.counters().count() + taken.counters().count(), all.len());
+            taken.take(counters);
         }
-        assert_eq!(taken, count);
-        assert_eq!(shard.ownership.holdings(), 1, "it has the last part yet");
-        for _ in 0..2 {
-            assert_eq!(shard.release(part(holding, 7, 3)), Released::Done);
-            assert_eq!((shard.ownership.holdings(), shard.counters().count()), (0, 0));
-        }
+        assert_eq!(shard.release(Part { holding, taking: 7, number: 3 }), Released::Done);
+        assert_eq!((shard.counters().count(), shard.ownership.holdings()), (0, 0));
+        assert_eq!(listed(&taken), all);
     }
 
     #[test]
-    fn a_late_question_takes_nothing() {
+    fn counters_whose_part_was_not_acknowledged_are_put_back_as_they_were() {
         let (mut shard, holding) = lost_shard();
-        let count = shard.counters().count();
-        given(&mut shard, part(holding, 7, 0));
-        let second = given(&mut shard, part(holding, 7, 1));
-        for late in [part(holding, 7, 0), part(holding, 7, 3), part(holding, 8, 1), part(holding - 1, 7, 2)] {
-            assert_eq!(shard.release(late), Released::Refused, "{late:?}");
-        }
-        assert_eq!(given(&mut shard, part(holding, 7, 1)), second);
-        // It owns the shard again, and loses it again.
-        assert!(shard.ownership.claim(0) && shard.ownership.take(0));
+        let all = listed(&shard);
+        let first = given(&mut shard, Part { holding, taking: 7, number: 0 });
+        assert_eq!(shard.counters.len() + first.len(), all.len());
+        // Another node takes the shard over, and then this one is to own it again.
+        given(&mut shard, Part { holding, taking: 8, number: 0 });
+        assert_eq!(listed(&shard), all);
         shard.begin();
-        shard.ownership.own(0);
-        assert_eq!(shard.release(part(holding, 7, 2)), Released::Refused, "its owner gives nothing away");
-        shard.ownership.lose(0);
-        assert_eq!(shard.release(part(holding, 7, 2)), Released::Refused, "this is another holding");
-        assert!(shard.counters().count() > count / 2);
-    }
-
-    #[test]
-    fn who_begins_anew_is_given_all_that_was_not_acknowledged() {
-        let (mut shard, holding) = lost_shard();
-        let first = given(&mut shard, part(holding, 7, 0));
-        let all: usize = (0..3).map(|number| given(&mut shard, part(holding, 8, number)).len()).sum();
-        assert!(all > 2 * first.len());
-        assert_eq!(shard.release(part(holding, 8, 3)), Released::Done);
+        assert_eq!((listed(&shard), shard.counters.len()), (all.clone(), all.len()));
     }
 }

@@ -3,9 +3,9 @@
 use super::batch::{Batch, Done};
 use super::id::CounterId;
 use super::meters::Meters;
-use super::ownership::Ownership;
 use super::storage::Log;
 use evenfold::counters::Changes;
+use evenfold_cluster::sharding::Ownership;
 use evenfold_groups::process::Group;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;

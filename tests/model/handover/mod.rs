@@ -1,10 +1,10 @@
 //! How a shard of the counter cluster changes hands: who may count, and where the counters are meanwhile.
 //!
 //! One shard, a few nodes that join and leave in any order, heartbeats that are seen late, and answers that are lost.
-//! The nodes are modelled by hand ([`node`]): the production code is `src/cluster` (who knows whom) and `src/service`
-//! (claims and parts). There, a question that comes late concerns nothing, as it names what it is about by numbers;
-//! here it is dropped. What must hold: whoever counts has everything that was counted, and whatever has happened, it
-//! can end well.
+//! The nodes are modelled by hand ([`node`]): the production code is in `crates/cluster`, `greeting` (who knows whom)
+//! and `sharding` (claims and parts). There, a question that comes late concerns nothing, as it names what it is about
+//! by numbers; here it is dropped. What must hold: whoever counts has everything that was counted, and whatever has
+//! happened, it can end well.
 
 mod cases;
 mod cluster;

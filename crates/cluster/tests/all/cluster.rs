@@ -8,3 +8,4 @@ mod joining;
 mod membership;
 mod nats;
 mod nodes;
+mod sharding;

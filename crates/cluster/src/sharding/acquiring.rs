@@ -8,20 +8,17 @@
 //! A node that becomes known meanwhile is asked as well. It can't be active before this one has answered its greeting,
 //! which is after it has become known.
 //!
-//! Where counters are in the log, and a node that lives does not answer, waiting for it would cost more than it saves:
-//! the log decides. Counters in memory would be lost, or counted twice: there it is waited for until it answers or is
-//! dead.
+//! Where a log decides, and a node that lives does not answer, waiting for it would cost more than it saves. What is in
+//! memory only would be lost, or changed at two nodes: there it is waited for until it answers or is dead.
 //!
 //! A node that was silent for so long that others may have taken it for dead begins anew, also if its own view has
-//! never changed: what it knows of its counters may be old.
+//! never changed: what it knows of its shards may be old.
 
-use super::claims::{Asked, Claims};
+use super::claims::{ClaimQuestion, Claims};
+use super::handover::{Claimed, Handover};
 use super::ownership::Ownership;
-use super::question::{Claimed, NodeReply, Question};
-use super::shard::CounterShard;
-use super::taking::{ANSWER, PATIENCE, Taking};
-use evenfold_cluster::{Cluster, Known, NodeId, Stage, View};
-use evenfold_groups::ActorGroup;
+use super::taking::{ANSWER, Taking};
+use crate::{Known, Membership, NodeId, Stage, View};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -38,10 +35,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// The pause before all are greeted again.
 const GREETED_AGAIN: Duration = Duration::from_millis(100);
 
-/// What has ended.
-enum Ended {
+/// What is completed.
+enum Completed {
     /// A question to a node, with what it has answered.
-    Asked(NodeId, Asked, Option<Vec<Claimed>>),
+    Asked(NodeId, ClaimQuestion, Option<Vec<Claimed>>),
     /// The pause before this node is asked again.
     Paused(NodeId),
     /// A shard was taken over, or what could be of it; since so many lapses.
@@ -50,9 +47,9 @@ enum Ended {
     Met { all: bool, lapse: u64 },
 }
 
-/// Follows the views of the cluster.
-pub(super) struct Acquiring {
-    taking: Taking,
+/// What takes over the shards that the views of the cluster make this node's, and drops those that are not any more.
+pub struct Acquiring<H> {
+    taking: Taking<H>,
     claims: Claims,
     view: Arc<View>,
     /// Whether there is something that the claims do not follow yet.
@@ -63,19 +60,21 @@ pub(super) struct Acquiring {
     greeting: bool,
     /// The nodes that are asked just now, or not yet again, and the last pause of each.
     asked: BTreeMap<NodeId, Duration>,
-    busy: FuturesUnordered<BoxFuture<'static, Ended>>,
+    busy: FuturesUnordered<BoxFuture<'static, Completed>>,
 }
 
-impl Acquiring {
-    pub(super) fn new(
-        ownership: Arc<Ownership>,
-        shards: ActorGroup<CounterShard>,
-        cluster: Cluster<Question, NodeReply>,
-        durable: bool,
-    ) -> Self {
-        let view = cluster.view();
+impl<H: Handover> Acquiring<H> {
+    /// Takes shards over into this ownership, which follows this membership from now on: a node joins once.
+    ///
+    /// Where everything is in a log, a node that lives and does not answer is waited for as long as `patience`, some
+    /// seconds, and then taken for one that has nothing. Without patience it is waited for until it answers or is dead:
+    /// what it has in memory only would be lost. Then 64 shards at a time are taken over.
+    #[must_use]
+    pub fn new(ownership: Arc<Ownership>, membership: Membership, handover: H, patience: Option<Duration>) -> Self {
+        ownership.join(membership.clone());
+        let view = membership.view();
         Self {
-            taking: Taking::new(ownership, shards, cluster, durable),
+            taking: Taking::new(ownership, membership, handover, patience),
             view,
             claims: Claims::default(),
             stale: true,
@@ -87,10 +86,14 @@ impl Acquiring {
         }
     }
 
-    /// Until it is to stop.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    /// Goes on until it is to stop: when the node ends, after it has handed its shards over.
+    ///
+    /// # Cancel safety
+    ///
+    /// What is being taken over when the future is dropped, or it stops, may be lost: it can't go on after that.
+    pub async fn run(mut self, stop: CancellationToken) {
         let (mut views, mut known, mut lapses) =
-            (self.taking.cluster.watch(), self.taking.cluster.known(), self.taking.cluster.lapses());
+            (self.taking.membership.watch(), self.taking.membership.known(), self.taking.membership.lapses());
         if *lapses.borrow() != self.lapse {
             self.begin(&mut lapses);
         }
@@ -120,8 +123,8 @@ impl Acquiring {
                         self.begin(&mut lapses);
                         changed.is_ok()
                     }
-                    Some(ended) = self.busy.next(), if !self.busy.is_empty() => {
-                        self.end(ended);
+                    Some(completed) = self.busy.next(), if !self.busy.is_empty() => {
+                        self.end(completed);
                         true
                     }
                     // Patience ends without anything else that happens.
@@ -150,25 +153,25 @@ impl Acquiring {
     /// same, as when one has taken the other for dead: what both have is only brought together if it is claimed again.
     fn is_late(&self, before: &Known, now: &Known) -> bool {
         let mut new = now.nodes().filter(|(node, stage)| *stage != Stage::Joining && !before.contains(node));
-        self.taking.ownership.len() > 0 && new.next().is_some()
+        self.taking.ownership.owned() > 0 && new.next().is_some()
     }
 
     fn greet(&mut self, after: Duration) {
         self.greeting = true;
-        let (cluster, lapse) = (self.taking.cluster.clone(), self.lapse);
+        let (membership, lapse) = (self.taking.membership.clone(), self.lapse);
         self.busy.push(Box::pin(async move {
             sleep(after).await;
-            let met = cluster.meet_all().await;
+            let met = membership.meet_all().await;
             if let Err(error) = &met {
-                tracing::warn!(node = %cluster.id(), %error, "the others could not be greeted, and will be again");
+                tracing::warn!(node = %membership.id(), %error, "the others could not be greeted, and will be again");
             }
-            Ended::Met { all: met.is_ok(), lapse }
+            Completed::Met { all: met.is_ok(), lapse }
         }));
     }
 
     /// Drops what is not this node's any more, and claims what is.
     fn follow(&mut self) {
-        let own = self.taking.cluster.id();
+        let own = self.taking.membership.id();
         for shard in (0..).take(self.view.shards()) {
             if self.view.owner(shard) != own {
                 self.taking.ownership.lose(shard);
@@ -183,8 +186,7 @@ impl Acquiring {
 
     /// Takes over the shards of which all have answered.
     fn complete(&mut self, known: &Known) {
-        let durable = self.taking.is_durable();
-        for shard in self.claims.complete(known, |claim| durable && claim.since.elapsed() >= PATIENCE) {
+        for shard in self.claims.complete(known, |claim| self.taking.has_waited(claim.since)) {
             let unanswered = self.claims.unanswered(shard, known);
             if !unanswered.is_empty() {
                 tracing::warn!(
@@ -196,7 +198,7 @@ impl Acquiring {
             let from = self.claims.end(shard);
             if self.taking.ownership.take(shard) {
                 let (taking, lapse) = (self.taking.clone().take(shard, from), self.lapse);
-                self.busy.push(Box::pin(async move { Ended::Taken { shard, all: taking.await, lapse } }));
+                self.busy.push(Box::pin(async move { Completed::Taken { shard, all: taking.await, lapse } }));
             }
         }
     }
@@ -209,18 +211,19 @@ impl Acquiring {
             }
             let Some(asked) = self.claims.to_ask(node) else { continue };
             self.asked.insert(node.clone(), PAUSES.0);
-            self.busy.push(Box::pin(question(self.taking.cluster.clone(), node.clone(), asked)));
+            self.busy.push(Box::pin(question(self.taking.handover.clone(), node.clone(), asked)));
         }
     }
 
-    fn end(&mut self, ended: Ended) {
-        match ended {
-            Ended::Asked(node, asked, answers) => self.note(node, &asked, &answers.unwrap_or_default()),
-            Ended::Paused(node) => self.again(node),
-            Ended::Taken { shard, all, lapse } => {
+    fn end(&mut self, completed: Completed) {
+        match completed {
+            Completed::Asked(node, asked, answers) => self.note(node, &asked, &answers.unwrap_or_default()),
+            Completed::Paused(node) => self.again(node),
+            Completed::Taken { shard, all, lapse } => {
                 // The view may have changed meanwhile, or others may have taken this node for dead.
-                let own =
-                    all && lapse == self.lapse && self.taking.cluster.view().owner(shard) == self.taking.cluster.id();
+                let own = all
+                    && lapse == self.lapse
+                    && self.taking.membership.view().owner(shard) == self.taking.membership.id();
                 if own {
                     self.taking.ownership.own(shard);
                 } else {
@@ -228,14 +231,14 @@ impl Acquiring {
                 }
                 self.stale |= !own;
             }
-            Ended::Met { all: true, lapse } if lapse == self.lapse => {
+            Completed::Met { all: true, lapse } if lapse == self.lapse => {
                 (self.met, self.greeting, self.stale) = (true, false, true);
             }
-            Ended::Met { .. } => self.greet(GREETED_AGAIN),
+            Completed::Met { .. } => self.greet(GREETED_AGAIN),
         }
     }
 
-    fn note(&mut self, node: NodeId, asked: &Asked, answers: &[Claimed]) {
+    fn note(&mut self, node: NodeId, asked: &ClaimQuestion, answers: &[Claimed]) {
         let (all, any) = self.claims.note(&node, asked, answers);
         if all {
             self.taking.ownership.waiting.ends(&node);
@@ -247,15 +250,15 @@ impl Acquiring {
         self.asked.insert(node.clone(), (pause * 2).min(PAUSES.1));
         self.busy.push(Box::pin(async move {
             sleep(pause).await;
-            Ended::Paused(node)
+            Completed::Paused(node)
         }));
     }
 
     /// Asks a node again after a pause; the next pause is longer.
     fn again(&mut self, node: NodeId) {
-        let known = self.taking.cluster.known().borrow().contains(&node);
+        let known = self.taking.membership.known().borrow().contains(&node);
         if let Some(asked) = self.claims.to_ask(&node).filter(|_| known) {
-            self.busy.push(Box::pin(question(self.taking.cluster.clone(), node, asked)));
+            self.busy.push(Box::pin(question(self.taking.handover.clone(), node, asked)));
         } else {
             self.taking.ownership.waiting.ends(&node);
             self.asked.remove(&node);
@@ -263,9 +266,7 @@ impl Acquiring {
     }
 }
 
-async fn question(cluster: Cluster<Question, NodeReply>, node: NodeId, asked: Asked) -> Ended {
-    match cluster.ask(&node, Question::Claim { shards: asked.shards() }, ANSWER).await {
-        Ok(NodeReply::Claimed(answers)) => Ended::Asked(node, asked, Some(answers)),
-        Ok(_) | Err(_) => Ended::Asked(node, asked, None),
-    }
+async fn question<H: Handover>(handover: H, node: NodeId, asked: ClaimQuestion) -> Completed {
+    let answers = handover.claim(&node, asked.shards(), ANSWER).await;
+    Completed::Asked(node, asked, answers)
 }

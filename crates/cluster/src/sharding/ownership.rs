@@ -3,9 +3,9 @@
 //! A shard has at most one owner, because a node owns it only after all other nodes have answered that they neither own
 //! nor claim it, and no node answers that while it claims the shard itself.
 
-use super::question::{Claimed, NodeReply, Question};
-use super::waiting::Waiting;
-use evenfold_cluster::Cluster;
+use super::handover::{Claimed, Released};
+use super::waited_for::WaitedFor;
+use crate::Membership;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -26,23 +26,23 @@ const HOLDS: u64 = 0b100;
 /// that a question that was late concerns no later holding.
 const NUMBER: u64 = 0b1000;
 
-/// What a node believes to be the owner of. It may be wrong about that where others have taken it for dead: then the
-/// log refuses what it appends.
-pub(super) struct Ownership {
+/// What a node believes to be the owner of. It may be wrong about that where others have taken it for dead:
+/// [`is_certain`](Self::is_certain).
+pub struct Ownership {
     shards: Box<[AtomicU64]>,
     /// Counts what was handed over.
     progress: watch::Sender<u64>,
     /// Whom this node waits for.
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitedFor,
     /// None while the node has not joined, and where it is by itself. With how often its certainty has lapsed.
-    cluster: OnceLock<(Cluster<Question, NodeReply>, watch::Receiver<u64>)>,
+    membership: OnceLock<(Membership, watch::Receiver<u64>)>,
     /// The lapses after which everything was abandoned that was known before.
     outlived: AtomicU64,
 }
 
 /// What a node has of a shard that somebody wants to take over from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holding {
+enum Holding {
     /// What was asked for.
     This,
     /// Nothing, or nothing any more.
@@ -52,8 +52,10 @@ pub(super) enum Holding {
 }
 
 impl Ownership {
-    /// All shards of a node by itself; none, before it has taken them over from others.
-    pub(super) fn new(shards: u32, all: bool) -> Self {
+    /// So many shards, numbered from 0 on, as many as the cluster has: all of them for a node by itself, or none before
+    /// a node has taken them over from others. Others can ask it before it has joined: it has nothing then.
+    #[must_use]
+    pub fn new(shards: u32, all: bool) -> Self {
         // Another process of this name has used other numbers.
         let number = fastrand::u64(..) & !(PHASE | HOLDS);
         let word = number | if all { OWN | HOLDS } else { IDLE };
@@ -61,8 +63,8 @@ impl Ownership {
         Self {
             shards: (0..shards).map(|_| AtomicU64::new(word)).collect(),
             progress,
-            waiting: Waiting::default(),
-            cluster: OnceLock::new(),
+            waiting: WaitedFor::default(),
+            membership: OnceLock::new(),
             outlived: AtomicU64::new(0),
         }
     }
@@ -77,13 +79,10 @@ impl Ownership {
         word.is_some_and(|word| word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok())
     }
 
-    pub(super) fn owns(&self, shard: u32) -> bool {
+    /// Whether this node owns a shard, as far as it knows.
+    #[must_use]
+    pub fn owns(&self, shard: u32) -> bool {
         self.word(shard) & PHASE == OWN
-    }
-
-    /// One of the shards.
-    pub(super) fn owned_shard(&self, shard: u32) -> OwnedShard<'_> {
-        OwnedShard { ownership: self, shard }
     }
 
     /// Begins to ask the others; whether it did not before.
@@ -106,8 +105,9 @@ impl Ownership {
         self.change(shard, |word| in_phase(word, TAKING).then_some(word & !PHASE | OWN | HOLDS));
     }
 
-    /// The shard is not this node's any more: whoever claims it is to take it over.
-    pub(super) fn lose(&self, shard: u32) {
+    /// The shard is not this node's any more: whoever claims it is to take it over. Views bring that about by
+    /// themselves; it is for tests of what hands over.
+    pub fn lose(&self, shard: u32) {
         self.change(shard, |word| in_phase(word, OWN).then_some(kept(word)));
     }
 
@@ -125,7 +125,24 @@ impl Ownership {
         self.outlived.store(lapses, Ordering::SeqCst);
     }
 
-    /// What is answered to another node that claims a shard.
+    /// What is answered to another node that claims these shards, in their order; none if there are no such shards.
+    #[must_use]
+    pub fn answer_claim(&self, shards: &[u32]) -> Option<Vec<Claimed>> {
+        if shards.len() > self.shards.len() || shards.iter().any(|shard| *shard as usize >= self.shards.len()) {
+            return None;
+        }
+        // One that has not joined has nothing.
+        let view = self.membership().map(|membership| (membership.view(), membership.id()));
+        let claimed = shards.iter().map(|shard| {
+            // What has changed hands is abandoned here at once, and not only when this node itself gets around to it.
+            if view.as_ref().is_some_and(|(view, own)| view.owner(*shard) != *own) {
+                self.lose(*shard);
+            }
+            self.claimed(*shard)
+        });
+        Some(claimed.collect())
+    }
+
     pub(super) fn claimed(&self, shard: u32) -> Claimed {
         let word = self.word(shard);
         match word & PHASE {
@@ -135,13 +152,21 @@ impl Ownership {
         }
     }
 
-    /// What this node has of a shard, of which another one wants to have this holding.
-    pub(super) fn holding(&self, shard: u32, holding: u64) -> Holding {
-        holding_of(self.word(shard), holding)
+    /// What is answered at once to whoever wants to take over this holding of a shard: [`Released::Done`] where this
+    /// node has nothing of the shard any more, and [`Released::Refused`] where it has another holding. None where it
+    /// has this one, and so something to hand over.
+    #[must_use]
+    pub fn released<I>(&self, shard: u32, holding: u64) -> Option<Released<I>> {
+        match holding_of(self.word(shard), holding) {
+            Holding::This => None,
+            Holding::Nothing => Some(Released::Done),
+            Holding::Other => Some(Released::Refused),
+        }
     }
 
-    /// Whoever has taken this holding over has all of it; whether it was still there.
-    pub(super) fn handed_off(&self, shard: u32, holding: u64) -> bool {
+    /// Whoever has taken this holding over has all of it; whether it was still there. [`Giving`](super::Giving) does
+    /// this by itself.
+    pub fn handed_off(&self, shard: u32, holding: u64) -> bool {
         let done = self.change(shard, |word| (holding_of(word, holding) == Holding::This).then_some(word & !HOLDS));
         self.progressed();
         done
@@ -157,32 +182,35 @@ impl Ownership {
         self.progress.subscribe()
     }
 
-    /// Of how many shards there is something.
-    pub(super) fn holdings(&self) -> usize {
+    /// Of how many shards this node has something, those that it owns among them.
+    #[must_use]
+    pub fn holdings(&self) -> usize {
         self.shards.iter().filter(|word| word.load(Ordering::SeqCst) & HOLDS != 0).count()
     }
 
-    /// How many are owned.
-    pub(super) fn len(&self) -> usize {
+    /// How many shards this node owns.
+    #[must_use]
+    pub fn owned(&self) -> usize {
         self.shards.iter().filter(|word| word.load(Ordering::SeqCst) & PHASE == OWN).count()
     }
 
-    pub(super) fn join(&self, cluster: Cluster<Question, NodeReply>) {
-        let lapses = cluster.lapses();
+    pub(super) fn join(&self, membership: Membership) {
+        let lapses = membership.lapses();
         // A node joins once.
-        let _first = self.cluster.set((cluster, lapses));
+        let _first = self.membership.set((membership, lapses));
     }
 
-    pub(super) fn cluster(&self) -> Option<&Cluster<Question, NodeReply>> {
-        self.cluster.get().map(|(cluster, _)| cluster)
+    pub(super) fn membership(&self) -> Option<&Membership> {
+        self.membership.get().map(|(membership, _)| membership)
     }
 
     /// Whether no other node can have taken this one for dead since it has owned what it owns: then nobody else has
-    /// appended to that.
-    pub(super) fn is_certain(&self) -> bool {
-        self.cluster.get().is_none_or(|(cluster, lapses)| {
+    /// changed that. A node by itself is certain.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.membership.get().is_none_or(|(membership, lapses)| {
             // In this order: what makes it certain again has counted the lapse before.
-            cluster.is_certain() && *lapses.borrow() == self.outlived.load(Ordering::SeqCst)
+            membership.is_certain() && *lapses.borrow() == self.outlived.load(Ordering::SeqCst)
         })
     }
 }
@@ -202,25 +230,6 @@ fn holding_of(word: u64, holding: u64) -> Holding {
 /// Not claimed, and something to be handed over, which has a number of its own.
 fn kept(word: u64) -> u64 {
     (word & !PHASE | IDLE | HOLDS).wrapping_add(NUMBER)
-}
-
-/// A shard, as its node holds it.
-#[derive(Clone, Copy)]
-pub(super) struct OwnedShard<'a> {
-    ownership: &'a Ownership,
-    shard: u32,
-}
-
-impl OwnedShard<'_> {
-    pub(super) fn is_own(self) -> bool {
-        self.ownership.owns(self.shard)
-    }
-
-    /// Whether what is appended now is known to whoever owns the shard after this node: it loads its counters later
-    /// than that.
-    pub(super) fn may_count(self) -> bool {
-        self.is_own() && self.ownership.is_certain()
-    }
 }
 
 #[cfg(test)]
@@ -256,13 +265,13 @@ mod tests {
             assert!(!numbers.contains(&number));
             numbers.push(number);
             assert!(shards.claim(0) && shards.take(0));
-            assert_eq!(shards.holding(0, number), Holding::Other, "it takes the shard over itself");
+            assert_eq!(shards.released::<()>(0, number), Some(Released::Refused), "it takes the shard over itself");
             shards.own(0);
         }
         shards.lose(0);
         let last = numbers[2] + 1;
         assert!(numbers.iter().all(|number| !shards.handed_off(0, *number)));
         assert!(shards.handed_off(0, last) && !shards.handed_off(0, last));
-        assert_eq!((shards.claimed(0), shards.holding(0, last)), (Claimed::Free, Holding::Nothing));
+        assert_eq!((shards.claimed(0), shards.released::<()>(0, last)), (Claimed::Free, Some(Released::Done)));
     }
 }

@@ -1,6 +1,6 @@
 //! Whom a node waits for before it owns what is its own.
 
-use evenfold_cluster::NodeId;
+use crate::NodeId;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 /// The nodes that have not given what they were asked for, and since when.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<BTreeMap<NodeId, Instant>>);
+pub(super) struct WaitedFor(Mutex<BTreeMap<NodeId, Instant>>);
 
-impl Waiting {
+impl WaitedFor {
     /// The node has not answered, or answers that it is not so far yet.
     pub(super) fn begins(&self, node: &NodeId) {
         self.nodes().entry(node.clone()).or_insert_with(Instant::now);

@@ -1,14 +1,14 @@
 //! What the other nodes have answered about the shards that this one claims.
 
-use super::question::Claimed;
-use evenfold_cluster::{Known, NodeId};
+use super::handover::Claimed;
+use crate::{Known, NodeId};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// The claims of one node.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    shards: BTreeMap<u32, Claim>,
+    shards: BTreeMap<u32, ShardClaim>,
     /// How many there have been: an answer counts for the claim for which it was asked.
     begun: u64,
     /// How many there had been when a node was asked about all of them that it has answered.
@@ -17,7 +17,7 @@ pub(super) struct Claims {
 
 /// The claim of a shard.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct ShardClaim {
     number: u64,
     pub(super) since: Instant,
     /// Those that neither own nor claim the shard, and the numbers of what they have of it.
@@ -26,12 +26,12 @@ pub(super) struct Claim {
 
 /// What one node is asked at once: the shards, and the numbers of their claims.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct ClaimQuestion {
     shards: Vec<(u32, u64)>,
     begun: u64,
 }
 
-impl Asked {
+impl ClaimQuestion {
     pub(super) fn shards(&self) -> Vec<u32> {
         self.shards.iter().map(|(shard, _)| *shard).collect()
     }
@@ -40,7 +40,7 @@ impl Asked {
 impl Claims {
     pub(super) fn begin(&mut self, shard: u32) {
         self.begun += 1;
-        let claim = Claim { number: self.begun, since: Instant::now(), answers: BTreeMap::new() };
+        let claim = ShardClaim { number: self.begun, since: Instant::now(), answers: BTreeMap::new() };
         self.shards.insert(shard, claim);
     }
 
@@ -58,17 +58,17 @@ impl Claims {
     }
 
     /// What is to be asked of a node; none if that is nothing.
-    pub(super) fn to_ask(&self, node: &NodeId) -> Option<Asked> {
+    pub(super) fn to_ask(&self, node: &NodeId) -> Option<ClaimQuestion> {
         if self.answered.get(node) == Some(&self.begun) {
             return None;
         }
         let unanswered = self.shards.iter().filter(|(_, claim)| !claim.answers.contains_key(node));
         let shards: Vec<_> = unanswered.map(|(shard, claim)| (*shard, claim.number)).collect();
-        (!shards.is_empty()).then_some(Asked { shards, begun: self.begun })
+        (!shards.is_empty()).then_some(ClaimQuestion { shards, begun: self.begun })
     }
 
     /// Notes what a node has answered; whether that was all that was to be known, and whether it was anything.
-    pub(super) fn note(&mut self, node: &NodeId, asked: &Asked, answers: &[Claimed]) -> (bool, bool) {
+    pub(super) fn note(&mut self, node: &NodeId, asked: &ClaimQuestion, answers: &[Claimed]) -> (bool, bool) {
         let (mut all, mut any) = (answers.len() == asked.shards.len(), false);
         for ((shard, number), answer) in asked.shards.iter().zip(answers) {
             let holding = match answer {
@@ -96,10 +96,10 @@ impl Claims {
     }
 
     /// The shards about which all of these nodes have answered, and those that are complete without: as `also` decides.
-    pub(super) fn complete(&self, known: &Known, also: impl Fn(&Claim) -> bool) -> Vec<u32> {
+    pub(super) fn complete(&self, known: &Known, also: impl Fn(&ShardClaim) -> bool) -> Vec<u32> {
         let nodes = known.nodes().count();
         // The first condition is for speed alone: 1,024 claims and 64 nodes, after every answer.
-        let answered = |claim: &Claim| {
+        let answered = |claim: &ShardClaim| {
             claim.answers.len() >= nodes && known.nodes().all(|(node, _)| claim.answers.contains_key(node))
         };
         let complete = self.shards.iter().filter(|(_, claim)| answered(claim) || also(claim));

@@ -1,11 +1,8 @@
 //! Taking over what other nodes have of a shard.
 
-use super::message::Message;
+use super::handover::{Handover, Part, Released};
 use super::ownership::Ownership;
-use super::question::{NodeReply, Part, Question, Released};
-use super::shard::CounterShard;
-use evenfold_cluster::{Cluster, NodeId};
-use evenfold_groups::ActorGroup;
+use crate::{Membership, NodeId};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,43 +15,43 @@ pub(super) const ANSWER: Duration = Duration::from_millis(500);
 /// The pause before a node is asked again that has not answered.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A node that lives and does not answer is not waited for any longer, where the log decides: it may not see this one.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
-
 /// How many shards are taken over at a time, where they are handed over in parts: all answers fit into one frame.
 const AT_ONCE: usize = 64;
 
 /// What is needed to take shards over. Clones are cheap.
 #[derive(Clone)]
-pub(super) struct Taking {
+pub(super) struct Taking<H> {
     pub(super) ownership: Arc<Ownership>,
-    pub(super) shards: ActorGroup<CounterShard>,
-    pub(super) cluster: Cluster<Question, NodeReply>,
-    /// None where counters are in the log: nothing is handed over there, so nobody is waited for without limit.
+    pub(super) membership: Membership,
+    pub(super) handover: H,
+    /// A node that lives and does not answer is not waited for any longer: it may not see this one. None: without
+    /// limit.
+    patience: Option<Duration>,
+    /// None where a log has everything: nothing is handed over in parts there.
     room: Option<Arc<Semaphore>>,
 }
 
-impl Taking {
+impl<H: Handover> Taking<H> {
     pub(super) fn new(
         ownership: Arc<Ownership>,
-        shards: ActorGroup<CounterShard>,
-        cluster: Cluster<Question, NodeReply>,
-        durable: bool,
+        membership: Membership,
+        handover: H,
+        patience: Option<Duration>,
     ) -> Self {
-        let room = (!durable).then(|| Arc::new(Semaphore::new(AT_ONCE)));
-        Self { ownership, shards, cluster, room }
+        let room = patience.is_none().then(|| Arc::new(Semaphore::new(AT_ONCE)));
+        Self { ownership, membership, handover, patience, room }
     }
 
-    pub(super) fn is_durable(&self) -> bool {
-        self.room.is_none()
+    /// Whether nobody is waited for any more who has been for so long.
+    pub(super) fn has_waited(&self, since: Instant) -> bool {
+        self.patience.is_some_and(|patience| since.elapsed() >= patience)
     }
 
     /// Takes over a shard from those who have something of it, to the end, whatever is seen meanwhile: what is on its
     /// way would be nobody's. Whether nothing is left there.
     pub(super) async fn take(self, shard: u32, from: Vec<(NodeId, u64)>) -> bool {
         let all = join_all(from.iter().map(|(node, holding)| self.take_from(shard, node, *holding))).await;
-        // What the shard knew of the log is not good any more.
-        self.put(shard, Message::Begin).await;
+        self.handover.begin(shard).await;
         all.into_iter().all(|taken| taken)
     }
 
@@ -64,22 +61,22 @@ impl Taking {
             Some(room) => room.acquire().await.ok(),
             None => None,
         };
-        let (started, known) = (Instant::now(), self.cluster.known());
+        let (started, known) = (Instant::now(), self.membership.known());
         let mut part = Part { holding, taking: fastrand::u64(..), number: 0 };
         loop {
-            match self.cluster.ask(node, Question::Release { shard, part }, ANSWER).await {
-                Ok(NodeReply::Released(Released::Part(counters))) => {
+            match self.handover.release(node, shard, part, ANSWER).await {
+                Some(Released::Part(items)) => {
                     self.ownership.waiting.ends(node);
-                    self.put(shard, Message::Take(counters)).await;
+                    self.handover.take(shard, items).await;
                     part.number += 1;
                     continue;
                 }
-                Ok(NodeReply::Released(Released::Done)) => {
+                Some(Released::Done) => {
                     self.ownership.waiting.ends(node);
                     return true;
                 }
-                Ok(NodeReply::Released(Released::Refused)) => return false,
-                Ok(_) | Err(_) => {}
+                Some(Released::Refused) => return false,
+                None => {}
             }
             self.ownership.waiting.begins(node);
             if !known.borrow().contains(node) {
@@ -89,16 +86,11 @@ impl Taking {
                 tracing::info!(shard, from = %node, parts = part.number, "a node is gone or dead, and hands nothing over any more");
                 return true;
             }
-            if self.is_durable() && started.elapsed() >= PATIENCE {
+            if self.has_waited(started) {
                 tracing::warn!(shard, from = %node, "a node that lives has not given a shard: it is taken over all the same");
                 return true;
             }
             sleep(PAUSE).await;
         }
-    }
-
-    async fn put(&self, shard: u32, message: Message) {
-        // A group that has ended counts nothing any more.
-        let _ended = self.shards.ask_shard(shard, message, Duration::MAX).await;
     }
 }
