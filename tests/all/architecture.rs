@@ -17,13 +17,14 @@ use modules::Edges;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which packages of ours each may depend on, other than for its tests.
-const PACKAGES: [(&str, &[&str]); 13] = [
+const PACKAGES: [(&str, &[&str]); 14] = [
     ("evenfold", &[]),
     ("evenfold-embedded", &[]),
     ("evenfold-groups", &[]),
     ("evenfold-http", &[]),
     ("evenfold-monitor", &["evenfold", "evenfold-http"]),
     ("evenfold-cluster", &["evenfold-groups"]),
+    ("evenfold-actors", &["evenfold-cluster", "evenfold-groups", "evenfold-http"]),
     ("evenfold-cache", &["evenfold-groups", "evenfold-http"]),
     ("evenfold-counter-service", &["evenfold", "evenfold-cluster", "evenfold-groups", "evenfold-http"]),
     ("evenfold-sql", &["evenfold"]),
@@ -46,6 +47,7 @@ const PACKAGES: [(&str, &[&str]); 13] = [
         "evenfold-bench",
         &[
             "evenfold",
+            "evenfold-actors",
             "evenfold-cache",
             "evenfold-cli",
             "evenfold-cluster",
@@ -68,7 +70,10 @@ const PACKAGES: [(&str, &[&str]); 13] = [
             "evenfold-http",
         ],
     ),
-    ("evenfold-examples", &["evenfold", "evenfold-cli", "evenfold-embedded", "evenfold-groups"]),
+    (
+        "evenfold-examples",
+        &["evenfold", "evenfold-actors", "evenfold-cli", "evenfold-cluster", "evenfold-embedded", "evenfold-groups"],
+    ),
 ];
 
 #[test]

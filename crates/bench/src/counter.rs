@@ -4,6 +4,7 @@
 mod constant;
 mod count;
 mod process;
+mod typed;
 
 use super::client::{Seen, Until};
 use super::{Bench, Runs, steps};
@@ -19,6 +20,7 @@ use evenfold_cli::nats_server::{NatsProgram, NatsServer};
 use process::Service;
 use std::path::Path;
 use std::time::Duration;
+pub(super) use typed::{TypedArgs, serve_typed};
 
 /// What 99 of 100 answers may take, in milliseconds.
 const P99_MS: f64 = 20.0;
@@ -28,6 +30,9 @@ const MEMORY_MIB: f64 = 64.0;
 
 /// How many nodes the cluster has, in one process.
 const NODES: u32 = 7;
+
+/// How many of the example's counters are incremented.
+const TYPED_KEYS: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct CounterArgs {
@@ -87,8 +92,9 @@ impl Samples {
 
 pub(super) async fn run(bench: Bench<'_>, args: &CounterArgs) -> anyhow::Result<Vec<Figure>> {
     let nats = args.nats.find().ok();
-    let steps = steps(1 + args.runs.runs * if nats.is_some() { 5 } else { 4 });
-    let [mut constant, mut volatile, mut durable, mut hot, mut nodes] = std::array::from_fn(|_| Samples::default());
+    let steps = steps(1 + args.runs.runs * if nats.is_some() { 7 } else { 5 });
+    let [mut constant, mut volatile, mut durable, mut hot, mut typed, mut nodes, mut typed_nodes] =
+        std::array::from_fn(|_| Samples::default());
     let measure = Measure { bench, args };
     for _ in 0..args.runs.runs {
         constant.add(&measure.constant().await?);
@@ -99,9 +105,12 @@ pub(super) async fn run(bench: Bench<'_>, args: &CounterArgs) -> anyhow::Result<
         steps.inc(1);
         hot.add(&measure.durable(1).await?);
         steps.inc(1);
+        typed.add(&measure.typed(None).await?);
+        steps.inc(1);
         if let Some(program) = &nats {
             nodes.add(&measure.nodes(program).await?);
-            steps.inc(1);
+            typed_nodes.add(&measure.typed(Some(program)).await?);
+            steps.inc(2);
         }
     }
     let memory = measure.memory().await?;
@@ -116,8 +125,10 @@ pub(super) async fn run(bench: Bench<'_>, args: &CounterArgs) -> anyhow::Result<
         figure("durable: p99", Unit::Milliseconds, &durable.p99, "the limit", &limit, Goal::AtMost(1.0)),
         figure("durable, one key", Unit::PerSecond, &hot.rates, "all keys", &durable.rates, Goal::AtLeast(0.5)),
     ];
+    figures.push(against("typed actors", &typed, 0.8));
     if nats.is_some() {
         figures.push(against(&format!("{NODES} nodes"), &nodes, 0.35));
+        figures.push(against(&format!("typed actors, {NODES} nodes"), &typed_nodes, 0.35));
     }
     figures.push(figure("its peak memory", Unit::Mebibytes, &memory, "the limit", &[MEMORY_MIB], Goal::AtMost(1.0)));
     Ok(figures)
@@ -170,6 +181,23 @@ impl Measure<'_> {
         let seen = self.volatile(&["--volatile", &nodes, "--cluster=bench"], &[("NATS_URL", &nats.url)]).await;
         drop(nats);
         seen
+    }
+
+    /// Counters as typed actors: on one node, or on several over a NATS server.
+    async fn typed(&self, program: Option<&Path>) -> anyhow::Result<Seen> {
+        self.interruptible(async {
+            let nats = match program {
+                Some(program) => Some(NatsServer::start(program).await?),
+                None => None,
+            };
+            let service = Service::typed(nats.as_ref().map(|nats| (NODES, nats.url.as_str()))).await?;
+            let counters = Counters::new(TYPED_KEYS);
+            let seen = counters.load(service.address, self.args.connections, self.args.time()).await?;
+            counters.check(service.address, seen.answers).await?;
+            service.stop().await?;
+            Ok(seen)
+        })
+        .await
     }
 
     async fn durable(&self, keys: u32) -> anyhow::Result<Seen> {

@@ -2,6 +2,7 @@
 
 mod load;
 mod targets;
+mod typed;
 
 use super::{Runs, steps};
 use anyhow::{bail, ensure};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use targets::{Ask, Channels, Group, Kameo, Ractor, Target};
 use tokio_util::sync::CancellationToken;
+use typed::Typed;
 
 /// So many per second are wanted of four shards on two processors.
 const WANTED: f64 = 5_000_000.0;
@@ -96,7 +98,7 @@ pub(super) async fn run(shutdown: &CancellationToken, args: &GroupsArgs) -> anyh
 async fn measure(args: &GroupsArgs) -> anyhow::Result<Vec<Figure>> {
     let shards = NonZeroU32::new(args.shards).unwrap_or(NonZeroU32::MIN);
     let load = Arc::new(Load::new(args.messages, shards, args.senders));
-    let mut rates: [Vec<f64>; 6] = Default::default();
+    let mut rates: [Vec<f64>; 7] = Default::default();
     let steps = steps(args.runs.runs * rates.len() as u64);
     for _ in 0..args.runs.runs {
         for (which, samples) in rates.iter_mut().enumerate() {
@@ -106,6 +108,7 @@ async fn measure(args: &GroupsArgs) -> anyhow::Result<Vec<Figure>> {
                 2 => sends::<Kameo>(&load).await?,
                 3 => asks::<Group>(&load).await?,
                 4 => asks::<Kameo>(&load).await?,
+                5 => asks::<Typed>(&load).await?,
                 _ => sends::<Ractor>(&load).await?,
             });
             steps.inc(1);
@@ -120,13 +123,15 @@ async fn measure(args: &GroupsArgs) -> anyhow::Result<Vec<Figure>> {
         yardstick,
         goal,
     };
-    let [group, channels, kameo, asks, kameo_asks, ractor] = rates;
+    let [group, channels, kameo, asks, kameo_asks, typed, ractor] = rates;
     let wanted = vec![WANTED; group.len()];
     let mut figures = vec![
         figure("sends", &group, "the goal", wanted, Goal::AtLeast(1.0)),
         figure("sends", &group, "tokio mpsc", channels, Goal::Open),
         figure("sends", &group, "kameo", kameo, Goal::Open),
-        figure("asks, 64 clients", &asks, "kameo", kameo_asks, Goal::Open),
+        figure("asks, 64 clients", &asks, "kameo", kameo_asks.clone(), Goal::Open),
+        // An ask may take 1.3 times as long.
+        figure("typed actors, 64 clients", &typed, "kameo", kameo_asks, Goal::AtLeast(1.0 / 1.3)),
     ];
     // Not part of every build.
     figures.push(figure("sends", &group, "ractor", ractor, Goal::Open));

@@ -61,6 +61,9 @@ enum Benchmark {
     /// A handler that answers the same whatever it is asked: what `counter` compares to, as a process of its own
     #[command(hide = true)]
     Constant,
+    /// Counters as typed actors, as in the example: what `counter` measures, as a process of its own
+    #[command(hide = true)]
+    Typed(counter::TypedArgs),
 }
 
 /// Commands of the product, which the benchmarks start as processes of their own: they are this same program, so that
@@ -158,5 +161,6 @@ async fn run(Cli { global, benchmark }: Cli) -> anyhow::Result<()> {
             report::show("cache", &args.about(), &figures, args.runs.json)
         }
         Benchmark::Constant => counter::serve_constant(signals::shutdown()?).await,
+        Benchmark::Typed(args) => counter::serve_typed(args, signals::shutdown()?).await,
     }
 }

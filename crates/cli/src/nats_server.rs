@@ -39,7 +39,7 @@ cat; kill -9 "$!"; rm -rf "$2""#;
 const USER: &str = "evenfold";
 
 /// Where the program is.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct NatsProgram {
     /// The program nats-server, where a NATS server is started [default: looked for in PATH, then in the usual places]
     #[arg(long, env = "EVENFOLD_NATS_SERVER", value_name = "FILE")]

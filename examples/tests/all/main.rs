@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed, and should say where")]
 
+mod counter;
 mod custom_projection;
 mod documents;
 mod example;

@@ -164,6 +164,10 @@ impl<'ast> Visit<'ast> for Source {
     }
 
     fn visit_item_mod(&mut self, module: &'ast ItemMod) {
+        // A file of another package, which knows none of this one's.
+        if module.attrs.iter().any(|attribute| attribute.path().is_ident("path")) {
+            return;
+        }
         let items = module.content.as_ref().map(|(_, items)| items.clone());
         self.modules.push((module.ident.unraw().to_string(), items));
     }

@@ -31,6 +31,14 @@ impl Service {
         Self::start(command(&["constant"])?).await
     }
 
+    /// Counters as typed actors: on one node, or on so many over the NATS server at this address.
+    pub(super) async fn typed(nodes: Option<(u32, &str)>) -> anyhow::Result<Self> {
+        let (nodes, url) = nodes.unwrap_or((1, ""));
+        let mut command = command(&["typed", &format!("--nodes={nodes}")])?;
+        command.env("NATS_URL", url);
+        Self::start(command).await
+    }
+
     /// The counter service, ready for requests.
     pub(super) async fn serving(args: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut command = command(&[&["serve", "--port=0", "--metrics-port=0"], args].concat())?;

@@ -229,6 +229,24 @@ impl<S: Shard> ActorGroup<S> {
         gather::gather(&self.router, message, start, merge, deadline(timeout), missing).await
     }
 
+    /// Has the shard of this number handle a message for whose answer nobody waits: in the task of the caller, if the
+    /// shard rests and [can handle it at once](Shard::handle_now), and otherwise by its actor, if the mailbox has room.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the message, which has not been accepted; `Stopped` also for a number that no shard has.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the message has not been accepted, and is dropped with it.
+    pub async fn hand_to_shard(&self, shard: u32, message: S::Message) -> Result<(), SendError<S::Message>> {
+        match self.router.ask_now(Address::Shard(shard), message).await {
+            // It was accepted, also where it has panicked.
+            Ok(_) => Ok(()),
+            Err(message) => self.try_send_shard(shard, message),
+        }
+    }
+
     /// Sends a message to the shard of this number, if its mailbox has room.
     ///
     /// # Errors
