@@ -51,7 +51,7 @@ impl Inner {
         }
         let (answer, outcome) = oneshot::channel();
         let message = Message::Call(command, answer);
-        self.shards.try_send_shard(shard, message).map_err(|refused| match refused {
+        self.shards.hand_to_shard(shard, message).await.map_err(|refused| match refused {
             evenfold_groups::SendError::Full(_) => ServiceError::Busy,
             evenfold_groups::SendError::Stopped(_) => ServiceError::Stopped,
         })?;

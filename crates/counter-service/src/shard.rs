@@ -27,6 +27,26 @@ impl Shard for CounterShard {
     type Reply = Vec<RankedCounter>;
 
     async fn handle(&mut self, message: Message) -> Vec<RankedCounter> {
+        self.receive(message)
+    }
+
+    fn handle_now(&mut self, message: Message) -> Result<Vec<RankedCounter>, Message> {
+        // The others are about all counters of the shard.
+        let is_short = matches!(message, Message::Call(..) | Message::Finished(_));
+        if is_short { Ok(self.receive(message)) } else { Err(message) }
+    }
+
+    async fn recover(&mut self) {
+        match self {
+            // Between two steps its counters are whole.
+            Self::Volatile(_) => {}
+            Self::Durable(shard, _) => shard.forget(),
+        }
+    }
+}
+
+impl CounterShard {
+    fn receive(&mut self, message: Message) -> Vec<RankedCounter> {
         match (self, message) {
             (shard, Message::Top(asked)) => return shard.top(&asked),
             (Self::Volatile(shard), Message::Call(command, answer)) => shard.call(Call::new(command, answer)),
@@ -48,14 +68,6 @@ impl Shard for CounterShard {
             }
         }
         Vec::new()
-    }
-
-    async fn recover(&mut self) {
-        match self {
-            // Between two steps its counters are whole.
-            Self::Volatile(_) => {}
-            Self::Durable(shard, _) => shard.forget(),
-        }
     }
 }
 
