@@ -43,6 +43,9 @@ impl Cache {
     pub fn stats(&self) -> Stats {
         let shared = &self.inner.shared;
         let group = self.inner.group.metrics();
+        let lately = shared.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        // In the second after their number has changed, nothing is known about the shards that there are.
+        let known = lately.per_second.len() == group.shards.len();
         Stats {
             hits: shared.load.hits(),
             misses: shared.load.misses(),
@@ -51,13 +54,14 @@ impl Cache {
             entries: shared.view.len() as u64,
             bytes: shared.budget.used(),
             budget: shared.budget.limit(),
-            imbalance: group.imbalance(),
-            hot: *shared.hot.lock().unwrap_or_else(PoisonError::into_inner),
+            imbalance: lately.imbalance.filter(|_| known),
+            hot: if known { lately.hot.clone() } else { Vec::new() },
             shards: group
                 .shards
                 .into_iter()
                 .map(|shard| ShardStats {
                     shard: shard.shard,
+                    per_second: lately.per_second.get(shard.shard as usize).copied().filter(|_| known),
                     depth: shard.depth,
                     handled: shard.handled,
                     busy: shard.busy,

@@ -1,16 +1,18 @@
-//! The one task of a cache: once a second it has the shards remove what has expired, and looks for a hot one.
+//! The one task of a cache: once a second it has the shards remove what has expired, and looks for hot ones.
 
 use super::actor::{Message, ShardReply};
-use super::hot::Watch;
+use super::hot::{Lately, Logged};
 use super::shard::CacheShard;
 use super::shared::Shared;
+use super::stats::{Hot, HotKey};
+use super::window::{Tick, Window};
 use evenfold_groups::{ActorGroup, Missing};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// How long expired entries may take up memory when nothing changes, and what a hot shard is hot within.
+/// How long expired entries may take up memory when nothing changes, and how old figures of load may be.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Keeper {
@@ -24,27 +26,41 @@ impl Keeper {
     pub(super) async fn run(self) {
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = Watch::default();
+        let (mut window, mut logged) = (Window::default(), Logged::default());
         while self.ending.run_until_cancelled(interval.tick()).await.is_some() {
             // Whoever has changed the number of shards may have left before it was known.
             self.shared.budget.divide(self.group.shards());
-            self.look(&mut watch);
+            self.look(&mut window, &mut logged);
             if self.ending.run_until_cancelled(self.sweep()).await.is_none() {
                 return;
             }
         }
     }
 
-    fn look(&self, watch: &mut Watch) {
-        let found = watch.next(self.shared.load.by_shard(self.group.shards()));
-        let mut hot = self.shared.hot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = found
-            && hot.is_none_or(|hot| hot.shard != found.shard)
-        {
-            let (shard, percent) = (found.shard, found.share * 100.0);
-            tracing::warn!(cache = self.id, shard, "a shard is hot: it has {percent:.0} % of all reads and changes");
+    fn look(&self, window: &mut Window, logged: &mut Logged) {
+        let recent = window.add(Tick::now(&self.shared.load, &self.group.metrics()));
+        let lately = Lately::of(&recent);
+        for hot in logged.new_among(&lately.hot) {
+            self.log(hot);
         }
-        *hot = found;
+        *self.shared.lately.lock().unwrap_or_else(PoisonError::into_inner) = lately;
+    }
+
+    fn log(&self, Hot { shard, share, key }: Hot) {
+        let percent = share * 100.0;
+        let Some(HotKey { hash, per_second }) = key else {
+            let many = "a shard is hot because of many keys";
+            tracing::warn!(cache = self.id, shard, "{many}: it has {percent:.0} % of all reads and changes");
+            return;
+        };
+        let hash = format!("{hash:016x}");
+        tracing::warn!(
+            cache = self.id,
+            shard,
+            key_hash = hash,
+            "a shard is hot because of one key: it has {percent:.0} % of all reads and changes, and most of these are of \
+             the key with the FNV-1a hash {hash}, {per_second:.0} per second; more shards would not help"
+        );
     }
 
     /// Each message removes some; the changes that wait come in between.

@@ -13,6 +13,7 @@ mod hot;
 pub mod http;
 mod keeper;
 mod key;
+mod keys;
 mod load;
 mod many;
 mod options;
@@ -25,6 +26,7 @@ mod stats;
 mod tests;
 mod value;
 mod view;
+mod window;
 
 pub use answer::{CachedValue, Condition, Incremented, Put, Stored};
 pub use error::CacheError;
@@ -32,7 +34,7 @@ pub use hit::Hit;
 pub use options::{
     CacheOptions, CacheOptionsError, MAX_ITEM_BYTES, MAX_KEY_BYTES, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL,
 };
-pub use stats::{Hot, ShardHealth, ShardStats, Stats};
+pub use stats::{Hot, HotKey, ShardHealth, ShardStats, Stats};
 pub use value::{Json, NotJson, Number, Value};
 
 pub use evenfold_groups::{MAX_MAILBOX, MAX_SHARDS};
@@ -127,7 +129,8 @@ impl Cache {
             Look::Expired | Look::Absent => None,
         };
         if load.read(found.is_some()) {
-            load.sampled(KeyHash::from(key).shard(budget.shards()));
+            let key = KeyHash::from(key);
+            load.sampled(key.shard(budget.shards()), key);
         }
         found
     }

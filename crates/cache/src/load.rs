@@ -1,6 +1,7 @@
 //! Counts that many threads add to at once, and that no reader waits for.
 
-use evenfold_groups::threads;
+use super::keys::SampledKeys;
+use evenfold_groups::{KeyHash, threads};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many threads have a stripe of their own. Those that begin later share some.
@@ -9,8 +10,9 @@ const OWN: usize = 64;
 /// As many stripes are shared.
 const SHARED: usize = 16;
 
-/// One read in so many is counted for its shard. Which shard a key belongs to costs more than the rest of a read.
-const SAMPLE: u64 = 64;
+/// One read in so many is counted for its shard. Which shard a key belongs to costs more than the rest of a read. Of
+/// one change in so many the key is noted.
+pub(super) const SAMPLE: u64 = 64;
 
 /// One thread's counts, alone in two cache lines: processors fetch lines by pairs.
 #[derive(Debug, Default)]
@@ -20,24 +22,49 @@ struct Stripe {
     misses: AtomicU64,
 }
 
+/// What is counted of each shard, and some of the keys that it was about.
+#[derive(Debug)]
+pub(super) struct Tally {
+    counts: Box<[AtomicU64]>,
+    keys: SampledKeys,
+}
+
+impl Tally {
+    fn new(shards: u32) -> Self {
+        Self { counts: (0..shards).map(|_| AtomicU64::new(0)).collect(), keys: SampledKeys::new() }
+    }
+
+    /// Those of the first shards, since the start.
+    pub(super) fn counts(&self, shards: usize) -> Vec<u64> {
+        self.counts.iter().take(shards).map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Some of the keys since they were taken last.
+    pub(super) fn take_keys(&self) -> Vec<KeyHash> {
+        self.keys.take()
+    }
+}
+
 /// The reads of the cache, and the reads and changes of each shard.
 #[derive(Debug)]
 pub(super) struct Load {
     stripes: Box<[Stripe]>,
     /// Reads, by shard, in multiples of [`SAMPLE`].
-    reads: Box<[AtomicU64]>,
-    changes: Box<[AtomicU64]>,
+    pub(super) reads: Tally,
+    pub(super) changes: Tally,
 }
 
-fn zeros(shards: u32) -> Box<[AtomicU64]> {
-    (0..shards).map(|_| AtomicU64::new(0)).collect()
+/// Whether this one of many, counted from 0, is the one in [`SAMPLE`]. Not every 64th: keys that come in turns would
+/// always meet the same one. The multiples of the golden ratio are spread evenly over any sequence that repeats itself.
+fn is_sampled(number: u64) -> bool {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15) < u64::MAX / SAMPLE
 }
 
 impl Load {
     /// Counts for as many shards as there may ever be.
     pub(super) fn new(shards: u32) -> Self {
         let stripes = (0..OWN + SHARED).map(|_| Stripe::default()).collect();
-        Self { stripes, reads: zeros(shards), changes: zeros(shards) }
+        Self { stripes, reads: Tally::new(shards), changes: Tally::new(shards) }
     }
 
     /// Counts a read. True for one in 64 of a thread: that one is to be [counted for its shard](Self::sampled).
@@ -54,20 +81,24 @@ impl Load {
         } else {
             count.fetch_add(1, Ordering::Relaxed)
         };
-        // Not every 64th: keys that are read in turns would always meet the same one. The multiples of the golden ratio
-        // are spread evenly over any sequence that repeats itself.
-        before.wrapping_mul(0x9e37_79b9_7f4a_7c15) < u64::MAX / SAMPLE
+        is_sampled(before)
     }
 
-    pub(super) fn sampled(&self, shard: u32) {
-        if let Some(reads) = self.reads.get(shard as usize) {
-            reads.fetch_add(SAMPLE, Ordering::Relaxed);
+    /// Counts a read that stands for 64, and notes its key: two writes that nobody waits for.
+    pub(super) fn sampled(&self, shard: u32, key: KeyHash) {
+        if let Some(reads) = self.reads.counts.get(shard as usize) {
+            let before = reads.fetch_add(SAMPLE, Ordering::Relaxed);
+            self.reads.keys.note(shard, before / SAMPLE, key);
         }
     }
 
-    pub(super) fn changed(&self, shard: u32) {
-        if let Some(changes) = self.changes.get(shard as usize) {
-            changes.fetch_add(1, Ordering::Relaxed);
+    /// Counts a change. The key's hash is needed for one in 64.
+    pub(super) fn changed(&self, shard: u32, key: impl FnOnce() -> KeyHash) {
+        if let Some(changes) = self.changes.counts.get(shard as usize) {
+            let before = changes.fetch_add(1, Ordering::Relaxed);
+            if is_sampled(before) {
+                self.changes.keys.note(shard, before / SAMPLE, key());
+            }
         }
     }
 
@@ -77,12 +108,6 @@ impl Load {
 
     pub(super) fn misses(&self) -> u64 {
         self.stripes.iter().map(|stripe| stripe.misses.load(Ordering::Relaxed)).sum()
-    }
-
-    /// The reads and changes of each of the first shards since the start.
-    pub(super) fn by_shard(&self, shards: u32) -> Vec<u64> {
-        let both = self.reads.iter().zip(&self.changes).take(shards as usize);
-        both.map(|(reads, changes)| reads.load(Ordering::Relaxed) + changes.load(Ordering::Relaxed)).collect()
     }
 }
 
@@ -108,14 +133,30 @@ mod tests {
             let load = Load::new(keys);
             for read in 0..keys * 64_000 {
                 if load.read(true) {
-                    load.sampled(read % keys);
+                    load.sampled(read % keys, KeyHash::from(u64::from(read % keys)));
                 }
             }
-            assert!(
-                load.by_shard(keys).iter().all(|reads| reads.abs_diff(64_000) < 3_000),
-                "{:?}",
-                load.by_shard(keys)
-            );
+            let reads = load.reads.counts(keys as usize);
+            assert!(reads.iter().all(|reads| reads.abs_diff(64_000) < 3_000), "{reads:?}");
         }
+    }
+
+    #[test]
+    fn the_keys_of_sampled_reads_and_changes_are_noted_and_no_others_are_hashed() {
+        let load = Load::new(2);
+        let mut hashed = 0_u64;
+        for number in 0..6_400_u64 {
+            load.changed(1, || {
+                hashed += 1;
+                KeyHash::from("changed")
+            });
+            if load.read(true) {
+                load.sampled(0, KeyHash::from(number));
+            }
+        }
+        assert!(hashed.abs_diff(100) < 5, "{hashed}");
+        assert_eq!(load.changes.counts(2), [0, 6_400]);
+        assert!(load.changes.take_keys().iter().all(|key| *key == KeyHash::from("changed")));
+        assert_eq!(load.reads.take_keys().len(), 32);
     }
 }

@@ -1,8 +1,8 @@
 //! What the shards of a cache and its readers have in common.
 
 use super::budget::Budget;
+use super::hot::Lately;
 use super::load::Load;
-use super::stats::Hot;
 use super::view::View;
 use evenfold_groups::MAX_SHARDS;
 use std::sync::Mutex;
@@ -19,8 +19,7 @@ pub(super) struct Shared {
     pub(super) versions: AtomicU64,
     pub(super) evicted: AtomicU64,
     pub(super) expired: AtomicU64,
-    /// The hot shard of the last interval.
-    pub(super) hot: Mutex<Option<Hot>>,
+    pub(super) lately: Mutex<Lately>,
 }
 
 impl Shared {
@@ -32,7 +31,7 @@ impl Shared {
             versions: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),
-            hot: Mutex::default(),
+            lately: Mutex::default(),
         }
     }
 }

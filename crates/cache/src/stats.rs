@@ -36,11 +36,14 @@ pub struct Stats {
     pub budget: u64,
     /// Each shard, from 0.
     pub shards: Vec<ShardStats>,
-    /// The messages handled by the busiest shard as a multiple of the mean, since the number of shards changed last, or
-    /// since the start: 1 is even. None while nothing was handled since then.
+    /// The reads and changes of the busiest shard as a multiple of the mean, in the last ten seconds, or since the
+    /// number of shards changed if that is less: 1 is even. None where the mean is less than 4,096, of which little can
+    /// be known, since reads are sampled.
     pub imbalance: Option<f64>,
-    /// The shard that had more than twice the mean of the last second's reads and changes, if one had.
-    pub hot: Option<Hot>,
+    /// The shards that are hot, which most have none of: with more than twice the mean of the reads and changes of the
+    /// same time (of two shards, more than three quarters), of 4,096 at least, or with an actor that was at work for
+    /// more than five seconds of it.
+    pub hot: Vec<Hot>,
 }
 
 /// One shard's part.
@@ -48,6 +51,9 @@ pub struct Stats {
 pub struct ShardStats {
     /// The shard, from 0.
     pub shard: u32,
+    /// Its reads and changes per second, in the last ten seconds, or since the number of shards changed if that is
+    /// less. Reads are sampled: the figure is a multiple of 6.4. None in the first second.
+    pub per_second: Option<f64>,
     /// How many messages wait for its actor.
     pub depth: usize,
     /// How many messages its actor has handled.
@@ -58,11 +64,23 @@ pub struct ShardStats {
     pub panics: u64,
 }
 
-/// The hottest shard of the last second.
+/// A hot shard.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hot {
     /// The shard, from 0.
     pub shard: u32,
     /// Its part of all reads and changes, from 0 to 1.
     pub share: f64,
+    /// The key that has more than half of its reads and changes; none where it is hot because of many keys, which more
+    /// shards would divide.
+    pub key: Option<HotKey>,
+}
+
+/// The key that makes a shard hot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HotKey {
+    /// The 64-bit FNV-1a of its bytes.
+    pub hash: u64,
+    /// Its reads and changes per second, as far as samples show it.
+    pub per_second: f64,
 }

@@ -17,6 +17,12 @@ impl KeyHash {
         Self(hasher.finish())
     }
 
+    /// The hash that [was this number](Self::value).
+    #[must_use]
+    pub fn from_value(value: u64) -> Self {
+        Self(value)
+    }
+
     /// The hash as a number.
     #[must_use]
     pub fn value(self) -> u64 {
@@ -84,6 +90,11 @@ mod tests {
         for (key, buckets, bucket) in published {
             assert_eq!(jump(key, NonZeroU32::new(buckets).unwrap()), bucket, "{key} {buckets}");
         }
+    }
+
+    #[test]
+    fn a_hash_is_the_same_after_it_was_a_number() {
+        assert_eq!(KeyHash::from_value(KeyHash::from("key").value()), KeyHash::from("key"));
     }
 
     proptest! {

@@ -69,8 +69,9 @@ impl Requests {
         self.rows[row].durations.record(took);
     }
 
-    /// Counts an answer that is an error, in addition.
-    pub(crate) fn refused(&self, code: impl Code) {
+    /// Counts an answer that is an error, in addition. The router does so; what is left is a part of an answer that is
+    /// an error where the whole is none.
+    pub fn refused(&self, code: impl Code) {
         *self.all_refused().entry(codes::name(code)).or_default() += 1;
     }
 
@@ -100,7 +101,7 @@ impl Requests {
                 histogram(&mut durations, &[("route", row.name)], &counts)?;
             }
         }
-        let help = "Answers that were errors, by the error's code";
+        let help = "Answers that were errors, and parts of batches that failed, by the error's code";
         let refused = self.all_refused().clone();
         let mut family = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
         for (code, count) in &refused {

@@ -226,7 +226,7 @@ pub(super) async fn set(call: Call<State>, mut place: Place) -> Result<Response,
     let keys: Vec<String> = puts.iter().map(|put| put.key.clone()).collect();
     place.resize(values + room_for_results(&keys))?;
     let stored = state.cache.put_many(puts).await;
-    results(place, keys, stored, Done::stored)
+    results(&state, place, keys, stored, Done::stored)
 }
 
 fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
@@ -256,5 +256,5 @@ pub(super) async fn delete(call: Call<State>, mut place: Place) -> Result<Respon
     let keys = keys_of(&state, body, &mut place).await?;
     place.resize(room_for_results(&keys))?;
     let deleted = state.cache.delete_many(keys.clone()).await;
-    results(place, keys, deleted, Done::deleted)
+    results(&state, place, keys, deleted, Done::deleted)
 }

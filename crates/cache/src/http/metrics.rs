@@ -2,12 +2,12 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::state::State;
-use crate::Stats;
+use crate::{HotKey, Stats};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use evenfold_http::documented::{Documented, DocumentedAnswer};
 use evenfold_http::inflight::Place;
-use evenfold_http::metrics::{answer, counter, gauge, text};
+use evenfold_http::metrics::{answer, counter, gauge, gauge_family, text};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -37,12 +37,13 @@ impl Collector for Scrape {
         counter(&mut encoder, "received_bytes", "Bytes of the bodies of requests for keys", received)?;
         counter(&mut encoder, "sent_bytes", "Bytes of the bodies of their answers, but for errors", sent)?;
         self.entries(&mut encoder)?;
+        self.load(&mut encoder)?;
         self.shards(&mut encoder)
     }
 }
 
-const IMBALANCE: &str = "Messages of the busiest shard as a multiple of the mean, since the number of shards changed last; absent \
-while there were none";
+const IMBALANCE: &str = "Reads and changes of the busiest shard as a multiple of the mean, in the last ten seconds; absent where they \
+were few";
 
 impl Scrape {
     fn entries(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -54,10 +55,26 @@ impl Scrape {
         gauge(encoder, "entries", "Entries that are there", &stats.entries)?;
         gauge(encoder, "memory_bytes", "What the entries take up", &stats.bytes)?;
         gauge(encoder, "memory_budget_bytes", "What the entries may take up", &stats.budget)?;
+        gauge(encoder, "ready", "1 if changes are accepted", &i64::from(self.state.cache.is_ready()))
+    }
+
+    /// Of the last ten seconds.
+    fn load(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = &self.stats;
         if let Some(imbalance) = &stats.imbalance {
             gauge(encoder, "shard_imbalance_ratio", IMBALANCE, imbalance)?;
         }
-        gauge(encoder, "ready", "1 if changes are accepted", &i64::from(self.state.cache.is_ready()))
+        let loads = stats.shards.iter().filter_map(|shard| Some(([("shard", shard.shard)], shard.per_second?)));
+        gauge_family(encoder, "shard_load", "Reads and changes per second, in the last ten seconds", loads)?;
+        let hot = stats.hot.iter().map(|hot| ([("shard", hot.shard)], hot.share));
+        gauge_family(encoder, "hot_shard_share", "Part of all reads and changes, of a shard that is hot", hot)?;
+        let keys = stats.hot.iter().filter_map(|hot| Some((hot.shard, hot.key?)));
+        let key = |(shard, key): (u32, HotKey)| {
+            let hash = format!("{:016x}", key.hash);
+            ([("shard", shard.to_string()), ("key_hash", hash)], key.per_second)
+        };
+        let help = "Reads and changes per second of the key that has most of those of a hot shard, by its FNV-1a hash";
+        gauge_family(encoder, "hot_key_load", help, keys.map(key))
     }
 
     fn shards(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::kv::json;
+use super::state::State;
 use crate::{CacheError, Stored};
 use axum::http::header;
 use axum::response::Response;
@@ -65,6 +66,7 @@ pub(super) fn room_for_results(keys: &[String]) -> usize {
 /// What was done about each key; where nothing was done about any, as in maintenance, the whole answer is the first
 /// error.
 pub(super) fn results<T>(
+    state: &State,
     place: Place,
     keys: Vec<String>,
     outcomes: Vec<Result<T, CacheError>>,
@@ -78,6 +80,9 @@ pub(super) fn results<T>(
     let failed = results.iter().all(|done| done.error.is_some());
     if let Some(error) = results.first_mut().and_then(|first| first.error.take_if(|_| failed)) {
         return Err(error);
+    }
+    for error in results.iter().filter_map(|done| done.error.as_ref()) {
+        state.requests.refused(error.code);
     }
     let mut response = Response::new(answer::body(json(&Results { results }), place));
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);

@@ -103,7 +103,7 @@ impl CacheShard {
 
     /// What comes before every change. Gives the moment at which the change is made.
     fn begin(&mut self, key: &CacheKey) -> u64 {
-        self.shared.load.changed(self.index);
+        self.shared.load.changed(self.index, || key.hash());
         self.sweep(SWEPT_BY_CHANGE);
         self.adopt(key);
         self.shared.view.now()

@@ -3,6 +3,7 @@
 mod checker;
 mod histories;
 mod linearizable;
+mod load;
 mod memory;
 mod never_too_much;
 mod operation;

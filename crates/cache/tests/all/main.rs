@@ -10,3 +10,4 @@ mod http_cache;
 mod http_fuzz;
 mod http_in_flight;
 mod http_limits;
+mod http_load;

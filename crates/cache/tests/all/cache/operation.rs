@@ -128,19 +128,3 @@ async fn no_read_misses_while_the_map_grows_and_shrinks() {
     done.store(true, Ordering::Relaxed);
     assert!(join_all(readers).await.into_iter().all(|ended| ended.is_ok()));
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_shard_with_most_of_the_reads_is_found_hot_within_seconds_and_not_for_ever() {
-    let cache = cache(4).await;
-    cache.put("hot", 1.into(), None, ALWAYS).await.unwrap();
-    let tick = async || tokio::time::sleep(Duration::from_millis(1_001)).await;
-    tick().await;
-    assert_eq!(cache.stats().hot, None);
-    for _ in 0..100_000 {
-        assert!(cache.get("hot").is_some());
-    }
-    tick().await;
-    assert!(cache.stats().hot.is_some_and(|hot| hot.share > 0.9), "{:?}", cache.stats().hot);
-    tick().await;
-    assert_eq!(cache.stats().hot, None);
-}
