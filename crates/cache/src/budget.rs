@@ -1,6 +1,7 @@
 //! The memory budget: what an entry takes up, and who may have how much.
 
 use super::key::CacheKey;
+use super::options::MAX_KEY_BYTES;
 use super::packed::Kept;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -31,6 +32,11 @@ pub(super) fn cost(key: &CacheKey, kept: &Kept, expires: bool) -> u64 {
     let value = kept.heap_bytes().map_or(0, allocated);
     let about = PER_ENTRY + if expires { PER_EXPIRY } else { 0 };
     (about + key + value) as u64
+}
+
+/// What the largest entry takes up whose value may have so many bytes.
+pub(super) fn largest(value_bytes: usize) -> u64 {
+    (PER_ENTRY + PER_EXPIRY + allocated(MAX_KEY_BYTES) + allocated(value_bytes)) as u64
 }
 
 /// The budget of a whole cache. What is counted in it never exceeds the limit: room is taken before something is put
@@ -124,5 +130,6 @@ mod tests {
         assert_eq!(cost("k", "".into(), false), least + 40);
         assert_eq!(cost("k", "x".repeat(1000).as_str().into(), false), least + 1280);
         assert_eq!(cost(&"k".repeat(512), true.into(), false), least + 680);
+        assert_eq!(cost(&"k".repeat(512), "x".repeat(1000).as_str().into(), true), largest(1000));
     }
 }

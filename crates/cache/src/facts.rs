@@ -54,6 +54,8 @@ impl Cache {
             entries: shared.view.len() as u64,
             bytes: shared.budget.used(),
             budget: shared.budget.limit(),
+            auto_shards: self.inner.options.auto_shards,
+            auto_shards_changes: shared.relieved.load(Ordering::Relaxed),
             imbalance: lately.imbalance.filter(|_| known),
             hot: if known { lately.hot.clone() } else { Vec::new() },
             shards: group

@@ -19,6 +19,8 @@ mod many;
 mod options;
 mod order;
 mod packed;
+mod relief;
+mod resizing;
 mod shard;
 mod shared;
 mod stats;
@@ -46,6 +48,8 @@ use gate::{Gate, Pass};
 use keeper::Keeper;
 use key::CacheKey;
 use packed::Kept;
+use relief::most_shards;
+use resizing::Resizing;
 use shard::CacheShard;
 use shared::Shared;
 use std::sync::Arc;
@@ -71,8 +75,7 @@ struct Inner {
     shared: Arc<Shared>,
     gate: Arc<Gate>,
     keeper: Mutex<Option<JoinHandle<()>>>,
-    /// One change of the number of shards at a time.
-    resizing: Mutex<()>,
+    resizing: Arc<Resizing>,
     ending: CancellationToken,
     _ending: DropGuard,
 }
@@ -99,14 +102,22 @@ impl Cache {
         let state = Arc::clone(&shared);
         let group = ActorGroup::start(group, move |shard| CacheShard::new(shard, Arc::clone(&state))).await?;
         let ending = CancellationToken::new();
-        let keeper = Keeper { group: group.clone(), shared: Arc::clone(&shared), id, ending: ending.clone() };
+        let resizing = Arc::new(Resizing::new(group.clone(), Arc::clone(&shared)));
+        let keeper = Keeper {
+            group: group.clone(),
+            shared: Arc::clone(&shared),
+            resizing: Arc::clone(&resizing),
+            max_shards: options.auto_shards.then(|| most_shards(&options)),
+            id,
+            ending: ending.clone(),
+        };
         let inner = Inner {
             options,
             group,
             shared,
             gate: Arc::default(),
             keeper: Mutex::new(Some(tokio::spawn(keeper.run()))),
-            resizing: Mutex::default(),
+            resizing,
             _ending: ending.clone().drop_guard(),
             ending,
         };
@@ -207,7 +218,8 @@ impl Cache {
 
     /// Changes the number of shards while reads and changes go on. About 1/n of the keys move for each shard that comes
     /// or goes; their entries stay where they are, so that no read misses one. The shares of the budget become others:
-    /// a shard that has more than its share evicts.
+    /// a shard that has more than its share evicts. Where [`auto_shards`](CacheOptions::auto_shards) is on, more may be
+    /// made after a minute, but there are never fewer than this.
     ///
     /// # Errors
     ///
@@ -217,14 +229,7 @@ impl Cache {
     ///
     /// Once begun, it goes on when its wait is dropped.
     pub async fn resize(&self, shards: u32) -> Result<(), CacheError> {
-        let _alone = self.inner.resizing.lock().await;
-        let resized = self.inner.group.resize(shards).await;
-        // Not before: the shards that are to give would have evicted what they give.
-        self.inner.shared.budget.divide(self.inner.group.shards());
-        match resized {
-            Err(evenfold_groups::ResizeError::Stopped) => Err(CacheError::Stopped),
-            other => other.map_err(CacheError::Resize),
-        }
+        self.inner.resizing.resize(shards).await
     }
 
     /// Maintenance: refuses changes with [`Maintenance`](CacheError::Maintenance) from now on, and waits until those

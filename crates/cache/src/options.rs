@@ -27,6 +27,13 @@ pub struct CacheOptions {
     pub id: String,
     /// How many shards the keys are divided among: 1 to [`MAX_SHARDS`].
     pub shards: u32,
+    /// Whether more shards are made where one is hot because of changes of many keys: twice as many at a time, at most
+    /// once a minute, and never fewer. See [`max_shards`](Self::max_shards).
+    pub auto_shards: bool,
+    /// How many shards are made in that way at most: 1 to [`MAX_SHARDS`]; four times [`shards`](Self::shards) if none.
+    /// There are also no more made than leave each a share of the budget in which four of the largest values have room.
+    /// It is no limit of what [`resize`](super::Cache::resize) is asked for.
+    pub max_shards: Option<u32>,
     /// How many bytes the entries may take up together, with everything that is kept about them: at least
     /// [`MIN_MEMORY_BUDGET`]. Each shard has an equal share.
     pub memory_budget_bytes: u64,
@@ -54,6 +61,18 @@ impl CacheOptions {
     #[must_use]
     pub fn shards(self, shards: u32) -> Self {
         Self { shards, ..self }
+    }
+
+    /// The same with this [`auto_shards`](Self::auto_shards).
+    #[must_use]
+    pub fn auto_shards(self, auto_shards: bool) -> Self {
+        Self { auto_shards, ..self }
+    }
+
+    /// The same with this [`max_shards`](Self::max_shards).
+    #[must_use]
+    pub fn max_shards(self, max_shards: Option<u32>) -> Self {
+        Self { max_shards, ..self }
     }
 
     /// The same with this [`memory_budget_bytes`](Self::memory_budget_bytes).
@@ -88,13 +107,15 @@ impl CacheOptions {
 }
 
 impl Default for CacheOptions {
-    /// Called `cache`, as many shards as processors, 256 MiB, values of 1 MiB, 1,024 changes waiting per shard for 2
-    /// seconds, and no compression.
+    /// Called `cache`, as many shards as processors and up to four times as many where one is hot, 256 MiB, values of 1
+    /// MiB, 1,024 changes waiting per shard for 2 seconds, and no compression.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             id: "cache".to_owned(),
             shards: u32::try_from(processors).unwrap_or(MAX_SHARDS).min(MAX_SHARDS),
+            auto_shards: true,
+            max_shards: None,
             memory_budget_bytes: 256 * 1024 * 1024,
             max_item_bytes: 1024 * 1024,
             max_shard_mailbox: 1024,
@@ -124,6 +145,8 @@ impl CacheOptions {
     pub fn check(&self) -> Result<(), CacheOptionsError> {
         let wrong = if !(1..=MAX_SHARDS).contains(&self.shards) {
             format!("a cache has 1 to {MAX_SHARDS} shards, not {}", self.shards)
+        } else if let Some(max) = self.max_shards.filter(|max| !(1..=MAX_SHARDS).contains(max)) {
+            format!("a cache may make 1 to {MAX_SHARDS} shards, not {max}")
         } else if self.memory_budget_bytes < MIN_MEMORY_BUDGET {
             format!("the memory budget must be at least {MIN_MEMORY_BUDGET} bytes, not {}", self.memory_budget_bytes)
         } else if !(1..=MAX_ITEM_BYTES).contains(&self.max_item_bytes) {
@@ -152,6 +175,8 @@ mod tests {
         let wrong = [
             CacheOptions { shards: 0, ..fine.clone() },
             CacheOptions { shards: MAX_SHARDS + 1, ..fine.clone() },
+            CacheOptions { max_shards: Some(0), ..fine.clone() },
+            CacheOptions { max_shards: Some(MAX_SHARDS + 1), ..fine.clone() },
             CacheOptions { memory_budget_bytes: MIN_MEMORY_BUDGET - 1, ..fine.clone() },
             CacheOptions { max_item_bytes: 0, ..fine.clone() },
             CacheOptions { max_item_bytes: MAX_ITEM_BYTES + 1, ..fine.clone() },

@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) versions: AtomicU64,
     pub(super) evicted: AtomicU64,
     pub(super) expired: AtomicU64,
+    /// How often more shards were made because one was hot.
+    pub(super) relieved: AtomicU64,
     pub(super) lately: Mutex<Lately>,
 }
 
@@ -31,6 +33,7 @@ impl Shared {
             versions: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            relieved: AtomicU64::new(0),
             lately: Mutex::default(),
         }
     }

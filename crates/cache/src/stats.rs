@@ -36,6 +36,10 @@ pub struct Stats {
     pub budget: u64,
     /// Each shard, from 0.
     pub shards: Vec<ShardStats>,
+    /// Whether more shards are made where one is hot: [`auto_shards`](super::CacheOptions::auto_shards).
+    pub auto_shards: bool,
+    /// How often that was done.
+    pub auto_shards_changes: u64,
     /// The reads and changes of the busiest shard as a multiple of the mean, in the last ten seconds, or since the
     /// number of shards changed if that is less: 1 is even. None where the mean is less than 4,096, of which little can
     /// be known, since reads are sampled.

@@ -33,6 +33,8 @@ pub(super) struct ShardLoad {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     ticks: VecDeque<Tick>,
+    /// When the number of shards was another for the last time.
+    changed: Option<Instant>,
 }
 
 /// What the shards have done in so much time: ten seconds, or less since the number of shards changed.
@@ -40,6 +42,8 @@ pub(super) struct Window {
 pub(super) struct Recent<'a> {
     pub(super) time: Duration,
     pub(super) shards: Vec<ShardLoad>,
+    /// How long ago their number has changed; none if it never has.
+    pub(super) since_change: Option<Duration>,
     ticks: &'a VecDeque<Tick>,
 }
 
@@ -76,6 +80,7 @@ impl Window {
     pub(super) fn add(&mut self, tick: Tick) -> Recent<'_> {
         if self.ticks.back().is_some_and(|last| last.shards.len() != tick.shards.len()) {
             self.ticks.clear();
+            self.changed = Some(tick.at);
         }
         while self.ticks.get(1).is_some_and(|second| tick.at.duration_since(second.at) >= WINDOW) {
             self.ticks.pop_front();
@@ -83,8 +88,9 @@ impl Window {
         let first = self.ticks.front().unwrap_or(&tick);
         let time = tick.at.duration_since(first.at);
         let shards = tick.shards.iter().zip(&first.shards).map(|(now, before)| now.since(before)).collect();
+        let since_change = self.changed.map(|changed| tick.at.duration_since(changed));
         self.ticks.push_back(tick);
-        Recent { time, shards, ticks: &self.ticks }
+        Recent { time, shards, since_change, ticks: &self.ticks }
     }
 }
 
@@ -128,7 +134,7 @@ mod tests {
             let expected = ShardLoad { reads: 10 * seconds, changes: 0, busy: Duration::from_secs(seconds) };
             assert_eq!((recent.time, &*recent.shards), (Duration::from_secs(seconds), &[expected][..]), "{second}");
             assert_eq!(recent.most_changed(0), Some((KeyHash::from("a"), 1.0)));
-            assert_eq!(recent.most_read(0), None);
+            assert_eq!((recent.most_read(0), recent.since_change), (None, None));
         }
         assert_eq!(window.ticks.len(), 11);
     }
@@ -140,8 +146,10 @@ mod tests {
         assert_eq!(window.add(tick(start, 1, &[500, 100], &["a"])).shards[0].reads, 500);
         let recent = window.add(tick(start, 2, &[900, 100, 0], &["a"]));
         assert_eq!((recent.time, &*recent.shards), (Duration::ZERO, &[ShardLoad::default(); 3][..]));
+        assert_eq!(recent.since_change, Some(Duration::ZERO));
         assert_eq!(recent.most_changed(KeyHash::from("a").shard(NonZeroU32::new(3).unwrap())), None);
-        assert_eq!(window.add(tick(start, 3, &[900, 200, 50], &[])).shards[2].reads, 50);
+        let recent = window.add(tick(start, 3, &[900, 200, 50], &[]));
+        assert_eq!((recent.shards[2].reads, recent.since_change), (50, Some(Duration::from_secs(1))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,6 +27,14 @@ pub(super) struct CacheArgs {
     /// How many shards the keys are divided among: 1 to 1024 [default: the number of processors]
     #[arg(long, env = "SHARDS", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_SHARDS)))]
     shards: Option<u32>,
+    /// Make more shards where one is hot because of changes of many keys, twice as many, at most once a minute: true
+    /// or false
+    #[arg(long, env = "AUTO_SHARDS", default_value = "true", value_name = "BOOL", action = clap::ArgAction::Set)]
+    auto_shards: bool,
+    /// How many shards are made in that way at most: 1 to 1024, as far as each has room for four of the largest values
+    /// [default: four times --shards]
+    #[arg(long, env = "MAX_SHARDS", value_name = "N", value_parser = |t: &str| number::<u32>(t, &(1..=MAX_SHARDS)))]
+    max_shards: Option<u32>,
     /// How many bytes a value may have
     #[arg(long, env = "MAX_ITEM_BYTES", default_value = "1048576", value_name = "BYTES",
         value_parser = |t: &str| number::<usize>(t, &(1..=LARGEST_ITEM)))]
@@ -63,6 +71,8 @@ impl CacheArgs {
         let shards = self.shards.unwrap_or(options.shards);
         options
             .shards(shards)
+            .auto_shards(self.auto_shards)
+            .max_shards(self.max_shards)
             .memory_budget_bytes(self.memory_budget_bytes)
             .max_item_bytes(self.max_item_bytes)
             .max_shard_mailbox(self.max_shard_mailbox)

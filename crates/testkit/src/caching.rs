@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// What a machine may have set that would change what it does.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 14] = [
     "SHARDS",
+    "AUTO_SHARDS",
+    "MAX_SHARDS",
     "MAX_ITEM_BYTES",
     "MEMORY_BUDGET_BYTES",
     "REQUEST_TIMEOUT_MS",

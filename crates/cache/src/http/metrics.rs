@@ -64,6 +64,10 @@ impl Scrape {
         if let Some(imbalance) = &stats.imbalance {
             gauge(encoder, "shard_imbalance_ratio", IMBALANCE, imbalance)?;
         }
+        let auto = i64::from(stats.auto_shards);
+        gauge(encoder, "auto_shards", "1 if more shards are made where one is hot because of many keys", &auto)?;
+        let changes = stats.auto_shards_changes;
+        counter(encoder, "auto_shards_changes", "How often more shards were made for that", changes)?;
         let loads = stats.shards.iter().filter_map(|shard| Some(([("shard", shard.shard)], shard.per_second?)));
         gauge_family(encoder, "shard_load", "Reads and changes per second, in the last ten seconds", loads)?;
         let hot = stats.hot.iter().map(|hot| ([("shard", hot.shard)], hot.share));

@@ -7,6 +7,7 @@ mod load;
 mod memory;
 mod never_too_much;
 mod operation;
+mod relief;
 mod times;
 
 use evenfold_cache::{Cache, CacheError, CacheOptions, CachedValue, Condition, MAX_TTL, Put, Value};

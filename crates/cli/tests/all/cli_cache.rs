@@ -30,6 +30,7 @@ async fn the_service_runs_without_a_database_and_ends_with_code_0() {
 async fn each_setting_has_its_effect() {
     let variables = [
         ("SHARDS", "3"),
+        ("AUTO_SHARDS", "false"),
         ("MAX_ITEM_BYTES", "10"),
         ("MEMORY_BUDGET_BYTES", "2000000"),
         ("API_TOKEN", "secret"),
@@ -41,7 +42,9 @@ async fn each_setting_has_its_effect() {
     let mut client = Client::connect(address).await;
     let token = [("x-api-token", "secret")];
     assert_eq!(client.get("/healthz").await.json()["shards"].as_array().unwrap().len(), 3);
-    assert!(client.get("/metrics").await.body.contains("evenfold_cache_memory_budget_bytes 2000000\n"));
+    let metrics = client.get("/metrics").await.body;
+    assert!(metrics.contains("evenfold_cache_memory_budget_bytes 2000000\n"));
+    assert!(metrics.contains("evenfold_cache_auto_shards 0\n"));
     assert_eq!(client.get("/v1/kv/a").await.code(), (401, "unauthorized".to_owned()));
     let value = |length: usize| json!({"value": "x".repeat(length)}).to_string();
     assert_eq!(client.ask("PUT", "/v1/kv/a", &token, value(10)).await.status, 201);
@@ -56,7 +59,7 @@ type Mistake = (&'static [&'static str], &'static [(&'static str, &'static str)]
 #[test]
 fn what_can_not_be_meant_is_one_sentence_and_code_2() {
     #[rustfmt::skip]
-    let cases: [Mistake; 18] = [
+    let cases: [Mistake; 20] = [
         (&["--bind=0.0.0.0"], &[], "0.0.0.0 can be reached from other machines: set API_TOKEN, or bind to 127.0.0.1"),
         (&["--bind=::"], &[], "can be reached from other machines"),
         (&["--bind=localhost"], &[], "'--bind <ADDR>'"),
@@ -67,6 +70,8 @@ fn what_can_not_be_meant_is_one_sentence_and_code_2() {
         (&[], &[("READ_REQUIRES_AUTH", "maybe")], "'--read-requires-auth <BOOL>'"),
         (&["--port=65536"], &[], "from 0 to 65535"),
         (&[], &[("SHARDS", "0")], "from 1 to 1024"),
+        (&[], &[("AUTO_SHARDS", "maybe")], "'--auto-shards <BOOL>'"),
+        (&[], &[("MAX_SHARDS", "1025")], "from 1 to 1024"),
         (&[], &[("MAX_ITEM_BYTES", "0")], "from 1 to 67108864"),
         (&[], &[("MEMORY_BUDGET_BYTES", "1048575")], "from 1048576"),
         (&[], &[("REQUEST_TIMEOUT_MS", "0")], "from 1 to 3600000"),
