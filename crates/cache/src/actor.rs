@@ -2,13 +2,13 @@
 
 use super::CacheError;
 use super::answer::{Condition, Incremented, Stored};
+use super::expiry::EntryEnd;
 use super::gate::Pass;
 use super::key::CacheKey;
 use super::packed::Kept;
 use super::shard::{CacheShard, Moved};
 use evenfold_groups::KeyHash;
 use evenfold_groups::{Resizable, Shard};
-use std::time::Duration;
 
 /// So many expired entries are removed in one message of the sweeper, some 0.2 ms: changes do not wait for longer.
 const SWEPT_AT_ONCE: usize = 1024;
@@ -20,7 +20,7 @@ pub(super) enum Message {
     Put {
         key: CacheKey,
         kept: Kept,
-        ttl: Option<Duration>,
+        ends: EntryEnd,
         condition: Condition,
         pass: Pass,
     },
@@ -77,8 +77,8 @@ impl Shard for CacheShard {
 impl CacheShard {
     fn answer(&mut self, message: Message) -> ShardReply {
         match message {
-            Message::Put { key, kept, ttl, condition, pass: _pass } => {
-                ShardReply::Put(self.put(key, kept, ttl, condition))
+            Message::Put { key, kept, ends, condition, pass: _pass } => {
+                ShardReply::Put(self.put(key, kept, ends, condition))
             }
             Message::Delete { key, condition, pass: _pass } => ShardReply::Deleted(self.delete(&key, condition)),
             Message::Incr { key, delta, pass: _pass } => ShardReply::Incremented(self.incr(key, delta)),

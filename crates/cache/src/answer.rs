@@ -1,6 +1,6 @@
 //! What is asked for and what comes back.
 
-use super::{CacheError, Value};
+use super::{CacheError, Expiry, Value};
 use std::time::Duration;
 
 /// A value that was found.
@@ -52,8 +52,8 @@ pub struct Put {
     pub key: String,
     /// Its new value.
     pub value: Value,
-    /// How long it is there; for ever (or until it is evicted) if none.
-    pub ttl: Option<Duration>,
+    /// How long it is there.
+    pub expiry: Expiry,
     /// When to put it.
     pub condition: Condition,
 }

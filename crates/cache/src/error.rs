@@ -48,8 +48,8 @@ pub enum CacheError {
     /// The sum does not fit into 64 bits; nothing was changed.
     #[error("the sum does not fit into 64 bits; put a smaller number before counting on")]
     Overflow,
-    /// The time to live is outside the limits.
-    #[error("the time to live must be from {} s to {} s", MIN_TTL.as_secs_f64(), MAX_TTL.as_secs())]
+    /// The time to live, or the time until the moment that was given, is outside the limits.
+    #[error("the value must expire in {} s to {} s from now, or never", MIN_TTL.as_secs_f64(), MAX_TTL.as_secs())]
     TtlOutOfRange,
     /// The cache is in maintenance: it answers reads and accepts no change.
     #[error("the cache is in maintenance and accepts no changes; try again later")]

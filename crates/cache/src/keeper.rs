@@ -12,7 +12,7 @@ use super::window::{Recent, Tick, Window};
 use evenfold_groups::{ActorGroup, Missing};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,7 @@ impl Keeper {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut window, mut logged) = (Window::default(), Logged::default());
         while self.ending.run_until_cancelled(interval.tick()).await.is_some() {
+            self.shared.view.clock().follow(SystemTime::now());
             self.resizing.settle();
             if let Some(relief) = self.look(&mut window, &mut logged)
                 && self.ending.run_until_cancelled(self.relieve(relief)).await.is_none()

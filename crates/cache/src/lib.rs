@@ -3,8 +3,11 @@
 mod actor;
 mod answer;
 mod budget;
+mod clock;
+mod described;
 mod entry;
 mod error;
+mod expiry;
 mod facts;
 mod gate;
 mod ghosts;
@@ -31,7 +34,9 @@ mod view;
 mod window;
 
 pub use answer::{CachedValue, Condition, Incremented, Put, Stored};
+pub use described::Described;
 pub use error::CacheError;
+pub use expiry::Expiry;
 pub use hit::Hit;
 pub use options::{
     CacheOptions, CacheOptionsError, MAX_ITEM_BYTES, MAX_KEY_BYTES, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL,
@@ -44,16 +49,17 @@ pub use evenfold_groups::{MAX_MAILBOX, MAX_SHARDS};
 use actor::{Message, ShardReply};
 use evenfold_groups::KeyHash;
 use evenfold_groups::{ActorGroup, AfterPanic, GroupOptions};
+use expiry::EntryEnd;
 use gate::{Gate, Pass};
 use keeper::Keeper;
 use key::CacheKey;
+use options::is_ttl;
 use packed::Kept;
 use relief::most_shards;
 use resizing::Resizing;
 use shard::CacheShard;
 use shared::Shared;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -134,8 +140,15 @@ impl Cache {
     /// takes.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Hit> {
-        let Shared { view, load, budget, .. } = &*self.inner.shared;
-        let found = match view.look(key) {
+        let looked = self.inner.shared.view.look(key);
+        self.looked(key, looked)
+    }
+
+    /// What a reader gets that has looked for a key. Every read is counted here.
+    #[inline]
+    fn looked(&self, key: &str, looked: Look) -> Option<Hit> {
+        let Shared { load, budget, .. } = &*self.inner.shared;
+        let found = match looked {
             Look::Found { kept, version, expires_in } => Some(Hit { kept, version, expires_in }),
             Look::Expired | Look::Absent => None,
         };
@@ -146,8 +159,8 @@ impl Cache {
         found
     }
 
-    /// Puts a value, in the place of the one before and its time to live. Without a time to live it is there until it
-    /// is evicted.
+    /// Puts a value, in the place of the one before and its end: for a time to live if one is given, or as an
+    /// [`Expiry`] says.
     ///
     /// # Errors
     ///
@@ -161,7 +174,7 @@ impl Cache {
         &self,
         key: &str,
         value: Value,
-        ttl: Option<Duration>,
+        expiry: impl Into<Expiry>,
         condition: Condition,
     ) -> Result<Stored, CacheError> {
         let key = CacheKey::new(key)?;
@@ -169,12 +182,10 @@ impl Cache {
         if bytes > limit {
             return Err(CacheError::TooLarge { bytes, limit });
         }
-        if ttl.is_some_and(|ttl| !(MIN_TTL..=MAX_TTL).contains(&ttl)) {
-            return Err(CacheError::TtlOutOfRange);
-        }
+        let ends = self.ends(expiry.into())?;
         let pass = self.enter()?;
         let kept = Kept::new(value, self.inner.options.compress_above_bytes);
-        match self.ask(key.hash(), Message::Put { key, kept, ttl, condition, pass }).await? {
+        match self.ask(key.hash(), Message::Put { key, kept, ends, condition, pass }).await? {
             ShardReply::Put(outcome) => outcome,
             _ => Err(CacheError::Panicked),
         }
@@ -247,8 +258,8 @@ impl Cache {
         self.inner.gate.open();
     }
 
-    /// Ends the cache for all clones: refuses further changes with [`Stopped`](CacheError::Stopped), and waits until
-    /// those that were accepted have been made. What it has can be read as long as there are clones.
+    /// Ends the cache for all clones: refuses further changes with [`Stopped`](CacheError::Stopped), and waits
+    /// until those that were accepted have been made. What it has can be read as long as there are clones.
     ///
     /// # Cancel safety
     ///
@@ -260,6 +271,15 @@ impl Cache {
         if let Some(Err(panic)) = futures_util::future::OptionFuture::from(keeper).await {
             tracing::error!(cache = self.inner.options.id, %panic, "the cache's task panicked");
         }
+    }
+
+    fn ends(&self, expiry: Expiry) -> Result<EntryEnd, CacheError> {
+        let ends = match expiry {
+            Expiry::Never => Some(EntryEnd::NEVER),
+            Expiry::After(ttl) => is_ttl(ttl).then_some(EntryEnd::After(ttl)),
+            Expiry::At(moment) => self.inner.shared.view.clock().moment(moment).map(EntryEnd::At),
+        };
+        ends.ok_or(CacheError::TtlOutOfRange)
     }
 
     fn enter(&self) -> Result<Pass, CacheError> {

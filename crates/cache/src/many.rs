@@ -23,7 +23,7 @@ impl Cache {
     ///
     /// As for [`put`](Self::put), for each of them.
     pub async fn put_many(&self, puts: Vec<Put>) -> Vec<Result<Stored, CacheError>> {
-        let put = |put: Put| async move { self.put(&put.key, put.value, put.ttl, put.condition).await };
+        let put = |put: Put| async move { self.put(&put.key, put.value, put.expiry, put.condition).await };
         in_order(puts, |put| &put.key, put).await
     }
 

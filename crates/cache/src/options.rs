@@ -13,6 +13,11 @@ pub const MIN_TTL: Duration = Duration::from_millis(1);
 /// The longest time to live: 10 years of 365 days.
 pub const MAX_TTL: Duration = Duration::from_hours(10 * 365 * 24);
 
+/// Whether it is within these limits.
+pub(super) fn is_ttl(time: Duration) -> bool {
+    (MIN_TTL..=MAX_TTL).contains(&time)
+}
+
 /// The smallest memory budget, in bytes.
 pub const MIN_MEMORY_BUDGET: u64 = 1024 * 1024;
 

@@ -3,13 +3,13 @@
 //! One map and not one per shard, so that a reader needs not know how many shards there are, and misses nothing while
 //! their number changes.
 
+use super::clock::CacheClock;
 use super::entry::{CacheEntry, NEVER};
 use super::key::{CacheKey, Wanted};
 use super::packed::Kept;
 use foldhash::quality::RandomState;
 use papaya::{Guard, HashMap};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// What is removed or replaced is freed in batches of 32 per thread at least, once no reader can have it. An entry of
 /// as many bytes as this starts that at once, which costs a system call: what is not freed yet stays below 128 KiB per
@@ -22,7 +22,7 @@ pub(super) struct View {
     /// Hashed by seeded foldhash: the seed is drawn at random, so that colliding keys can't be prepared, and short keys
     /// take a fraction of the time that the standard library's `SipHash` takes.
     map: HashMap<CacheKey, CacheEntry, RandomState>,
-    start: Instant,
+    clock: CacheClock,
 }
 
 /// What a reader finds.
@@ -35,31 +35,40 @@ pub(super) enum Look {
 
 impl View {
     pub(super) fn new() -> Self {
-        Self { map: HashMap::with_hasher(RandomState::default()), start: Instant::now() }
+        Self { map: HashMap::with_hasher(RandomState::default()), clock: CacheClock::new() }
     }
 
-    /// Nanoseconds since the start, which 64 bits have room for during 500 years.
+    pub(super) fn clock(&self) -> &CacheClock {
+        &self.clock
+    }
+
     pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(NEVER - 1)
+        self.clock.now()
     }
 
     /// The entry of a key. No reader waits for anything here, and none makes anyone wait. The clock is read for entries
     /// that expire, and for no others.
     #[inline]
     pub(super) fn look(&self, key: &str) -> Look {
+        self.look_at(key, |_| ()).0
+    }
+
+    /// As [`look`](Self::look), with what else the reader wants to know about the entry.
+    #[inline]
+    pub(super) fn look_at<T>(&self, key: &str, of: impl FnOnce(&CacheEntry) -> T) -> (Look, Option<T>) {
         let map = self.map.pin();
-        let Some(entry) = map.get(&Wanted(key)) else { return Look::Absent };
+        let Some(entry) = map.get(&Wanted(key)) else { return (Look::Absent, None) };
         let expires_in = if entry.expires == NEVER {
             None
         } else {
             let now = self.now();
             if entry.is_expired(now) {
-                return Look::Expired;
+                return (Look::Expired, None);
             }
             Some(Duration::from_nanos(entry.expires - now))
         };
         entry.used();
-        Look::Found { kept: entry.kept.clone(), version: entry.version, expires_in }
+        (Look::Found { kept: entry.kept.clone(), version: entry.version, expires_in }, Some(of(entry)))
     }
 
     /// What the owner of a key wants to know about its entry, without marking it as used.

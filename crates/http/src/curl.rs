@@ -2,7 +2,7 @@
 
 use super::auth::Scheme;
 use super::method::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::openapi::extensions::Extensions;
 
 /// What the lines have in the place of the service's address, until somebody asks for them: it is that by which the
@@ -29,7 +29,7 @@ impl Sample {
         self.path = self.path.replace(&format!("{{{name}}}"), value);
     }
 
-    pub(crate) fn add_to_query(&mut self, name: &str, value: u32) {
+    pub(crate) fn add_to_query(&mut self, name: &str, value: &Value) {
         let before = if self.query.is_empty() { '?' } else { '&' };
         self.query = format!("{}{before}{name}={value}", self.query);
     }
@@ -81,8 +81,8 @@ mod tests {
     fn a_line_has_what_the_request_has_and_the_token_where_it_is_needed() {
         let mut sample = Sample::new(Method::Put, "/v1/kv/{key}");
         sample.set_parameter("key", "a");
-        sample.add_to_query("top", 1);
-        sample.add_to_query("of", 2);
+        sample.add_to_query("top", &1.into());
+        sample.add_to_query("of", &2.into());
         let line = "curl -X PUT 'http://{address}/v1/kv/a?top=1&of=2'";
         assert_eq!(sample.line(None), line);
         assert_eq!(sample.line(Some(Scheme::Header)), format!("{line} -H \"X-API-Token: $API_TOKEN\""));

@@ -43,6 +43,12 @@ pub fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
+/// True or false.
+#[must_use]
+pub fn boolean() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Boolean)
+}
+
 /// A whole number of 32 bits, with what it must be like.
 #[must_use]
 pub fn number() -> ObjectBuilder {
@@ -142,10 +148,11 @@ impl Documented {
 
     /// A parameter of the query that may be left out, and an example of it.
     #[must_use]
-    pub fn in_query(mut self, name: &str, schema: ObjectBuilder, description: &str, example: u32) -> Self {
-        self.sample.add_to_query(name, example);
+    pub fn in_query(mut self, name: &str, schema: ObjectBuilder, description: &str, example: impl Into<Value>) -> Self {
+        let example = example.into();
+        self.sample.add_to_query(name, &example);
         let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
-        self.may_be_left_out(parameter, schema, description, example.into())
+        self.may_be_left_out(parameter, schema, description, example)
     }
 
     fn may_be_left_out(

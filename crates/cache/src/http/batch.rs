@@ -3,17 +3,19 @@
 
 use super::entry::{self, room_of};
 use super::error::{ApiError, ErrorCode};
+use super::expiry::expiry;
 use super::key::{self, Key};
 use super::kind::Kind;
+use super::meta::{self, FoundEntry};
 use super::results::{Done, Results, results, room_for_results};
 use super::state::State;
-use crate::{CacheError, Condition, Hit, Put};
+use crate::{CacheError, Condition, Put};
 use axum::body::Bytes;
 use axum::http::header;
 use axum::response::Response;
 use evenfold_http::answer::Answer;
 use evenfold_http::body;
-use evenfold_http::documented::{Documented, DocumentedAnswer};
+use evenfold_http::documented::{Documented, DocumentedAnswer, boolean};
 use evenfold_http::error::JSON;
 use evenfold_http::inflight::{OverBudget, Place};
 use evenfold_http::route::Call;
@@ -37,7 +39,8 @@ const AROUND_A_KEY: usize = 48;
 const EXAMPLE_KEYS: &str = r#"{"keys": ["icon", "none"]}"#;
 
 const EXAMPLE_FOUND: &str = r#"{"results": [
-    {"key": "icon", "found": true, "value": "AAEC/w==", "type": "base64", "version": 45, "ttlSec": 599.5},
+    {"key": "icon", "found": true, "value": "AAEC/w==", "type": "base64", "version": 45, "ttlSec": 599.5,
+        "expiresAt": "2030-01-31T12:00:00.000Z", "bytes": 4, "memoryBytes": 328, "compressed": false},
     {"key": "none", "found": false}
 ]}"#;
 
@@ -84,6 +87,10 @@ struct KeyedEntry<'a> {
     /// How long the value is there, in seconds, with fractions.
     #[schema(minimum = 0.001, maximum = 315_360_000.0)]
     ttl_sec: Option<f64>,
+    /// In place of `ttlSec`: until when the value is there, in RFC 3339.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Cow<'a, str>>,
 }
 
 /// What was found, in the order of the keys.
@@ -95,7 +102,7 @@ pub(super) struct GetAnswers {
     results: Vec<GetAnswer>,
 }
 
-/// What was found for one key. The other fields are there if the key is.
+/// What was found for one key. The other fields are there if the key is, the last four with `includeMeta=true` only.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by the macro that makes the document")]
 #[schema(rename_all = "camelCase")]
@@ -107,6 +114,11 @@ struct GetAnswer {
     kind: Option<Kind>,
     version: Option<u64>,
     ttl_sec: Option<f64>,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    bytes: Option<u64>,
+    memory_bytes: Option<u64>,
+    compressed: Option<bool>,
 }
 
 /// Reads a list up to the limit of a batch, and nothing beyond: a body has room for millions of empty keys, each of
@@ -164,28 +176,32 @@ async fn body_of(state: &State, body: Incoming, place: &mut Place) -> Result<Byt
 pub(super) fn get_documented(documented: Documented) -> Documented {
     documented
         .operation("get", "batches", "Read many values")
+        .in_query(meta::INCLUDE_META, boolean(), meta::INCLUDED, true)
         .body::<Keys>(EXAMPLE_KEYS)
         .answer(200, DocumentedAnswer::json::<GetAnswers>("In the order of the keys.", EXAMPLE_FOUND))
 }
 
 pub(super) async fn get(call: Call<State>, mut place: Place) -> Result<Response, ApiError> {
-    let Call { state, body, .. } = call;
+    let Call { state, head, body } = call;
+    let with_meta = meta::is_included(head.query())?;
     let keys = keys_of(&state, body, &mut place).await?;
     // What is found stays in memory until it is written into the answer, which waits for nothing: as many requests do
     // that at a time as there are threads.
-    let found: Vec<Option<Hit>> = keys.iter().map(|key| state.cache.find(key)).collect();
-    let room = |(key, hit): (&String, &Option<Hit>)| AROUND_A_KEY + key.len() + hit.as_ref().map_or(0, room_of);
+    let look = |key: &String| FoundEntry::look(&state.cache, key, with_meta);
+    let found: Vec<Option<FoundEntry>> = keys.iter().map(look).collect();
+    let room =
+        |(key, found): (&String, &Option<FoundEntry>)| AROUND_A_KEY + key.len() + found.as_ref().map_or(0, room_of);
     let room = keys.iter().zip(&found).map(room).sum();
     check_answer(&state, room)?;
     let mut answer = Answer::new(place);
     answer.reserve(room)?;
     answer.out().extend_from_slice(b"{\"results\":");
-    for (at, (key, hit)) in keys.iter().zip(found).enumerate() {
+    for (at, (key, found)) in keys.iter().zip(found).enumerate() {
         answer.reserve(AROUND_A_KEY)?;
         answer.out().extend_from_slice(if at == 0 { b"[{\"key\":" } else { b",{\"key\":" });
         answer.text(key)?;
-        match hit {
-            Some(hit) => entry::write(&mut answer, hit, b",\"found\":true,", b"}")?,
+        match found {
+            Some(found) => entry::write(&mut answer, found, b",\"found\":true,", b"}")?,
             None => answer.write_all(b",\"found\":false}").map_err(|_| OverBudget)?,
         }
         // Escapes are not known before.
@@ -232,13 +248,13 @@ pub(super) async fn set(call: Call<State>, mut place: Place) -> Result<Response,
 fn puts(body: &[u8], limit: usize) -> Result<Vec<Put>, ApiError> {
     let Entries { entries } = body::parse(body)?;
     check(entries.iter().map(|entry| entry.key.as_ref()))?;
-    let put = |KeyedEntry { key, value, kind, ttl_sec }| {
-        let (value, ttl) = (entry::value(value, kind)?, entry::ttl(ttl_sec)?);
+    let put = |KeyedEntry { key, value, kind, ttl_sec, expires_at }| {
+        let (value, expiry) = (entry::value(value, kind)?, expiry(ttl_sec, expires_at.as_deref())?);
         let bytes = value.len();
         if bytes > limit {
             return Err(CacheError::TooLarge { bytes, limit }.into());
         }
-        Ok(Put { key: Cow::into_owned(key), value, ttl, condition: Condition::Always })
+        Ok(Put { key: Cow::into_owned(key), value, expiry, condition: Condition::Always })
     };
     entries.into_iter().map(put).collect()
 }

@@ -1,8 +1,10 @@
 //! Values as JSON: how they come in and how they go out.
 
 use super::error::{ApiError, ErrorCode};
+use super::expiry::expiry;
 use super::kind::Kind;
-use crate::{CacheError, CachedValue, Hit, MAX_TTL, MIN_TTL, Value};
+use super::meta::{self, FoundEntry};
+use crate::{CachedValue, Expiry, Value};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use evenfold_http::answer::Answer;
@@ -11,7 +13,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::Write;
-use std::time::Duration;
 use utoipa::ToSchema;
 
 /// What an answer about a value has besides the value: names, quotes, a version and a time to live.
@@ -33,6 +34,15 @@ pub(super) struct Entry {
     version: u64,
     /// How many seconds it is still there; missing if that is not limited.
     ttl_sec: Option<f64>,
+    /// With `includeMeta=true`: when it is not there any more, in UTC; missing if that is not limited.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// With `includeMeta=true`: how many bytes the value has, as `MAX_ITEM_BYTES` counts them.
+    bytes: Option<u64>,
+    /// With `includeMeta=true`: how many bytes of the memory budget the entry takes up, with its key.
+    memory_bytes: Option<u64>,
+    /// With `includeMeta=true`: whether the value is kept compressed.
+    compressed: Option<bool>,
 }
 
 /// A value that is to be put.
@@ -50,6 +60,10 @@ pub(super) struct NewEntry<'a> {
     /// there is no more room for it, without.
     #[schema(minimum = 0.001, maximum = 315_360_000.0)]
     ttl_sec: Option<f64>,
+    /// In place of `ttlSec`: until when the value is there, in RFC 3339, from 0.001 seconds to 10 years from now.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Cow<'a, str>>,
 }
 
 impl NewEntry<'_> {
@@ -57,8 +71,8 @@ impl NewEntry<'_> {
         value(self.value, self.kind)
     }
 
-    pub(super) fn ttl(&self) -> Result<Option<Duration>, ApiError> {
-        ttl(self.ttl_sec)
+    pub(super) fn expiry(&self) -> Result<Expiry, ApiError> {
+        expiry(self.ttl_sec, self.expires_at.as_deref())
     }
 }
 
@@ -83,22 +97,22 @@ pub(super) fn value(json: &RawValue, declared: Option<Kind>) -> Result<Value, Ap
     }
 }
 
-pub(super) fn ttl(seconds: Option<f64>) -> Result<Option<Duration>, ApiError> {
-    let Some(seconds) = seconds else { return Ok(None) };
-    let ttl = Duration::try_from_secs_f64(seconds).ok().filter(|ttl| (MIN_TTL..=MAX_TTL).contains(ttl));
-    ttl.map(Some).ok_or_else(|| CacheError::TtlOutOfRange.into())
-}
-
 /// Adds a value that was found, as JSON, with these bytes before and after its fields. What it takes in memory is
 /// counted before.
 ///
 /// Written by hand: the value is already text, and every answer to a read goes through here.
-pub(super) fn write(answer: &mut Answer, hit: Hit, before: &[u8], after: &[u8]) -> Result<(), ApiError> {
+pub(super) fn write(answer: &mut Answer, found: FoundEntry, before: &[u8], after: &[u8]) -> Result<(), ApiError> {
+    let more = found.room();
+    let FoundEntry { hit, meta } = found;
+    let (bytes, compressed) = (hit.value_bytes(), hit.plain().is_none());
     answer.set_scratch(hit.opening_bytes())?;
     let found = hit.open().ok_or_else(|| ApiError::new(ErrorCode::Internal, "the value can't be unpacked"))?;
-    answer.reserve(before.len() + room(&found.value) + after.len())?;
+    answer.reserve(before.len() + room(&found.value) + more + after.len())?;
     answer.out().extend_from_slice(before);
     write_found(answer, &found)?;
+    if let Some(meta) = meta {
+        meta::write(answer, bytes, compressed, meta)?;
+    }
     answer.write_all(after).map_err(|_| OverBudget)?;
     drop(found);
     Ok(answer.set_scratch(0)?)
@@ -115,8 +129,9 @@ fn room(value: &Value) -> usize {
 
 /// How many bytes an answer about this value has, or somewhat fewer: without the escapes of a text, and compressed
 /// bytes as they are.
-pub(super) fn room_of(hit: &Hit) -> usize {
-    hit.plain().map_or_else(|| hit.value_bytes() + AROUND_A_VALUE, room)
+pub(super) fn room_of(found: &FoundEntry) -> usize {
+    let hit = &found.hit;
+    hit.plain().map_or_else(|| hit.value_bytes() + AROUND_A_VALUE, room) + found.room()
 }
 
 /// The fields of a value, without braces around them; there is [room] for them, except for escapes.
@@ -155,14 +170,16 @@ fn write_value(answer: &mut Answer, value: &Value) -> Result<(), OverBudget> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MAX_TTL;
     use evenfold_http::body::parse;
     use evenfold_http::inflight::InFlight;
     use proptest::prelude::*;
+    use std::time::Duration;
 
-    fn put(body: &str) -> Result<(Value, Option<Duration>), ErrorCode> {
+    fn put(body: &str) -> Result<(Value, Expiry), ErrorCode> {
         let code = |error: ApiError| error.code;
         let entry: NewEntry<'_> = parse(body.as_bytes()).map_err(ApiError::from).map_err(code)?;
-        Ok((entry.value().map_err(code)?, entry.ttl().map_err(code)?))
+        Ok((entry.value().map_err(code)?, entry.expiry().map_err(code)?))
     }
 
     /// As JSON, and whether there was room for it.
@@ -224,14 +241,9 @@ mod tests {
 
     #[test]
     fn a_time_to_live_has_fractions_and_is_never_shown_as_nothing() {
-        let ttl = |text: &str| put(&format!("{{\"value\":1,\"ttlSec\":{text}}}")).map(|(_, ttl)| ttl);
-        assert_eq!(ttl("0.25"), Ok(Some(Duration::from_millis(250))));
-        assert_eq!(ttl("2"), Ok(Some(Duration::from_secs(2))));
-        assert_eq!(ttl("null"), Ok(None));
-        assert_eq!((ttl("0.001"), ttl("315360000")), (Ok(Some(MIN_TTL)), Ok(Some(MAX_TTL))));
-        for wrong in ["-1", "0", "0.00099", "315360000.1", "1e300"] {
-            assert_eq!(ttl(wrong), Err(ErrorCode::InvalidTtl), "{wrong}");
-        }
+        let ttl = |text: &str| put(&format!("{{\"value\":1,\"ttlSec\":{text}}}")).map(|(_, expiry)| expiry);
+        assert_eq!(ttl("0.25"), Ok(Expiry::After(Duration::from_millis(250))));
+        assert_eq!(ttl("null"), Ok(Expiry::Never));
         assert_eq!(ttl("1e999"), Err(ErrorCode::MalformedJson), "no number of 64 bits");
         let left = |left| CachedValue { value: Value::from(true), version: 1, expires_in: Some(left) };
         for (time, text) in [(1, "0.001"), (1_000_000, "0.001"), (1_000_001, "0.002"), (90_061_000_000, "90.061")] {
@@ -252,6 +264,9 @@ mod tests {
             ("{\"value\":1,\"value\":2}", ErrorCode::InvalidBody),
             ("{\"value\":1,\"ttl\":2}", ErrorCode::InvalidBody),
             ("{\"value\":1,\"ttlSec\":\"2\"}", ErrorCode::InvalidBody),
+            ("{\"value\":1,\"expiresAt\":1893456000}", ErrorCode::InvalidBody),
+            ("{\"value\":1,\"expiresAt\":\"soon\"}", ErrorCode::InvalidTtl),
+            ("{\"value\":1,\"ttlSec\":1,\"expiresAt\":\"2030-01-31T12:00:00Z\"}", ErrorCode::InvalidBody),
             ("{\"value\":1,\"type\":\"integer\"}", ErrorCode::InvalidBody),
             ("{\"value\":1,\"type\":\"string\"}", ErrorCode::InvalidValue),
             ("{\"value\":\"\\ud800\"}", ErrorCode::InvalidValue),

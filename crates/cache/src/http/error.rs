@@ -14,12 +14,13 @@ error_codes! {
     pub enum ErrorCode {
         InvalidKey = 400, "the key is empty, too long, has control characters, or is not percent-encoded UTF-8";
         InvalidPrecondition = 400, "If-Match or If-None-Match can't be followed";
+        InvalidQuery = 400, "the query can't be followed";
         NotFound = 404, "there is no such key";
         NotANumber = 409, "the value to be counted up is not a whole number of 64 bits";
         Overflow = 409, "the sum does not fit into 64 bits";
         PreconditionFailed = 412, "the key does not have the version that was asked for; the current one is in the answer";
         InvalidValue = 422, "the value is not of the type that is given";
-        InvalidTtl = 422, "the time to live is out of range";
+        InvalidTtl = 422, "the time to live, or the moment at which it ends, is out of range, or is no moment";
         InvalidShards = 422, "the number of shards is out of range";
         Busy = 503, "the shard's mailbox is full; nothing was changed";
         Maintenance = 503, "changes are not accepted; nothing was changed";

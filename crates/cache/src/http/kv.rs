@@ -4,13 +4,14 @@ use super::condition;
 use super::entry::{self, Entry, NewEntry};
 use super::error::{ApiError, ErrorCode};
 use super::key::{self, Key};
+use super::meta::{self, FoundEntry};
 use super::state::State;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenfold_http::answer::{self, Answer};
 use evenfold_http::body;
-use evenfold_http::documented::{Documented, DocumentedAnswer, text};
+use evenfold_http::documented::{Documented, DocumentedAnswer, boolean, text};
 use evenfold_http::error::JSON;
 use evenfold_http::inflight::Place;
 use evenfold_http::route::Call;
@@ -57,7 +58,8 @@ const MATCHED: &str = r#"^(\*|"[1-9][0-9]{0,18}"|[1-9][0-9]{0,18})$"#;
 
 const EXAMPLE_KEY: &str = "greeting";
 
-const EXAMPLE_ENTRY: &str = r#"{"value": {"text": "hello"}, "type": "json", "version": 42, "ttlSec": 599.5}"#;
+const EXAMPLE_ENTRY: &str = r#"{"value": {"text": "hello"}, "type": "json", "version": 42, "ttlSec": 599.5,
+    "expiresAt": "2030-01-31T12:00:00.000Z", "bytes": 17, "memoryBytes": 348, "compressed": false}"#;
 
 const NEW_VERSION: &str = "The new version in quotes.";
 
@@ -67,6 +69,7 @@ pub(super) fn get_documented(documented: Documented) -> Documented {
         .operation("get", "keys", "Read a value")
         .description("Never waits for a change of any key.")
         .in_path::<Key>("The key, percent-encoded.", EXAMPLE_KEY)
+        .in_query(meta::INCLUDE_META, boolean(), meta::INCLUDED, true)
         .header("If-None-Match", text(), "Versions in quotes that the reader has.", "\"42\"")
         .answer(200, DocumentedAnswer::json::<Entry>("The value.", EXAMPLE_ENTRY).header("ETag", version))
         .answer(304, DocumentedAnswer::empty("The reader has the version that there is.").header("ETag", version))
@@ -75,15 +78,17 @@ pub(super) fn get_documented(documented: Documented) -> Documented {
 pub(super) fn get(call: &Call<State>, place: Place) -> Result<Response, ApiError> {
     let Call { state, head, .. } = call;
     let key = key::in_path(head)?;
-    let found = state.cache.find(&key).ok_or_else(absent)?;
+    let with_meta = meta::is_included(head.query())?;
+    let found = FoundEntry::look(&state.cache, &key, with_meta).ok_or_else(absent)?;
+    let version = found.hit.version();
     // Most readers know nothing.
-    if head.headers().contains_key(header::IF_NONE_MATCH) && condition::is_known(head.headers(), found.version()) {
+    if head.headers().contains_key(header::IF_NONE_MATCH) && condition::is_known(head.headers(), version) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().insert(header::ETAG, condition::etag(found.version()));
+        response.headers_mut().insert(header::ETAG, condition::etag(version));
         return Ok(response);
     }
-    let (version, mut answer) = (found.version(), Answer::new(place));
+    let mut answer = Answer::new(place);
     entry::write(&mut answer, found, b"{", b"}")?;
     Ok(versioned(StatusCode::OK, version, answer.into_body()))
 }
@@ -121,11 +126,11 @@ pub(super) async fn put(call: Call<State>, mut place: Place) -> Result<Response,
     let entry: NewEntry<'_> = body::parse(&body)?;
     // No value has more bytes than the text that it is sent as.
     place.resize(2 * body.len())?;
-    let (value, ttl) = (entry.value()?, entry.ttl()?);
+    let (value, expiry) = (entry.value()?, entry.expiry()?);
     // The cache has the value now: what it came as is not kept while the change waits.
     drop(body);
     place.settle(value.len());
-    let stored = state.cache.put(&key, value, ttl, condition).await?;
+    let stored = state.cache.put(&key, value, expiry, condition).await?;
     let status = if stored.created { StatusCode::CREATED } else { StatusCode::OK };
     let done = PutAnswer { version: stored.version, created: stored.created };
     Ok(changed(status, stored.version, &done, place))

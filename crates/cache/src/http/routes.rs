@@ -1,8 +1,8 @@
 //! The routes of the service, each once.
 
 use super::error::ErrorCode::{
-    self, Busy, InvalidKey, InvalidPrecondition, InvalidShards, InvalidTtl, InvalidValue, Maintenance, NoRoom,
-    NotANumber, NotFound, Overflow, PreconditionFailed, Stopped, TimedOut,
+    self, Busy, InvalidKey, InvalidPrecondition, InvalidQuery, InvalidShards, InvalidTtl, InvalidValue, Maintenance,
+    NoRoom, NotANumber, NotFound, Overflow, PreconditionFailed, Stopped, TimedOut,
 };
 use super::state::State;
 use super::{admin, batch, health, incr, kv, metrics};
@@ -44,7 +44,7 @@ pub(super) const ROUTES: &[Route<State>] = &[
         name: "get",
         access: Access::Read,
         handler: Handler::Immediate(&KEYS, kv::get),
-        errors: &[&[InvalidKey, NotFound], BYTES],
+        errors: &[&[InvalidKey, InvalidQuery, NotFound], BYTES],
         documented: Some(kv::get_documented),
     },
     Route {
@@ -81,7 +81,7 @@ pub(super) const ROUTES: &[Route<State>] = &[
         name: "batch_get",
         access: Access::Read,
         handler: Handler::Limited(&KEYS, |call, place| Box::pin(batch::get(call, place))),
-        errors: &[BODY, CHANGE, NUMBERS, BYTES, &[ErrorCode::ForeignOrigin]],
+        errors: &[BODY, CHANGE, NUMBERS, BYTES, &[InvalidQuery, ErrorCode::ForeignOrigin]],
         documented: Some(batch::get_documented),
     },
     Route {

@@ -7,6 +7,7 @@ pub(super) use moving::Moved;
 use crate::answer::{Condition, Incremented, Stored};
 use crate::budget::cost;
 use crate::entry::{CacheEntry, NEVER};
+use crate::expiry::EntryEnd;
 use crate::key::CacheKey;
 use crate::order::Order;
 use crate::packed::Kept;
@@ -50,13 +51,16 @@ impl CacheShard {
         &mut self,
         key: CacheKey,
         kept: Kept,
-        ttl: Option<Duration>,
+        ends: EntryEnd,
         condition: Condition,
     ) -> Result<Stored, CacheError> {
         let now = self.begin(&key);
         let current = self.current(&key, now);
         condition.check(current.as_ref().map(|current| current.version))?;
-        let expires = ttl.map_or(NEVER, |ttl| moment(now, ttl));
+        let expires = match ends {
+            EntryEnd::After(ttl) => moment(now, ttl),
+            EntryEnd::At(moment) => moment,
+        };
         let version = self.store(key, kept, expires, now)?;
         Ok(Stored { version, created: current.is_none() })
     }

@@ -2,6 +2,7 @@
 
 use crate::answer::Condition;
 use crate::budget::cost;
+use crate::expiry::EntryEnd;
 use crate::key::CacheKey;
 use crate::packed::Kept;
 use crate::shard::CacheShard;
@@ -74,7 +75,7 @@ fn shard(trace: &[usize], budget: u64) -> usize {
         if let Look::Found { .. } = shared.view.look(&name(key)) {
             hits += 1;
         } else {
-            owner.put(CacheKey::new(&name(key)).unwrap(), value(key), None, Condition::Always).unwrap();
+            owner.put(CacheKey::new(&name(key)).unwrap(), value(key), EntryEnd::NEVER, Condition::Always).unwrap();
             assert!(shared.budget.used() <= budget);
         }
     }

@@ -1,6 +1,7 @@
 //! A shard's bookkeeping is made anew from the entries, wherever a panic has left it.
 
 use crate::actor::Message;
+use crate::expiry::EntryEnd;
 use crate::key::CacheKey;
 use crate::shard::{CacheShard, Moved};
 use crate::shared::Shared;
@@ -85,7 +86,7 @@ async fn an_entry_that_was_given_and_not_taken_is_taken_up_by_the_next_change() 
     let key = |n: i64| CacheKey::new(&format!("key:{n}")).unwrap();
     let kept = |n: i64| crate::packed::Kept::Plain(n.into());
     for n in 0..10 {
-        giver.put(key(n), kept(n), None, Condition::Always).unwrap();
+        giver.put(key(n), kept(n), EntryEnd::NEVER, Condition::Always).unwrap();
     }
     let used = shared.budget.used();
     let on_its_way: Vec<(KeyHash, Moved)> = giver.give_away(&|_| true);
@@ -94,7 +95,10 @@ async fn an_entry_that_was_given_and_not_taken_is_taken_up_by_the_next_change() 
     assert_eq!((giver.entries(), giver.bytes(), shared.budget.used()), (0, 0, used));
     let mut taker = CacheShard::new(1, Arc::clone(&shared));
     for n in 0..10 {
-        assert_eq!(taker.put(key(n), kept(-n), None, Condition::IfPresent).map(|put| put.created), Ok(false));
+        assert_eq!(
+            taker.put(key(n), kept(-n), EntryEnd::NEVER, Condition::IfPresent).map(|put| put.created),
+            Ok(false)
+        );
     }
     assert_eq!((taker.entries(), taker.bytes(), shared.budget.used()), (10, used, used));
 }

@@ -10,7 +10,7 @@ mod operation;
 mod relief;
 mod times;
 
-use evenfold_cache::{Cache, CacheError, CacheOptions, CachedValue, Condition, MAX_TTL, Put, Value};
+use evenfold_cache::{Cache, CacheError, CacheOptions, CachedValue, Condition, Expiry, MAX_TTL, Put, Value};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -132,7 +132,12 @@ async fn many_at_once_have_an_outcome_each_and_keep_the_order_of_one_key() {
     let cache = Cache::start(options).await.unwrap();
     let put = |n: i64| {
         let key = if n == 7 { String::new() } else { format!("k{}", n % 100) };
-        Put { key, value: n.into(), ttl: None, condition: if n < 200 { ALWAYS } else { Condition::IfAbsent } }
+        Put {
+            key,
+            value: n.into(),
+            expiry: Expiry::Never,
+            condition: if n < 200 { ALWAYS } else { Condition::IfAbsent },
+        }
     };
     let outcomes = cache.put_many((0..300).map(put).collect()).await;
     for (n, outcome) in outcomes.iter().enumerate() {

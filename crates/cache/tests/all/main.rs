@@ -11,3 +11,4 @@ mod http_fuzz;
 mod http_in_flight;
 mod http_limits;
 mod http_load;
+mod http_meta;

@@ -195,7 +195,7 @@ async fn every_error_code_is_in_the_document_with_its_status() {
     let cached = Cached::plain().await;
     let api = document(&mut cached.client().await).await;
     let status = |code| serde_json::from_value::<cache::ErrorCode>(code).unwrap().status().as_u16();
-    assert_eq!(assert_codes(&api, status), 28);
+    assert_eq!(assert_codes(&api, status), 29);
     cached.end().await;
     let counting = Counting::plain().await;
     let api = document(&mut counting.client().await).await;

@@ -1,7 +1,7 @@
 //! What whoever operates a cache relies on: refusals under load, maintenance, changes of the shards, and the hot one.
 
 use super::{ALWAYS, cache, value};
-use evenfold_cache::{Cache, CacheError, CacheOptions, Put, Value};
+use evenfold_cache::{Cache, CacheError, CacheOptions, Expiry, Put, Value};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::pin::pin;
@@ -120,7 +120,8 @@ async fn no_read_misses_while_the_map_grows_and_shrinks() {
     });
     let readers: Vec<_> = readers.collect();
     for round in 0..2 {
-        let put = |n: i64| Put { key: format!("{round} {n}"), value: n.into(), ttl: None, condition: ALWAYS };
+        let put =
+            |n: i64| Put { key: format!("{round} {n}"), value: n.into(), expiry: Expiry::Never, condition: ALWAYS };
         assert!(cache.put_many((0..20_000).map(put).collect()).await.iter().all(Result::is_ok));
         let deleted = cache.delete_many((0..20_000).map(|n| format!("{round} {n}")).collect()).await;
         assert!(deleted.into_iter().all(|deleted| deleted == Ok(true)));

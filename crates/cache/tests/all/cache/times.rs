@@ -2,9 +2,9 @@
 
 use super::{ALWAYS, cache};
 use evenfold_cache::{
-    Cache, CacheError, CacheOptions, Condition, Incremented, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL, Value,
+    Cache, CacheError, CacheOptions, Condition, Expiry, Incremented, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL, Value,
 };
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
@@ -86,4 +86,38 @@ async fn expired_entries_make_room_before_anything_is_evicted() {
     cache.put("new", large(702_000), None, ALWAYS).await.unwrap();
     assert!(cache.get("stays").is_some());
     assert_eq!((cache.stats().expired, cache.stats().evicted), (8, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_is_there_until_the_moment_that_was_given_and_every_read_shows_that_moment() {
+    let cache = cache(1).await;
+    let moment = SystemTime::now() + Duration::from_secs(100);
+    cache.put("k", 1.into(), Expiry::At(moment), ALWAYS).await.unwrap();
+    cache.put("ever", 1.into(), Expiry::Never, ALWAYS).await.unwrap();
+    assert_eq!(cache.describe("ever").unwrap().expires_at, None);
+    let left = cache.get("k").unwrap().expires_in.unwrap();
+    assert!(left.abs_diff(Duration::from_secs(100)) < Duration::from_secs(5), "{left:?}");
+    assert_eq!(cache.describe("k").unwrap().expires_at, Some(moment));
+    assert_eq!(cache.incr("k", 1).await.map(|counted| counted.value), Ok(2));
+    assert_eq!(cache.describe("k").unwrap().expires_at, Some(moment), "counting leaves it as it is");
+    advance(left.saturating_sub(Duration::from_millis(1))).await;
+    assert!(cache.get("k").is_some());
+    advance(Duration::from_millis(1)).await;
+    assert!(cache.describe("k").is_none());
+    for passed in [moment - Duration::from_hours(1), SystemTime::UNIX_EPOCH, moment + MAX_TTL * 2] {
+        assert_eq!(cache.put("k", 1.into(), Expiry::At(passed), ALWAYS).await, Err(CacheError::TtlOutOfRange));
+    }
+}
+
+#[tokio::test]
+async fn a_described_entry_has_its_bytes_and_is_read_like_any_other() {
+    let cache = Cache::start(CacheOptions::default().compress_above_bytes(Some(100))).await.unwrap();
+    let long = "again and again ".repeat(100);
+    cache.put("long", long.as_str().into(), None, ALWAYS).await.unwrap();
+    let all = cache.stats().bytes;
+    let described = cache.describe("long").unwrap();
+    assert_eq!((described.hit.value_bytes(), described.memory_bytes), (1_600, all));
+    assert!(described.hit.plain().is_none() && all < 1_000, "it is compressed");
+    assert!(cache.describe("none").is_none());
+    assert_eq!((cache.stats().hits, cache.stats().misses), (1, 1));
 }
