@@ -3,12 +3,15 @@
 use crate::monitor::Monitor;
 use crate::programs::{accepted, with_files};
 use crate::support::documents::document;
-use crate::support::{Client, Evenfold, SOON, Serving, TestDb, append_one, wait_until};
+use crate::support::{Cached, Client, Evenfold, SOON, Serving, TestDb, append_one, wait_until};
+use evenfold_cache::CacheOptions;
+use evenfold_cache::http::ServiceOptions;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+const CACHE: &str = include_str!("../../../../deploy/grafana/cache.json");
 const COUNTERS: &str = include_str!("../../../../deploy/grafana/counters.json");
 const PROJECTIONS: &str = include_str!("../../../../deploy/grafana/projections.json");
 
@@ -134,23 +137,44 @@ async fn the_dashboard_of_the_projections_has_all_metrics_of_the_monitor_and_of_
     assert_eq!(missing(&queries, &metrics), [""; 0], "{metrics}");
     assert_eq!(unseen(&queries, &metrics), [""; 0], "{metrics}");
     assert_eq!(
-        tabulated(),
+        tabulated("docs/guide/operating.md", "\n## Figures\n"),
         shown(&metrics).families.into_iter().map(str::to_owned).collect(),
         "docs/guide/operating.md"
     );
 }
 
-/// The figures that the guide has in its tables.
-fn tabulated() -> BTreeSet<String> {
-    let guide = document("docs/guide/operating.md").text;
-    let section = guide.split("\n## Figures\n").nth(1).unwrap().split("\n## ").next().unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_of_the_cache_and_its_table_have_all_of_its_metrics_and_no_others() {
+    let served = Cached::new(CacheOptions::default().shards(4), ServiceOptions::default()).await;
+    let mut client = served.client().await;
+    assert_eq!(client.put("/v1/kv/hot", r#"{"value":1}"#).await.status, 201);
+    assert_eq!(client.get("/v1/kv/none").await.status, 404);
+    let mut metrics = String::new();
+    wait_until("a hot key", SOON, async || {
+        assert!((0..10_000).all(|_| served.cache.get("hot").is_some()));
+        metrics = served.client().await.get("/metrics").await.body;
+        metrics.contains("evenfold_cache_hot_key_load{") && metrics.contains("evenfold_cache_shard_imbalance_ratio ")
+    })
+    .await;
+    let queries = queries(CACHE);
+    assert_eq!(missing(&queries, &metrics), [""; 0], "{metrics}");
+    assert_eq!(unseen(&queries, &metrics), [""; 0], "{metrics}");
+    let all = shown(&metrics).families.into_iter().map(str::to_owned).collect();
+    assert_eq!(tabulated("docs/services.md", "\n### Figures of the cache\n"), all, "docs/services.md");
+    served.end().await;
+}
+
+/// The figures that a document has in the tables below a heading.
+fn tabulated(name: &str, heading: &str) -> BTreeSet<String> {
+    let text = document(name).text;
+    let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
     section.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned())).collect()
 }
 
 #[test]
 fn prometheus_can_read_every_query() {
     let mut rules = "groups:\n- name: queries\n  rules:\n".to_owned();
-    let all = [queries(COUNTERS), queries(PROJECTIONS)].concat();
+    let all = [queries(COUNTERS), queries(PROJECTIONS), queries(CACHE)].concat();
     for (n, query) in all.iter().enumerate() {
         let query = query.replace("$__rate_interval", "1m").replace("$projection", ".*");
         write!(rules, "  - record: query:{n}\n    expr: {}\n", Value::from(query)).unwrap();
@@ -162,7 +186,7 @@ fn prometheus_can_read_every_query() {
 
 #[test]
 fn the_panels_of_a_dashboard_have_numbers_of_their_own_and_do_not_overlap() {
-    for dashboard in [COUNTERS, PROJECTIONS] {
+    for dashboard in [COUNTERS, PROJECTIONS, CACHE] {
         let dashboard: Value = serde_json::from_str(dashboard).unwrap();
         let panels = dashboard["panels"].as_array().unwrap();
         let number = |panel: &Value| panel["id"].as_i64().unwrap();
