@@ -39,12 +39,22 @@ impl Shard for Adder {
     type Message = Add;
     type Reply = u64;
 
-    async fn handle(&mut self, Add(more): Add) -> u64 {
-        self.0 += more;
-        self.0
+    async fn handle(&mut self, add: Add) -> u64 {
+        self.add(add)
+    }
+
+    fn handle_now(&mut self, add: Add) -> Result<u64, Add> {
+        Ok(self.add(add))
     }
 
     async fn recover(&mut self) {}
+}
+
+impl Adder {
+    fn add(&mut self, Add(more): Add) -> u64 {
+        self.0 += more;
+        self.0
+    }
 }
 
 #[derive(Clone)]
@@ -126,9 +136,8 @@ impl Actor for Adder {
 impl Message<Add> for Adder {
     type Reply = u64;
 
-    async fn handle(&mut self, Add(more): Add, _: &mut kameo::message::Context<Self, u64>) -> u64 {
-        self.0 += more;
-        self.0
+    async fn handle(&mut self, add: Add, _: &mut kameo::message::Context<Self, u64>) -> u64 {
+        self.add(add)
     }
 }
 
