@@ -217,7 +217,7 @@ async fn a_worker(arena: &Arena, args: &MonitorArgs) -> anyhow::Result<Figure> {
     }
     steps.finish_and_clear();
     Ok(Figure {
-        what: "worker: CPU with figures".to_owned(),
+        what: "worker: CPU, scraped".to_owned(),
         unit: Unit::Seconds,
         samples: with,
         against: "without",

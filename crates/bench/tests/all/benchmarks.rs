@@ -42,7 +42,7 @@ const BENCHMARKS: [(&[&str], &[&str]); 10] = [
     ),
     (
         &["figures", "--classes=20", "--events=10000", "--seconds=1"],
-        &["scrape", "monitor: CPU", "server: CPU", "worker: CPU with figures"],
+        &["scrape", "monitor: CPU", "server: CPU", "worker: CPU, scraped"],
     ),
     (&["append", "--seconds=1", "--writers=3"], &["append", "grouped, 50 each", "grouped, 250 each", "WAL per event"]),
     (
