@@ -131,7 +131,7 @@ async fn measure(args: &GroupsArgs) -> anyhow::Result<Vec<Figure>> {
         figure("sends", &group, "kameo", kameo, Goal::Open),
         figure("asks, 64 clients", &asks, "kameo", kameo_asks.clone(), Goal::Open),
         // An ask may take 1.3 times as long.
-        figure("typed actors, 64 clients", &typed, "kameo", kameo_asks, Goal::AtLeast(0.77)),
+        figure("typed actors: asks", &typed, "kameo", kameo_asks, Goal::AtLeast(0.77)),
     ];
     // Not part of every build.
     figures.push(figure("sends", &group, "ractor", ractor, Goal::Open));

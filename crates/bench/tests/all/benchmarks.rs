@@ -98,7 +98,7 @@ const GROWTH: &[&str] = &[
     "1,200: indexes",
 ];
 
-const GROUPS: &[&str] = &["sends", "sends", "sends", "asks, 64 clients", "typed actors, 64 clients", "sends"];
+const GROUPS: &[&str] = &["sends", "sends", "sends", "asks, 64 clients", "typed actors: asks", "sends"];
 
 const CACHE: &[&str] = &["get", "get", "GET", "GET: p95", "PUT", "PUT: p95", "writes: bytes", "writes: resident"];
 
