@@ -1,5 +1,7 @@
 //! What there is to know about an entry besides its value.
 
+use super::entry::CacheEntry;
+use super::key::CacheKey;
 use super::{Cache, Hit};
 use std::time::SystemTime;
 
@@ -19,11 +21,19 @@ impl Cache {
     /// As [`find`](Self::find), with what there is to know about the entry besides.
     #[must_use]
     pub fn describe(&self, key: &str) -> Option<Described> {
-        let view = &self.inner.shared.view;
-        let (looked, about) = view.look_at(key, |entry| (entry.expires, entry.bytes));
-        let hit = self.looked(key, looked)?;
-        let (expires, bytes) = about?;
-        let expires_at = hit.expires_in.map(|_| view.clock().shown(expires));
-        Some(Described { hit, expires_at, memory_bytes: u64::from(bytes) })
+        let (view, own) = (&self.inner.shared.view, CacheKey::new(key).ok()?);
+        loop {
+            let hit = self.find(key)?;
+            // Two looks, so that other reads are not slower for this one. No two entries have a version in common: one
+            // that has it is the one that was found, and one that has not has been put since.
+            let same = |entry: &CacheEntry| {
+                let about = (entry.expires, u64::from(entry.bytes));
+                (entry.version == hit.version).then_some(about)
+            };
+            if let Some((expires, memory_bytes)) = view.peek(&own, same).flatten() {
+                let expires_at = hit.expires_in.map(|_| view.clock().shown(expires));
+                return Some(Described { hit, expires_at, memory_bytes });
+            }
+        }
     }
 }

@@ -140,15 +140,8 @@ impl Cache {
     /// takes.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Hit> {
-        let looked = self.inner.shared.view.look(key);
-        self.looked(key, looked)
-    }
-
-    /// What a reader gets that has looked for a key. Every read is counted here.
-    #[inline]
-    fn looked(&self, key: &str, looked: Look) -> Option<Hit> {
-        let Shared { load, budget, .. } = &*self.inner.shared;
-        let found = match looked {
+        let Shared { view, load, budget, .. } = &*self.inner.shared;
+        let found = match view.look(key) {
             Look::Found { kept, version, expires_in } => Some(Hit { kept, version, expires_in }),
             Look::Expired | Look::Absent => None,
         };

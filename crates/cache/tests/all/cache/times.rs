@@ -4,6 +4,8 @@ use super::{ALWAYS, cache};
 use evenfold_cache::{
     Cache, CacheError, CacheOptions, Condition, Expiry, Incremented, MAX_TTL, MIN_MEMORY_BUDGET, MIN_TTL, Value,
 };
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::time::advance;
 
@@ -120,4 +122,31 @@ async fn a_described_entry_has_its_bytes_and_is_read_like_any_other() {
     assert!(described.hit.plain().is_none() && all < 1_000, "it is compressed");
     assert!(cache.describe("none").is_none());
     assert_eq!((cache.stats().hits, cache.stats().misses), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_description_is_of_the_entry_whose_value_it_comes_with_while_others_replace_it() {
+    let cache = cache(1).await;
+    cache.put("k", "".into(), None, ALWAYS).await.unwrap();
+    let short = cache.describe("k").unwrap().memory_bytes;
+    let done = Arc::new(AtomicBool::new(false));
+    let (reader, ended) = (cache.clone(), Arc::clone(&done));
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut kinds = [0_u64; 2];
+        while !ended.load(Ordering::Relaxed) {
+            let described = reader.describe("k").unwrap();
+            let long = described.hit.value_bytes() > 0;
+            assert_eq!((described.memory_bytes > short, described.expires_at.is_some()), (long, long), "{described:?}");
+            kinds[usize::from(long)] += 1;
+        }
+        kinds
+    });
+    let long = Value::from("x".repeat(1_000).as_str());
+    for _ in 0..20_000 {
+        cache.put("k", long.clone(), Some(MAX_TTL), ALWAYS).await.unwrap();
+        cache.put("k", "".into(), None, ALWAYS).await.unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    let kinds = reader.await.unwrap();
+    assert!(kinds.iter().all(|seen| *seen > 0), "{kinds:?}");
 }
