@@ -79,12 +79,17 @@ fn class_lag(row: &PgRow) -> Result<ClassLag, sqlx::Error> {
     Ok(ClassLag { projection: row.try_get(0)?, class: class_of(row, 3)?, lag })
 }
 
-/// The first projection that has not applied every event of the log, and how many it has not.
+/// The snapshot in which everything has ended.
+const ALL_ENDED: &str = "9223372036854775807:9223372036854775807:";
+
+/// The first projection that has not applied every event of the log, and how many it has not. Nobody may be appending.
+/// The transactions may be another cluster's: what this one has of them by their numbers, in progress or not begun,
+/// says nothing, and an event that had been late there would not be counted.
 pub(crate) async fn first_incomplete(
     schema: &Schema,
     conn: &mut PgConnection,
 ) -> Result<Option<(String, i64)>, sqlx::Error> {
-    let rows = count(schema, conn, None, None, &Interest::everything()).await?;
+    let rows = count_of(schema, conn, (None, None), &Interest::everything(), Some(ALL_ENDED)).await?;
     let behind = rows.into_iter().find(|row| row.lag.events > 0);
     Ok(behind.map(|row| (row.projection, i64::try_from(row.lag.events).unwrap_or(i64::MAX))))
 }
@@ -97,12 +102,24 @@ pub(super) async fn count(
     partition: Option<Class>,
     interest: &Interest,
 ) -> Result<Vec<ClassLag>, sqlx::Error> {
+    count_of(schema, conn, (projection, partition), interest, None).await
+}
+
+/// The same, of events whose transactions have ended as of a snapshot: that of the statement if none is given.
+async fn count_of(
+    schema: &Schema,
+    conn: &mut PgConnection,
+    (projection, partition): (Option<&str>, Option<Class>),
+    interest: &Interest,
+    ended: Option<&str>,
+) -> Result<Vec<ClassLag>, sqlx::Error> {
     sqlx::query(schema.sql(include_str!("lag.sql")))
         .bind(projection)
         .bind(partition.map(|partition| i64::from(partition.modulus())))
         .bind(partition.map(|partition| i64::from(partition.residue())))
         .bind(interest.aggregate_types.as_deref())
         .bind(interest.event_types.as_deref())
+        .bind(ended)
         .fetch_all(conn)
         .await?
         .iter()

@@ -1,9 +1,11 @@
 -- Per checkpoint, the events that it has not applied: those above the bound below which a fence excludes any but late
 -- ones, in one range of the position index, and the late ones, by the transactions that were in progress. The range is
 -- read once for all classes of a modulus, however many they are.
--- Of transactions that are still open nothing is visible, and nothing is visited.
+-- Of transactions that had not ended as of the snapshot $6 (this statement's own if NULL) nothing is visited.
 -- Other writers may have given an event a time that is infinite, which has no age.
-WITH looked AS MATERIALIZED (
+WITH ended AS MATERIALIZED (
+    SELECT coalesce($6::text::pg_snapshot, pg_current_snapshot()) AS snapshot
+), looked AS MATERIALIZED (
     SELECT c.*, greatest(c.floor, least(c.cursor, c.upto_floor)) AS bound
     FROM evenfold.checkpoints c
     WHERE c.missing IS NULL
@@ -35,12 +37,12 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS events, min(recorded_at) FILTER (WHERE isfinite(recorded_at)) AS oldest
     FROM evenfold.events
     WHERE (xid = ANY (ARRAY(SELECT x FROM pg_snapshot_xip(c.seen) x
-                            WHERE pg_visible_in_snapshot(x, pg_current_snapshot())))
-           OR (xid >= pg_snapshot_xmax(c.seen) AND xid < least(c.next_xid, pg_snapshot_xmax(pg_current_snapshot())))
+                            WHERE pg_visible_in_snapshot(x, (SELECT snapshot FROM ended))))
+           OR (xid >= pg_snapshot_xmax(c.seen) AND xid < least(c.next_xid, pg_snapshot_xmax((SELECT snapshot FROM ended))))
            OR xid = ANY (ARRAY(SELECT x FROM pg_snapshot_xip(c.upto) x
-                               WHERE pg_visible_in_snapshot(x, pg_current_snapshot())))
+                               WHERE pg_visible_in_snapshot(x, (SELECT snapshot FROM ended))))
            OR (xid >= pg_snapshot_xmax(c.upto)
-               AND xid < least(c.upto_next_xid, pg_snapshot_xmax(pg_current_snapshot()))))
+               AND xid < least(c.upto_next_xid, pg_snapshot_xmax((SELECT snapshot FROM ended)))))
       AND position + 0 <= c.bound
       AND hash % c.modulus = c.residue
       AND NOT pg_visible_in_snapshot(xid, c.seen)

@@ -121,7 +121,7 @@ async fn the_lag_is_counted_without_reading_what_is_applied() {
         let _worker = only_worker(&mut conn, 10).await;
         with_events(&mut conn, log).await;
         let lag = include_str!("../../src/checkpoint/lag.sql");
-        let plan = generic_plan(&mut conn, lag, "'counters', 1, 0, NULL, NULL").await;
+        let plan = generic_plan(&mut conn, lag, "'counters', 1, 0, NULL, NULL, NULL").await;
         assert!(plan.contains("events_xid_idx") && !plan.contains("Seq Scan on events"), "{plan}");
     }
 }

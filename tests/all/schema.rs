@@ -2,7 +2,7 @@
 
 use crate::support::{TestDb, append_one, assert_counters_agree, counter, drain, only_worker, scalar};
 use evenfold::schema::{self, RepairError, Schema, SchemaError};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 async fn run(conn: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(conn).await.unwrap();
@@ -146,7 +146,11 @@ async fn as_if_restored(conn: &mut PgConnection) {
          UPDATE evenfold.events SET xid = (xid::text::bigint + 1000000000)::text::xid8;
          ALTER TABLE evenfold.events ENABLE TRIGGER ALL, ENABLE ALWAYS TRIGGER events_place,
              ENABLE ALWAYS TRIGGER events_append_only;
-         UPDATE evenfold.checkpoints SET seen = '2000000000:2000000000:', next_xid = '2000000000';
+         UPDATE evenfold.checkpoints SET
+             seen = ((pg_snapshot_xmin(seen)::text::bigint + 1000000000) || ':' || (pg_snapshot_xmax(seen)::text::bigint + 1000000000)
+                 || ':' || coalesce((SELECT string_agg((x::text::bigint + 1000000000)::text, ',') FROM pg_snapshot_xip(seen) x), ''))
+                 ::pg_snapshot,
+             next_xid = (next_xid::text::bigint + 1000000000)::text::xid8;
          UPDATE evenfold.log_origin SET system_identifier = 1",
     )
     .await;
@@ -221,4 +225,26 @@ async fn a_repair_refuses_to_skip_what_a_projection_has_not_applied() {
     );
     drain(&mut worker, &mut conn).await;
     assert_eq!(counter(&mut conn, "a").await, Some((2, 2)));
+}
+
+/// The numbers of their transactions are such as this cluster has not given out yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_refuses_to_skip_what_was_in_progress_when_a_worker_had_looked() {
+    // Mostly above the transactions that the worker's snapshot knows; and in its list of those in progress.
+    for overtaken in [false, true] {
+        let db = TestDb::new().await;
+        let (mut conn, mut late) = (db.connect().await, db.connect().await);
+        let mut worker = only_worker(&mut conn, 10).await;
+        append_one(&mut conn, "a", 1).await;
+        let mut tx = late.begin().await.unwrap();
+        append_one(&mut tx, "late", 1).await;
+        if overtaken {
+            append_one(&mut conn, "a", 1).await;
+        }
+        drain(&mut worker, &mut conn).await;
+        tx.commit().await.unwrap();
+        as_if_restored(&mut conn).await;
+        let refused = schema::repair(&Schema::default(), &mut conn).await;
+        assert!(matches!(refused, Err(RepairError::Incomplete { behind: 1, .. })), "{overtaken}: {refused:?}");
+    }
 }
