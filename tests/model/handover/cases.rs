@@ -133,3 +133,8 @@ fn counters_are_promised_to_one_while_they_are_given() {
 fn who_leaves_stays_until_it_owns_nothing() {
     rejects(Mutant::GoneTooEarly, &leaves());
 }
+
+#[test]
+fn who_leaves_takes_nothing_over_any_more() {
+    rejects(Mutant::ClaimsWhileLeaving, &passes());
+}

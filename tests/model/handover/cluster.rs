@@ -104,7 +104,13 @@ impl Cluster {
             }
             Phase::Leaving => {
                 let idle = node.shard == Shard::Nothing && node.calls == [None; NODES];
-                if idle || self.mutant == Some(Mutant::GoneTooEarly) {
+                let claims = matches!(node.shard, Shard::Claiming(_)) && node.counters == [0; COUNTERS];
+                let early = match self.mutant {
+                    Some(Mutant::GoneTooEarly) => true,
+                    Some(Mutant::ClaimsWhileLeaving) => claims,
+                    _ => false,
+                };
+                if idle || early {
                     actions.push(Action::Go(own));
                 }
             }

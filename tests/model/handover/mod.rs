@@ -39,6 +39,8 @@ enum Mutant {
     PromisedTwice,
     /// A node leaves when its shard is to be taken over, instead of when it was.
     GoneTooEarly,
+    /// A node that leaves goes on with a claim, and leaves with what it takes over by that.
+    ClaimsWhileLeaving,
 }
 
 fn exhaustively(name: &str, cluster: &Cluster) {

@@ -127,8 +127,10 @@ impl Node {
             return;
         }
         let has = self.counters != [0; COUNTERS] || self.giving.is_some();
+        let claims = self.phase >= Phase::Leaving && mutant == Some(Mutant::ClaimsWhileLeaving);
         match self.shard {
             Shard::Owned => self.shard = Shard::Holding,
+            Shard::Claiming(_) if claims => {}
             Shard::Claiming(_) => self.shard = if has { Shard::Holding } else { Shard::Nothing },
             Shard::Taking { unsure, .. } if !unsure || mutant == Some(Mutant::TakingAbandoned) => {
                 self.shard = if has { Shard::Holding } else { Shard::Nothing };

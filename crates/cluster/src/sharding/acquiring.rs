@@ -114,10 +114,7 @@ impl<H: Handover> Acquiring<H> {
             self.ask(&nodes);
             let next = async {
                 tokio::select! {
-                    changed = views.changed() => {
-                        self.stale = true;
-                        changed.is_ok()
-                    }
+                    changed = views.changed() => changed.is_ok(),
                     changed = known.changed() => changed.is_ok(),
                     changed = lapses.changed() => {
                         self.begin(&mut lapses);
@@ -134,7 +131,9 @@ impl<H: Handover> Acquiring<H> {
             if stop.run_until_cancelled(next).await != Some(true) {
                 return;
             }
-            self.view = Arc::clone(&views.borrow());
+            let view = Arc::clone(&views.borrow_and_update());
+            self.stale |= !Arc::ptr_eq(&self.view, &view);
+            self.view = view;
         }
     }
 

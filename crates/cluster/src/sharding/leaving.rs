@@ -19,6 +19,7 @@ impl Ownership {
     /// Call it again: it goes on where it was.
     pub async fn hand_off(&self) {
         let Some(membership) = self.membership() else { return };
+        self.stop_claiming();
         let (mut progress, mut known) = (self.progress(), membership.known());
         loop {
             progress.mark_unchanged();

@@ -7,7 +7,7 @@ use super::handover::{Claimed, Released};
 use super::waited_for::WaitedFor;
 use crate::Membership;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// How a node stands to a shard, in the lowest bits of its word.
@@ -30,6 +30,8 @@ const NUMBER: u64 = 0b1000;
 /// [`is_certain`](Self::is_certain).
 pub struct Ownership {
     shards: Box<[AtomicU64]>,
+    /// It leaves, and takes nothing over any more.
+    leaving: AtomicBool,
     /// Counts what was handed over.
     progress: watch::Sender<u64>,
     /// Whom this node waits for.
@@ -62,6 +64,7 @@ impl Ownership {
         let (progress, _) = watch::channel(0);
         Self {
             shards: (0..shards).map(|_| AtomicU64::new(word)).collect(),
+            leaving: AtomicBool::new(false),
             progress,
             waiting: WaitedFor::default(),
             membership: OnceLock::new(),
@@ -85,9 +88,22 @@ impl Ownership {
         self.word(shard) & PHASE == OWN
     }
 
-    /// Begins to ask the others; whether it did not before.
+    /// Begins to ask the others; whether it did not before. One that leaves claims nothing.
     pub(super) fn claim(&self, shard: u32) -> bool {
-        self.change(shard, |word| in_phase(word, IDLE).then_some(word & !PHASE | CLAIMING))
+        let claimed = self.change(shard, |word| in_phase(word, IDLE).then_some(word & !PHASE | CLAIMING));
+        // Looked at afterwards: whoever leaves meanwhile has abandoned the claim, or it is seen here.
+        if claimed && self.leaving.load(Ordering::SeqCst) {
+            self.abandon(shard);
+            return false;
+        }
+        claimed
+    }
+
+    /// The node leaves: what it claims it does not take over any more. Its views may make shards its own for some
+    /// milliseconds yet, and one that it took over then would end with it.
+    pub(super) fn stop_claiming(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        (0..).take(self.shards.len()).for_each(|shard| self.abandon(shard));
     }
 
     /// The shard is another node's: it is not claimed any more.
@@ -233,45 +249,4 @@ fn kept(word: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_gives_another_one_a_free_hand_only_while_it_neither_owns_nor_claims_nor_takes_a_shard() {
-        let shards = Ownership::new(1, false);
-        assert_eq!(shards.claimed(0), Claimed::Free);
-        assert!(shards.claim(0) && !shards.claim(0));
-        assert_eq!(shards.claimed(0), Claimed::NotYet);
-        shards.abandon(0);
-        assert_eq!(shards.claimed(0), Claimed::Free);
-        assert!(!shards.take(0), "it was not claimed");
-        assert!(shards.claim(0) && shards.take(0));
-        assert_eq!((shards.claimed(0), shards.owns(0)), (Claimed::NotYet, false));
-        shards.lose(0);
-        assert_eq!(shards.claimed(0), Claimed::NotYet, "what has begun is taken to its end");
-        shards.own(0);
-        assert_eq!((shards.claimed(0), shards.owns(0)), (Claimed::NotYet, true));
-        shards.lose(0);
-        assert!(matches!(shards.claimed(0), Claimed::Holds(_)));
-    }
-
-    #[test]
-    fn each_holding_has_a_number_of_its_own_and_is_handed_over_once() {
-        let shards = Ownership::new(1, true);
-        let mut numbers = Vec::new();
-        for _ in 0..3 {
-            shards.lose(0);
-            let Claimed::Holds(number) = shards.claimed(0) else { panic!("it has something") };
-            assert!(!numbers.contains(&number));
-            numbers.push(number);
-            assert!(shards.claim(0) && shards.take(0));
-            assert_eq!(shards.released::<()>(0, number), Some(Released::Refused), "it takes the shard over itself");
-            shards.own(0);
-        }
-        shards.lose(0);
-        let last = numbers[2] + 1;
-        assert!(numbers.iter().all(|number| !shards.handed_off(0, *number)));
-        assert!(shards.handed_off(0, last) && !shards.handed_off(0, last));
-        assert_eq!((shards.claimed(0), shards.released::<()>(0, last)), (Claimed::Free, Some(Released::Done)));
-    }
-}
+mod tests;
