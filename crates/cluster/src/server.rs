@@ -91,6 +91,11 @@ where
                 incoming.reply.send(Answers::Busy.encode(server.max_frame)).await;
             }
         }
+        // What has arrived and was not looked at: whoever asked learns that, instead of waiting in vain.
+        requests.close();
+        while let Some(incoming) = requests.next().await {
+            incoming.reply.send(Answers::Busy.encode(server.max_frame)).await;
+        }
         drop(requests);
         let all = async { while answering.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {

@@ -3,9 +3,12 @@
 use super::NodeId;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, Stream, StreamExt};
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How nodes reach each other: [in one process](super::local) or [over NATS](super::nats).
 ///
@@ -67,7 +70,30 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Requests to a node, as they arrive.
-pub type Requests = BoxStream<'static, Incoming>;
+pub struct Requests {
+    arriving: BoxStream<'static, Incoming>,
+    closing: CancellationToken,
+}
+
+impl Requests {
+    /// Those of this stream. It is to end after those that have arrived when it is polled and the token is cancelled.
+    pub fn new(arriving: impl Stream<Item = Incoming> + Send + 'static, closing: CancellationToken) -> Self {
+        Self { arriving: arriving.boxed(), closing }
+    }
+
+    /// Accepts no more: what has arrived can still be read, and then it ends.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+}
+
+impl Stream for Requests {
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.arriving.poll_next_unpin(cx)
+    }
+}
 
 /// Messages to a topic, as they arrive.
 pub type Subscription = BoxStream<'static, Delivery>;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// A place on a [`Network`], which can be cut off. Clones are cheap, and the same place.
 #[derive(Debug, Clone)]
@@ -95,8 +96,15 @@ impl Transport for Endpoint {
     fn serve<'a>(&'a self, node: &'a NodeId) -> BoxFuture<'a, Result<Requests, Unreachable>> {
         let (sender, mut receiver) = mpsc::channel(QUEUE);
         self.network.state().nodes.insert(node.clone(), (sender, self.wire.clone()));
-        let requests: Requests = Box::pin(stream::poll_fn(move |cx| receiver.poll_recv(cx)));
-        Box::pin(std::future::ready(Ok(requests)))
+        let closing = CancellationToken::new();
+        let closed = closing.clone();
+        let arriving = stream::poll_fn(move |cx| {
+            if closed.is_cancelled() {
+                receiver.close();
+            }
+            receiver.poll_recv(cx)
+        });
+        Box::pin(std::future::ready(Ok(Requests::new(arriving, closing))))
     }
 
     fn publish<'a>(&'a self, topic: &'a str, frame: Bytes) -> BoxFuture<'a, Result<(), Unreachable>> {

@@ -8,8 +8,10 @@ use crate::seal::{Code, Purpose, Windows};
 use crate::transport::{Incoming, Requests, Responder, Unreachable};
 use async_nats::{Message, Subject, Subscriber};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -25,6 +27,7 @@ struct Served {
     windows: Windows<u64>,
     /// Askers with tickets up to this one that are not remembered may have been forgotten: they greet again.
     forgotten: u64,
+    closing: CancellationToken,
     _greeter: AbortOnDropHandle<()>,
 }
 
@@ -33,7 +36,7 @@ struct Served {
 /// The subscriptions are in no queue group: whoever joined it would swallow requests. Two processes with one name, for
 /// the moment that this can last, both answer greetings, and each request is for the session of one of them.
 pub(super) async fn serve(link: &Arc<Link>, inbox: &Inbox, node: &NodeId) -> Result<Requests, Unreachable> {
-    let session = Uuid::new_v4();
+    let (session, closing) = (Uuid::new_v4(), CancellationToken::new());
     let requests = inbox.subscribe(link.session(node, session)).await?;
     let greetings = inbox.subscribe(link.node(node)).await?;
     link.serves(node, session);
@@ -45,10 +48,11 @@ pub(super) async fn serve(link: &Arc<Link>, inbox: &Inbox, node: &NodeId) -> Res
         requests,
         windows: Windows::new(ASKERS),
         forgotten: 0,
+        closing: closing.clone(),
         _greeter: AbortOnDropHandle::new(greeter),
     };
     let incoming = stream::unfold(served, |mut served| async { Some((served.next().await?, served)) });
-    Ok(incoming.boxed())
+    Ok(Requests::new(incoming, closing))
 }
 
 /// Answers greetings, each with a ticket of its own.
@@ -70,9 +74,16 @@ async fn greet(mut greetings: Subscriber, link: Arc<Link>, node: NodeId, session
 }
 
 impl Served {
+    async fn arrived(&mut self) -> Option<Message> {
+        match self.closing.run_until_cancelled(self.requests.next()).await {
+            Some(message) => message,
+            None => self.requests.next().now_or_never().flatten(),
+        }
+    }
+
     async fn next(&mut self) -> Option<Incoming> {
         loop {
-            let message = self.requests.next().await?;
+            let message = self.arrived().await?;
             // A message that can't be answered is no request.
             let Message { subject, reply: Some(reply), payload, .. } = message else { continue };
             let place = [self.node.as_str().as_bytes(), self.session.as_bytes(), reply.as_bytes()];

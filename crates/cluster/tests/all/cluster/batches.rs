@@ -155,3 +155,30 @@ async fn many_who_ask_over_nats_share_frames() {
     assert!(metrics.sent > 2 * metrics.batches, "{metrics:?}");
     plain_server.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_asked_while_a_node_leaves_nothing_is_left_unanswered() {
+    for round in 0..30 {
+        let network = Network::new();
+        let ((asking, _), (leaving, _)) = (join(&network, "a").await, join(&network, "b").await);
+        let ask = |_| {
+            let (asking, to) = (asking.clone(), leaving.id().clone());
+            tokio::spawn(async move {
+                loop {
+                    match asking.ask(&to, "hello".to_owned(), LIMIT).await {
+                        Ok(_) => {}
+                        Err(PeerError::NotSent(NotSent::NoSuchNode(_))) => return Ok(()),
+                        Err(PeerError::NotSent(_)) => tokio::task::yield_now().await,
+                        Err(error @ PeerError::Unanswered { .. }) => return Err(error),
+                    }
+                }
+            })
+        };
+        let askers: Vec<_> = (0..32).map(ask).collect();
+        leaving.leave().await;
+        for asker in askers {
+            assert_eq!(asker.await.unwrap(), Ok(()), "round {round}");
+        }
+        asking.leave().await;
+    }
+}
