@@ -24,7 +24,7 @@ pub trait Call<A>: Send {
 }
 
 /// The reply, or why there is none, and the message.
-pub(super) type LocalReply<M> = Result<<M as Message>::Reply, (Refused, Option<M>)>;
+pub(super) type LocalReply<M> = Result<<M as Message>::Reply, (Refused, M)>;
 
 /// A message from this node. One that is refused comes back, to be sent elsewhere.
 pub(super) struct Local<M: Message> {
@@ -49,12 +49,12 @@ impl<A: Handle<M>, M: Message> Call<A> for Local<M> {
     }
 
     fn replay(self: Box<Self>, reply: &[u8]) {
-        let reply = postcard::from_bytes(reply).map_err(|_| (Refused::Unreadable, None));
-        let _nobody = self.reply.send(reply);
+        let Self { message, reply: asker, .. } = *self;
+        let _nobody = asker.send(postcard::from_bytes(reply).map_err(|_| (Refused::Unreadable, message)));
     }
 
     fn refuse(self: Box<Self>, why: Refused) {
-        let _nobody = self.reply.send(Err((why, Some(self.message))));
+        let _nobody = self.reply.send(Err((why, self.message)));
     }
 
     fn is_abandoned(&self) -> bool {

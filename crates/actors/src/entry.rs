@@ -30,6 +30,16 @@ pub(super) struct Entry<A: Actor> {
     pub(super) used: u64,
 }
 
+/// What an actor has come to.
+pub(super) enum Settled {
+    /// It can handle what waits; or it is no more.
+    Idle,
+    /// Its state is saved, and is this as far as it is to move.
+    Saved(Saved),
+    /// It could not save its state.
+    Unsaved,
+}
+
 /// What to do with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -76,7 +86,7 @@ impl<A: Actor> Entry<A> {
             let Some(next) = self.waiting.pop_front() else { break };
             // Looked at here, where messages have an order: what is handled after the state was handed over would be
             // lost.
-            if !common.ownership.owned_shard(shard).may_append() {
+            if !common.ownership.owned_shard(shard).may_change() {
                 common.refuse(next, Refused::NotOwner);
             } else if let Some(reply) = next.once.and_then(|once| self.answered.reply(once)) {
                 next.call.replay(reply);
@@ -93,10 +103,10 @@ impl<A: Actor> Entry<A> {
         if matches!(self.state, State::Absent) && self.answered.is_empty() { Fate::Empty } else { Fate::Stays }
     }
 
-    /// What it was at has ended. Gives what it has saved, if it has.
-    pub(super) fn settle(&mut self, common: &Common<A>, key: &str, done: Done<A>) -> Option<Saved> {
+    /// What it was at has ended.
+    pub(super) fn settle(&mut self, common: &Common<A>, key: &str, done: Done<A>) -> Settled {
         self.state = State::Absent;
-        let mut saved = None;
+        let mut settled = Settled::Idle;
         match done {
             Done::Handled(actor, reply) => {
                 self.state = State::Idle(actor);
@@ -106,17 +116,17 @@ impl<A: Actor> Entry<A> {
             }
             Done::Saved(actor, state) => {
                 self.state = State::Idle(actor);
-                saved = state.inspect_err(|error| common.unsaved(key, error)).ok();
+                settled = state.map_or_else(|error| common.unsaved(key, &error), Settled::Saved);
             }
             Done::NotLoaded => {}
             Done::Panicked => self.panicked(common, key),
         }
         for actor in std::mem::take(&mut self.merging) {
             // What was saved is without it.
-            saved = None;
+            settled = Settled::Idle;
             self.take(common, key, actor);
         }
-        saved
+        settled
     }
 
     fn panicked(&mut self, common: &Common<A>, key: &str) {
@@ -133,7 +143,10 @@ impl<A: Actor> Entry<A> {
         }
         let State::Idle(actor) = std::mem::replace(&mut self.state, State::AtWork) else { return None };
         let done = begin(common, shard, key, Common::save(actor, Arc::clone(key)))?;
-        self.settle(common, key, done)
+        match self.settle(common, key, done) {
+            Settled::Saved(saved) => Some(saved),
+            Settled::Unsaved | Settled::Idle => None,
+        }
     }
 
     /// Refuses all that waits.
@@ -167,9 +180,10 @@ fn begin<A: Actor>(common: &Arc<Common<A>>, shard: u32, key: &Arc<str>, mut work
 }
 
 impl<A: Actor> Common<A> {
-    fn unsaved(&self, key: &str, error: &HandoverError) {
+    fn unsaved(&self, key: &str, error: &HandoverError) -> Settled {
         self.meters.unsaved.add(1);
         tracing::warn!(kind = %self.kind, key, %error, "an actor could not save its state, and will be asked again to");
+        Settled::Unsaved
     }
 
     pub(super) fn refuse(&self, addressed: Addressed<A>, why: Refused) {

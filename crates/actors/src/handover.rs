@@ -54,8 +54,8 @@ impl<A: Serialize + DeserializeOwned + Send + 'static> Handover<A> for Moves {
 }
 
 /// The state lives elsewhere, in a database for one: it is [loaded](Store::load) before the first message, and
-/// [saved](Store::save) before the actor is handed over, or makes room for others after it has been idle longest. What
-/// was not saved is gone with a node that is killed: save in the handler what must not be.
+/// [saved](Store::save) before the actor is handed over, makes room for others after it has been idle longest, or ends
+/// with its node. What was not saved is gone with a node that is killed: save in the handler what must not be.
 #[derive(Debug, Clone, Copy)]
 pub struct Stored;
 

@@ -14,6 +14,9 @@ pub(super) trait Kind: Send + Sync {
 
     fn metrics(&self) -> ActorsMetrics;
 
+    /// Has actors save their states that live elsewhere, of the shards that nobody has taken over.
+    fn save(&self) -> BoxFuture<'_, ()>;
+
     /// Ends its shards, with all actors that are left.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }

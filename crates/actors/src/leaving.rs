@@ -25,6 +25,11 @@ impl Leaving {
         self.begun
     }
 
+    /// All actors are to leave.
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
+    }
+
     /// Another node asks for a part. Answers at once if it gets none; else all actors are to leave.
     pub(super) fn ask(&mut self, ownership: &Ownership, shard: u32, part: Part, answer: Answer) {
         if let Some(none) = ownership.released(shard, part.holding) {
@@ -32,7 +37,7 @@ impl Leaving {
             let _nobody = answer.send(none);
             return;
         }
-        self.begun = true;
+        self.begin();
         // It is asked again and again.
         self.asked.retain(|(_, answer)| !answer.is_closed());
         self.asked.push((part, answer));

@@ -82,6 +82,6 @@ pub struct ActorsMetrics {
     pub unsaved: u64,
     /// Actors that were handed over to other nodes.
     pub moved: u64,
-    /// Actors whose state is gone: it can't be read, or two nodes had one and it was not merged.
+    /// Actors whose state is gone, as it could not be read after the handover.
     pub dropped: u64,
 }

@@ -14,6 +14,7 @@ use super::options::{ActorsOptions, JoinOptions};
 use super::peers::{Answers, Kinds, Peers};
 use evenfold_cluster::sharding::{Acquiring, Ownership};
 use evenfold_cluster::{ClusterMetrics, JoinError, NodeId, View};
+use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -167,7 +168,8 @@ impl Node {
 
     /// Accepts no more requests, answers those that it has, hands its actors over to the other nodes, and leaves. It
     /// waits as long as others take actors over, and at most 4 seconds while none does; then a warning in the log names
-    /// how many shards it leaves with. The actors of the last node end with it.
+    /// how many shards it leaves with. [`Stored`](super::Stored) actors that nobody takes over save their states first;
+    /// those of the last node that are not stored end with it.
     ///
     /// # Cancel safety
     ///
@@ -178,7 +180,9 @@ impl Node {
         requests.wait().await;
         cluster.announce_leaving().await;
         let kinds = kinds.all();
-        futures_util::future::join_all(kinds.iter().map(|kind| kind.ownership().hand_off())).await;
+        join_all(kinds.iter().map(|kind| kind.ownership().hand_off())).await;
+        // Before others can take this node for gone: they load what is saved by then.
+        join_all(kinds.iter().map(|kind| kind.save())).await;
         cluster.leave().await;
         background.cancel();
         for kind in kinds {

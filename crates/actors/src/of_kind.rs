@@ -2,6 +2,7 @@
 
 use super::actor::Actor;
 use super::common::{Addressed, Common, Done};
+use super::handover::Handover;
 use super::kind::Kind;
 use super::messages::Messages;
 use super::meters::ActorsMetrics;
@@ -10,13 +11,20 @@ use super::shard::{ActorShard, ShardMessage};
 use super::wire::{MovedActor, NodeReply, Request, What};
 use evenfold_cluster::sharding::{Ownership, Part, Released};
 use evenfold_groups::{ActorGroup, GroupMetrics, GroupOptions, GroupOptionsError, SendError, WeakGroup};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 /// How long a shard may take to hand a part over: whoever asks has asked again by then.
 const RELEASE: Duration = Duration::from_secs(5);
+
+/// How long a node that leaves waits while none of its actors can save its state.
+const SAVE_LIMIT: Duration = Duration::from_secs(4);
+
+/// The pause before those are asked again that have not saved their states.
+const SAVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The actors of one kind on one node. Clones are the same.
 pub(super) struct KindOf<A: Actor> {
@@ -68,6 +76,36 @@ impl<A: Actor> KindOf<A> {
         replied.await.unwrap_or(Err(Refused::Failed))
     }
 
+    /// Has all actors save their states, for as long as that gets on.
+    async fn save_all(&self) {
+        if !A::Handover::PASSIVATES {
+            return;
+        }
+        let (mut fewest, mut since) = (usize::MAX, Instant::now());
+        loop {
+            let left: usize =
+                join_all((0..self.shards.shards()).map(|shard| self.save_shard(shard))).await.iter().sum();
+            if left < fewest {
+                (fewest, since) = (left, Instant::now());
+            }
+            if left == 0 {
+                return;
+            }
+            if since.elapsed() >= SAVE_LIMIT {
+                tracing::warn!(kind = %self.common.kind, actors = left, "no actor has saved its state for {SAVE_LIMIT:?}, and the node leaves without these");
+                return;
+            }
+            sleep(SAVE_PAUSE).await;
+        }
+    }
+
+    async fn save_shard(&self, shard: u32) -> usize {
+        let (left, saved) = oneshot::channel();
+        // A group that has ended has no actors any more.
+        let _ended = self.shards.ask_shard(shard, ShardMessage::Save(left), Duration::MAX).await;
+        saved.await.unwrap_or_default()
+    }
+
     async fn release(&self, shard: u32, part: Part) -> Option<Released<Vec<MovedActor>>> {
         let (answer, released) = oneshot::channel();
         self.shards.ask_shard(shard, ShardMessage::Release(part, answer), RELEASE).await.ok()?;
@@ -96,6 +134,10 @@ impl<A: Actor> Kind for KindOf<A> {
 
     fn metrics(&self) -> ActorsMetrics {
         self.common.metrics(self.shards.metrics())
+    }
+
+    fn save(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.save_all())
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -1,6 +1,7 @@
 //! Why an actor's node has not replied.
 
 use super::error::RequestError;
+use super::message::Message;
 use serde::{Deserialize, Serialize};
 
 /// Why there is no reply. It travels between nodes.
@@ -26,33 +27,32 @@ pub enum Refused {
     Failed,
     /// It was handled, and the reply can't be encoded.
     ReplyLost(String),
-    /// There was no reply in time.
-    Late,
 }
 
 /// What one attempt has led to.
-pub(super) enum Attempt<R> {
-    Ended(Result<R, RequestError>),
-    /// Nothing has happened: it can be tried again.
-    Nothing(RequestError),
+pub(super) enum Attempt<M: Message> {
+    Ended(Result<M::Reply, RequestError>),
+    /// Nothing has happened: the message can be sent again.
+    Nothing(RequestError, M),
     /// It may have been handled.
-    Maybe(RequestError),
+    Maybe(RequestError, M),
 }
 
-impl<R> Attempt<R> {
-    pub(super) fn refused(why: Refused) -> Self {
-        let unavailable = |why: &str| Self::Nothing(RequestError::Unavailable(why.to_owned()));
-        match why {
+impl<M: Message> Attempt<M> {
+    pub(super) fn refused(why: Refused, message: M) -> Self {
+        let unavailable = |why: &str| RequestError::Unavailable(why.to_owned());
+        let nothing = match why {
             Refused::NotOwner => unavailable("the actor's shard has no sure owner just now"),
             Refused::Stopped => unavailable("the actor's node is leaving"),
             Refused::UnknownKind => unavailable("the actor's node has no actors of this kind yet"),
-            Refused::Busy => Self::Nothing(RequestError::Busy),
-            Refused::Full => Self::Nothing(RequestError::Full),
-            Refused::NotLoaded(why) => Self::Nothing(RequestError::NotLoaded(why)),
-            Refused::UnknownMessage | Refused::Unreadable => Self::Ended(Err(RequestError::OtherVersion)),
-            Refused::Failed => Self::Maybe(RequestError::Failed),
-            Refused::ReplyLost(why) => Self::Ended(Err(RequestError::ReplyLost(why))),
-            Refused::Late => Self::Maybe(RequestError::Unanswered("the actor has not replied in time".to_owned())),
-        }
+            Refused::Busy => RequestError::Busy,
+            Refused::Full => RequestError::Full,
+            Refused::NotLoaded(why) => RequestError::NotLoaded(why),
+            Refused::UnknownMessage | Refused::Unreadable => return Self::Ended(Err(RequestError::OtherVersion)),
+            // Another actor would fail at it as well.
+            Refused::Failed => return Self::Ended(Err(RequestError::Failed)),
+            Refused::ReplyLost(why) => return Self::Ended(Err(RequestError::ReplyLost(why))),
+        };
+        Self::Nothing(nothing, message)
     }
 }

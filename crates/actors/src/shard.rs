@@ -2,7 +2,7 @@
 
 use super::actor::Actor;
 use super::common::{Addressed, Common, Done, Saved};
-use super::entry::{Entry, Fate};
+use super::entry::{Entry, Fate, Settled};
 use super::handover::Handover;
 use super::leaving::Leaving;
 use super::refused::Refused;
@@ -23,6 +23,8 @@ pub(super) enum ShardMessage<A> {
     Release(Part, oneshot::Sender<Released<Vec<MovedActor>>>),
     /// Another node has handed this over.
     Take(Vec<MovedActor>),
+    /// Its node leaves, and nobody takes it over: all actors are to save their states. How many have not yet.
+    Save(oneshot::Sender<usize>),
     /// It is to be this node's now, which has taken over all that others had of it.
     Begin,
 }
@@ -76,6 +78,11 @@ impl<A: Actor> ActorShard<A> {
                     self.pack();
                 }
             }
+            ShardMessage::Save(left) => {
+                self.leaving.begin();
+                self.pack();
+                let _nobody = left.send(self.entries.len());
+            }
             ShardMessage::Take(moved) => self.take(moved),
             ShardMessage::Begin => {
                 let moved = self.leaving.end();
@@ -111,13 +118,15 @@ impl<A: Actor> ActorShard<A> {
 
     fn finished(&mut self, key: &Arc<str>, done: Done<A>) {
         let Some(entry) = self.entries.get_mut(key) else { return };
-        if let Some(saved) = entry.settle(&self.common, key, done) {
-            self.saved(key, saved);
-        } else if self.leaving.has_begun() {
-            self.pack_one(key);
-            self.leave_if_done();
-        } else {
-            self.go_on(key);
+        match entry.settle(&self.common, key, done) {
+            Settled::Saved(saved) => self.saved(key, saved),
+            _ if !self.leaving.has_begun() => self.go_on(key),
+            Settled::Idle => {
+                self.pack_one(key);
+                self.leave_if_done();
+            }
+            // When the shard is asked for once more: what has just failed would fail again.
+            Settled::Unsaved => entry.refuse(&self.common),
         }
     }
 
@@ -221,74 +230,4 @@ impl<A: Actor> ActorShard<A> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::handover::Moves;
-    use super::super::message::{Handle, Message};
-    use super::super::messages::Messages;
-    use super::super::meters::Meters;
-    use super::super::options::ActorsOptions;
-    use super::*;
-    use evenfold_cluster::sharding::{Claimed, Ownership};
-    use serde::{Deserialize, Serialize};
-    use std::num::NonZeroU32;
-    use std::sync::OnceLock;
-
-    #[derive(Default, Serialize, Deserialize)]
-    struct Sum(u64);
-
-    #[derive(Serialize, Deserialize)]
-    struct Wait;
-
-    impl Message for Wait {
-        type Reply = ();
-    }
-
-    impl Actor for Sum {
-        type Messages = (Wait,);
-        type Handover = Moves;
-
-        fn merge(&mut self, other: Self) {
-            self.0 += other.0;
-        }
-    }
-
-    impl Handle<Wait> for Sum {
-        async fn handle(&mut self, _: Wait) {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    fn shard() -> ActorShard<Sum> {
-        let shards = NonZeroU32::MIN;
-        let common = Common {
-            kind: "sum".into(),
-            make: Box::new(|_| Sum(1)),
-            ownership: Arc::new(Ownership::new(1, true)),
-            meters: Meters::new(vec!["Wait"], 1),
-            options: ActorsOptions::default(),
-            shards,
-            each: 10,
-            finish: OnceLock::new(),
-        };
-        ActorShard::new(0, Arc::new(common))
-    }
-
-    #[tokio::test]
-    async fn what_another_node_has_had_is_merged_into_an_actor_that_is_at_work_when_it_is_done() {
-        let (mut shard, key) = (shard(), Arc::<str>::from("a"));
-        let (reply, _replied) = oneshot::channel();
-        let call = <(Wait,) as Messages<Sum>>::read(0, &[], reply).unwrap();
-        shard.receive(ShardMessage::Call(Addressed { key: Arc::clone(&key), once: None, call }));
-        let moved = MovedActor { key: "a".to_owned(), state: Some(vec![41]), answered: Vec::new() };
-        shard.receive(ShardMessage::Take(vec![moved]));
-        shard.receive(ShardMessage::Finished(Arc::clone(&key), Done::Handled(Box::new(Sum(1)), None)));
-        shard.common.ownership.lose(0);
-        let claimed = shard.common.ownership.answer_claim(&[0]).unwrap();
-        let [Claimed::Holds(holding)] = claimed[..] else { panic!("it has an actor: {claimed:?}") };
-        let (answer, mut released) = oneshot::channel();
-        let part = Part { holding, taking: 1, number: 0 };
-        shard.receive(ShardMessage::Release(part, answer));
-        let Released::Part(moved) = released.try_recv().unwrap() else { panic!("nothing is handed over") };
-        assert_eq!(moved[0].state, Some(vec![42]));
-    }
-}
+mod tests;

@@ -85,7 +85,7 @@ impl Batch {
         let ids: HashSet<CounterId> = self.pending.iter().map(|pending| pending.id().clone()).collect();
         let (mut failures, mut why) = (0, "the log has not answered in time".to_owned());
         loop {
-            if !shard.may_append() {
+            if !shard.may_change() {
                 self.hand_back(shard.is_own());
             }
             match timeout_at(deadline, self.attempt(log, meters)).await {

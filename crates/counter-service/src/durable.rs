@@ -75,14 +75,14 @@ impl Durable {
     /// Answers at once what it can; the rest is to be taken to the log.
     pub(super) fn call(&mut self, call: Call) -> Option<Work> {
         let shard = self.common.ownership.owned_shard(self.shard);
-        let (own, may_append) = (shard.is_own(), shard.may_append());
+        let (own, may_change) = (shard.is_own(), shard.may_change());
         // An increment that another owner does not know of would make its reads old: it waits until it is clear who is.
-        if !own || call.command.changes() && !may_append {
+        if !own || call.command.changes() && !may_change {
             self.answer(call, Err(Refused::NotOwner));
             return None;
         }
         if !call.command.changes()
-            && may_append
+            && may_change
             && self.is_present()
             && let Some(counted) = *self.counter(&call.command.id)
         {
@@ -167,7 +167,7 @@ impl Durable {
             }
             // Only now: who has an answer finds it in what is read afterwards. At another node as well: one that waits
             // for this one to end, or one that can't have taken over yet. Otherwise that one has to say it.
-            let known = self.common.ownership.owned_shard(self.shard).may_append()
+            let known = self.common.ownership.owned_shard(self.shard).may_change()
                 || self.released.iter().any(|(_, waiting)| !waiting.is_closed());
             for (call, outcome) in done.answers {
                 let unsure = !known && call.command.changes() && outcome.is_ok();

@@ -19,6 +19,8 @@ async fn an_actor_that_panics_is_made_anew_and_whoever_asked_knows_that_it_may_h
         let failed = other.request(&key, Panic, LONG).await.unwrap_err();
         assert_eq!(failed, RequestError::Failed);
         assert!(failed.may_have_been_handled());
+        // With a key it is not sent again either: the next actor would fail, too.
+        assert_eq!(other.request_once(&key, RequestKey::random(), Panic, LONG).await, Err(RequestError::Failed));
         assert_eq!(
             one.request_once(&key, key_of_request, Add(3), LONG).await,
             Ok(3),
@@ -26,7 +28,7 @@ async fn an_actor_that_panics_is_made_anew_and_whoever_asked_knows_that_it_may_h
         );
         assert_eq!(one.request(&key, Read, LONG).await, Ok(3));
     }
-    assert_eq!(nodes.iter().map(|(_, counters)| counters.metrics().panics).sum::<u64>(), 20);
+    assert_eq!(nodes.iter().map(|(_, counters)| counters.metrics().panics).sum::<u64>(), 40);
     leave(nodes).await;
 }
 

@@ -7,14 +7,14 @@ use evenfold_cluster::local::Network;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Where the states are.
 #[derive(Default)]
 struct Elsewhere {
     saved: Mutex<BTreeMap<String, i64>>,
-    loads: AtomicU64,
+    loads: Mutex<BTreeMap<String, u64>>,
     fails: AtomicBool,
 }
 
@@ -49,7 +49,7 @@ impl Store for Account {
         if self.at.fails.load(Ordering::SeqCst) {
             return Err("the database is away".into());
         }
-        self.at.loads.fetch_add(1, Ordering::SeqCst);
+        *self.at.loads.lock().unwrap().entry(key.to_owned()).or_default() += 1;
         self.value = self.at.saved.lock().unwrap().get(key).copied().unwrap_or_default();
         Ok(())
     }
@@ -80,12 +80,35 @@ async fn those_that_have_been_idle_longest_make_room_and_come_back_as_they_were(
     for round in 1..=3 {
         for key in 0..1_000 {
             assert_eq!(accounts.request(&key.to_string(), Deposit(1), LONG).await, Ok(round), "{key}");
+            accounts.request("used all the time", Deposit(1), LONG).await.unwrap();
             assert!(accounts.metrics().actors <= 128, "{:?}", accounts.metrics());
         }
     }
-    let metrics = accounts.metrics();
-    assert!(metrics.passivated >= 2_800 && at.loads.load(Ordering::SeqCst) >= 2_900, "{metrics:?}");
+    let (metrics, loads) = (accounts.metrics(), at.loads.lock().unwrap().clone());
+    assert!(metrics.passivated >= 2_800 && loads.values().sum::<u64>() >= 2_900, "{metrics:?}");
+    assert_eq!(loads["used all the time"], 1, "it never was idle longest");
     node.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_node_saves_the_states_of_its_actors_when_it_leaves() {
+    let at = Arc::new(Elsewhere::default());
+    let node = join(&Network::new(), "a").await;
+    let accounts = node.actors("account", account(&at)).await.unwrap();
+    ready(&node, 1).await;
+    let deposit = async |key: u64| accounts.request(&key.to_string(), Deposit(7), LONG).await.unwrap();
+    join_all((0..100).map(deposit)).await;
+    assert!(at.saved.lock().unwrap().is_empty());
+    // Until it can be saved, the node waits.
+    at.fails.store(true, Ordering::SeqCst);
+    let leaving = node.leave();
+    let mending = async {
+        wait_until("a save has failed", SOON, async || accounts.metrics().unsaved > 0).await;
+        at.fails.store(false, Ordering::SeqCst);
+    };
+    tokio::join!(leaving, mending);
+    let saved = at.saved.lock().unwrap();
+    assert!(saved.len() == 100 && saved.values().all(|value| *value == 7), "{saved:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 //! A [`View`](super::View) says who should own a shard; views differ for some milliseconds, and two nodes may each see
 //! themselves. So a node that should own a shard claims it: it asks all nodes that it knows, and owns the shard once
 //! each has answered that it neither owns nor claims it, and has handed over what it has of it. At most one node at a
-//! time owns a shard, except where one was taken for dead that lives: see [`OwnedShard::may_append`].
+//! time owns a shard, except where one was taken for dead that lives: see [`OwnedShard::may_change`].
 //!
 //! What a package does:
 //!

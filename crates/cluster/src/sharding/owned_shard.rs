@@ -1,4 +1,4 @@
-//! One shard of a node, for what goes to a log on its behalf.
+//! One shard of a node, for whoever is about to change what is in it.
 
 use super::ownership::Ownership;
 
@@ -24,10 +24,11 @@ impl OwnedShard<'_> {
         self.ownership.owns(self.shard)
     }
 
-    /// Whether what is appended to a log now is known to whoever owns the shard after this node: it reads the log later
-    /// than that. False also for a shard that this node owns, where others may have taken the node for dead.
+    /// Whether what is changed now is known to whoever owns the shard after this node: it is handed over, or read from
+    /// the log, later than that. False also for a shard that this node owns, where others may have taken the node for
+    /// dead.
     #[must_use]
-    pub fn may_append(self) -> bool {
+    pub fn may_change(self) -> bool {
         self.is_own() && self.ownership.is_certain()
     }
 }

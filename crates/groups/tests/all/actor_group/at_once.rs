@@ -2,8 +2,7 @@
 
 use super::{LONG, LedgerReply, NO_TIME, To, gated, ledgers, note};
 use crate::support::{SOON, wait_until};
-use evenfold_groups::{AskError, Missing};
-use std::time::Duration;
+use evenfold_groups::{AskError, Missing, SendError};
 
 /// Asks in a task of its own; whether the question was handled in that.
 async fn asks_itself(group: &super::ActorGroup<super::Ledger>) -> bool {
@@ -28,6 +27,22 @@ async fn a_question_to_a_shard_that_rests_is_handled_in_the_task_of_whoever_asks
     let task = |_, reply| reply;
     let answer = group.ask_all(|_| To::Task, LedgerReply::Nothing, task, LONG, Missing::Fail).await.unwrap().value;
     assert!(matches!(answer, LedgerReply::Task(Some(id)) if Some(id) != tokio::task::try_id()), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_handed_to_a_shard_is_handled_at_once_or_waits_or_comes_back() {
+    let (group, gate) = gated(1, 2).await;
+    group.hand_to_shard(0, note("a", 1, 1)).await.unwrap();
+    wait_until("the first one", SOON, async || group.metrics().handled() == 1).await;
+    group.hand_to_shard(0, To::Pass).await.unwrap();
+    group.hand_to_shard(0, note("a", 1, 2)).await.unwrap();
+    let refused = group.hand_to_shard(0, note("a", 1, 3)).await.unwrap_err();
+    assert!(matches!(refused, SendError::Full(message) if message == note("a", 1, 3)));
+    gate.add_permits(1);
+    assert_eq!(super::counts(&group).await["a"], 2);
+    group.hand_to_shard(0, note("a", 1, 3)).await.unwrap();
+    assert_eq!(group.stop().await[0].wrong, [""; 0]);
+    assert!(matches!(group.hand_to_shard(0, To::Pass).await, Err(SendError::Stopped(To::Pass))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,8 +85,8 @@ async fn who_asks_again_and_again_lets_others_have_the_thread() {
             group.ask("a", To::Counts, LONG).await.unwrap();
         }
     });
-    // There is one thread: without a turn for this task the time would never be over.
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    // There is one thread: without a turn for this task it would never end.
+    tokio::spawn(async {}).await.unwrap();
     asking.abort();
 }
 
