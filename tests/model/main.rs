@@ -27,6 +27,7 @@ mod polling;
 mod protocol;
 mod reading;
 mod rebuild;
+mod replicas;
 mod step;
 mod store;
 mod worker;
