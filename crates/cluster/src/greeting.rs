@@ -126,12 +126,17 @@ impl Greeter {
                 // It is this node that is cut off.
                 Err(_) => since = Instant::now(),
             }
+            // One that answers and does not beat receives nothing of what it asks for: it would be known, and dead
+            // again, for as long as that lasts.
+            if self.is_dead(node, seen) {
+                return Met::Absent;
+            }
             if let Some(beat) = self.greet(node).await {
                 since = Instant::now();
                 if let Admission::Known { shards } = self.admit(node, beat.incarnation).await {
                     return Met::Known { shards };
                 }
-            } else if since.elapsed() >= self.options.dead_after || self.is_dead(node, seen) {
+            } else if since.elapsed() >= self.options.dead_after {
                 self.found_dead(node, seen);
                 return Met::Absent;
             }
@@ -161,7 +166,8 @@ impl Greeter {
         }
     }
 
-    fn is_dead(&self, node: &NodeId, seen: Option<(u64, u64)>) -> bool {
+    /// Whether nothing has come from this node since it was found dead with this incarnation and count.
+    pub(super) fn is_dead(&self, node: &NodeId, seen: Option<(u64, u64)>) -> bool {
         seen.is_some() && self.dead().get(node).copied() == seen
     }
 

@@ -155,13 +155,17 @@ impl Observer {
         }
     }
 
-    /// Takes in a node that has answered or asked just now, if its record is of the same process. The record is read
-    /// here, between two writes: what is written after it is received after it, so a node that has left meanwhile is
-    /// not taken in for good.
+    /// Takes in a node that has answered or asked just now, if its record is of the same process, and not the one with
+    /// which it was found dead. The record is read here, between two writes: what is written after it is received after
+    /// it, so a node that has left meanwhile is not taken in for good.
     async fn admit(&mut self, admit: &Admit) -> (Effect, Admission) {
         let greeter = Arc::clone(&self.greeter);
         let record = greeter.read(&admit.node).await.ok().flatten();
-        match record.filter(|beat| beat.incarnation == admit.incarnation && beat.state != State::Gone) {
+        let is_there = |beat: &Beat| {
+            let dead = greeter.is_dead(&admit.node, Some((beat.incarnation, beat.count)));
+            beat.incarnation == admit.incarnation && beat.state != State::Gone && !dead
+        };
+        match record.filter(is_there) {
             Some(beat) => {
                 let effect = self.peers.admit(&admit.node, beat, Instant::now());
                 (effect, Admission::Known { shards: beat.shards })

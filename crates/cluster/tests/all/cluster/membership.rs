@@ -139,6 +139,31 @@ async fn one_whose_heartbeats_are_not_acknowledged_is_uncertain_although_the_oth
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_dead_and_goes_on_asking_is_not_known_again_before_it_beats() {
+    let network = Network::new();
+    let (a, _) = join(&network, "a").await;
+    let (b, endpoint) = join(&network, "b").await;
+    sees(&a, &["a", "b"]).await;
+    endpoint.cut(Cut::Answers);
+    sees(&a, &["a"]).await;
+    let (mut views, mut known) = (a.watch(), a.membership().known());
+    views.mark_unchanged();
+    known.mark_unchanged();
+    // What it sends arrives.
+    for _ in 0..20 {
+        b.ask(&id("a"), "anybody?".to_owned(), Duration::from_millis(200)).await.unwrap_err();
+        let asked = Instant::now();
+        a.membership().meet_all().await.unwrap();
+        assert_eq!(asked.elapsed(), Duration::ZERO, "it is known to be dead");
+    }
+    assert!(known.borrow().nodes().next().is_none());
+    assert!(!views.has_changed().unwrap() && !known.has_changed().unwrap());
+    endpoint.cut(Cut::Nothing);
+    sees(&a, &["a", "b"]).await;
+    sees(&b, &["a", "b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_that_are_lost_are_written_again_and_nobody_is_taken_for_dead() {
     let network = Network::new();
     let (a, _) = join(&network, "a").await;
