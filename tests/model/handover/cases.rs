@@ -49,6 +49,11 @@ fn lossy(mishaps: u8) -> Cluster {
     }
 }
 
+/// The same, and nodes follow their views late.
+fn late(cluster: &Cluster) -> Cluster {
+    Cluster { lags: true, ..cluster.clone() }
+}
+
 #[test]
 fn nodes_that_join_at_the_same_moment_lose_nothing() {
     exhaustively("two join", &joins());
@@ -67,6 +72,13 @@ fn nodes_that_join_and_leave_at_the_same_moment_lose_nothing() {
 }
 
 #[test]
+fn nodes_that_follow_their_views_late_lose_nothing() {
+    exhaustively("two join, late", &late(&joins()));
+    exhaustively("one joins and leaves, late", &late(&returns()));
+    at_random("all join and leave, late", 31, 1_000_000, &late(&replaced()));
+}
+
+#[test]
 fn lost_answers_and_late_questions_lose_nothing() {
     exhaustively("answers are lost", &lossy(1));
 }
@@ -77,6 +89,7 @@ fn a_shard_can_always_be_acquired_by_another_node() {
         ("two join", joins()),
         ("all join", Cluster { counts: 0, ..begins() }),
         ("one joins and leaves", returns()),
+        ("one joins and leaves, late", late(&returns())),
         ("one passes", passes()),
         ("answers are lost", lossy(1)),
     ] {
@@ -136,5 +149,5 @@ fn who_leaves_stays_until_it_owns_nothing() {
 
 #[test]
 fn who_leaves_takes_nothing_over_any_more() {
-    rejects(Mutant::ClaimsWhileLeaving, &passes());
+    rejects(Mutant::ClaimsWhileLeaving, &late(&passes()));
 }

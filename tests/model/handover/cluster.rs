@@ -21,6 +21,8 @@ pub struct Cluster {
     pub counts: u8,
     /// How many answers are lost, or questions are handled when nobody waits any more.
     pub mishaps: u8,
+    /// Whether a node follows its view some time after that has changed, or when it is asked.
+    pub lags: bool,
     pub wanted: &'static [&'static str],
     pub mutant: Option<Mutant>,
 }
@@ -28,7 +30,7 @@ pub struct Cluster {
 impl Default for Cluster {
     fn default() -> Self {
         let (join, leave) = ([false; NODES], [false; NODES]);
-        Self { first: None, join, leave, counts: 1, mishaps: 0, wanted: &[], mutant: None }
+        Self { first: None, join, leave, counts: 1, mishaps: 0, lags: false, wanted: &[], mutant: None }
     }
 }
 
@@ -55,6 +57,7 @@ pub enum Action {
     Go(usize),
     /// One learns what another one's record says.
     See(usize, usize),
+    Follow(usize),
     Claim(usize),
     Ask(usize, usize),
     Handle(usize, usize),
@@ -103,14 +106,10 @@ impl Cluster {
                 }
             }
             Phase::Leaving => {
-                let idle = node.shard == Shard::Nothing && node.calls == [None; NODES];
-                let claims = matches!(node.shard, Shard::Claiming(_)) && node.counters == [0; COUNTERS];
-                let early = match self.mutant {
-                    Some(Mutant::GoneTooEarly) => true,
-                    Some(Mutant::ClaimsWhileLeaving) => claims,
-                    _ => false,
-                };
-                if idle || early {
+                let claims =
+                    matches!(node.shard, Shard::Claiming(_)) && self.mutant == Some(Mutant::ClaimsWhileLeaving);
+                let nothing = node.shard == Shard::Nothing || claims && !node.has_any();
+                if nothing || self.mutant == Some(Mutant::GoneTooEarly) {
                     actions.push(Action::Go(own));
                 }
             }
@@ -151,6 +150,11 @@ impl Cluster {
         let node = &state.nodes[own];
         if node.wants(own) {
             actions.push(Action::Claim(own));
+        }
+        if self.lags {
+            let mut then = node.clone();
+            then.follow(own, self.mutant);
+            actions.extend((then != *node).then_some(Action::Follow(own)));
         }
         for other in (0..NODES).filter(|other| *other != own) {
             match node.calls[other] {
@@ -209,12 +213,19 @@ impl Model for Cluster {
             Action::List(own) => list(&mut state, own, self.mutant),
             Action::Greet(own, other) => greet(&mut state, own, other),
             Action::Live(own) => state.nodes[own].phase = Phase::Live,
-            Action::Leave(own) => state.nodes[own].phase = Phase::Leaving,
+            Action::Leave(own) => {
+                let node = &mut state.nodes[own];
+                node.phase = Phase::Leaving;
+                if self.mutant != Some(Mutant::ClaimsWhileLeaving) {
+                    node.stop_claiming();
+                }
+            }
             Action::Go(own) => state.nodes[own].phase = Phase::Gone,
             Action::See(own, other) => {
                 let phase = state.nodes[other].phase;
                 state.nodes[own].learn(other, phase);
             }
+            Action::Follow(own) => state.nodes[own].follow(own, self.mutant),
             Action::Claim(own) => {
                 let node = &mut state.nodes[own];
                 node.claims += 1;
@@ -235,7 +246,9 @@ impl Model for Cluster {
             }
         }
         for own in 0..NODES {
-            state.nodes[own].follow(own, self.mutant);
+            if !self.lags {
+                state.nodes[own].follow(own, self.mutant);
+            }
             self.advance(&mut state.nodes[own], own, &mut state.moved);
         }
         (state != *before).then_some(state)

@@ -126,17 +126,26 @@ impl Node {
         if self.owner(own) == Some(own) {
             return;
         }
-        let has = self.counters != [0; COUNTERS] || self.giving.is_some();
-        let claims = self.phase >= Phase::Leaving && mutant == Some(Mutant::ClaimsWhileLeaving);
         match self.shard {
             Shard::Owned => self.shard = Shard::Holding,
-            Shard::Claiming(_) if claims => {}
-            Shard::Claiming(_) => self.shard = if has { Shard::Holding } else { Shard::Nothing },
-            Shard::Taking { unsure, .. } if !unsure || mutant == Some(Mutant::TakingAbandoned) => {
-                self.shard = if has { Shard::Holding } else { Shard::Nothing };
-            }
-            _ => {}
+            Shard::Taking { unsure, .. } if !unsure || mutant == Some(Mutant::TakingAbandoned) => self.abandon(),
+            _ => self.stop_claiming(),
         }
+    }
+
+    /// What was claimed, and all have not answered about, is left to others.
+    pub fn stop_claiming(&mut self) {
+        if matches!(self.shard, Shard::Claiming(_)) {
+            self.abandon();
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.shard = if self.has_any() { Shard::Holding } else { Shard::Nothing };
+    }
+
+    pub fn has_any(&self) -> bool {
+        self.counters != [0; COUNTERS] || self.giving.is_some()
     }
 
     /// Whether it would claim the shard now.
