@@ -34,7 +34,7 @@ pub async fn lag(
         return Ok(sum(rows));
     }
     let rows = match log {
-        None => count(schema, conn, Some(projection), Some(partition), interest).await?,
+        None => count(schema, conn, (Some(projection), Some(partition)), interest, None).await?,
         Some(log) => {
             let last = Position::new(i64::MAX);
             elsewhere::count(schema, conn, log, (projection, partition), interest, last).await?
@@ -89,24 +89,14 @@ pub(crate) async fn first_incomplete(
     schema: &Schema,
     conn: &mut PgConnection,
 ) -> Result<Option<(String, i64)>, sqlx::Error> {
-    let rows = count_of(schema, conn, (None, None), &Interest::everything(), Some(ALL_ENDED)).await?;
+    let rows = count(schema, conn, (None, None), &Interest::everything(), Some(ALL_ENDED)).await?;
     let behind = rows.into_iter().find(|row| row.lag.events > 0);
     Ok(behind.map(|row| (row.projection, i64::try_from(row.lag.events).unwrap_or(i64::MAX))))
 }
 
-/// Counts per checkpoint: of one projection or all, of one partition or all.
+/// Counts per checkpoint: of one projection or all, of one partition or all. Of events whose transactions have ended as
+/// of a snapshot: that of the statement if none is given.
 pub(super) async fn count(
-    schema: &Schema,
-    conn: &mut PgConnection,
-    projection: Option<&str>,
-    partition: Option<Class>,
-    interest: &Interest,
-) -> Result<Vec<ClassLag>, sqlx::Error> {
-    count_of(schema, conn, (projection, partition), interest, None).await
-}
-
-/// The same, of events whose transactions have ended as of a snapshot: that of the statement if none is given.
-async fn count_of(
     schema: &Schema,
     conn: &mut PgConnection,
     (projection, partition): (Option<&str>, Option<Class>),

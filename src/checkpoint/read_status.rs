@@ -246,7 +246,7 @@ async fn behind(
     }
     let everything = Interest::everything();
     let rows = match log {
-        None => lag::count(schema, conn, Some(projection), None, &everything).await?,
+        None => lag::count(schema, conn, (Some(projection), None), &everything, None).await?,
         Some(log) => {
             let last = Position::new(i64::MAX);
             elsewhere::count(schema, conn, log, (projection, whole), &everything, last).await?

@@ -16,6 +16,7 @@ mod cases;
 mod chance;
 mod check;
 mod exhaustive;
+mod explore;
 mod fencing;
 mod handover;
 mod histories;

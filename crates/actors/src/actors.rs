@@ -214,9 +214,7 @@ impl<A: Actor> Actors<A> {
             }
         }
     }
-}
 
-impl<A: Actor> Actors<A> {
     /// Waits for a node as long as it is known, and for its last answers. None if it is gone without.
     async fn while_there<T>(&self, node: &NodeId, asking: impl Future<Output = T>) -> Option<T> {
         let (mut known, mut asking) = (self.peers.0.known(), pin!(asking));

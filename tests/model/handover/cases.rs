@@ -1,7 +1,8 @@
 //! Who joins and leaves, and which mistakes must be found.
 
 use super::cluster::Cluster;
-use super::{Mutant, at_random, exhaustively, reach, rejects};
+use super::{Mutant, reach};
+use crate::explore::{at_random, exhaustively, rejects};
 
 /// One owns the shard, and two join, of whom the second is its owner in the end.
 fn joins() -> Cluster {

@@ -3,6 +3,7 @@
 use super::Mutant;
 use super::node::{COUNTERS, Call, NODES, Node, Phase, Question, Shard};
 use super::steps::{greet, handle, list};
+use crate::explore::Nodes;
 use stateright::{Model, Property};
 
 const ONE_HAS_ALL: &str = "whoever counts has everything that was counted";
@@ -69,14 +70,6 @@ pub enum Action {
 }
 
 impl Cluster {
-    pub fn is_wanted(property: &str) -> bool {
-        property != ONE_HAS_ALL
-    }
-
-    pub fn wanted(&self) -> impl Iterator<Item = &'static str> {
-        self.wanted.iter().copied()
-    }
-
     pub const ALL: &'static [&'static str] = &[MOVED, CONTENDED, LOST];
     pub const MOVES: &'static [&'static str] = &[MOVED];
     pub const CONTENDED: &'static [&'static str] = &[MOVED, CONTENDED];
@@ -167,6 +160,22 @@ impl Cluster {
                 actions.push(Action::TimeOut(own, other));
             }
         }
+    }
+}
+
+impl Nodes for Cluster {
+    type Mutant = Mutant;
+
+    fn mutated(&self, mutant: Mutant) -> Self {
+        Self { mutant: Some(mutant), ..self.clone() }
+    }
+
+    fn is_wanted(property: &str) -> bool {
+        property != ONE_HAS_ALL
+    }
+
+    fn wanted(&self) -> &'static [&'static str] {
+        self.wanted
     }
 }
 

@@ -1,7 +1,8 @@
 //! What fails, and which mistakes must be found.
 
+use super::Mutant;
 use super::cluster::{Cluster, MISSED, REFILLED, SUCCEEDED};
-use super::{Mutant, exhaustively, rejects};
+use crate::explore::{exhaustively, rejects};
 
 /// Each that fails has a replica, or is one, and others take its place.
 fn spared() -> Cluster {
@@ -52,6 +53,8 @@ fn one_that_may_have_been_taken_for_dead_answers_nothing() {
 #[test]
 fn a_replica_takes_nothing_from_an_earlier_owner() {
     rejects(Mutant::EarlierOwnerTaken, &unspared());
+    rejects(Mutant::EarlierOwnerFills, &unspared());
+    rejects(Mutant::EarlierOwnerDrops, &spared());
 }
 
 #[test]

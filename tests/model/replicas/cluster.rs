@@ -2,6 +2,7 @@
 
 use super::Mutant;
 use super::node::{NODES, Node, Role, Version};
+use crate::explore::Nodes;
 use stateright::{Model, Property};
 
 const NOT_OLDER: &str = "no owner shows anything older than what was seen";
@@ -72,10 +73,6 @@ pub enum Action {
 }
 
 impl Cluster {
-    pub fn is_wanted(property: &str) -> bool {
-        [SUCCEEDED, MISSED, REFILLED].contains(&property)
-    }
-
     fn trouble(&self, state: &State, own: usize, actions: &mut Vec<Action>) {
         let node = &state.nodes[own];
         if node.is_well() && state.faults > 0 && (self.any_fault || state.is_spared(own)) {
@@ -141,6 +138,22 @@ impl State {
         let shown: Vec<Version> = self.answering(mutant).filter_map(shown).collect();
         self.older |= shown.iter().any(|version| *version < self.seen);
         self.seen = shown.into_iter().fold(self.seen, Version::max);
+    }
+}
+
+impl Nodes for Cluster {
+    type Mutant = Mutant;
+
+    fn mutated(&self, mutant: Mutant) -> Self {
+        Self { mutant: Some(mutant), ..self.clone() }
+    }
+
+    fn is_wanted(property: &str) -> bool {
+        [SUCCEEDED, MISSED, REFILLED].contains(&property)
+    }
+
+    fn wanted(&self) -> &'static [&'static str] {
+        self.wanted
     }
 }
 

@@ -26,19 +26,19 @@ mod cluster;
 mod node;
 mod steps;
 
-use cluster::Cluster;
-use stateright::{Checker, HasDiscoveries, Model};
-use std::time::Instant;
-
 /// A mistake that the protocol does not make, and the model must not survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mutant {
+pub enum Mutant {
     /// A write is answered before the replicas have it.
     AnsweredBeforeReplicas,
     /// A node answers that may have been taken for dead.
     UncertainAnswers,
     /// A replica takes what an earlier owner has sent.
     EarlierOwnerTaken,
+    /// A replica is filled by an earlier owner.
+    EarlierOwnerFills,
+    /// A node drops what it has when an earlier owner asks for it.
+    EarlierOwnerDrops,
     /// Whoever takes a shard over has the epoch of the owner before.
     EpochKept,
     /// A takeover takes any copy that is complete.
@@ -53,27 +53,4 @@ enum Mutant {
     IncompleteAcknowledges,
     /// What a replica has acknowledged counts also when it is filled anew.
     AcknowledgedBefore,
-}
-
-fn exhaustively(name: &str, cluster: &Cluster) {
-    let started = Instant::now();
-    let checker = cluster.clone().checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let (states, depth) = (checker.unique_state_count(), checker.max_depth());
-    println!("{name}: {states} states, at most {depth} steps deep, in {:.1?}", started.elapsed());
-    for (property, path) in checker.discoveries() {
-        let steps: Vec<_> = path.into_actions().iter().map(|action| format!("{action:?}")).collect();
-        assert!(Cluster::is_wanted(property), "{name}: not so: {property}\n{}", steps.join("\n"));
-    }
-    for case in cluster.wanted {
-        assert!(checker.discovery(case).is_some(), "{name}: never occurred: {case}");
-    }
-}
-
-fn rejects(mutant: Mutant, cluster: &Cluster) {
-    let mutated = Cluster { mutant: Some(mutant), ..cluster.clone() };
-    let checker = mutated.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let wrong = checker.discoveries().into_iter().find(|(property, _)| !Cluster::is_wanted(property));
-    let states = checker.unique_state_count();
-    let Some((property, path)) = wrong else { panic!("{mutant:?} survived {states} states") };
-    println!("{mutant:?}: {} steps against \"{property}\", after {states} states", path.into_actions().len());
 }

@@ -61,7 +61,6 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Owner {
     pub epoch: u8,
-    pub count: u8,
     /// What it shows.
     pub copy: Copy,
     pub pending: Option<Pending>,

@@ -15,7 +15,7 @@ impl Cluster {
             Action::Filled(own, other) => self.filled(state, own, other),
             Action::Finish(own, other) => finish(state, own, other),
             Action::Remove(own, other) => remove(state, own, other),
-            Action::DropOld(own, other) => drop_old(state, own, other),
+            Action::DropOld(own, other) => self.drop_old(state, own, other),
             Action::AnswerClaim(own, other) => answer_claim(state, own, other),
             Action::Own(own) => self.own(state, own),
             Action::Claim(own) => {
@@ -46,8 +46,8 @@ impl Cluster {
             return None;
         }
         state.writes -= 1;
-        owner.count += 1;
-        let (version, write) = ((owner.epoch, owner.count), Some(self.writes - state.writes));
+        let before = if owner.copy.version.0 == owner.epoch { owner.copy.version.1 } else { 0 };
+        let (version, write) = ((owner.epoch, before + 1), Some(self.writes - state.writes));
         state.given.push(version);
         owner.pending = Some(Pending { copy: Copy { version, write }, acknowledged: [false; NODES] });
         Some(())
@@ -129,10 +129,11 @@ impl Cluster {
     fn filled(&self, state: &mut State, own: usize, other: usize) -> Option<()> {
         let owner = state.nodes[own].owner()?;
         let (uncounted, node) = (self.mutant == Some(Mutant::CountedTooLate), &mut state.nodes[other]);
+        let earlier = self.mutant == Some(Mutant::EarlierOwnerFills);
         match node.role {
             Role::Filling { epoch }
                 if epoch == owner.epoch
-                    && node.promised <= epoch
+                    && (node.promised <= epoch || earlier)
                     && node.up
                     && (owner.replicas[other] || uncounted) =>
             {
@@ -157,8 +158,24 @@ impl Cluster {
         };
         let copy = best.unwrap_or(Copy { version: (epoch, 0), write: None });
         let old = answers.map(|answer| answer.copy().is_some());
-        let count = if copy.version.0 == epoch { copy.version.1 } else { 0 };
-        let owner = Owner { epoch, count, copy, pending: None, replicas: [false; NODES], old };
+        let owner = Owner { epoch, copy, pending: None, replicas: [false; NODES], old };
+        state.nodes[own].role = Role::Owner(owner);
+        Some(())
+    }
+
+    /// One that is dead has dropped it before it is known again. One that has promised a later epoch does not do what
+    /// an earlier owner says.
+    fn drop_old(&self, state: &mut State, own: usize, other: usize) -> Option<()> {
+        let mut owner = state.nodes[own].owner()?;
+        let node = &mut state.nodes[other];
+        let later = node.promised > owner.epoch && self.mutant != Some(Mutant::EarlierOwnerDrops);
+        if !owner.old[other] || !node.expelled && (!node.is_well() || later) {
+            return None;
+        }
+        if !node.expelled && !node.is_replica_of(&owner) {
+            node.role = Role::Nothing;
+        }
+        owner.old[other] = false;
         state.nodes[own].role = Role::Owner(owner);
         Some(())
     }
@@ -195,22 +212,6 @@ fn remove(state: &mut State, own: usize, other: usize) -> Option<()> {
         return None;
     }
     owner.replicas[other] = false;
-    state.nodes[own].role = Role::Owner(owner);
-    Some(())
-}
-
-/// One that is dead has dropped it before it is known again. One that has promised a later epoch does not do what an
-/// earlier owner says.
-fn drop_old(state: &mut State, own: usize, other: usize) -> Option<()> {
-    let mut owner = state.nodes[own].owner()?;
-    let node = &mut state.nodes[other];
-    if !owner.old[other] || !node.expelled && (!node.is_well() || node.promised > owner.epoch) {
-        return None;
-    }
-    if !node.expelled && !node.is_replica_of(&owner) {
-        node.role = Role::Nothing;
-    }
-    owner.old[other] = false;
     state.nodes[own].role = Role::Owner(owner);
     Some(())
 }

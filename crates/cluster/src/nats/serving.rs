@@ -74,6 +74,8 @@ async fn greet(mut greetings: Subscriber, link: Arc<Link>, node: NodeId, session
 }
 
 impl Served {
+    /// The next message. Once it is closing, what has arrived is still taken out of the subscription, and nothing is
+    /// waited for.
     async fn arrived(&mut self) -> Option<Message> {
         match self.closing.run_until_cancelled(self.requests.next()).await {
             Some(message) => message,
